@@ -1,0 +1,51 @@
+"""Focal loss for every Python framework: one meaning, exact in every corner.
+
+`focal_loss.numpy`, `focal_loss.torch`, `focal_loss.jax`, `focal_loss.tensorflow` and `focal_loss.keras` are modules
+of the same names. The functions here look at what they are handed and go to the right one. Nothing is imported
+before it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "1.0.0"
+
+_FUNCTIONS = (
+    "binary_focal_crossentropy",
+    "binary_focal_loss",
+    "categorical_focal_crossentropy",
+    "categorical_focal_loss",
+    "sparse_categorical_focal_crossentropy",
+    "sparse_categorical_focal_loss",
+)
+_CLASSES = (
+    "BinaryFocalCrossentropy",
+    "BinaryFocalLoss",
+    "CategoricalFocalCrossentropy",
+    "CategoricalFocalLoss",
+    "SparseCategoricalFocalCrossentropy",
+    "SparseCategoricalFocalLoss",
+)
+_MODULES = ("jax", "keras", "numpy", "tensorflow", "torch")
+_HOMES = {
+    **dict.fromkeys(_FUNCTIONS, "focal_loss._functions"),
+    **dict.fromkeys(_CLASSES, "focal_loss.keras.losses"),
+    **dict.fromkeys(("get_backend", "set_backend", "show_config"), "focal_loss._dispatch"),
+    "set_num_threads": "focal_loss._host",
+}
+
+__all__ = ["__version__", *_HOMES, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,141 @@
+"""From what a function is handed to the module that computes it. The only file that lists the frameworks.
+
+No framework is imported to find out: a tensor of one can only exist where it is in `sys.modules` already.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+# Module of the framework -> names of its tensor types.
+FRAMEWORKS = {
+    "torch": ("Tensor",),
+    "jax": ("Array",),
+    "tensorflow": ("Tensor", "Variable", "RaggedTensor", "SparseTensor"),
+}
+BACKENDS = ("numpy", *FRAMEWORKS)
+
+_backend: str | None = None
+
+
+def framework_of(value: Any) -> str | None:
+    """The framework whose tensor this is; None for numbers, sequences, NumPy, pandas."""
+    for name, types in FRAMEWORKS.items():
+        framework = sys.modules.get(name)
+        # getattr: another thread may be half-way through the import
+        classes = tuple(c for c in (getattr(framework, t, None) for t in types) if isinstance(c, type))
+        if classes and isinstance(value, classes):
+            return name
+    keras = sys.modules.get("keras")
+    if isinstance(value, getattr(keras, "Variable", ())):
+        return str(keras.backend.backend())  # type: ignore[union-attr]
+    if isinstance(value, getattr(keras, "KerasTensor", ())):
+        raise TypeError("a KerasTensor is a symbol and has no loss; compile the model with a class of focal_loss.keras")
+    return None
+
+
+def set_backend(name: str | None) -> None:
+    """Set which framework computes arguments that belong to none: lists, numbers, NumPy arrays, pandas.
+
+    Parameters
+    ----------
+    name : {'numpy', 'torch', 'jax', 'tensorflow'} or None
+        None returns to the default: the environment variable FOCAL_LOSS_BACKEND, else the backend that Keras is
+        set to, else NumPy.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.set_backend("numpy")
+    >>> type(focal_loss.binary_focal_loss([0, 1], [0.1, 0.7], gamma=2))
+    <class 'numpy.ndarray'>
+    >>> focal_loss.set_backend(None)
+    """
+    global _backend
+    _backend = None if name is None else known(name, "`name`")
+
+
+def known(name: object, source: str) -> str:
+    if name not in BACKENDS:
+        raise ValueError(f"{source} must be one of {', '.join(map(repr, BACKENDS))}, got {name!r}")
+    return str(name)
+
+
+def default_backend() -> tuple[str, str]:
+    """The backend of arguments that belong to no framework, and who chose it."""
+    if _backend is not None:
+        return _backend, "focal_loss.set_backend"
+    if "FOCAL_LOSS_BACKEND" in os.environ:
+        return known(os.environ["FOCAL_LOSS_BACKEND"], "FOCAL_LOSS_BACKEND"), "FOCAL_LOSS_BACKEND"
+    if find_spec("keras") is not None:
+        return known(importlib.import_module("keras").backend.backend(), "the Keras backend"), "Keras"
+    return "numpy", "Keras is not installed"
+
+
+def get_backend() -> str:
+    """The framework that computes arguments that belong to none.
+
+    Returns
+    -------
+    name : {'numpy', 'torch', 'jax', 'tensorflow'}
+        What `set_backend` or FOCAL_LOSS_BACKEND names, else the backend of Keras, else 'numpy'.
+
+    Raises
+    ------
+    ValueError
+        If FOCAL_LOSS_BACKEND or Keras name none of these.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.set_backend("jax")
+    >>> focal_loss.get_backend()
+    'jax'
+    >>> focal_loss.set_backend(None)
+    """
+    return default_backend()[0]
+
+
+def module_for(*arguments: Any) -> ModuleType:
+    """The module of the one framework among the arguments, or of the default backend."""
+    found: dict[str, type] = {}
+    for value in arguments:
+        name = framework_of(value)
+        if name is not None:
+            found.setdefault(name, type(value))
+    if len(found) > 1:
+        kinds = " and ".join(f"{name} ({kind.__name__})" for name, kind in found.items())
+        raise TypeError(f"the arguments must be tensors of one framework, got {kinds}; convert one of them")
+    name = next(iter(found)) if found else get_backend()
+    return importlib.import_module(f"focal_loss.{name}")
+
+
+def show_config() -> None:
+    """Print which frameworks are at hand, what computes what, and why.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.show_config()  # doctest: +ELLIPSIS
+    focal_loss ...
+    """
+    version = sys.modules["focal_loss"].__version__
+    host = importlib.import_module("focal_loss._host")
+    backend, reason = default_backend()
+    print(f"focal_loss {version}, Python {platform.python_version()}, {platform.machine()}")
+    print(f"lists and NumPy arrays: {backend} (set by {reason})")
+    print(f"host arrays: {host.implementation()}")
+    for name in FRAMEWORKS:
+        state = "not installed" if find_spec(name) is None else "closed-form gradients, no native kernels"
+        print(f"{name}: {state}")

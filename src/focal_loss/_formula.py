@@ -1,0 +1,393 @@
+"""Value and derivatives of the focal loss, written once for every array library.
+
+Everything here is elementwise algebra over a handful of primitives (`Ops`). Nothing here is ever differentiated by
+a framework: each derivative is its own closed form, named by the positions of the arguments that it differentiates.
+``evaluate(ops, "margin", "00", s, gamma, weight)`` is the second derivative in the first argument. The adapters hand
+these to their framework as custom gradients.
+
+Notation (Lin et al., 2017, and the CONTRIBUTING page): p = sigmoid(z) is the probability of the positive class,
+q = 1 - p, g = gamma. The whole family is built of one function of the margin s, the logit of the true class:
+
+    f(s) = q^g * (-log p)          p = sigmoid(s), q = sigmoid(-s)
+
+A softmax is a margin too: s = v_t - logsumexp of the other classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import combinations
+from typing import Any, NamedTuple, Protocol
+
+Array = Any  # An array of whichever library `Ops` speaks for.
+Index = str  # The positions of the arguments that are differentiated, a digit each, at most two.
+
+CLAMP = 1e-7  # Probabilities are clamped to [CLAMP, 1 - CLAMP], as in Keras and in the 2021 package.
+
+
+class Ops(Protocol):
+    """The primitives of an array library. Arithmetic, comparison and ``&`` are Python's operators."""
+
+    def exp(self, x: Array, /) -> Array: ...
+    def log(self, x: Array, /) -> Array: ...
+    def log1p(self, x: Array, /) -> Array: ...
+    def sqrt(self, x: Array, /) -> Array: ...
+    def abs(self, x: Array, /) -> Array: ...
+    def where(self, condition: Array, x: Array, y: Array, /) -> Array: ...
+    def clip(self, x: Array, low: float, high: float, /) -> Array: ...
+    def sum(self, x: Array, axis: int, /) -> Array: ...  # keeps the axis, length 1
+    def max(self, x: Array, axis: int, /) -> Array: ...  # keeps the axis, length 1
+    def first_max(self, x: Array, axis: int, /) -> Array: ...  # True at one largest entry, False elsewhere
+    def largest(self, x: Array, /) -> float: ...  # the largest and the smallest normal number of x's dtype
+    def smallest(self, x: Array, /) -> float: ...
+    def is_bool(self, x: Array, /) -> bool: ...
+
+
+class Score(NamedTuple):
+    """A binary prediction: p, q = 1 - p, -log p and -log q, each to full relative precision."""
+
+    p: Array
+    q: Array
+    neg_log_p: Array
+    neg_log_q: Array
+
+    def flipped(self) -> Score:
+        return Score(self.q, self.p, self.neg_log_q, self.neg_log_p)
+
+
+def score_from_logits(ops: Ops, z: Array) -> Score:
+    """All four from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
+
+    Infinite logits enter as the largest finite one: there u = 0 and every derivative has its limit, where inf
+    itself would give 0 * inf. `at_infinity` puts the limit of the value back.
+    """
+    z = ops.clip(z, -ops.largest(z), ops.largest(z))
+    u = ops.exp(-ops.abs(z))
+    log1p_u = ops.log1p(u)
+    larger, smaller = 1 / (1 + u), u / (1 + u)
+    positive = z >= 0
+    return Score(
+        ops.where(positive, larger, smaller),
+        ops.where(positive, smaller, larger),
+        log1p_u + ops.where(positive, 0.0, -z),
+        log1p_u + ops.where(positive, z, 0.0),
+    )
+
+
+def score_from_shares(ops: Ops, p: Array, q: Array) -> Score:
+    """From p and q, both given because 1 - p loses a small q. Outside the clamp, the score at its edge."""
+    p, q = ops.clip(p, CLAMP, 1 - CLAMP), ops.clip(q, CLAMP, 1 - CLAMP)
+    p_smaller = p < q
+    return Score(
+        p,
+        q,
+        -ops.where(p_smaller, ops.log(p), ops.log1p(-q)),
+        -ops.where(p_smaller, ops.log1p(-p), ops.log(q)),
+    )
+
+
+def at_infinity(ops: Ops, value: Array, z: Array) -> Array:
+    """The limit of `value` at infinite z: inf where the loss grows without bound, else what it is."""
+    return ops.where((ops.abs(z) == float("inf")) & (value > 0), float("inf"), value)
+
+
+def power(ops: Ops, base: Array, neg_log_base: Array, gamma: float | Array) -> Array:
+    """base^gamma for base in [0, 1]. Small integers and half-integers cost multiplications and a square root."""
+    if not isinstance(gamma, float) or gamma > 8 or (2 * gamma) % 1:
+        return ops.exp(-gamma * neg_log_base)
+    result: Array = ops.sqrt(base) if gamma % 1 else 1.0
+    square, whole = base, int(gamma)
+    while whole:
+        if whole & 1:
+            result = square * result
+        whole >>= 1
+        square = square * square if whole else square
+    return result
+
+
+def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: float | Array) -> Array:
+    """d^(i+j) f / ds^i dgamma^j for order = (i, j), where f = q^g L with L = -log p, l = -log q.
+
+    With dp/ds = p q, dq/ds = -p q, dL/ds = -q and d(q^g)/dg = -q^g l:
+
+        f_s  = -q^g (g p L + q)
+        f_ss =  q^g [ (2g+1) q p + g p L (g p - q) ]
+
+    No q^(g-1) is formed, so 0 < g < 1 needs no care. p L comes first in each product: it is at most 0.28, where
+    g L alone could overflow.
+    """
+    p, q, neg_log_p, neg_log_q = score
+    factor = power(ops, q, neg_log_q, gamma)
+    if order[0] == 0:
+        value = factor * neg_log_p
+        for _ in range(order[1]):
+            value = -value * neg_log_q
+        return value
+    p_loss = p * neg_log_p
+    slope = gamma * p_loss + q
+    match order:
+        case (1, 0):
+            return -factor * slope
+        case (2, 0):
+            return factor * ((2 * gamma + 1) * (p * q) + gamma * p_loss * (gamma * p - q))
+        case (1, 1):
+            return factor * (neg_log_q * slope - p_loss)
+    raise NotImplementedError(f"derivative of order {order}")
+
+
+def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: float | Array) -> Array:
+    """As `margin_derivative`, in p itself: h(p) = q^g L, h_p = -q^g (g L/q + 1/p). The clamp keeps p, q > 0."""
+    p, q, neg_log_p, neg_log_q = score
+    if order[0] == 0:
+        return margin_derivative(ops, order, score, gamma)
+    factor = power(ops, q, neg_log_q, gamma)
+    ratio = neg_log_p / q
+    slope = gamma * ratio + 1 / p
+    match order:
+        case (1, 0):
+            return -factor * slope
+        case (2, 0):
+            return factor * (gamma * (gamma - 1) * ratio / q + 2 * gamma / (p * q) + 1 / (p * p))
+        case (1, 1):
+            return factor * (neg_log_q * slope - ratio)
+    raise NotImplementedError(f"derivative of order {order}")
+
+
+Coefficient = dict[Index, Any]  # derivatives of a factor that is linear in each argument; absent means zero
+
+
+def add(x: Array | None, y: Array | None) -> Array | None:
+    """x + y, where None is an exact zero."""
+    if x is None or y is None:
+        return y if x is None else x
+    return x + y
+
+
+def leibniz(index: Index, coefficient: Coefficient, kernel: Callable[[Index], Array | None]) -> Array | None:
+    """The derivative of coefficient * kernel: every way to deal the differentiated arguments out to the two."""
+    total = None
+    positions = range(len(index))
+    for taken in (t for size in range(len(index) + 1) for t in combinations(positions, size)):
+        factor = coefficient.get("".join(sorted(index[i] for i in taken)))
+        derivative = None if factor is None else kernel("".join(index[i] for i in positions if i not in taken))
+        total = add(total, None if derivative is None else factor * derivative)
+    return total
+
+
+def margin(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array) -> Array | None:
+    """weight * f(s). Arguments: 0 margin, 1 gamma, 2 weight."""
+    score = score_from_logits(ops, s)
+
+    def kernel(rest: Index) -> Array | None:
+        return None if "2" in rest else margin_derivative(ops, (rest.count("0"), rest.count("1")), score, gamma)
+
+    value = leibniz(index, {"": weight, "2": 1.0}, kernel)
+    return at_infinity(ops, value, s) if not index else value
+
+
+def share(ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Array) -> Array | None:
+    """weight * h(p) for a probability p whose complement q is known. Arguments: 0 p, 1 q, 2 gamma, 3 weight.
+
+    p + q = 1, so a change of p is the opposite change of q, and a derivative can be credited to either. It goes
+    to the smaller of the two: that one was computed to full relative precision, and so are its own derivatives.
+    """
+    score = score_from_shares(ops, p, q)
+
+    def kernel(rest: Index) -> Array | None:
+        if "3" in rest or {"0", "1"} <= set(rest):
+            return None
+        value = share_derivative(ops, (rest.count("0") + rest.count("1"), rest.count("2")), score, gamma)
+        if "0" in rest:
+            return ops.where(p <= q, value, 0.0)
+        if "1" in rest:
+            return ops.where(p <= q, 0.0, (-1) ** rest.count("1") * value)
+        return value
+
+    return leibniz(index, {"": weight, "3": 1.0}, kernel)
+
+
+def two_term(
+    ops: Ops, index: Index, x: Array, y: Array, gamma: Array, positive: Array, negative: Array, *, from_logits: bool
+) -> Array | None:
+    """positive * y * f(x) + negative * (1 - y) * f(-x): the expected loss of a label that is 1 with probability y.
+
+    Arguments: 0 prediction x, 1 label y, 2 gamma, 3 weight of the positives, 4 weight of the negatives. In
+    probabilities the second term is h(1 - x). Boolean labels are hard: one term, chosen before it is computed.
+    """
+    derivative = margin_derivative if from_logits else share_derivative
+    hard = ops.is_bool(y)
+    if hard:
+        x = ops.where(y, x, -x if from_logits else 1 - x)
+    score = score_from_logits(ops, x) if from_logits else score_from_shares(ops, x, 1 - x)
+
+    def term(side: Score, sign: int, coefficient: Coefficient) -> Array | None:
+        def kernel(rest: Index) -> Array | None:
+            if not set(rest) <= {"0", "2"}:
+                return None
+            return sign ** rest.count("0") * derivative(ops, (rest.count("0"), rest.count("2")), side, gamma)
+
+        return leibniz(index, coefficient, kernel)
+
+    if hard:
+        sign = ops.where(y, 1.0, -1.0)
+        value = term(
+            score,
+            1,
+            {"": ops.where(y, positive, negative), "3": ops.where(y, 1.0, 0.0), "4": ops.where(y, 0.0, 1.0)},
+        )
+        value = value * sign if value is not None and index.count("0") % 2 else value
+    else:
+        value = add(
+            term(score, 1, {"": positive * y, "1": positive, "3": y, "13": 1.0}),
+            term(score.flipped(), -1, {"": negative * (1 - y), "1": -negative, "4": 1 - y, "14": -1.0}),
+        )
+    return at_infinity(ops, value, x) if from_logits and not index else value
+
+
+class Mix(NamedTuple):
+    """The parts of the p_t mixture m^g B and their partial derivatives in the prediction x and the label y.
+
+    m = 1 - p_t = y q + (1 - y) p and B = y L + (1 - y) l. For a hard label m is p or q itself and may underflow
+    where m_x / m and B / m have finite limits, so the quotients are parts of their own.
+    """
+
+    m: Array
+    neg_log_m: Array
+    B: Array
+    m_x_over_m: Array
+    B_x: Array
+    B_xx: Array
+    B_xy: Array
+    m_xx_B_over_m: Array  # (d2m/dx2) B / m
+    m_xy_B_over_m: Array
+    B_over_m: Array
+    B_x_over_m: Array
+    m_y: Array
+    B_y: Array
+
+
+def mix(ops: Ops, from_logits: bool, score: Score, y: Array) -> Mix:
+    p, q, neg_log_p, neg_log_q = score
+    m, p_t = y * q + (1 - y) * p, y * p + (1 - y) * q
+    hard_neg_log_m = y * neg_log_q + (1 - y) * neg_log_p
+    present = m >= ops.smallest(m)
+    divisor = ops.where(present, m, 1.0)
+    neg_log_m = -ops.where(m < 0.5, ops.log(divisor), ops.log1p(-ops.clip(p_t, 0.0, 0.5)))
+    B = y * neg_log_p + (1 - y) * neg_log_q
+    sign = 1 - 2 * y
+    tilt = (1 - y) * p - y * q  # p - y, without the subtraction
+    B_over_m = ops.where(present, B / divisor, 1.0)  # L / q -> 1 as q -> 0
+    if from_logits:
+        ratio = ops.where(present, p * q / divisor, p_t)  # p q / m
+        x_parts = (sign * ratio, tilt, p * q, -1.0, (q - p) * sign * ratio * B, -2 * ratio * B)
+        B_x_over_m = ops.where(present, tilt / divisor, sign)
+    else:
+        B_x = (1 - y) / q - y / p
+        x_parts = (sign / m, B_x, y / (p * p) + (1 - y) / (q * q), -1 / p - 1 / q, 0.0, -2 * B_over_m)
+        B_x_over_m = B_x / m
+    return Mix(
+        m,
+        ops.where(present, neg_log_m, hard_neg_log_m),
+        B,
+        *x_parts,
+        B_over_m,
+        B_x_over_m,
+        q - p,
+        neg_log_p - neg_log_q,
+    )
+
+
+def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> Array:
+    """The derivative of m^g B in 0 the prediction, 1 the label, 2 gamma: the product rule, in safe quotients."""
+    m, neg_log_m, B = parts[:3]
+    # Only the label's derivatives can outlive m^g by so much that m itself must not underflow in it.
+    factor = ops.exp(-gamma * neg_log_m) if "1" in index else power(ops, m, neg_log_m, gamma)
+    m_x_B_over_m = parts.m_x_over_m * B
+    first_x = parts.B_x + gamma * m_x_B_over_m
+    m_y_B_over_m = parts.m_y * parts.B_over_m
+    first_y = parts.B_y + gamma * m_y_B_over_m
+    curved = gamma * (gamma - 1)
+    match "".join(sorted(index)):
+        case "":
+            return factor * B
+        case "0":
+            return factor * first_x
+        case "1":
+            return factor * first_y
+        case "2":
+            return -factor * B * neg_log_m
+        case "00":
+            return factor * (
+                parts.B_xx
+                + 2 * gamma * parts.m_x_over_m * parts.B_x
+                + curved * parts.m_x_over_m * m_x_B_over_m
+                + gamma * parts.m_xx_B_over_m
+            )
+        case "01":
+            return factor * (
+                parts.B_xy
+                + gamma * (parts.m_x_over_m * parts.B_y + parts.m_y * parts.B_x_over_m)
+                + curved * parts.m_x_over_m * m_y_B_over_m
+                + gamma * parts.m_xy_B_over_m
+            )
+        case "02":
+            return factor * (m_x_B_over_m - neg_log_m * first_x)
+        case "11":
+            tilt = 2 * gamma * parts.B_y + curved * m_y_B_over_m
+            return ops.exp(-(gamma - 1) * neg_log_m) * parts.m_y * tilt
+        case "12":
+            return factor * (m_y_B_over_m - neg_log_m * first_y)
+        case "22":
+            return factor * B * neg_log_m * neg_log_m
+    raise NotImplementedError(f"derivative {index}")
+
+
+def mixed(
+    ops: Ops, index: Index, x: Array, y: Array, gamma: Array, positive: Array, negative: Array, *, from_logits: bool
+) -> Array | None:
+    """(positive y + negative (1 - y)) (1 - p_t)^g B with p_t = y p + (1 - y) q: Keras, torchvision and optax.
+
+    Arguments as in `two_term`, which it equals on hard labels.
+    """
+    if ops.is_bool(y):
+        return two_term(ops, index, x, y, gamma, positive, negative, from_logits=from_logits)
+    score = score_from_logits(ops, x) if from_logits else score_from_shares(ops, x, 1 - x)
+    parts = mix(ops, from_logits, score, y)
+
+    def kernel(rest: Index) -> Array | None:
+        return mix_derivative(ops, rest, parts, gamma) if set(rest) <= {"0", "1", "2"} else None
+
+    coefficient: Coefficient = {
+        "": positive * y + negative * (1 - y),
+        "1": positive - negative,
+        "3": y,
+        "4": 1 - y,
+        "13": 1.0,
+        "14": -1.0,
+    }
+    value = leibniz(index, coefficient, kernel)
+    return at_infinity(ops, value, x) if from_logits and not index else value
+
+
+FAMILIES: dict[str, Callable[..., Array | None]] = {
+    "margin": margin,
+    "share": share,
+    "two_term": partial(two_term, from_logits=True),
+    "two_term_of_probabilities": partial(two_term, from_logits=False),
+    "mixed": partial(mixed, from_logits=True),
+    "mixed_of_probabilities": partial(mixed, from_logits=False),
+}
+
+
+def evaluate(ops: Ops, family: str, index: Index, *arguments: Array) -> Array | None:
+    """The derivative `index` of a member of `FAMILIES`; None where it is zero for any argument.
+
+    Raises
+    ------
+    NotImplementedError
+        For third derivatives: there is no closed form of them here.
+    """
+    if len(index) > 2:
+        raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
+    return FAMILIES[family](ops, index, *arguments)

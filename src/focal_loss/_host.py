@@ -1,0 +1,148 @@
+"""Arrays on the host: the formula on NumPy, in blocks that stay in the cache, on a few threads.
+
+The one place that decides how a host array is computed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from focal_loss import _formula, _softmax
+from focal_loss._spec import integer
+
+Array = Any
+
+# A block and its dozen temporaries fit in a second-level cache. Larger blocks are limited by memory, and smaller
+# ones by the interpreter: between 2^13 and 2^16 elements make no difference that can be measured.
+BLOCK = 1 << 15
+
+_threads: int | None = None
+
+
+class NumpyOps:
+    """`_formula.Ops` for NumPy."""
+
+    exp, log, log1p, sqrt = staticmethod(np.exp), staticmethod(np.log), staticmethod(np.log1p), staticmethod(np.sqrt)
+    abs, where, clip = staticmethod(np.abs), staticmethod(np.where), staticmethod(np.clip)
+
+    def sum(self, x: Array, axis: int) -> Array:
+        return np.sum(x, axis, keepdims=True)
+
+    def max(self, x: Array, axis: int) -> Array:
+        return np.max(x, axis, keepdims=True, initial=-np.inf)
+
+    def first_max(self, x: Array, axis: int) -> Array:
+        if not x.shape[axis]:
+            return np.zeros(x.shape, bool)
+        return np.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1)) == np.argmax(x, axis, keepdims=True)
+
+    def largest(self, x: Array) -> float:
+        return np.finfo(x.dtype).max
+
+    def smallest(self, x: Array) -> float:
+        return np.finfo(x.dtype).tiny
+
+    def is_bool(self, x: Array) -> bool:
+        return bool(x.dtype == np.bool_)
+
+
+OPS = NumpyOps()
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads compute large host arrays.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. Without a call, the number of processors this process may use.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not a positive integer.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.set_num_threads(2)
+    """
+    global _threads
+    number = integer("n", n)
+    if number < 1:
+        raise ValueError(f"`n` must be a positive integer, got {n}")
+    _threads = number
+
+
+def num_threads() -> int:
+    return (
+        _threads
+        if _threads is not None
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
+
+
+def implementation() -> str:
+    """What computes host arrays, for `show_config`."""
+    return f"formula on NumPy {np.__version__}, blocks of {BLOCK} elements, {num_threads()} threads"
+
+
+def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
+    """Evaluate an elementwise function block by block, on threads where there are enough blocks to share."""
+    size = int(np.prod(shape))
+    arrays = [a for a in arguments if isinstance(a, np.ndarray) and a.ndim]
+    if size <= BLOCK or not all(a.shape == shape and a.flags.c_contiguous for a in arrays):
+        return function(*arguments)
+    flat = [a.reshape(-1) if isinstance(a, np.ndarray) and a.ndim else a for a in arguments]
+    starts = range(0, size, BLOCK)
+
+    def run(start: int) -> Array:
+        block = (a[start : start + BLOCK] if isinstance(a, np.ndarray) and a.ndim else a for a in flat)
+        with np.errstate(all="ignore"):
+            return function(*block)
+
+    first = run(0)
+    result = np.empty(size, first.dtype)
+    result[:BLOCK] = first
+
+    def fill(start: int) -> None:
+        result[start : start + BLOCK] = run(start)
+
+    # Threads live for one call: none is left behind for a fork to lose.
+    with ThreadPoolExecutor(num_threads()) as pool:
+        list(pool.map(fill, starts[1:]))
+    return result.reshape(shape)
+
+
+def elementwise(family: str, index: _formula.Index, *arguments: Array) -> Array:
+    """`_formula.evaluate` on host arrays that broadcast."""
+    shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
+
+    def evaluate(*block: Array) -> Array:
+        return _formula.evaluate(OPS, family, index, *block)
+
+    with np.errstate(all="ignore"):
+        value = in_blocks(evaluate, arguments, shape)
+    return value if np.shape(value) == shape else np.broadcast_to(value, shape)
+
+
+def margin(v: Array, hot: Array | None, axis: int) -> Array:
+    with np.errstate(all="ignore"):
+        return _softmax.margin(OPS, v, hot, axis)
+
+
+def pull(v: Array, hot: Array, axis: int, cotangent: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return _softmax.pull(OPS, v, hot, axis, cotangent)
+
+
+def diagonal(v: Array, hot: Array, axis: int, first: Array, second: Array) -> Array:
+    with np.errstate(all="ignore"):
+        return _softmax.diagonal(OPS, v, hot, axis, first, second)

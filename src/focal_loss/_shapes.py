@@ -1,0 +1,39 @@
+"""Shapes: what goes together, and what a class makes go together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Shape = Sequence[int | None]  # None: not known before the graph runs
+
+
+def broadcast_shape(first: tuple[str, Shape], second: tuple[str, Shape]) -> list[int | None]:
+    """The common shape of two named ones; `ValueError` with both if there is none."""
+    (name, a), (other, b) = first, second
+    length = max(len(a), len(b))
+    result: list[int | None] = []
+    for m, n in zip([1] * (length - len(a)) + list(a), [1] * (length - len(b)) + list(b), strict=True):
+        if m is not None and n is not None and m != n and 1 not in (m, n):
+            raise ValueError(f"`{name}` of shape {tuple(a)} and `{other}` of shape {tuple(b)} do not broadcast")
+        result.append(n if m == 1 else m)
+    return result
+
+
+def normalize_axis(axis: int, rank: int) -> int:
+    if not -rank <= axis < rank:
+        raise ValueError(f"`axis` must be in [{-rank}, {rank}) for `y_pred` with {rank} axes, got {axis}")
+    return axis % rank
+
+
+def aligned(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Drop a last axis of length 1 or add one to a vector where the ranks differ by one, as Keras does.
+
+    A column of predictions beside a vector of labels is the commonest way to an accidental (N, N).
+    """
+    a, b = y_true.shape, y_pred.shape
+    if len(a) == len(b) + 1 and a[-1] == 1:
+        return (y_true, y_pred[..., None]) if len(b) == 1 else (y_true[..., 0], y_pred)
+    if len(b) == len(a) + 1 and b[-1] == 1:
+        return (y_true[..., None], y_pred) if len(a) == 1 else (y_true, y_pred[..., 0])
+    return y_true, y_pred

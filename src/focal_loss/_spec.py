@@ -1,0 +1,193 @@
+"""The options of every loss: checked once, in one place, with one wording.
+
+A parameter is a number, a sequence of numbers or an array of any framework. Numbers become `float`, sequences and
+NumPy arrays stay host arrays and are checked in full; tensors of a framework pass through unread, because to read
+them could stop a trace or wait for a device.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+Parameter = Any  # A number, a sequence of numbers, or an array.
+Reduction = Literal["none", "mean", "sum"]
+
+
+def is_number(value: object) -> bool:
+    """Whether this is one real number: no bool, no string, no array with axes."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
+    """A non-negative number or array of them; a `float` where it is one number."""
+    allowed = f"`{name}` must be a " + ("non-negative number" if high == math.inf else f"number in [0, {high:g}]")
+    if is_number(value):
+        if not 0 <= value <= high or math.isinf(value):
+            raise ValueError(f"{allowed}, got {value}")
+        return float(value)
+    if type(value).__module__.partition(".")[0] in ("numpy", "pandas", "builtins"):
+        return host_parameter(name, value, high, allowed)
+    if not hasattr(value, "shape"):
+        raise TypeError(f"{allowed} or an array of them, got {value!r}")
+    return value
+
+
+def host_parameter(name: str, value: Parameter, high: float, allowed: str) -> Parameter:
+    import numpy as np  # `import focal_loss` loads no array library; one is needed here
+
+    if not isinstance(value, Sequence | np.ndarray | np.generic) and not hasattr(value, "__array__"):
+        raise TypeError(f"{allowed} or an array of them, got {value!r}")
+    if isinstance(value, str | bytes | bool | np.bool_):
+        raise TypeError(f"{allowed} or an array of them, got {value!r}")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{allowed} or an array of them, got {value!r}") from error
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{allowed} or an array of them, got an array of {array.dtype}")
+    bad = ~((array >= 0) & (array <= high) & np.isfinite(array))
+    if bad.any():
+        raise ValueError(f"{allowed} throughout, got {array[bad][0]}")
+    return float(array) if array.ndim == 0 else array.astype(np.float64)
+
+
+def flag(name: str, value: object) -> bool:
+    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+        return bool(value)
+    raise TypeError(f"`{name}` must be True or False, got {value!r}")
+
+
+def integer(name: str, value: object, remedy: str = "") -> int:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be an integer, got {value!r}{remedy}")
+    return int(value)
+
+
+def smoothing(value: object) -> float:
+    """None, the default of the first three losses, means no smoothing."""
+    if value is None:
+        return 0.0
+    if not is_number(value):
+        raise TypeError(f"`label_smoothing` must be a number in [0, 1] or None, got {value!r}")
+    number = float(value)  # type: ignore[arg-type]
+    if not 0 <= number <= 1:
+        raise ValueError(f"`label_smoothing` must be a number in [0, 1] or None, got {value!r}")
+    return number
+
+
+def reduction(value: object) -> Reduction:
+    if value not in get_args(Reduction):
+        raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {value!r}")
+    return value  # type: ignore[return-value]
+
+
+def check(spec: Any, **checks: Any) -> None:
+    """Replace each field of a frozen dataclass by its checked form."""
+    for field in fields(spec):
+        object.__setattr__(spec, field.name, checks[field.name](getattr(spec, field.name)))
+
+
+def gamma_of(value: Parameter) -> Parameter:
+    return parameter("gamma", value)
+
+
+def axis_of(value: object) -> int:
+    return integer("axis", value)
+
+
+def logits_of(value: object) -> bool:
+    return flag("from_logits", value)
+
+
+@dataclass(frozen=True, eq=False)
+class Binary:
+    """`binary_focal_loss`: positives weighted by `pos_weight`, soft labels as two terms."""
+
+    gamma: Parameter
+    pos_weight: Parameter = None
+    from_logits: bool = False
+    label_smoothing: float | None = None
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            gamma=gamma_of,
+            pos_weight=lambda value: 1.0 if value is None else parameter("pos_weight", value),
+            from_logits=logits_of,
+            label_smoothing=smoothing,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryCrossentropy:
+    """`binary_focal_crossentropy`: weights alpha and 1 - alpha or none, soft labels mixed into p_t."""
+
+    apply_class_balancing: bool = False
+    alpha: Parameter = 0.25
+    gamma: Parameter = 2.0
+    from_logits: bool = False
+    label_smoothing: float | None = 0.0
+    axis: int = -1
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            apply_class_balancing=lambda value: flag("apply_class_balancing", value),
+            alpha=lambda value: parameter("alpha", value, 1.0),
+            gamma=gamma_of,
+            from_logits=logits_of,
+            label_smoothing=smoothing,
+            axis=axis_of,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical:
+    """The softmax losses over dense labels; `class_weight` and `gamma` are numbers or have an entry per class."""
+
+    gamma: Parameter
+    class_weight: Parameter = None
+    from_logits: bool = False
+    label_smoothing: float | None = None
+    axis: int = -1
+    weight_name: str = "class_weight"  # what this loss calls its weights: `class_weight` or `alpha`
+
+    def __post_init__(self) -> None:
+        name = self.weight_name
+        check(
+            self,
+            gamma=gamma_of,
+            class_weight=lambda value: 1.0 if value is None else parameter(name, value),
+            from_logits=logits_of,
+            label_smoothing=smoothing,
+            axis=axis_of,
+            weight_name=str,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SparseCategorical:
+    """The softmax losses over class indices; examples whose label is `ignore_class` cost 0."""
+
+    gamma: Parameter
+    class_weight: Parameter = None
+    from_logits: bool = False
+    axis: int = -1
+    ignore_class: int | None = None
+    weight_name: str = "class_weight"
+
+    def __post_init__(self) -> None:
+        name = self.weight_name
+        check(
+            self,
+            gamma=gamma_of,
+            class_weight=lambda value: 1.0 if value is None else parameter(name, value),
+            from_logits=logits_of,
+            axis=axis_of,
+            ignore_class=lambda value: None if value is None else integer("ignore_class", value, " (None: no class)"),
+            weight_name=str,
+        )

@@ -1,0 +1,390 @@
+"""Focal losses of TensorFlow tensors.
+
+Gradients are closed forms given as custom gradients: right at every finite logit, to second order, in nested tapes,
+in `tf.function` with and without XLA, and in exported models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from focal_loss import _formula, _losses, _softmax, _spec
+from focal_loss._docs import documented
+
+__all__ = [
+    "binary_focal_crossentropy",
+    "binary_focal_loss",
+    "categorical_focal_crossentropy",
+    "categorical_focal_loss",
+    "sparse_categorical_focal_crossentropy",
+    "sparse_categorical_focal_loss",
+]
+
+Tensor = Any  # tf.Tensor, eager or symbolic; TensorFlow has no types of its own to check against
+
+
+class _TensorflowOps:
+    """`_formula.Ops` for TensorFlow."""
+
+    exp, log, log1p = staticmethod(tf.math.exp), staticmethod(tf.math.log), staticmethod(tf.math.log1p)
+    sqrt, abs, clip = staticmethod(tf.math.sqrt), staticmethod(tf.math.abs), staticmethod(tf.clip_by_value)
+
+    def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
+        """Python numbers take the other side's dtype; by itself `tf.where` makes them float32."""
+        dtype = next((side.dtype for side in (x, y) if not isinstance(side, float | int)), None)
+        return tf.where(condition, *(tf.convert_to_tensor(side, dtype) for side in (x, y)))
+
+    def sum(self, x: Tensor, axis: int) -> Tensor:
+        return tf.reduce_sum(x, axis, keepdims=True)
+
+    def max(self, x: Tensor, axis: int) -> Tensor:
+        return tf.reduce_max(x, axis, keepdims=True)
+
+    def first_max(self, x: Tensor, axis: int) -> Tensor:
+        if x.shape[axis] == 0:
+            return x == x
+        return _positions(x, axis) == tf.expand_dims(tf.argmax(x, axis), axis)
+
+    def largest(self, x: Tensor) -> float:
+        return float(np.finfo(x.dtype.as_numpy_dtype).max)
+
+    def smallest(self, x: Tensor) -> float:
+        return float(np.finfo(x.dtype.as_numpy_dtype).tiny)
+
+    def is_bool(self, x: Tensor) -> bool:
+        return bool(x.dtype.is_bool)
+
+
+_ops = _TensorflowOps()
+
+
+def _positions(like: Tensor, axis: int) -> Tensor:
+    classes = tf.range(tf.shape(like, tf.int64)[axis])
+    return tf.reshape(classes, (-1,) + (1,) * (len(like.shape) - axis - 1))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Custom gradients
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _here(*tensors: Tensor) -> Sequence[Tensor]:
+    """The same tensors as members of the graph that is being built.
+
+    The gradient of a `tf.function` is a graph of its own, and the gradient of that gradient another one. A custom
+    gradient refers to the tensors that its function was called with, and only to such as the graph just outside its
+    own holds: a mask and a tensor of two graphs ago must be passed on, by argument and by `tf.identity`.
+    """
+    return tensors if tf.executing_eagerly() else [tf.identity(tensor) for tensor in tensors]
+
+
+def _elementwise(family: str, index: _formula.Index, arguments: Sequence[Any]) -> Tensor:
+    """`_formula.evaluate`; its gradient is the same function at the next index."""
+    places = [k for k, a in enumerate(arguments) if not isinstance(a, float)]
+
+    @tf.custom_gradient
+    def run(*tensors: Tensor) -> tuple[Tensor, Any]:
+        inner = list(arguments)
+        for k, tensor in zip(places, tensors, strict=True):
+            inner[k] = tensor
+
+        def gradient(upstream: Tensor) -> list[Tensor | None]:
+            return [
+                upstream * _elementwise(family, f"{index}{k}", inner) if inner[k].dtype.is_floating else None
+                for k in places
+            ]
+
+        value = _formula.evaluate(_ops, family, index, *inner)
+        return tf.zeros_like(tensors[0]) if value is None else value, gradient
+
+    return run(*_here(*(arguments[k] for k in places)))
+
+
+def _margin(axis: int, v: Tensor, *hot: Tensor) -> Tensor:
+    """`_softmax.margin`; its gradient is `_softmax.pull`. No `hot` means every class."""
+
+    @tf.custom_gradient
+    def run(v: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
+        def gradient(upstream: Tensor) -> list[Tensor | None]:
+            return [_pull(axis, v, upstream, *hot), *(None for _ in hot)]
+
+        return _softmax.margin(_ops, v, _mask(hot), axis), gradient
+
+    return run(*_here(v, *hot))
+
+
+def _pull(axis: int, v: Tensor, cotangent: Tensor, *hot: Tensor) -> Tensor:
+    """`_softmax.pull`; its gradients are `bend` in the logits and `push` in the cotangent."""
+
+    @tf.custom_gradient
+    def run(v: Tensor, cotangent: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
+        def gradient(upstream: Tensor) -> list[Tensor | None]:
+            in_logits = _softmax.bend(_ops, v, _mask(hot), axis, cotangent, upstream)
+            return [in_logits, _softmax.push(_ops, v, _mask(hot), axis, upstream), *(None for _ in hot)]
+
+        return _softmax.pull(_ops, v, _mask(hot), axis, cotangent), gradient
+
+    return run(*_here(v, cotangent, *hot))
+
+
+def _mask(hot: tuple[Tensor, ...]) -> Tensor | None:
+    return hot[0] if hot else None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The backend
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _tensor(value: Any) -> Tensor:
+    if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
+        raise TypeError(f"a dense tensor is needed, got {type(value).__name__}; call `.to_tensor()` and weight or mask")
+    if hasattr(value, "__array__") and not tf.is_tensor(value):
+        value = np.asarray(value)
+    tensor = tf.convert_to_tensor(value)
+    if tensor.shape.rank is None:
+        raise ValueError("a tensor of known rank is needed, got one of unknown rank; call `tf.ensure_shape` on it")
+    return tensor
+
+
+class _Tensorflow(_TensorflowOps):
+    """`_losses.Backend` for TensorFlow."""
+
+    def prediction(self, y_pred: Any) -> Tensor:
+        x = _tensor(y_pred)
+        if not (x.dtype.is_floating or x.dtype.is_integer or x.dtype.is_bool):
+            raise TypeError(f"`y_pred` must be a tensor of real numbers, got dtype {x.dtype.name}")
+        keep = x.dtype.is_floating and hasattr(y_pred, "dtype")
+        return x if keep else tf.cast(x, tf.float32)
+
+    def labels(self, y_true: Any, like: Tensor) -> Tensor:
+        return _tensor(y_true)
+
+    def parameter(self, value: Any, like: Tensor) -> float | Tensor:
+        return value if isinstance(value, float) else tf.cast(_tensor(value), like.dtype)
+
+    def widen(self, x: Tensor) -> Tensor:
+        return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
+
+    def cast(self, x: Tensor, like: Tensor) -> Tensor:
+        return tf.cast(x, like.dtype)
+
+    def kind(self, x: Tensor) -> Literal["bool", "integer", "floating"]:
+        return "bool" if x.dtype.is_bool else "integer" if x.dtype.is_integer else "floating"
+
+    def shape(self, x: Tensor) -> Sequence[int | None]:
+        return tuple(x.shape)
+
+    def readable(self, x: Tensor) -> bool:
+        return tf.executing_eagerly() and hasattr(x, "numpy") and "GPU" not in x.device
+
+    def to_numpy(self, x: Tensor) -> np.ndarray[Any, Any]:
+        return np.asarray(x)
+
+    def to_integer(self, x: Tensor) -> Tensor:
+        return tf.cast(x, tf.int64)
+
+    def length(self, x: Tensor, axis: int) -> Any:
+        return tf.shape(x, tf.int64)[axis] if x.shape[axis] is None else x.shape[axis]
+
+    def classes(self, like: Tensor, axis: int) -> Tensor:
+        return _positions(like, axis)
+
+    def take(self, x: Tensor, index: Tensor) -> Tensor:
+        return tf.gather(x, index)
+
+    def expand(self, x: Tensor, axis: int) -> Tensor:
+        return tf.expand_dims(x, axis)
+
+    def squeeze(self, x: Tensor, axis: int) -> Tensor:
+        return tf.squeeze(x, axis)
+
+    def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return tf.reshape(x, shape)
+
+    def broadcast(self, *arrays: Tensor) -> Sequence[Tensor]:
+        """Left alone where the shapes are known to be the same: a broadcast is a copy here."""
+        if len({tuple(a.shape) for a in arrays}) == 1 and arrays[0].shape.is_fully_defined():
+            return arrays
+        shape = tf.shape(arrays[0])
+        for array in arrays[1:]:
+            shape = tf.broadcast_dynamic_shape(shape, tf.shape(array))
+        return [tf.broadcast_to(array, shape) for array in arrays]
+
+    def mean(self, x: Tensor, axis: int) -> Tensor:
+        return tf.reduce_mean(x, axis)
+
+    def total(self, x: Tensor) -> Tensor:
+        return tf.reduce_sum(x)
+
+    def elementwise(self, family: str, *arguments: Any) -> Tensor:
+        tensors = iter(self.broadcast(*(a for a in arguments if not isinstance(a, float))))
+        return _elementwise(family, "", [a if isinstance(a, float) else next(tensors) for a in arguments])
+
+    def margin(self, v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+        return _margin(axis, v, *(() if hot is None else (hot,)))
+
+
+_xp = _Tensorflow()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Functions
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@tf.autograph.experimental.do_not_convert
+@documented("binary_focal_loss")
+def binary_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: Any,
+    *,
+    pos_weight: Any | None = None,
+    from_logits: bool = False,
+    label_smoothing: float | None = None,
+) -> Tensor:
+    """Focal loss of each binary example.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import binary_focal_loss
+    >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).round(3)
+    array([0.001, 0.032, 0.001], dtype=float32)
+    """
+    return _losses.binary(_xp, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
+
+
+@tf.autograph.experimental.do_not_convert
+@documented("categorical_focal_loss")
+def categorical_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: Any,
+    *,
+    class_weight: Any | None = None,
+    from_logits: bool = False,
+    label_smoothing: float | None = None,
+    axis: int = -1,
+) -> Tensor:
+    """Softmax focal loss of dense labels.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import categorical_focal_loss
+    >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).round(6)
+    array([0.045623], dtype=float32)
+    """
+    spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
+    return _losses.categorical(_xp, y_true, y_pred, spec)
+
+
+@tf.autograph.experimental.do_not_convert
+@documented("sparse_categorical_focal_loss")
+def sparse_categorical_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: Any,
+    *,
+    class_weight: Any | None = None,
+    from_logits: bool = False,
+    axis: int = -1,
+    ignore_class: int | None = None,
+) -> Tensor:
+    """Softmax focal loss of class indices.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import sparse_categorical_focal_loss
+    >>> y_pred = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]
+    >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).round(3)
+    array([0.009, 0.032, 0.082], dtype=float32)
+    """
+    spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
+    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
+
+
+@tf.autograph.experimental.do_not_convert
+@documented("binary_focal_crossentropy")
+def binary_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    apply_class_balancing: bool = False,
+    alpha: Any = 0.25,
+    gamma: Any = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Tensor:
+    """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import binary_focal_crossentropy
+    >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2)
+    array([0.3298647 , 0.20579839], dtype=float32)
+    """
+    spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    return _losses.binary_mixed(_xp, y_true, y_pred, spec)
+
+
+@tf.autograph.experimental.do_not_convert
+@documented("categorical_focal_crossentropy")
+def categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: Any = 0.25,
+    gamma: Any = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Tensor:
+    """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import categorical_focal_crossentropy
+    >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])
+    array([3.2058468e-05, 4.6627346e-01], dtype=float32)
+    """
+    spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+    return _losses.categorical(_xp, y_true, y_pred, spec)
+
+
+@tf.autograph.experimental.do_not_convert
+@documented("sparse_categorical_focal_crossentropy")
+def sparse_categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: Any = 0.25,
+    gamma: Any = 2.0,
+    from_logits: bool = False,
+    axis: int = -1,
+    ignore_class: int | None = None,
+) -> Tensor:
+    """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import sparse_categorical_focal_crossentropy
+    >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])
+    array([3.2058468e-05, 4.6627346e-01], dtype=float32)
+    """
+    spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
+    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)

@@ -1,0 +1,29 @@
+"""Focal losses of PyTorch tensors, as functions and as modules.
+
+Gradients are closed forms: right at every finite logit, to second order, under `torch.compile`, autocast,
+`torch.func` and double backward. Nothing but the inputs is saved for the backward pass.
+"""
+
+from focal_loss.torch._functions import (
+    binary_focal_crossentropy,
+    binary_focal_loss,
+    categorical_focal_crossentropy,
+    categorical_focal_loss,
+    sigmoid_focal_loss,
+    sparse_categorical_focal_crossentropy,
+    sparse_categorical_focal_loss,
+)
+from focal_loss.torch._modules import BinaryFocalLoss, CategoricalFocalLoss, SparseCategoricalFocalLoss
+
+__all__ = [
+    "BinaryFocalLoss",
+    "CategoricalFocalLoss",
+    "SparseCategoricalFocalLoss",
+    "binary_focal_crossentropy",
+    "binary_focal_loss",
+    "categorical_focal_crossentropy",
+    "categorical_focal_loss",
+    "sigmoid_focal_loss",
+    "sparse_categorical_focal_crossentropy",
+    "sparse_categorical_focal_loss",
+]

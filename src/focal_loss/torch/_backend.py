@@ -1,0 +1,270 @@
+"""torch as a backend: its primitives, its conversions, and our derivatives as its autograd functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from focal_loss import _formula, _softmax
+
+
+class _TorchOps:
+    """`_formula.Ops` for torch."""
+
+    exp, log, log1p = staticmethod(torch.exp), staticmethod(torch.log), staticmethod(torch.log1p)
+    sqrt, abs, where, clip = (staticmethod(f) for f in (torch.sqrt, torch.abs, torch.where, torch.clamp))
+
+    def sum(self, x: Tensor, axis: int) -> Tensor:
+        return x.sum(axis, keepdim=True)
+
+    def max(self, x: Tensor, axis: int) -> Tensor:
+        return x.amax(axis, keepdim=True) if x.shape[axis] else x.sum(axis, keepdim=True)
+
+    def first_max(self, x: Tensor, axis: int) -> Tensor:
+        if not x.shape[axis]:
+            return x == x
+        return _positions(x, axis) == x.argmax(axis, keepdim=True)
+
+    def largest(self, x: Tensor) -> float:
+        return torch.finfo(x.dtype).max
+
+    def smallest(self, x: Tensor) -> float:
+        return torch.finfo(x.dtype).smallest_normal
+
+    def is_bool(self, x: Tensor) -> bool:
+        return x.dtype == torch.bool
+
+
+_ops = _TorchOps()
+
+
+def _positions(like: Tensor, axis: int) -> Tensor:
+    return torch.arange(like.shape[axis], device=like.device).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Custom gradients
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class _Elementwise(torch.autograd.Function):
+    """`_formula.evaluate` of tensors of one shape; its derivative is itself, at the next index."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(family: str, index: _formula.Index, *arguments: Any) -> Tensor:
+        value = _formula.evaluate(_ops, family, index, *arguments)
+        return torch.zeros_like(arguments[0]) if value is None else value
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.family, ctx.index, *arguments = inputs
+        ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
+        tensors = [a for a in arguments if isinstance(a, Tensor)]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def derivatives(ctx: Any, wanted: Sequence[bool]) -> list[Tensor | None]:
+        tensors = iter(ctx.saved_tensors)
+        arguments = [next(tensors) if number is None else number for number in ctx.numbers]
+        return [
+            _differentiable(_ElementwiseWithJvp)(ctx.family, f"{ctx.index}{k}", *arguments) if want else None
+            for k, want in enumerate(wanted)
+        ]
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
+        derivatives = _Elementwise.derivatives(ctx, ctx.needs_input_grad[2:])
+        return None, None, *(None if d is None else upstream * d for d in derivatives)
+
+
+class _Margin(torch.autograd.Function):
+    """`_softmax.margin`; its derivative is `_softmax.pull`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+        return _softmax.margin(_ops, v, hot, axis)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        v, hot, ctx.axis = inputs
+        ctx.save_for_backward(v, hot)
+        ctx.save_for_forward(v, hot)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        return _differentiable(_PullWithJvp)(*ctx.saved_tensors, ctx.axis, upstream), None, None
+
+
+class _Pull(torch.autograd.Function):
+    """`_softmax.pull`; its derivatives are `push` in the cotangent and `bend` in the logits."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: Tensor, hot: Tensor | None, axis: int, cotangent: Tensor) -> Tensor:
+        return _softmax.pull(_ops, v, hot, axis, cotangent)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        v, hot, ctx.axis, cotangent = inputs
+        ctx.save_for_backward(v, hot, cotangent)
+        ctx.save_for_forward(v, hot, cotangent)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, Tensor]:
+        v, hot, cotangent = ctx.saved_tensors
+        in_logits = _softmax.bend(_ops, v, hot, ctx.axis, cotangent, upstream)
+        return in_logits, None, None, _softmax.push(_ops, v, hot, ctx.axis, upstream)
+
+
+# Forward-mode derivatives stand apart because `torch.compile` refuses to trace a function that has them.
+
+
+class _ElementwiseWithJvp(_Elementwise):
+    @staticmethod
+    def jvp(ctx: Any, _family: None, _index: None, *tangents: Tensor | None) -> Tensor:
+        derivatives = _Elementwise.derivatives(ctx, [t is not None for t in tangents])
+        parts = [t * d for t, d in zip(tangents, derivatives, strict=True) if t is not None and d is not None]
+        return sum(parts[1:], start=parts[0])
+
+
+class _MarginWithJvp(_Margin):
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _hot: None, _axis: None) -> Tensor:
+        v, hot = ctx.saved_tensors
+        return _softmax.push(_ops, v, hot, ctx.axis, tangent)
+
+
+class _PullWithJvp(_Pull):
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor | None, _hot: None, _axis: None, cotangent_tangent: Tensor | None) -> Tensor:
+        v, hot, cotangent = ctx.saved_tensors
+        total = torch.zeros_like(v)
+        if tangent is not None:  # the second derivative is symmetric
+            total = total + _softmax.bend(_ops, v, hot, ctx.axis, cotangent, tangent)
+        if cotangent_tangent is not None:
+            total = total + _softmax.pull(_ops, v, hot, ctx.axis, cotangent_tangent)
+        return total
+
+
+def _differentiable(function: Any) -> Callable[..., Tensor]:
+    """Inside a derivative: the function with derivatives of its own, unless the compiler traces it.
+
+    The compiler has no second derivatives, and would trace them without end.
+    """
+    return function.forward if torch.compiler.is_compiling() else function.apply
+
+
+def _traceable(function: Any) -> Any:
+    """From outside: with forward mode, unless the compiler traces it."""
+    with_jvp = {_Elementwise: _ElementwiseWithJvp, _Margin: _MarginWithJvp}
+    return function if torch.compiler.is_compiling() else with_jvp[function]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The backend
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _tensor(value: Any, device: torch.device | None = None) -> Tensor:
+    """A tensor of what may be one already, a list, or a host array of any byte order, stride and writability."""
+    if isinstance(value, Tensor):
+        return value
+    if hasattr(value, "__array__"):
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"an array of real numbers is needed, got dtype {array.dtype}")
+        # from_numpy shares memory, and cannot with arrays that are read-only, reversed or of foreign byte order
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True)).to(device)
+    return torch.as_tensor(value, device=device)
+
+
+class _Torch(_TorchOps):
+    """`_losses.Backend` for torch."""
+
+    def prediction(self, y_pred: Any) -> Tensor:
+        x = _tensor(y_pred)
+        if x.is_complex():
+            raise TypeError(f"`y_pred` must be a tensor of real numbers, got dtype {x.dtype}")
+        keep = x.is_floating_point() and hasattr(y_pred, "dtype")
+        return x if keep else x.to(torch.float32)
+
+    def labels(self, y_true: Any, like: Tensor) -> Tensor:
+        return _tensor(y_true, like.device)
+
+    def parameter(self, value: Any, like: Tensor) -> float | Tensor:
+        return value if isinstance(value, float) else _tensor(value, like.device).to(like.dtype)
+
+    def widen(self, x: Tensor) -> Tensor:
+        return x.float() if x.dtype.itemsize < 4 else x
+
+    def cast(self, x: Tensor, like: Tensor) -> Tensor:
+        return x.to(like.dtype)
+
+    def kind(self, x: Tensor) -> Literal["bool", "integer", "floating"]:
+        return "bool" if x.dtype == torch.bool else "floating" if x.is_floating_point() else "integer"
+
+    def shape(self, x: Tensor) -> Sequence[int]:
+        return tuple(x.shape)
+
+    def readable(self, x: Tensor) -> bool:
+        return (
+            x.device.type == "cpu"
+            and not torch.compiler.is_compiling()
+            and torch._C._functorch.peek_interpreter_stack() is None
+            and type(x) in (Tensor, torch.nn.Parameter)
+        )
+
+    def to_numpy(self, x: Tensor) -> np.ndarray[Any, Any]:
+        return x.detach().numpy()
+
+    def to_integer(self, x: Tensor) -> Tensor:
+        return x.to(torch.int64)
+
+    def length(self, x: Tensor, axis: int) -> int:
+        return x.shape[axis]
+
+    def classes(self, like: Tensor, axis: int) -> Tensor:
+        return _positions(like, axis)
+
+    def take(self, x: Tensor, index: Tensor) -> Tensor:
+        return x[index]
+
+    def expand(self, x: Tensor, axis: int) -> Tensor:
+        return x.unsqueeze(axis)
+
+    def squeeze(self, x: Tensor, axis: int) -> Tensor:
+        return x.squeeze(axis)
+
+    def reshape(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        return x.reshape(shape)
+
+    def broadcast(self, *arrays: Tensor) -> Sequence[Tensor]:
+        return torch.broadcast_tensors(*arrays)
+
+    def mean(self, x: Tensor, axis: int) -> Tensor:
+        return x.mean(axis)
+
+    def total(self, x: Tensor) -> Tensor:
+        return x.sum()
+
+    def elementwise(self, family: str, *arguments: Any) -> Tensor:
+        tensors = iter(torch.broadcast_tensors(*(a for a in arguments if isinstance(a, Tensor))))
+        return _traceable(_Elementwise).apply(
+            family, "", *(next(tensors) if isinstance(a, Tensor) else a for a in arguments)
+        )
+
+    def margin(self, v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+        return _traceable(_Margin).apply(v, hot, axis)
+
+
+XP = _Torch()

@@ -15,6 +15,7 @@ A softmax is a margin too: s = v_t - logsumexp of the other classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple, Protocol
 Array = Any  # An array of whichever library `Ops` speaks for.
 Index = str  # The positions of the arguments that are differentiated, a digit each, at most two.
 
+LOG_2 = math.log(2)
 CLAMP = 1e-7  # Probabilities are clamped to [CLAMP, 1 - CLAMP], as in Keras and in the 2021 package.
 
 
@@ -33,6 +35,7 @@ class Ops(Protocol):
     def log(self, x: Array, /) -> Array: ...
     def log1p(self, x: Array, /) -> Array: ...
     def sqrt(self, x: Array, /) -> Array: ...
+    def tanh(self, x: Array, /) -> Array: ...
     def abs(self, x: Array, /) -> Array: ...
     def where(self, condition: Array, x: Array, y: Array, /) -> Array: ...
     def clip(self, x: Array, low: float, high: float, /) -> Array: ...
@@ -45,33 +48,40 @@ class Ops(Protocol):
 
 
 class Score(NamedTuple):
-    """A binary prediction: p, q = 1 - p, -log p and -log q, each to full relative precision."""
+    """A binary prediction: p, q = 1 - p, -log p, -log q and p - q, each to full relative precision."""
 
     p: Array
     q: Array
     neg_log_p: Array
     neg_log_q: Array
+    tilt: Array
 
     def flipped(self) -> Score:
-        return Score(self.q, self.p, self.neg_log_q, self.neg_log_p)
+        return Score(self.q, self.p, self.neg_log_q, self.neg_log_p, -self.tilt)
 
 
 def score_from_logits(ops: Ops, z: Array) -> Score:
-    """All four from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
+    """All from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
 
-    Infinite logits enter as the largest finite one: there u = 0 and every derivative has its limit, where inf
-    itself would give 0 * inf. `at_infinity` puts the limit of the value back.
+    Near z = 0 p and q come from p - q = tanh(z/2) instead: they are raised to the power gamma, and a rounding of
+    1 + u, raised with them, would be most of the error. Infinite logits enter as the largest finite one: there u = 0
+    and every derivative has its limit, where inf would give 0 * inf. `at_infinity` puts back the limit of the value.
     """
     z = ops.clip(z, -ops.largest(z), ops.largest(z))
-    u = ops.exp(-ops.abs(z))
+    size = ops.abs(z)
+    u = ops.exp(-size)
     log1p_u = ops.log1p(u)
-    larger, smaller = 1 / (1 + u), u / (1 + u)
+    tilt = ops.tanh(0.5 * size)
+    central = size < 1
+    larger = ops.where(central, 0.5 + 0.5 * tilt, 1 / (1 + u))
+    smaller = ops.where(central, 0.5 - 0.5 * tilt, u / (1 + u))
     positive = z >= 0
     return Score(
         ops.where(positive, larger, smaller),
         ops.where(positive, smaller, larger),
         log1p_u + ops.where(positive, 0.0, -z),
         log1p_u + ops.where(positive, z, 0.0),
+        ops.where(positive, tilt, -tilt),
     )
 
 
@@ -79,11 +89,13 @@ def score_from_shares(ops: Ops, p: Array, q: Array) -> Score:
     """From p and q, both given because 1 - p loses a small q. Outside the clamp, the score at its edge."""
     p, q = ops.clip(p, CLAMP, 1 - CLAMP), ops.clip(q, CLAMP, 1 - CLAMP)
     p_smaller = p < q
+    # log1p(q / p) is -log p, precise for small q. log1p(-q) would be too, were it not 128 ULP off in XLA's float64.
     return Score(
         p,
         q,
-        -ops.where(p_smaller, ops.log(p), ops.log1p(-q)),
-        -ops.where(p_smaller, ops.log1p(-p), ops.log(q)),
+        ops.where(p_smaller, -ops.log(p), ops.log1p(q / p)),
+        ops.where(p_smaller, ops.log1p(p / q), -ops.log(q)),
+        p - q,
     )
 
 
@@ -92,10 +104,25 @@ def at_infinity(ops: Ops, value: Array, z: Array) -> Array:
     return ops.where((ops.abs(z) == float("inf")) & (value > 0), float("inf"), value)
 
 
-def power(ops: Ops, base: Array, neg_log_base: Array, gamma: float | Array) -> Array:
-    """base^gamma for base in [0, 1]. Small integers and half-integers cost multiplications and a square root."""
-    if not isinstance(gamma, float) or gamma > 8 or (2 * gamma) % 1:
-        return ops.exp(-gamma * neg_log_base)
+CENTRAL = 0.46  # |p - q| below which a probability is taken as (1 + t) / 2; tanh(1/2), where |z| is 1
+
+
+def power(ops: Ops, base: Array, neg_log_base: Array, tilt: Array, gamma: float | Array) -> Array:
+    """base^gamma for base = (1 + tilt) / 2. Small integers and half-integers are products and a square root.
+
+    Any other gamma takes an exponential. Its argument is rounded to eps/2 of itself, which is harmless where it is
+    small: near base = 1/2 it is gamma log1p(tilt), and 2^-gamma stands outside.
+    """
+    if isinstance(gamma, float) and gamma <= 5 and not (2 * gamma) % 1:
+        return product(ops, base, gamma)
+    central = ops.abs(tilt) < CENTRAL
+    exponent = gamma * ops.where(central, ops.log1p(ops.clip(tilt, -CENTRAL, CENTRAL)), -neg_log_base)
+    half = 0.5**gamma if isinstance(gamma, float) else ops.exp(-LOG_2 * gamma)
+    result = ops.exp(exponent)
+    return ops.where(central, half * result, result)
+
+
+def product(ops: Ops, base: Array, gamma: float) -> Array:
     result: Array = ops.sqrt(base) if gamma % 1 else 1.0
     square, whole = base, int(gamma)
     while whole:
@@ -117,8 +144,8 @@ def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: flo
     No q^(g-1) is formed, so 0 < g < 1 needs no care. p L comes first in each product: it is at most 0.28, where
     g L alone could overflow.
     """
-    p, q, neg_log_p, neg_log_q = score
-    factor = power(ops, q, neg_log_q, gamma)
+    p, q, neg_log_p, neg_log_q, tilt = score
+    factor = power(ops, q, neg_log_q, -tilt, gamma)
     if order[0] == 0:
         value = factor * neg_log_p
         for _ in range(order[1]):
@@ -138,10 +165,10 @@ def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: flo
 
 def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: float | Array) -> Array:
     """As `margin_derivative`, in p itself: h(p) = q^g L, h_p = -q^g (g L/q + 1/p). The clamp keeps p, q > 0."""
-    p, q, neg_log_p, neg_log_q = score
+    p, q, neg_log_p, neg_log_q, tilt = score
     if order[0] == 0:
         return margin_derivative(ops, order, score, gamma)
-    factor = power(ops, q, neg_log_q, gamma)
+    factor = power(ops, q, neg_log_q, -tilt, gamma)
     ratio = neg_log_p / q
     slope = gamma * ratio + 1 / p
     match order:
@@ -154,6 +181,7 @@ def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: floa
     raise NotImplementedError(f"derivative of order {order}")
 
 
+Derivative = Callable[[Ops, tuple[int, int], Score, Any], Array]
 Coefficient = dict[Index, Any]  # derivatives of a factor that is linear in each argument; absent means zero
 
 
@@ -216,9 +244,8 @@ def two_term(
     probabilities the second term is h(1 - x). Boolean labels are hard: one term, chosen before it is computed.
     """
     derivative = margin_derivative if from_logits else share_derivative
-    hard = ops.is_bool(y)
-    if hard:
-        x = ops.where(y, x, -x if from_logits else 1 - x)
+    if ops.is_bool(y):
+        return hard(ops, index, derivative, from_logits, x, y, gamma, (positive, negative))
     score = score_from_logits(ops, x) if from_logits else score_from_shares(ops, x, 1 - x)
 
     def term(side: Score, sign: int, coefficient: Coefficient) -> Array | None:
@@ -229,19 +256,36 @@ def two_term(
 
         return leibniz(index, coefficient, kernel)
 
-    if hard:
-        sign = ops.where(y, 1.0, -1.0)
-        value = term(
-            score,
-            1,
-            {"": ops.where(y, positive, negative), "3": ops.where(y, 1.0, 0.0), "4": ops.where(y, 0.0, 1.0)},
-        )
-        value = value * sign if value is not None and index.count("0") % 2 else value
+    value = add(
+        term(score, 1, {"": positive * y, "1": positive, "3": y, "13": 1.0}),
+        term(score.flipped(), -1, {"": negative * (1 - y), "1": -negative, "4": 1 - y, "14": -1.0}),
+    )
+    return at_infinity(ops, value, x) if from_logits and not index else value
+
+
+def hard(
+    ops: Ops,
+    index: Index,
+    derivative: Derivative,
+    from_logits: bool,
+    x: Array,
+    y: Array,
+    gamma: Array,
+    weights: tuple[Array, Array],
+) -> Array | None:
+    """`two_term` for boolean labels: the margin is x or -x, the weight one of two."""
+    weighed = index.count("3") + index.count("4")
+    if weighed > 1 or "1" in index:
+        return None
+    if from_logits:
+        score = score_from_logits(ops, ops.where(y, x, -x))
     else:
-        value = add(
-            term(score, 1, {"": positive * y, "1": positive, "3": y, "13": 1.0}),
-            term(score.flipped(), -1, {"": negative * (1 - y), "1": -negative, "4": 1 - y, "14": -1.0}),
-        )
+        score = score_from_shares(ops, ops.where(y, x, 1 - x), ops.where(y, 1 - x, x))
+    side = derivative(ops, (index.count("0"), index.count("2")), score, gamma)
+    mirror = -side if index.count("0") == 1 else side
+    if weighed:
+        return ops.where(y, side, 0.0) if "3" in index else ops.where(y, 0.0, mirror)
+    value = ops.where(y, weights[0] * side, weights[1] * mirror)
     return at_infinity(ops, value, x) if from_logits and not index else value
 
 
@@ -254,6 +298,7 @@ class Mix(NamedTuple):
 
     m: Array
     neg_log_m: Array
+    m_tilt: Array  # m = (1 + m_tilt) / 2
     B: Array
     m_x_over_m: Array
     B_x: Array
@@ -267,42 +312,48 @@ class Mix(NamedTuple):
     B_y: Array
 
 
-def mix(ops: Ops, from_logits: bool, score: Score, y: Array) -> Mix:
-    p, q, neg_log_p, neg_log_q = score
-    m, p_t = y * q + (1 - y) * p, y * p + (1 - y) * q
+def mix(ops: Ops, from_logits: bool, score: Score, x: Array, y: Array) -> Mix:
+    p, q, neg_log_p, neg_log_q, tilt = score
+    sign = 1 - 2 * y
+    m_tilt = sign * tilt
+    m = ops.where(ops.abs(m_tilt) < CENTRAL, 0.5 + 0.5 * m_tilt, y * q + (1 - y) * p)
+    p_t = y * p + (1 - y) * q
     hard_neg_log_m = y * neg_log_q + (1 - y) * neg_log_p
     present = m >= ops.smallest(m)
     divisor = ops.where(present, m, 1.0)
-    neg_log_m = -ops.where(m < 0.5, ops.log(divisor), ops.log1p(-ops.clip(p_t, 0.0, 0.5)))
+    neg_log_m = ops.where(m < 0.5, -ops.log(divisor), ops.log1p(p_t / divisor))
     B = y * neg_log_p + (1 - y) * neg_log_q
-    sign = 1 - 2 * y
-    tilt = (1 - y) * p - y * q  # p - y, without the subtraction
-    B_over_m = ops.where(present, B / divisor, 1.0)  # L / q -> 1 as q -> 0
+    B_z = (1 - y) * p - y * q  # p - y, without the subtraction
+    # L / q -> 1 as q -> 0. For a soft label the quotient tends to |x|, and must not round to more than the largest.
+    B_over_m = ops.where(present, ops.clip(B / divisor, 0.0, ops.largest(m)), 1.0)
     if from_logits:
         ratio = ops.where(present, p * q / divisor, p_t)  # p q / m
-        x_parts = (sign * ratio, tilt, p * q, -1.0, (q - p) * sign * ratio * B, -2 * ratio * B)
-        B_x_over_m = ops.where(present, tilt / divisor, sign)
+        x_parts = (sign * ratio, B_z, p * q, -1.0, -tilt * sign * ratio * B, -2 * ratio * B)
+        B_x_over_m = ops.where(present, B_z / divisor, sign)
+        B_y = -ops.clip(x, -ops.largest(x), ops.largest(x))
     else:
         B_x = (1 - y) / q - y / p
         x_parts = (sign / m, B_x, y / (p * p) + (1 - y) / (q * q), -1 / p - 1 / q, 0.0, -2 * B_over_m)
         B_x_over_m = B_x / m
+        B_y = neg_log_p - neg_log_q
     return Mix(
         m,
         ops.where(present, neg_log_m, hard_neg_log_m),
+        m_tilt,
         B,
         *x_parts,
         B_over_m,
         B_x_over_m,
-        q - p,
-        neg_log_p - neg_log_q,
+        -tilt,
+        B_y,
     )
 
 
 def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> Array:
     """The derivative of m^g B in 0 the prediction, 1 the label, 2 gamma: the product rule, in safe quotients."""
-    m, neg_log_m, B = parts[:3]
+    m, neg_log_m, m_tilt, B = parts[:4]
     # Only the label's derivatives can outlive m^g by so much that m itself must not underflow in it.
-    factor = ops.exp(-gamma * neg_log_m) if "1" in index else power(ops, m, neg_log_m, gamma)
+    factor = ops.exp(-gamma * neg_log_m) if "1" in index else power(ops, m, neg_log_m, m_tilt, gamma)
     m_x_B_over_m = parts.m_x_over_m * B
     first_x = parts.B_x + gamma * m_x_B_over_m
     m_y_B_over_m = parts.m_y * parts.B_over_m
@@ -313,8 +364,8 @@ def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> 
             return factor * B
         case "0":
             return factor * first_x
-        case "1":
-            return factor * first_y
+        case "1":  # both terms may be close to the largest number
+            return factor * parts.B_y + factor * gamma * m_y_B_over_m
         case "2":
             return -factor * B * neg_log_m
         case "00":
@@ -334,8 +385,8 @@ def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> 
         case "02":
             return factor * (m_x_B_over_m - neg_log_m * first_x)
         case "11":
-            tilt = 2 * gamma * parts.B_y + curved * m_y_B_over_m
-            return ops.exp(-(gamma - 1) * neg_log_m) * parts.m_y * tilt
+            second_y = 2 * gamma * parts.B_y + curved * m_y_B_over_m
+            return ops.exp(-(gamma - 1) * neg_log_m) * parts.m_y * second_y
         case "12":
             return factor * (m_y_B_over_m - neg_log_m * first_y)
         case "22":
@@ -353,7 +404,7 @@ def mixed(
     if ops.is_bool(y):
         return two_term(ops, index, x, y, gamma, positive, negative, from_logits=from_logits)
     score = score_from_logits(ops, x) if from_logits else score_from_shares(ops, x, 1 - x)
-    parts = mix(ops, from_logits, score, y)
+    parts = mix(ops, from_logits, score, x, y)
 
     def kernel(rest: Index) -> Array | None:
         return mix_derivative(ops, rest, parts, gamma) if set(rest) <= {"0", "1", "2"} else None

@@ -27,8 +27,9 @@ _threads: int | None = None
 class NumpyOps:
     """`_formula.Ops` for NumPy."""
 
-    exp, log, log1p, sqrt = staticmethod(np.exp), staticmethod(np.log), staticmethod(np.log1p), staticmethod(np.sqrt)
-    abs, where, clip = staticmethod(np.abs), staticmethod(np.where), staticmethod(np.clip)
+    exp, log, log1p = staticmethod(np.exp), staticmethod(np.log), staticmethod(np.log1p)
+    sqrt, tanh, abs = staticmethod(np.sqrt), staticmethod(np.tanh), staticmethod(np.abs)
+    where, clip = staticmethod(np.where), staticmethod(np.clip)
 
     def sum(self, x: Array, axis: int) -> Array:
         return np.sum(x, axis, keepdims=True)
@@ -80,13 +81,9 @@ def set_num_threads(n: int) -> None:
 
 
 def num_threads() -> int:
-    return (
-        _threads
-        if _threads is not None
-        else len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
+    if _threads is not None:
+        return _threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def implementation() -> str:
@@ -121,12 +118,20 @@ def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shap
     return result.reshape(shape)
 
 
+def wide(x: Array) -> Array:
+    """Float32 as float64: on the host that is as exact as rounding once can be, and needs no care."""
+    is_narrow = isinstance(x, np.ndarray | np.generic) and x.dtype == np.float32
+    return x.astype(np.float64) if is_narrow else x
+
+
 def elementwise(family: str, index: _formula.Index, *arguments: Array) -> Array:
-    """`_formula.evaluate` on host arrays that broadcast."""
+    """`_formula.evaluate` on host arrays that broadcast, in the dtype of the first."""
     shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
+    dtype = arguments[0].dtype
 
     def evaluate(*block: Array) -> Array:
-        return _formula.evaluate(OPS, family, index, *block)
+        value = _formula.evaluate(OPS, family, index, *map(wide, block))
+        return np.asarray(value).astype(dtype, copy=False)
 
     with np.errstate(all="ignore"):
         value = in_blocks(evaluate, arguments, shape)
@@ -135,14 +140,14 @@ def elementwise(family: str, index: _formula.Index, *arguments: Array) -> Array:
 
 def margin(v: Array, hot: Array | None, axis: int) -> Array:
     with np.errstate(all="ignore"):
-        return _softmax.margin(OPS, v, hot, axis)
+        return _softmax.margin(OPS, wide(v), hot, axis)
 
 
 def pull(v: Array, hot: Array, axis: int, cotangent: Array) -> Array:
     with np.errstate(all="ignore"):
-        return _softmax.pull(OPS, v, hot, axis, cotangent)
+        return _softmax.pull(OPS, wide(v), hot, axis, cotangent)
 
 
 def diagonal(v: Array, hot: Array, axis: int, first: Array, second: Array) -> Array:
     with np.errstate(all="ignore"):
-        return _softmax.diagonal(OPS, v, hot, axis, first, second)
+        return _softmax.diagonal(OPS, wide(v), hot, axis, first, second)

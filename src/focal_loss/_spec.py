@@ -47,12 +47,13 @@ def host_parameter(name: str, value: Parameter, high: float, allowed: str) -> Pa
         array = np.asarray(value)
     except ValueError as error:
         raise TypeError(f"{allowed} or an array of them, got {value!r}") from error
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
         raise TypeError(f"{allowed} or an array of them, got an array of {array.dtype}")
+    array = array.astype(np.float64)
     bad = ~((array >= 0) & (array <= high) & np.isfinite(array))
     if bad.any():
         raise ValueError(f"{allowed} throughout, got {array[bad][0]}")
-    return float(array) if array.ndim == 0 else array.astype(np.float64)
+    return float(array) if array.ndim == 0 else array
 
 
 def flag(name: str, value: object) -> bool:

@@ -33,13 +33,12 @@ __all__ = [
 class _JaxOps:
     """`_formula.Ops` for JAX."""
 
-    exp, log, log1p, sqrt = (
-        staticmethod(jnp.exp),
-        staticmethod(jnp.log),
-        staticmethod(jnp.log1p),
-        staticmethod(jnp.sqrt),
-    )
-    abs, where, clip = staticmethod(jnp.abs), staticmethod(jnp.where), staticmethod(jnp.clip)
+    exp, log, log1p = staticmethod(jnp.exp), staticmethod(jnp.log), staticmethod(jnp.log1p)
+    sqrt, tanh, abs = staticmethod(jnp.sqrt), staticmethod(jnp.tanh), staticmethod(jnp.abs)
+    clip = staticmethod(jnp.clip)
+
+    def where(self, condition: Array, x: Any, y: Any) -> Array:
+        return jnp.where(condition, x, y)
 
     def sum(self, x: Array, axis: int) -> Array:
         return jnp.sum(x, axis, keepdims=True)

@@ -49,7 +49,7 @@ class _Numpy(_host.NumpyOps):
         return array
 
     def parameter(self, value: Any, like: Array) -> Array:
-        return value if isinstance(value, float) else np.asarray(value, like.dtype)
+        return value if isinstance(value, float) else np.asarray(value, np.float64)
 
     def widen(self, x: Array) -> Array:
         return x.astype(np.float32) if x.dtype.itemsize < 4 else x

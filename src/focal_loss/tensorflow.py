@@ -31,7 +31,8 @@ class _TensorflowOps:
     """`_formula.Ops` for TensorFlow."""
 
     exp, log, log1p = staticmethod(tf.math.exp), staticmethod(tf.math.log), staticmethod(tf.math.log1p)
-    sqrt, abs, clip = staticmethod(tf.math.sqrt), staticmethod(tf.math.abs), staticmethod(tf.clip_by_value)
+    sqrt, tanh, abs = staticmethod(tf.math.sqrt), staticmethod(tf.math.tanh), staticmethod(tf.math.abs)
+    clip = staticmethod(tf.clip_by_value)
 
     def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
         """Python numbers take the other side's dtype; by itself `tf.where` makes them float32."""

@@ -16,7 +16,8 @@ class _TorchOps:
     """`_formula.Ops` for torch."""
 
     exp, log, log1p = staticmethod(torch.exp), staticmethod(torch.log), staticmethod(torch.log1p)
-    sqrt, abs, where, clip = (staticmethod(f) for f in (torch.sqrt, torch.abs, torch.where, torch.clamp))
+    sqrt, tanh, abs = staticmethod(torch.sqrt), staticmethod(torch.tanh), staticmethod(torch.abs)
+    where, clip = staticmethod(torch.where), staticmethod(torch.clamp)
 
     def sum(self, x: Tensor, axis: int) -> Tensor:
         return x.sum(axis, keepdim=True)

@@ -1,0 +1,297 @@
+"""How far each framework is from the golden numbers, as a share of the contract's bound.
+
+``python tests/accuracy.py`` prints the table that the documentation quotes; test_numbers.py asserts that no share
+exceeds 1. The bound of a quantity with exact value x is
+
+    (8 + 2 * gamma * |z|) * eps * scale(x) + underflow
+
+eps is that of float32 or float64; half precision has float32's, and half a unit in the last place of its own for the
+one rounding. `scale` is |x|, or the sum of the magnitudes of x's terms where they cancel: near a zero of a sum no
+algorithm in working precision has a small error relative to the sum. `underflow` is what is lost where p or q is
+below the smallest normal number, which XLA and Eigen flush to zero: (1 + gamma)^2 |log of it| times that number, as p
+stands in the Hessian beside gamma^2 L. Half precision keeps subnormals: half of one. In a softmax z is the largest difference of two logits and 2 gamma
+is 2 (gamma + 1), because to round v_j - v_t alone moves 1 - p_t by |z| eps / 2 at gamma = 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from cases import FRAMEWORKS, Arrays, Framework
+
+GOLDEN = Path(__file__).parent / "golden" / "golden.json"
+HALF = ("float16", "bfloat16")
+
+
+@cache
+def golden() -> dict[str, list[dict[str, Any]]]:
+    return json.loads(GOLDEN.read_text())
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Exact numbers as a sum of two float64, which is beyond what float64 results can tell apart."""
+
+    high: np.ndarray
+    low: np.ndarray
+
+    @classmethod
+    def of(cls, strings: Any) -> Exact:
+        decimals = [Decimal(s) for s in np.ravel(strings)]
+        high = [float(d) for d in decimals]
+        low = [float(d - Decimal(h)) if abs(h) < float("inf") else 0.0 for d, h in zip(decimals, high, strict=True)]
+        shape = np.shape(strings)
+        return cls(np.reshape(high, shape), np.reshape(low, shape))
+
+    def error(self, value: np.ndarray) -> np.ndarray:
+        return np.abs((value - self.high) - self.low)
+
+
+@dataclass(frozen=True)
+class Worst:
+    share: float
+    where: str
+
+
+def share(value: np.ndarray, exact: Exact, scale: np.ndarray, row_factor: np.ndarray, gamma: np.ndarray, dtype: str):
+    """The error as a share of the bound; `row_factor` is 8 + 2 gamma |z|."""
+    wide = "float32" if dtype in HALF else dtype
+    tiny = np.finfo(wide).tiny
+    bound = row_factor * np.finfo(wide).eps * scale - (1 + gamma) ** 2 * np.log(tiny) * tiny
+    if dtype in HALF:
+        info = ml_dtypes.finfo(dtype)
+        bound = bound + float(info.eps) / 2 * np.abs(exact.high) + float(info.smallest_subnormal)
+    overflow = (np.abs(exact.high) > float(ml_dtypes.finfo(dtype).max)) & np.isinf(value)
+    return np.where(overflow, 0.0, exact.error(value) / bound)
+
+
+def factor(row: dict[str, Any]) -> float:
+    """8 + 2 gamma |z|; see the top of this file for a softmax."""
+    gamma = np.max(row["gamma"])
+    if "z" in row:
+        return 8 + 2 * gamma * abs(row["z"])
+    if np.ndim(row.get("x")) == 0 and "x" in row:
+        return 8 + 2 * gamma * 16.2  # the clamp is a logit of 16.118
+    v = np.array(row["v"] if "v" in row else np.log(np.clip(row["x"], 1e-7, None)))
+    return 8 + len(v) + 2 * (gamma + 1) * (v.max() - v.min())
+
+
+def rows_by(section: str, *keys: str, half: bool) -> Iterator[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
+    """Rows that share static options, so that each framework computes them in one call."""
+    groups = defaultdict(list)
+    for row in golden()[section]:
+        if row.get("half") or not half:
+            groups[tuple(json.dumps(row.get(k)) for k in keys)].append(row)
+    for key, rows in groups.items():
+        yield tuple(json.loads(k) for k in key), rows
+
+
+def column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
+    return np.array([row[name] for row in rows], np.float64)
+
+
+def exact(gamma: float, dtype: str) -> bool:
+    return float(np.asarray(gamma, getattr(ml_dtypes, dtype, dtype))) == gamma or dtype in ("float32", "float64")
+
+
+def by_length(section: str, name: str, dtype: str) -> Iterator[list[dict[str, Any]]]:
+    """Rows with the same number of classes."""
+    rows = [row for row in golden()[section] if row.get("half") or dtype not in HALF]
+    for length in sorted({len(row[name]) for row in rows}):
+        yield [row for row in rows if len(row[name]) == length]
+
+
+def compare(
+    result: Arrays, rows: list[dict[str, Any]], names: dict[str, str], dtype: str, note: str
+) -> Iterator[tuple[str, Worst]]:
+    """`names`: quantity in the golden rows -> key of the computed result."""
+    for quantity, key in names.items():
+        if key not in result:
+            continue
+        truth = Exact.of([row[quantity] for row in rows])
+        scales = Exact.of([row.get("scale", {}).get(quantity) or row[quantity] for row in rows])
+        scale = np.maximum(np.abs(scales.high), np.abs(truth.high))
+        value = result[key].reshape(truth.high.shape)
+        tall = (-1, *(1,) * (value.ndim - 1))
+        factors, gammas = (
+            np.array([f(row) for row in rows]).reshape(tall) for f in (factor, lambda r: np.max(r["gamma"]))
+        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            shares = share(value, truth, scale, factors, gammas, dtype)
+        k = np.unravel_index(np.argmax(np.where(np.isnan(shares), np.inf, shares)), shares.shape)
+        row = {name: x for name, x in rows[k[0]].items() if name in ("z", "x", "v", "y", "t", "w", "gamma", "alpha")}
+        yield quantity, Worst(float(shares[k]), f"{note} {row} got {value[k]!r}, not {truth.high[k]!r}")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Sections of the golden file
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def static(framework: Framework, gamma: float) -> bool:
+    """Whether to compute a gamma as a Python number here: under XLA each is a compilation, so some stand for all."""
+    return framework.name != "jax" or gamma in (0.0, 0.5, 2.0, 7.3)
+
+
+def binary(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    loss = framework.module.binary_focal_loss
+    names = {"value": "value", "dz": "y_pred", "dy": "y_true", "dzz": "second"}
+    for (gamma, weight), rows in rows_by("binary", "gamma", "w", half=dtype in HALF):
+        if not static(framework, gamma):
+            continue
+
+        def function(gamma=gamma, weight=weight, **tensors: Any) -> Any:
+            return loss(**tensors, gamma=gamma, pos_weight=weight, from_logits=True)
+
+        arrays = {"y_pred": column(rows, "z"), "y_true": column(rows, "y")}
+        result = framework.derivatives(function, arrays, dtype)
+        yield from compare(result, rows, names, dtype, f"gamma={gamma} pos_weight={weight}")
+    # gamma and the weight as arrays: the general power, and their own derivatives
+    rows = [row for row in golden()["binary"] if row.get("half") or dtype not in HALF]
+    rows = [row for row in rows if exact(row["gamma"], dtype)]
+    arrays = {"y_pred": column(rows, "z"), "y_true": column(rows, "y")}
+    arrays |= {"gamma": column(rows, "gamma"), "pos_weight": column(rows, "w")}
+    result = framework.derivatives(lambda **t: loss(**t, from_logits=True), arrays, dtype)
+    yield from compare(result, rows, names | {"dgamma": "gamma", "dw": "pos_weight"}, dtype, "gamma as array")
+
+
+def hard(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    """Boolean labels, which take one branch."""
+    loss = framework.module.binary_focal_loss
+    for (gamma, weight), rows in rows_by("binary", "gamma", "w", half=dtype in HALF):
+        if not static(framework, gamma):
+            continue
+        rows = [row for row in rows if row["y"] in (0, 1)]
+        y_true = column(rows, "y") == 1
+
+        def function(y_pred: Any, y_true=y_true, gamma=gamma, weight=weight) -> Any:
+            return loss(y_true, y_pred, gamma, pos_weight=weight, from_logits=True)
+
+        if framework.name == "numpy":
+            z = framework.tensor(column(rows, "z"), dtype)
+            triple = framework.module.binary_focal_loss_derivatives(y_true, z, gamma, pos_weight=weight)
+            result = {k: framework.numpy(v) for k, v in zip(("value", "y_pred", "second"), triple, strict=True)}
+        else:
+            result = framework.derivatives(function, {"y_pred": column(rows, "z")}, dtype)
+        names = {"value": "value", "dz": "y_pred", "dzz": "second"}
+        yield from compare(result, rows, names, dtype, f"gamma={gamma} hard")
+
+
+def mixed(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    loss = framework.module.binary_focal_crossentropy
+    names = {"value": "value", "dz": "y_pred", "dy": "y_true", "dzz": "second"}
+    for (gamma, alpha), rows in rows_by("mixed", "gamma", "alpha", half=dtype in HALF):
+        if not static(framework, gamma):
+            continue
+
+        def function(gamma=gamma, alpha=alpha, **tensors: Any) -> Any:
+            weights = {"apply_class_balancing": alpha is not None, "alpha": 0.25 if alpha is None else alpha}
+            return loss(**tensors, gamma=gamma, from_logits=True, **weights)
+
+        # one example per row, so that the mean over the last axis is that example
+        arrays = {"y_pred": column(rows, "z")[:, None], "y_true": column(rows, "y")[:, None]}
+        result = framework.derivatives(function, arrays, dtype)
+        yield from compare(result, rows, names, dtype, f"gamma={gamma} alpha={alpha}")
+    rows = [row for row in golden()["mixed"] if row["alpha"] is not None and (row.get("half") or dtype not in HALF)]
+    rows = [row for row in rows if exact(row["gamma"], dtype)]
+    arrays = {"y_pred": column(rows, "z")[:, None], "y_true": column(rows, "y")[:, None]}
+    arrays |= {"gamma": column(rows, "gamma")[:, None], "alpha": column(rows, "alpha")[:, None]}
+    result = framework.derivatives(lambda **t: loss(**t, from_logits=True, apply_class_balancing=True), arrays, dtype)
+    yield from compare(result, rows, names | {"dgamma": "gamma", "dalpha": "alpha"}, dtype, "gamma as array")
+
+
+def probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    for (name, gamma), rows in rows_by("probability", "loss", "gamma", half=dtype in HALF):
+        if not static(framework, gamma):
+            continue
+        loss = getattr(framework.module, {"two_term": "binary_focal_loss"}.get(name, "binary_focal_crossentropy"))
+
+        def function(loss=loss, gamma=gamma, **tensors: Any) -> Any:
+            return loss(**tensors, gamma=gamma)
+
+        arrays = {"y_pred": column(rows, "x")[:, None], "y_true": column(rows, "y")[:, None]}
+        result = framework.derivatives(function, arrays, dtype, second=False)
+        yield from compare(result, rows, {"value": "value", "dx": "y_pred"}, dtype, f"{name} gamma={gamma}")
+
+
+def softmax(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    """Sparse labels. Each row has parameters of its own, which the framework takes as numbers or maps over."""
+    loss = framework.module.sparse_categorical_focal_loss
+    for rows in by_length("softmax", "v", dtype):
+
+        def function(y_pred: Any, t: Any, gamma: Any, w: Any) -> Any:
+            return loss(t, y_pred, gamma, class_weight=w, from_logits=True)
+
+        parameters = {"t": column(rows, "t").astype(int), "gamma": column(rows, "gamma"), "w": column(rows, "w")}
+        if framework.name == "numpy":
+            derivatives = framework.module.sparse_categorical_focal_loss_derivatives
+            triples = [
+                derivatives(row["t"], framework.tensor(row["v"], dtype), row["gamma"], class_weight=row["w"])
+                for row in rows
+            ]
+            columns = (np.stack([framework.numpy(x) for x in part]) for part in zip(*triples, strict=True))
+            result = dict(zip(("value", "y_pred", "second"), columns, strict=True))
+        else:
+            result = framework.per_row(function, column(rows, "v"), parameters, dtype)
+        names = {"value": "value", "gradient": "y_pred", "hessian": "second"}
+        yield from compare(result, rows, names, dtype, "")
+
+
+def dense(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    loss = framework.module.categorical_focal_loss
+    for rows in by_length("dense", "v", dtype):
+
+        def function(y_pred: Any, y: Any, gamma: Any, w: Any) -> Any:
+            return loss(y, y_pred, gamma, class_weight=w, from_logits=True)
+
+        parameters = {name: column(rows, name) for name in ("y", "gamma", "w")}
+        result = framework.per_row(function, column(rows, "v"), parameters, dtype)
+        yield from compare(result, rows, {"value": "value", "gradient": "y_pred"}, dtype, "")
+
+
+def categorical_probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    module = framework.module
+    for rows in by_length("categorical_probability", "x", dtype):
+        for label, loss in (("t", module.sparse_categorical_focal_loss), ("y", module.categorical_focal_loss)):
+            some = [row for row in rows if row[label] is not None]
+            if not some:
+                continue
+
+            def function(y_pred: Any, label: Any, gamma: Any, w: Any, loss=loss) -> Any:
+                return loss(label, y_pred, gamma, class_weight=w)
+
+            labels = column(some, label).astype(int if label == "t" else float)
+            parameters = {"label": labels, "gamma": column(some, "gamma"), "w": column(some, "w")}
+            result = framework.per_row(function, column(some, "x"), parameters, dtype)
+            yield from compare(result, some, {"value": "value", "gradient": "y_pred"}, dtype, "")
+
+
+SECTIONS = [binary, hard, mixed, probability, softmax, dense, categorical_probability]
+
+
+def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:
+    """The worst share of each quantity of a section."""
+    result: dict[str, Worst] = {}
+    for quantity, found in section(framework, dtype):
+        if quantity not in result or not found.share <= result[quantity].share:
+            result[quantity] = found
+    return result
+
+
+if __name__ == "__main__":
+    for framework in FRAMEWORKS:
+        for dtype in framework.dtypes:
+            for section in SECTIONS:
+                for quantity, found in worst(framework, dtype, section).items():
+                    print(
+                        f"{framework.name:11}{dtype:9}{section.__name__:24}{quantity:9}{found.share:8.3f}  {found.where}"
+                    )

@@ -1,0 +1,193 @@
+"""The one table of cases: every framework, and every loss with arguments to call it by.
+
+A new framework is a row of `FRAMEWORKS`; a new loss is a row of `LOSSES`. The test files run each property over both.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import tensorflow as tf
+import torch
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A module of ours, and how a test speaks to its framework."""
+
+    name: str
+    tensor: Callable[[Any, str], Any]  # an array, and the name of a dtype
+    numpy: Callable[[Any], np.ndarray]
+    derivatives: Callable[..., Arrays]  # (function, arrays, dtype) -> value, first derivatives, second in the first
+    per_row: Callable[..., Arrays]  # (function, rows of predictions, rows of parameters, dtype) -> value and gradient
+    dtypes: tuple[str, ...] = ("float32", "float64", "float16", "bfloat16")
+
+    @cached_property
+    def module(self) -> Any:
+        return importlib.import_module(f"focal_loss.{self.name}")
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Derivatives of sum(function(**tensors)) by each framework's own machinery
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def torch_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    tensors = {k: torch_tensor(v, dtype).requires_grad_() for k, v in arrays.items()}
+    value = function(**tensors)
+    first = torch.autograd.grad(value.sum(), list(tensors.values()), create_graph=second)
+    result = dict(zip(tensors, first, strict=True)) | {"value": value}
+    if second:
+        result["second"] = torch.autograd.grad(first[0].sum(), next(iter(tensors.values())))[0]
+    return {k: torch_numpy(v) for k, v in result.items()}
+
+
+def jax_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    name = next(iter(arrays))
+
+    @jax.jit
+    def compute(tensors: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        result = {"value": function(**tensors)} | jax.grad(lambda t: function(**t).sum())(tensors)
+        if second:
+            slope = jax.grad(lambda x: function(**(tensors | {name: x})).sum())
+            result["second"] = jax.jvp(slope, (tensors[name],), (jnp.ones_like(tensors[name]),))[1]
+        return result
+
+    with jax.enable_x64(dtype == "float64"):
+        return {k: numpy_float64(v) for k, v in compute({k: jax_tensor(v, dtype) for k, v in arrays.items()}).items()}
+
+
+def tensorflow_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    tensors = {k: tf.constant(v, dtype) for k, v in arrays.items()}
+    name = next(iter(tensors))
+    with tf.GradientTape() as outer:
+        outer.watch(tensors[name])
+        with tf.GradientTape() as inner:
+            inner.watch(tensors)
+            value = function(**tensors)
+        result = {"value": value, **inner.gradient(value, tensors)}
+    if second:
+        result["second"] = outer.gradient(result[name], tensors[name])
+    return {k: numpy_float64(v) for k, v in result.items()}
+
+
+def numpy_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    """NumPy differentiates nothing; the derivatives it has by closed form are tested against the same numbers."""
+    return {"value": numpy_float64(function(**{k: numpy_tensor(v, dtype) for k, v in arrays.items()}))}
+
+
+def one_by_one(derivatives: Callable[..., Arrays]) -> Callable[..., Arrays]:
+    """Rows in a loop: parameters as Python numbers and host arrays."""
+
+    def per_row(function: Callable[..., Any], y_pred: np.ndarray, parameters: Arrays, dtype: str) -> Arrays:
+        results = []
+        for k, row in enumerate(y_pred):
+            options = {name: values[k] if values[k].ndim else values[k].item() for name, values in parameters.items()}
+            results.append(derivatives(partial(function, **options), {"y_pred": row}, dtype, second=False))
+        return {key: np.stack([result[key] for result in results]) for key in results[0]}
+
+    return per_row
+
+
+def jax_per_row(function: Callable[..., Any], y_pred: np.ndarray, parameters: Arrays, dtype: str) -> Arrays:
+    """Rows by `vmap`, parameters as tensors: one compilation for all."""
+    with jax.enable_x64(dtype == "float64"):
+        wide = "float64" if dtype == "float64" else "float32"
+        tensors = {k: jnp.asarray(v, wide if v.dtype.kind == "f" else None) for k, v in parameters.items()}
+        slope = jax.value_and_grad(lambda y_pred, tensors: function(y_pred, **tensors))
+        value, gradient = jax.jit(jax.vmap(slope))(jax_tensor(y_pred, dtype), tensors)
+        return {"value": numpy_float64(value), "y_pred": numpy_float64(gradient)}
+
+
+def numpy_float64(x: Any) -> np.ndarray:
+    return np.asarray(x).astype(np.float64)
+
+
+def numpy_tensor(x: Any, dtype: str) -> np.ndarray:
+    return np.asarray(x, getattr(ml_dtypes, dtype, dtype))
+
+
+def torch_tensor(x: Any, dtype: str) -> torch.Tensor:
+    return torch.tensor(np.asarray(x), dtype=getattr(torch, dtype))
+
+
+def torch_numpy(x: torch.Tensor) -> np.ndarray:
+    return x.detach().to(torch.float64).numpy()
+
+
+def jax_tensor(x: Any, dtype: str) -> jax.Array:
+    return jnp.asarray(np.asarray(x), dtype)
+
+
+FRAMEWORKS = [
+    Framework("numpy", numpy_tensor, numpy_float64, numpy_derivatives, one_by_one(numpy_derivatives)),
+    Framework("torch", torch_tensor, torch_numpy, torch_derivatives, one_by_one(torch_derivatives)),
+    Framework("jax", jax_tensor, numpy_float64, jax_derivatives, jax_per_row),
+    Framework(
+        "tensorflow",
+        lambda x, dtype: tf.constant(x, dtype),
+        numpy_float64,
+        tensorflow_derivatives,
+        one_by_one(tensorflow_derivatives),
+    ),
+]
+FRAMEWORK = {framework.name: framework for framework in FRAMEWORKS}
+DIFFERENTIABLE = [framework for framework in FRAMEWORKS if framework.name != "numpy"]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Losses
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss with arguments that are right, and the class in each module that wraps it."""
+
+    name: str
+    y_true: Any
+    y_pred: Any  # logits
+    options: dict[str, Any] = field(default_factory=dict)
+    weight: str = ""  # the option that weighs
+    has_axis: bool = False
+
+    def __call__(self, framework: Framework, y_true: Any = None, y_pred: Any = None, **options: Any) -> Any:
+        """The loss from logits, in a framework's tensors if `y_pred` is one."""
+        y_true = self.y_true if y_true is None else y_true
+        y_pred = framework.tensor(self.y_pred, "float32") if y_pred is None else y_pred
+        function = getattr(framework.module, self.name)
+        return function(y_true, y_pred, **({"from_logits": True} | self.options | options))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+LOGITS = np.array([[1.0, 0.0, -1.0], [-2.5, 3.0, 0.25]], np.float32)
+ONE_HOT = np.array([[1, 0, 0], [0, 1, 0]])
+GAMMA = {"gamma": 2}
+
+LOSSES = [
+    Loss("binary_focal_loss", ONE_HOT, LOGITS, GAMMA, "pos_weight"),
+    Loss("binary_focal_crossentropy", ONE_HOT, LOGITS, {"apply_class_balancing": True}, "alpha", has_axis=True),
+    Loss("categorical_focal_loss", ONE_HOT, LOGITS, GAMMA, "class_weight", has_axis=True),
+    Loss("categorical_focal_crossentropy", ONE_HOT, LOGITS, {}, "alpha", has_axis=True),
+    Loss("sparse_categorical_focal_loss", np.array([0, 1]), LOGITS, GAMMA, "class_weight", has_axis=True),
+    Loss("sparse_categorical_focal_crossentropy", np.array([0, 1]), LOGITS, {}, "alpha", has_axis=True),
+]
+LOSS = {loss.name: loss for loss in LOSSES}
+SMOOTHED = [loss for loss in LOSSES if not loss.name.startswith("sparse")]
+SPARSE = [loss for loss in LOSSES if loss.name.startswith("sparse")]
+CLASSES = {loss.name: "".join(word.capitalize() for word in loss.name.split("_")) for loss in LOSSES}

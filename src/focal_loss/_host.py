@@ -139,8 +139,15 @@ def elementwise(family: str, index: _formula.Index, *arguments: Array) -> Array:
 
 
 def margin(v: Array, hot: Array | None, axis: int) -> Array:
+    """In float64 a margin can exceed what the dtype of `v` holds; no finite logits may give an infinite loss."""
     with np.errstate(all="ignore"):
-        return _softmax.margin(OPS, wide(v), hot, axis)
+        s, largest = _softmax.margin(OPS, wide(v), hot, axis), OPS.largest(v)
+        return np.where(np.isinf(s), s, np.clip(s, -largest, largest))
+
+
+def shares(x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+    with np.errstate(all="ignore"):
+        return _softmax.shares(OPS, wide(x), hot, axis)
 
 
 def pull(v: Array, hot: Array, axis: int, cotangent: Array) -> Array:

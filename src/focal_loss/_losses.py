@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from focal_loss import _softmax, _spec
+from focal_loss import _spec
 from focal_loss._formula import Array, Ops
 from focal_loss._shapes import Shape, broadcast_shape, normalize_axis
 
@@ -41,6 +41,7 @@ class Backend(Ops, Protocol):
     def total(self, x: Array, /) -> Array: ...
     def elementwise(self, family: str, /, *arguments: Array) -> Array: ...  # `_formula.evaluate`
     def margin(self, v: Array, hot: Array | None, axis: int, /) -> Array: ...  # `_softmax.margin`
+    def shares(self, x: Array, hot: Array | None, axis: int, /) -> tuple[Array, Array]: ...  # `_softmax.shares`
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -185,9 +186,7 @@ def categorical(
     if spec.from_logits:
         value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight * y)
     else:
-        others = _softmax.sum_of_others(xp, x, xp.first_max(x, axis), axis)
-        total = xp.sum(x, axis)
-        value = xp.elementwise("share", x / total, others / total, gamma, weight * y)
+        value = xp.elementwise("share", *xp.shares(x, None, axis), gamma, weight * y)
     value = xp.squeeze(xp.sum(value, axis), axis)
     return xp.cast(reduce(xp, value, None, reduction), prediction)
 
@@ -258,7 +257,8 @@ def sparse_categorical(
     if spec.from_logits:
         value = xp.elementwise("margin", xp.squeeze(xp.margin(x, hot, axis), axis), gamma, weight)
     else:
-        value = xp.elementwise("share", *shares(xp, x, hot, axis), gamma, weight)
+        p, q = (xp.squeeze(share, axis) for share in xp.shares(x, hot, axis))
+        value = xp.elementwise("share", p, q, gamma, weight)
     if invalid is not None:
         value = xp.where(invalid, float("nan"), value)
     if ignored is not None:
@@ -268,10 +268,3 @@ def sparse_categorical(
 
 def pick(xp: Backend, value: Array, index: Array) -> Array:
     return value if isinstance(value, float) or not xp.shape(value) else xp.take(value, index)
-
-
-def shares(xp: Backend, x: Array, hot: Array, axis: int) -> tuple[Array, Array]:
-    """The probability of the true class and of all others, of values that need not sum to 1."""
-    true, others = (xp.squeeze(xp.sum(part, axis), axis) for part in (xp.where(hot, x, 0.0), xp.where(hot, 0.0, x)))
-    total = true + others
-    return true / total, others / total

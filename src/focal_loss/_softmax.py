@@ -114,3 +114,13 @@ def diagonal(ops: Ops, v: Array, hot: Array, axis: int, first: Array, second: Ar
     share = e / others
     remainder = sum_of_others(ops, e, ops.first_max(e, axis), axis) / others
     return ops.where(hot, second, share * (second * share - first * remainder))
+
+
+def shares(ops: Ops, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+    """The probability of a class and of all others, of values x that need not sum to 1. Safe to differentiate."""
+    if hot is None:
+        true, others = x, sum_of_others(ops, x, ops.first_max(x, axis), axis)
+    else:
+        true, others = own(ops, hot, axis, x), ops.sum(ops.where(hot, 0.0, x), axis)
+    total = true + others
+    return true / total, others / total

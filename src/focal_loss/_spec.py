@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 Parameter = Any  # A number, a sequence of numbers, or an array.
 Reduction = Literal["none", "mean", "sum"]
@@ -23,36 +24,33 @@ def is_number(value: object) -> bool:
 
 
 def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
-    """A non-negative number or array of them; a `float` where it is one number."""
+    """A `float` where it is one number; else the sequence, host array or tensor itself."""
     allowed = f"`{name}` must be a " + ("non-negative number" if high == math.inf else f"number in [0, {high:g}]")
     if is_number(value):
         if not 0 <= value <= high or math.isinf(value):
             raise ValueError(f"{allowed}, got {value}")
         return float(value)
-    if type(value).__module__.partition(".")[0] in ("numpy", "pandas", "builtins"):
-        return host_parameter(name, value, high, allowed)
+    if isinstance(value, list | tuple):
+        lengths = {len(v) if isinstance(v, list | tuple) else 0 for v in value}
+        if len(lengths) != 1:
+            raise TypeError(f"{allowed} or an array of them, got {value!r}")
+        return [parameter(name, v, high) for v in value]
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "to_numpy"):
+        return host_parameter(value, high, allowed)
     if not hasattr(value, "shape"):
         raise TypeError(f"{allowed} or an array of them, got {value!r}")
     return value
 
 
-def host_parameter(name: str, value: Parameter, high: float, allowed: str) -> Parameter:
-    import numpy as np  # `import focal_loss` loads no array library; one is needed here
-
-    if not isinstance(value, Sequence | np.ndarray | np.generic) and not hasattr(value, "__array__"):
-        raise TypeError(f"{allowed} or an array of them, got {value!r}")
-    if isinstance(value, str | bytes | bool | np.bool_):
-        raise TypeError(f"{allowed} or an array of them, got {value!r}")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise TypeError(f"{allowed} or an array of them, got {value!r}") from error
+def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:
+    """A NumPy array or a pandas series, as float64."""
+    array = np.asarray(value)
     if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
         raise TypeError(f"{allowed} or an array of them, got an array of {array.dtype}")
     array = array.astype(np.float64)
     bad = ~((array >= 0) & (array <= high) & np.isfinite(array))
     if bad.any():
-        raise ValueError(f"{allowed} throughout, got {array[bad][0]}")
+        raise ValueError(f"{allowed}, got {array[bad][0]} in an array")
     return float(array) if array.ndim == 0 else array
 
 

@@ -206,9 +206,15 @@ class _Jax(_JaxOps):
     def margin(self, v: Array, hot: Array | None, axis: int) -> Array:
         return _margin(axis, hot, v)
 
+    def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+        return _softmax.shares(self, x, hot, axis)
+
 
 def _array(value: Any) -> Array:
-    return jnp.asarray(np.asarray(value) if hasattr(value, "__array__") and not isinstance(value, Array) else value)
+    if isinstance(value, Array) or not hasattr(value, "__array__"):
+        return jnp.asarray(value)
+    array = np.asarray(value)
+    return jnp.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 _xp = _Jax()

@@ -106,6 +106,9 @@ class _Numpy(_host.NumpyOps):
     def margin(self, v: Array, hot: Array | None, axis: int) -> Array:
         return _host.margin(v, hot, axis)
 
+    def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+        return _host.shares(x, hot, axis)
+
 
 _xp = _Numpy()
 
@@ -297,7 +300,7 @@ def binary_focal_loss_derivatives(
     >>> from focal_loss.numpy import binary_focal_loss_derivatives
     >>> value, gradient, hessian = binary_focal_loss_derivatives([1], [0.0], gamma=2)
     >>> value.round(6), gradient.round(6), hessian.round(6)
-    (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.3125], dtype=float32))
+    (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.399143], dtype=float32))
     """
     spec = _spec.Binary(gamma, pos_weight, True, label_smoothing)
     prediction = _xp.prediction(y_pred)

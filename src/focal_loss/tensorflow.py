@@ -166,6 +166,8 @@ class _Tensorflow(_TensorflowOps):
         return _tensor(y_true)
 
     def parameter(self, value: Any, like: Tensor) -> float | Tensor:
+        if isinstance(value, list):
+            return tf.constant(value, like.dtype)
         return value if isinstance(value, float) else tf.cast(_tensor(value), like.dtype)
 
     def widen(self, x: Tensor) -> Tensor:
@@ -228,6 +230,9 @@ class _Tensorflow(_TensorflowOps):
 
     def margin(self, v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
         return _margin(axis, v, *(() if hot is None else (hot,)))
+
+    def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
+        return _softmax.shares(self, x, hot, axis)
 
 
 _xp = _Tensorflow()

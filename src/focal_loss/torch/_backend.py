@@ -53,19 +53,23 @@ def _positions(like: Tensor, axis: int) -> Tensor:
 
 
 class _Elementwise(torch.autograd.Function):
-    """`_formula.evaluate` of tensors of one shape; its derivative is itself, at the next index."""
+    """`_formula.evaluate` of tensors of one shape; its derivative is itself, at the next index.
+
+    Five places, padded with None: `torch.compile` calls a `forward` of variable length with an argument too many.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(family: str, index: _formula.Index, *arguments: Any) -> Tensor:
-        value = _formula.evaluate(_ops, family, index, *arguments)
-        return torch.zeros_like(arguments[0]) if value is None else value
+    def forward(family: str, index: _formula.Index, a: Any, b: Any, c: Any, d: Any, e: Any) -> Tensor:
+        value = _formula.evaluate(_ops, family, index, *(x for x in (a, b, c, d, e) if x is not None))
+        return torch.zeros_like(a) if value is None else value
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.family, ctx.index, *arguments = inputs
-        ctx.numbers = [None if isinstance(a, Tensor) else a for a in arguments]
+        ctx.is_tensor = [isinstance(a, Tensor) for a in arguments]
+        ctx.others = [None if isinstance(a, Tensor) else a for a in arguments]
         tensors = [a for a in arguments if isinstance(a, Tensor)]
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
@@ -73,7 +77,8 @@ class _Elementwise(torch.autograd.Function):
     @staticmethod
     def derivatives(ctx: Any, wanted: Sequence[bool]) -> list[Tensor | None]:
         tensors = iter(ctx.saved_tensors)
-        arguments = [next(tensors) if number is None else number for number in ctx.numbers]
+        places = zip(ctx.is_tensor, ctx.others, strict=True)
+        arguments = [next(tensors) if is_tensor else other for is_tensor, other in places]
         return [
             _differentiable(_ElementwiseWithJvp)(ctx.family, f"{ctx.index}{k}", *arguments) if want else None
             for k, want in enumerate(wanted)
@@ -203,6 +208,8 @@ class _Torch(_TorchOps):
         return _tensor(y_true, like.device)
 
     def parameter(self, value: Any, like: Tensor) -> float | Tensor:
+        if isinstance(value, list):
+            return torch.tensor(value, dtype=like.dtype, device=like.device)
         return value if isinstance(value, float) else _tensor(value, like.device).to(like.dtype)
 
     def widen(self, x: Tensor) -> Tensor:
@@ -260,12 +267,14 @@ class _Torch(_TorchOps):
 
     def elementwise(self, family: str, *arguments: Any) -> Tensor:
         tensors = iter(torch.broadcast_tensors(*(a for a in arguments if isinstance(a, Tensor))))
-        return _traceable(_Elementwise).apply(
-            family, "", *(next(tensors) if isinstance(a, Tensor) else a for a in arguments)
-        )
+        places = [next(tensors) if isinstance(a, Tensor) else a for a in arguments]
+        return _traceable(_Elementwise).apply(family, "", *places, *[None] * (5 - len(places)))
 
     def margin(self, v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
         return _traceable(_Margin).apply(v, hot, axis)
+
+    def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
+        return _softmax.shares(self, x, hot, axis)
 
 
 XP = _Torch()

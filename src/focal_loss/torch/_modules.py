@@ -32,7 +32,10 @@ class _Loss(torch.nn.Module):
             if value is None or _spec.is_number(value) or isinstance(value, torch.nn.Parameter):
                 setattr(self, name, value)
             else:
-                self.register_buffer(name, value if isinstance(value, Tensor) else torch.as_tensor(getattr(spec, name)))
+                self.register_buffer(
+                    name,
+                    value if isinstance(value, Tensor) else torch.as_tensor(getattr(spec, name), dtype=torch.float64),
+                )
 
     def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         y_pred = y_pred if isinstance(y_pred, Tensor) else XP.prediction(y_pred)

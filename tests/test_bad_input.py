@@ -1,0 +1,203 @@
+"""The bad-input contract: which exception, and what it says."""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from cases import FRAMEWORK, FRAMEWORKS, LOSS, LOSSES, SMOOTHED, SPARSE, Framework, Loss
+
+by_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+by_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
+
+BAD_GAMMA = [
+    (-1, ValueError, "`gamma` must be a non-negative number, got -1"),
+    (float("nan"), ValueError, "`gamma` must be a non-negative number, got nan"),
+    (float("inf"), ValueError, "`gamma` must be a non-negative number, got inf"),
+    ([1.0, -2.0], ValueError, r"`gamma` must be a non-negative number, got -2\.0"),
+    (np.array([1.0, -2.0]), ValueError, r"`gamma` must be a non-negative number, got -2\.0 in an array"),
+    ("2", TypeError, "`gamma` must be a non-negative number or an array of them, got '2'"),
+    (True, TypeError, "`gamma` must be a non-negative number or an array of them, got True"),
+    (None, TypeError, "`gamma` must be a non-negative number or an array of them, got None"),
+    (["a"], TypeError, "`gamma` must be a non-negative number or an array of them, got 'a'"),
+    (np.array(["a"]), TypeError, "`gamma` must be a non-negative number or an array of them, got an array of <U1"),
+    ([[1, 2], [3]], TypeError, "`gamma` must be a non-negative number or an array of them"),
+    (1j, TypeError, "`gamma` must be a non-negative number or an array of them, got 1j"),
+]
+
+
+@by_framework
+@by_loss
+@pytest.mark.parametrize(("gamma", "error", "message"), BAD_GAMMA)
+def test_gamma(framework: Framework, loss: Loss, gamma, error, message: str) -> None:
+    with pytest.raises(error, match=message):
+        loss(framework, gamma=gamma)
+
+
+@by_framework
+@by_loss
+@pytest.mark.parametrize(("value", "error"), [(-0.5, ValueError), ("1", TypeError), (float("nan"), ValueError)])
+def test_weights(framework: Framework, loss: Loss, value, error) -> None:
+    with pytest.raises(error, match=f"`{loss.weight}` must be a"):
+        loss(framework, **{loss.weight: value})
+
+
+@by_framework
+def test_alpha_of_the_binary_loss_is_a_share(framework: Framework) -> None:
+    with pytest.raises(ValueError, match=r"`alpha` must be a number in \[0, 1\], got 1\.5"):
+        LOSS["binary_focal_crossentropy"](framework, alpha=1.5)
+
+
+@by_framework
+@by_loss
+@pytest.mark.parametrize("value", [None, 1, "yes"])
+def test_from_logits(framework: Framework, loss: Loss, value) -> None:
+    with pytest.raises(TypeError, match="`from_logits` must be True or False, got"):
+        loss(framework, from_logits=value)
+
+
+@by_framework
+@pytest.mark.parametrize("loss", SMOOTHED, ids=str)
+@pytest.mark.parametrize(("value", "error"), [(-0.1, ValueError), (1.1, ValueError), ("a", TypeError)])
+def test_label_smoothing(framework: Framework, loss: Loss, value, error) -> None:
+    with pytest.raises(error, match=r"`label_smoothing` must be a number in \[0, 1\] or None, got"):
+        loss(framework, label_smoothing=value)
+
+
+@by_framework
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.has_axis], ids=str)
+@pytest.mark.parametrize(("value", "error"), [(2, ValueError), (-3, ValueError), (0.5, TypeError), (None, TypeError)])
+def test_axis(framework: Framework, loss: Loss, value, error) -> None:
+    with pytest.raises(error, match="`axis` must be"):
+        loss(framework, axis=value)
+
+
+@by_framework
+@by_loss
+def test_shapes_that_do_not_broadcast(framework: Framework, loss: Loss) -> None:
+    y_true = np.zeros(5, int) if loss in SPARSE else np.zeros((5, 3))
+    with pytest.raises(ValueError, match=r"`y_true` of shape \(5.*\) and `y_pred` of shape \(2.*\) do not broadcast"):
+        loss(framework, y_true=y_true)
+
+
+@by_framework
+@by_loss
+def test_parameters_that_do_not_fit(framework: Framework, loss: Loss) -> None:
+    for name in ("gamma", loss.weight):
+        with pytest.raises(ValueError, match=rf"`{name}` (of shape \(7,\) and|must be a number or have one entry per)"):
+            loss(framework, **{name: [0.5] * 7})
+
+
+@by_framework
+def test_vector_against_column_warns(framework: Framework) -> None:
+    y_pred = framework.tensor(np.zeros((4, 1)), "float32")
+    with pytest.warns(
+        UserWarning, match=r"`y_true` of shape \(4,\) and `y_pred` of shape \(4, 1\) broadcast to \(4, 4\)"
+    ):
+        loss = framework.module.binary_focal_loss([0, 1, 0, 1], y_pred, 2, from_logits=True)
+    assert tuple(loss.shape) == (4, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        framework.module.binary_focal_loss(1, y_pred, 2, from_logits=True)
+
+
+@by_framework
+@pytest.mark.parametrize("loss", SPARSE, ids=str)
+@pytest.mark.parametrize(("index", "dtype"), [(3, int), (-1, int), (3, np.uint8), (7.0, float)])
+def test_class_index_out_of_range(framework: Framework, loss: Loss, index, dtype) -> None:
+    y_true = np.array([0, index], dtype)
+    message = rf"`y_true` must hold class indices in \[0, 3\), got {index}.* at position \(1,\)"
+    with pytest.raises(ValueError, match=message):
+        loss(framework, y_true=y_true)
+
+
+@by_framework
+@pytest.mark.parametrize("loss", SPARSE, ids=str)
+def test_class_index_that_is_no_whole_number(framework: Framework, loss: Loss) -> None:
+    with pytest.raises(ValueError, match=r"`y_true` must hold class indices, which are whole numbers, got 0\.5"):
+        loss(framework, y_true=np.array([0, 0.5]))
+
+
+@by_framework
+@pytest.mark.parametrize("loss", SPARSE, ids=str)
+def test_one_hot_labels_to_a_sparse_loss(framework: Framework, loss: Loss) -> None:
+    with pytest.raises(ValueError, match="take the loss without `sparse` in its name"):
+        loss(framework, y_true=np.eye(3)[:2])
+
+
+@by_framework
+@pytest.mark.parametrize("loss", SPARSE, ids=str)
+def test_ignore_class_of_the_wrong_type(framework: Framework, loss: Loss) -> None:
+    with pytest.raises(TypeError, match=r"`ignore_class` must be an integer, got 1\.5"):
+        loss(framework, ignore_class=1.5)
+
+
+@by_framework
+def test_integer_labels_outside_zero_and_one(framework: Framework) -> None:
+    with pytest.raises(ValueError, match=r"`y_true` must hold labels in \[0, 1\], got -1 at position \(0,\)"):
+        framework.module.binary_focal_loss(np.array([-1, 1]), framework.tensor([0.0, 0.0], "float32"), 2)
+
+
+@by_framework
+def test_predictions_that_are_no_real_numbers(framework: Framework) -> None:
+    for y_pred in (np.array([1j]), np.array(["a"]), np.array([None])):
+        with pytest.raises((TypeError, ValueError)):
+            framework.module.binary_focal_loss([1], y_pred, 2)
+
+
+OUT_OF_RANGE = {
+    "jax.jit": lambda loss, t, v: jax.jit(loss)(t, v),
+    "tf.function": lambda loss, t, v: tf.function(loss)(tf.constant(t), tf.constant(v)),
+    "XLA": lambda loss, t, v: tf.function(loss, jit_compile=True)(tf.constant(t), tf.constant(v)),
+    "torch.compile": lambda loss, t, v: torch.compile(loss, fullgraph=True)(torch.tensor(t), torch.tensor(v)),
+    "torch.vmap": lambda loss, t, v: torch.vmap(loss)(torch.tensor(t), torch.tensor(v)),
+}
+
+
+@pytest.mark.parametrize("compiler", OUT_OF_RANGE)
+@pytest.mark.parametrize("ignore", [None, 255])
+def test_out_of_range_where_nothing_can_be_raised_is_nan(compiler: str, ignore: int | None) -> None:
+    name = "jax" if "jax" in compiler else "torch" if "torch" in compiler else "tensorflow"
+    loss = FRAMEWORK[name].module.sparse_categorical_focal_loss
+    run = OUT_OF_RANGE[compiler]
+    t, v = np.array([0, 3, 255, -1, 2]), np.zeros((5, 3), np.float32)
+    found = run(lambda t, v: loss(t, v, 2, from_logits=True, ignore_class=ignore, class_weight=[1.0, 2.0, 3.0]), t, v)
+    value = np.log(3) * 4 / 9
+    skipped = np.nan if ignore is None else 0
+    np.testing.assert_allclose(np.asarray(found), [value, np.nan, skipped, np.nan, 3 * value], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["binary_focal_loss", "sigmoid_focal_loss"])
+@pytest.mark.parametrize("value", ["none ", "average", None, 1])
+def test_torch_reduction(name: str, value) -> None:
+    with pytest.raises(ValueError, match="`reduction` must be 'none', 'mean' or 'sum', got"):
+        arguments = (torch.zeros(2), torch.zeros(2)) + ((2,) if name == "binary_focal_loss" else ())
+        getattr(FRAMEWORK["torch"].module, name)(*arguments, reduction=value)
+
+
+def test_torch_modules_refuse_the_arguments_the_other_way_round() -> None:
+    loss = FRAMEWORK["torch"].module.BinaryFocalLoss(2, from_logits=True)
+    with pytest.raises(TypeError, match=r"the order of the arguments is \(y_true, y_pred\)"):
+        loss(torch.zeros(3, requires_grad=True), torch.ones(3))
+    with pytest.raises(TypeError, match=r"the order of the arguments is \(y_true, y_pred\)"):
+        loss(torch.zeros(3), torch.ones(3, dtype=torch.int64))
+
+
+def test_torch_modules_check_at_construction() -> None:
+    module = FRAMEWORK["torch"].module
+    with pytest.raises(ValueError, match="`gamma` must be a non-negative number, got -1"):
+        module.BinaryFocalLoss(-1)
+    with pytest.raises(ValueError, match="`class_weight` must be a non-negative number, got -1"):
+        module.SparseCategoricalFocalLoss(2, class_weight=[1, -1])
+    with pytest.raises(ValueError, match="`reduction` must be"):
+        module.CategoricalFocalLoss(2, reduction="avg")
+
+
+def test_tensorflow_ragged_tensors_are_refused_with_the_remedy() -> None:
+    ragged = tf.ragged.constant([[1.0, 2.0], [3.0]])
+    with pytest.raises(TypeError, match=r"call `\.to_tensor\(\)`"):
+        FRAMEWORK["tensorflow"].module.binary_focal_loss(ragged, ragged, 2)

@@ -88,13 +88,13 @@ def score_from_logits(ops: Ops, z: Array) -> Score:
 def score_from_shares(ops: Ops, p: Array, q: Array) -> Score:
     """From p and q, both given because 1 - p loses a small q. Outside the clamp, the score at its edge."""
     p, q = ops.clip(p, CLAMP, 1 - CLAMP), ops.clip(q, CLAMP, 1 - CLAMP)
-    p_smaller = p < q
-    # log1p(q / p) is -log p, precise for small q. log1p(-q) would be too, were it not 128 ULP off in XLA's float64.
+    # Near p = 1 the logarithm is taken of q, as p may have been rounded. log1p(q / p) is -log p; log1p(-q) would be
+    # too, were it not 128 ULP off in XLA's float64.
     return Score(
         p,
         q,
-        ops.where(p_smaller, -ops.log(p), ops.log1p(q / p)),
-        ops.where(p_smaller, ops.log1p(p / q), -ops.log(q)),
+        ops.where(p < 0.75, -ops.log(p), ops.log1p(q / p)),
+        ops.where(q < 0.75, -ops.log(q), ops.log1p(p / q)),
         p - q,
     )
 

@@ -30,12 +30,12 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
         if not 0 <= value <= high or math.isinf(value):
             raise ValueError(f"{allowed}, got {value}")
         return float(value)
-    if isinstance(value, list | tuple):
-        lengths = {len(v) if isinstance(v, list | tuple) else 0 for v in value}
+    if isinstance(value, (list, tuple)):
+        lengths = {len(v) if isinstance(v, (list, tuple)) else 0 for v in value}
         if len(lengths) != 1:
             raise TypeError(f"{allowed} or an array of them, got {value!r}")
         return [parameter(name, v, high) for v in value]
-    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "to_numpy"):
+    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "to_numpy"):
         return host_parameter(value, high, allowed)
     if not hasattr(value, "shape"):
         raise TypeError(f"{allowed} or an array of them, got {value!r}")

@@ -1,0 +1,250 @@
+"""Keras, on whichever backend KERAS_BACKEND names; `make keras` runs this file on each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import focal_loss
+import focal_loss.numpy as reference
+from focal_loss.keras import losses, metrics
+
+BACKEND = keras.backend.backend()
+TRAINS = BACKEND != "numpy"
+RNG = np.random.default_rng(0)
+Y, P = RNG.integers(0, 2, (6, 3)).astype("float32"), RNG.uniform(0.05, 0.95, (6, 3)).astype("float32")
+V, T = RNG.normal(0, 2, (6, 3)).astype("float32"), RNG.integers(0, 3, 6)
+ONE_HOT = np.eye(3, dtype="float32")[T]
+LOGITS = {"from_logits": True}
+
+# Every class with options that are all different from the defaults, labels, and predictions.
+CASES = {
+    "BinaryFocalLoss": ({"gamma": [0.5, 1, 2], "pos_weight": 3.0, "label_smoothing": 0.1, **LOGITS}, Y, V),
+    "CategoricalFocalLoss": (
+        {"gamma": [0.5, 1, 2], "class_weight": [1.0, 2.0, 3.0], "label_smoothing": 0.1, "axis": 1, **LOGITS},
+        ONE_HOT,
+        V,
+    ),
+    "SparseCategoricalFocalLoss": (
+        {"gamma": [0.5, 1, 2], "class_weight": [1.0, 2.0, 3.0], "axis": 1, "ignore_class": 2, **LOGITS},
+        T,
+        V,
+    ),
+    "BinaryFocalCrossentropy": (
+        {"apply_class_balancing": True, "alpha": 0.4, "gamma": 1.5, "label_smoothing": 0.1, "axis": 0, **LOGITS},
+        Y,
+        V,
+    ),
+    "CategoricalFocalCrossentropy": (
+        {"alpha": [0.1, 0.2, 0.3], "gamma": 1.5, "label_smoothing": 0.1, "axis": 1, **LOGITS},
+        ONE_HOT,
+        V,
+    ),
+    "SparseCategoricalFocalCrossentropy": (
+        {"alpha": [0.1, 0.2, 0.3], "gamma": 1.5, "axis": 1, "ignore_class": 2, **LOGITS},
+        T,
+        V,
+    ),
+}
+each = pytest.mark.parametrize("name", CASES)
+
+
+def function(name: str) -> Any:
+    return getattr(reference, "".join("_" + c.lower() if c.isupper() else c for c in name)[1:])
+
+
+def expected_mean(name: str) -> float:
+    options, y_true, y_pred = CASES[name]
+    loss = function(name)(y_true, y_pred, **options)
+    return float(loss[y_true != 2].mean() if options.get("ignore_class") else loss.mean())
+
+
+@each
+def test_loss_is_the_mean_of_the_function(name: str) -> None:
+    options, y_true, y_pred = CASES[name]
+    loss = getattr(losses, name)(**options)
+    assert float(loss(y_true, y_pred)) == pytest.approx(expected_mean(name), rel=1e-5)
+    each_one = getattr(losses, name)(**options, reduction="none")(y_true, y_pred)
+    weights = (y_true != options.get("ignore_class", -1)) if "ignore_class" in options else 1
+    expected = function(name)(y_true, y_pred, **options) * weights
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(each_one), expected, rtol=1e-5)
+    assert getattr(focal_loss, name) is getattr(losses, name)
+
+
+@each
+@pytest.mark.parametrize("module", [losses, metrics])
+def test_configuration_round_trip(name: str, module: Any) -> None:
+    """Through JSON, by Keras' own serialisation, with array-valued options: NumPy arrays come back as lists."""
+    options, y_true, y_pred = CASES[name]
+    arrays = {k: np.array(v) if isinstance(v, list) else v for k, v in options.items()}
+    original = getattr(module, name)(**arrays, name="my_loss", dtype="float32")
+    text = json.dumps(keras.saving.serialize_keras_object(original))
+    restored = keras.saving.deserialize_keras_object(json.loads(text))
+    assert type(restored) is type(original)
+    config = restored.get_config()
+    assert config == original.get_config()
+    assert config["name"] == "my_loss"
+    assert config["dtype"] == "float32"
+    assert {k: config[k] for k in options} == options
+    if module is losses:
+        assert float(restored(y_true, y_pred)) == float(original(y_true, y_pred))
+
+
+@each
+def test_metric_streams_the_same_mean(name: str) -> None:
+    options, y_true, y_pred = CASES[name]
+    metric = getattr(metrics, name)(**options)
+    if name != "BinaryFocalCrossentropy":  # its mean over axis 0 is not a mean over examples
+        for k in (slice(0, 2), slice(2, 3), slice(3, 6)):
+            metric.update_state(y_true[k], y_pred[k])
+    else:
+        metric.update_state(y_true, y_pred)
+    assert float(metric.result()) == pytest.approx(expected_mean(name), rel=1e-5)
+    metric.reset_state()
+    assert float(metric.result()) == 0
+
+
+@each
+def test_errors_at_construction(name: str) -> None:
+    for module in (losses, metrics):
+        with pytest.raises(ValueError, match="`gamma` must be a non-negative number, got -1"):
+            getattr(module, name)(gamma=-1)
+        with pytest.raises(TypeError, match="`from_logits` must be True or False"):
+            getattr(module, name)(gamma=2, from_logits="yes")
+
+
+def test_sample_weight_mask_and_reductions() -> None:
+    weight = np.array([0, 1, 2, 0.5, 1, 3], "float32")
+    each_one = reference.binary_focal_loss(Y[:, :1], P[:, :1], 2)[:, 0]
+    for reduction, value in (("sum", (each_one * weight).sum()), ("sum_over_batch_size", (each_one * weight).mean())):
+        loss = losses.BinaryFocalLoss(2, reduction=reduction)
+        assert float(loss(Y[:, :1], P[:, :1], sample_weight=weight)) == pytest.approx(value, rel=1e-5)
+    metric = metrics.BinaryFocalLoss(2)
+    metric.update_state(Y[:, :1], P[:, :1], sample_weight=weight)
+    assert float(metric.result()) == pytest.approx(np.average(each_one, weights=weight), rel=1e-5)
+
+
+def test_sample_weight_beside_ignored_examples() -> None:
+    y_true, y_pred = np.array([[0, 255], [1, 2]]), RNG.normal(size=(2, 2, 3)).astype("float32")
+    weight = np.array([2.0, 3.0], "float32")
+    each_one = reference.sparse_categorical_focal_loss(y_true, y_pred, 2, ignore_class=255, **LOGITS)
+    metric = metrics.SparseCategoricalFocalLoss(2, ignore_class=255, **LOGITS)
+    metric.update_state(y_true, y_pred, sample_weight=weight)
+    expected = (each_one * weight[:, None]).sum() / (2 + 3 + 3)
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_everything_ignored_is_zero() -> None:
+    loss = losses.SparseCategoricalFocalLoss(2, ignore_class=255, **LOGITS)
+    assert float(loss(np.full((2, 2), 255), np.full((2, 2, 3), np.nan, "float32"))) == 0
+
+
+def test_labels_align_with_a_column_of_predictions() -> None:
+    column = losses.BinaryFocalLoss(2)(Y[:, 0], P[:, :1])
+    assert float(column) == pytest.approx(float(losses.BinaryFocalLoss(2)(Y[:, :1], P[:, :1])))
+    metric = metrics.BinaryFocalCrossentropy()
+    metric.update_state(Y[:, 0], P[:, :1])
+    assert float(metric.result()) == pytest.approx(float(losses.BinaryFocalCrossentropy()(Y[:, 0], P[:, :1])))
+
+
+@pytest.mark.parametrize("options", [{}, {"gamma": 1.0, "label_smoothing": 0.2}])
+def test_the_values_of_keras_where_keras_is_right(options: dict[str, Any]) -> None:
+    for balanced in (False, True):
+        more = {"apply_class_balancing": balanced, "alpha": 0.3, **options}
+        theirs = keras.losses.BinaryFocalCrossentropy(**more)(Y, P)
+        assert float(losses.BinaryFocalCrossentropy(**more)(Y, P)) == pytest.approx(float(theirs), rel=2e-5)
+        soft = keras.losses.BinaryFocalCrossentropy(**more)(P[::-1].copy(), P)
+        assert float(losses.BinaryFocalCrossentropy(**more)(P[::-1].copy(), P)) == pytest.approx(float(soft), rel=2e-5)
+    for y_pred, logits in ((P, False), (V, True)):
+        theirs = keras.losses.CategoricalFocalCrossentropy(from_logits=logits, **options)(ONE_HOT, y_pred)
+        ours = losses.CategoricalFocalCrossentropy(from_logits=logits, **options)(ONE_HOT, y_pred)
+        assert float(ours) == pytest.approx(float(theirs), rel=2e-5)
+
+
+def test_functions_are_there_in_both_places() -> None:
+    for module in (losses, metrics):
+        found = keras.ops.convert_to_numpy(module.binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]))
+        np.testing.assert_allclose(found, [0.32986468, 0.20579839], rtol=3e-7)
+
+
+def model(masked: bool = False) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers: list[Any] = [keras.Input((5, 4)), keras.layers.Masking()] if masked else [keras.Input((4,))]
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
+
+
+@pytest.mark.skipif(not TRAINS, reason="Keras does not train on NumPy")
+@each
+def test_fit_save_and_load_in_a_fresh_process(name: str, tmp_path: Path) -> None:
+    options, _, _ = CASES[name]
+    if name == "BinaryFocalCrossentropy":
+        options = options | {"axis": -1}
+    x = RNG.normal(size=(96, 4)).astype("float32")
+    labels = x[:, :3].argmax(1)
+    y = labels if name.startswith("Sparse") else np.eye(3, dtype="float32")[labels]
+    network = model()
+    metric = getattr(metrics, name)(**options, name="focal")
+    network.compile(keras.optimizers.Adam(0.03), getattr(losses, name)(**options), metrics=[metric])
+    history = network.fit(x, y, epochs=6, batch_size=32, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    network.save(tmp_path / "m.keras")
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    expected = network.evaluate(x, y, verbose=0, return_dict=True)
+    assert expected["focal"] == pytest.approx(expected["loss"], rel=1e-4)
+    code = f"""
+import keras, numpy as np
+from focal_loss import {name}
+network = keras.saving.load_model({str(tmp_path / "m.keras")!r})
+assert type(network.loss) is {name}, network.loss
+data = np.load({str(tmp_path / "data.npz")!r})
+print(network.evaluate(data["x"], data["y"], verbose=0, return_dict=True)["focal"])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout.split()[-1]) == pytest.approx(expected["focal"], rel=1e-5)
+
+
+@pytest.mark.skipif(not TRAINS, reason="Keras does not train on NumPy")
+def test_masked_steps_do_not_count() -> None:
+    x = RNG.normal(size=(8, 5, 4)).astype("float32")
+    x[:, 3:] = 0
+    y = RNG.integers(0, 2, (8, 5, 3)).astype("float32")
+    network = model(masked=True)
+    network.compile("sgd", losses.BinaryFocalCrossentropy(**LOGITS))
+    logits = keras.ops.convert_to_numpy(network(x))
+    expected = reference.binary_focal_crossentropy(y[:, :3], logits[:, :3], **LOGITS).mean()
+    assert network.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.skipif(not TRAINS, reason="Keras does not train on NumPy")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(policy: str) -> None:
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy)])
+    network.compile("sgd", losses.BinaryFocalLoss(0.5, **LOGITS))
+    x = 100 * RNG.normal(size=(16, 4)).astype("float32")
+    history = network.fit(x, np.ones((16, 3), "float32"), verbose=0).history
+    assert np.isfinite(history["loss"][0])
+    assert all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in network.weights)
+
+
+@pytest.mark.skipif(not TRAINS, reason="Keras does not train on NumPy")
+@pytest.mark.parametrize("name", ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"])
+def test_the_hardest_examples_teach(name: str) -> None:
+    """A head that is wrong by 40 moves at full speed, where clipped probabilities have no gradient."""
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
+    network.set_weights([np.array([[40.0, -40.0]], "float32")])
+    loss = getattr(losses, name)(**({"alpha": 1.0} if name.startswith("Cat") else {}), **LOGITS)
+    network.compile(keras.optimizers.SGD(1.0), loss)
+    network.train_on_batch(np.ones((1, 1), "float32"), np.array([[0.0, 1.0]], "float32"))
+    np.testing.assert_allclose(
+        network.get_weights()[0], [[39.5, -39.5]] if "Binary" in name else [[39, -39]], rtol=1e-5
+    )

@@ -1,0 +1,108 @@
+"""Which framework computes what."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import focal_loss
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from cases import FRAMEWORKS, LOSSES, Framework, Loss
+
+
+@pytest.fixture(autouse=True)
+def _default_backend():
+    yield
+    focal_loss.set_backend(None)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_a_tensor_decides(framework: Framework, loss: Loss) -> None:
+    """As prediction, as label, or as weight, beside lists and NumPy arrays."""
+    function = getattr(focal_loss, loss.name)
+    focal_loss.set_backend("numpy")
+    options = loss.options | {"from_logits": True}
+    expected = loss(framework)
+    kind = type(framework.tensor([1.0], "float32"))
+    tensor = framework.tensor(loss.y_pred, "float32")
+    for found in (
+        function(loss.y_true, tensor, **options),
+        function(framework.tensor(loss.y_true, "int32"), loss.y_pred, **options),
+        function(loss.y_true, loss.y_pred.tolist(), **(options | {loss.weight: framework.tensor(0.25, "float32")})),
+    ):
+        assert isinstance(found, kind)
+    np.testing.assert_array_equal(framework.numpy(function(loss.y_true, tensor, **options)), framework.numpy(expected))
+
+
+def test_tensors_of_two_frameworks() -> None:
+    with pytest.raises(TypeError, match=r"tensors of one framework, got torch \(Tensor\) and jax \(ArrayImpl\)"):
+        focal_loss.binary_focal_loss(torch.ones(2), jnp.zeros(2), 2)
+    with pytest.raises(TypeError, match="tensors of one framework, got t.* and t"):
+        focal_loss.binary_focal_loss([1], tf.zeros(1), torch.tensor(2.0))
+
+
+def test_symbols_and_variables() -> None:
+    variable = keras.Variable([0.0])
+    assert tf.is_tensor(focal_loss.binary_focal_loss([1], variable, 2, from_logits=True))
+    assert tf.is_tensor(focal_loss.binary_focal_loss([1], tf.Variable([0.0]), 2, from_logits=True))
+    with pytest.raises(TypeError, match="KerasTensor is a symbol"):
+        focal_loss.binary_focal_loss([1], keras.Input((1,)), 2)
+    traced = jax.jit(lambda z: focal_loss.binary_focal_loss([1.0], z, 2, from_logits=True))(jnp.zeros(1))
+    np.testing.assert_allclose(traced, [0.1732868], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("numpy", np.ndarray), ("torch", torch.Tensor), ("jax", jax.Array), ("tensorflow", tf.Tensor)]
+)
+def test_set_backend(name: str, kind: type) -> None:
+    focal_loss.set_backend(name)
+    assert focal_loss.get_backend() == name
+    assert isinstance(focal_loss.binary_focal_loss([0, 1], np.array([0.1, 0.7]), 2), kind)
+
+
+def test_unknown_backend() -> None:
+    with pytest.raises(ValueError, match="`name` must be one of 'numpy', 'torch', 'jax', 'tensorflow', got 'mxnet'"):
+        focal_loss.set_backend("mxnet")
+
+
+def run(code: str, **environment: str) -> str:
+    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=variables)
+    return done.stdout + done.stderr
+
+
+def test_lists_go_to_the_backend_of_keras_or_where_the_environment_says() -> None:
+    code = "import focal_loss; print(type(focal_loss.binary_focal_loss([0], [0.5], 2)).__module__, focal_loss.get_backend())"
+    assert run(code, KERAS_BACKEND="torch").startswith("torch torch")
+    assert run(code, KERAS_BACKEND="numpy").startswith("numpy numpy")
+    assert run(code, KERAS_BACKEND="torch", FOCAL_LOSS_BACKEND="numpy").startswith("numpy numpy")
+    assert "FOCAL_LOSS_BACKEND must be one of" in run(code, FOCAL_LOSS_BACKEND="mxnet")
+
+
+def test_lists_go_to_numpy_without_keras() -> None:
+    code = "import sys; sys.modules['keras'] = None\nimport importlib.util as u; find = u.find_spec\n"
+    code += "u.find_spec = lambda name, *a: None if name == 'keras' else find(name, *a)\n"
+    code += "import focal_loss; print(focal_loss.get_backend(), type(focal_loss.binary_focal_loss([0], [0.5], 2)))"
+    assert run(code).startswith("numpy <class 'numpy.ndarray'>")
+
+
+def test_show_config_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    focal_loss.set_backend("jax")
+    focal_loss.set_num_threads(3)
+    focal_loss.show_config()
+    shown = capsys.readouterr().out
+    for word in (focal_loss.__version__, "jax (set by focal_loss.set_backend)", "3 threads", "torch:", "tensorflow:"):
+        assert word in shown
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match="`n` must be a positive integer"):
+            focal_loss.set_num_threads(bad)
+    with pytest.raises(TypeError, match="`n` must be an integer"):
+        focal_loss.set_num_threads(1.5)

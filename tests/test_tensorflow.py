@@ -1,0 +1,148 @@
+"""TensorFlow: tapes, tf.function with and without XLA, dynamic shapes, exported models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import focal_loss.tensorflow as ours
+
+RNG = np.random.default_rng(0)
+LOGITS = {"from_logits": True}
+Z, V = RNG.normal(0, 2, 6), RNG.normal(0, 2, (4, 3))
+Y, T, SOFT = RNG.random(6), np.array([0, 2, 1, 1]), RNG.dirichlet([1, 1, 1], 4)
+
+FUNCTIONS: dict[str, tuple[Callable[..., tf.Tensor], np.ndarray]] = {
+    "binary": (lambda z: ours.binary_focal_loss(Y, z, 1.5, pos_weight=3, **LOGITS), Z),
+    "binary hard": (lambda z: ours.binary_focal_loss(Y > 0.5, z, 2, **LOGITS), Z),
+    "binary integer": (lambda z: ours.binary_focal_loss(tf.constant(np.round(Y), tf.int32), z, 2, **LOGITS), Z),
+    "binary of probabilities": (lambda z: ours.binary_focal_loss(Y, tf.sigmoid(z), 2), Z),
+    "mixed": (lambda z: ours.binary_focal_crossentropy(Y, z, True, **LOGITS), Z),
+    "sparse": (lambda v: ours.sparse_categorical_focal_loss(T, v, [0, 0.5, 2], ignore_class=2, **LOGITS), V),
+    "sparse of probabilities": (lambda v: ours.sparse_categorical_focal_loss(T, tf.exp(v), 2), V),
+    "dense": (lambda v: ours.categorical_focal_loss(SOFT, v, 2, class_weight=[1, 2, 3], **LOGITS), V),
+    "dense of probabilities": (lambda v: ours.categorical_focal_loss(SOFT, tf.exp(v), [0, 0.5, 2]), V),
+}
+each = pytest.mark.parametrize(("function", "x"), FUNCTIONS.values(), ids=FUNCTIONS)
+COMPILERS = {"eager": lambda f: f, "graph": tf.function, "XLA": lambda f: tf.function(f, jit_compile=True)}
+
+
+def gradient_and_hessian(function: Callable[..., tf.Tensor], x: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            loss = function(x)
+        slope = inner.gradient(loss, x)
+    return slope.numpy(), outer.jacobian(slope, x).numpy()
+
+
+def differences(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """The derivative of `function` in each entry of x, in a new last axis."""
+    columns = []
+    for k in range(x.size):
+        step = np.zeros(x.size)
+        step[k] = 1e-6
+        step = step.reshape(x.shape)
+        columns.append((function(x + step) - function(x - step)) / 2e-6)
+    return np.stack(columns, -1)
+
+
+@each
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_nested_tapes(function: Callable[..., tf.Tensor], x: np.ndarray, compiler: str) -> None:
+    slope, hessian = gradient_and_hessian(COMPILERS[compiler](function), tf.constant(x))
+
+    def value(x: np.ndarray) -> np.ndarray:
+        return tf.reduce_sum(function(tf.constant(x))).numpy()
+
+    def gradient(x: np.ndarray) -> np.ndarray:
+        x = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = function(x)
+        return tape.gradient(loss, x).numpy().ravel()
+
+    np.testing.assert_allclose(slope.ravel(), differences(value, x), atol=1e-7)
+    np.testing.assert_allclose(hessian.reshape(x.size, x.size), differences(gradient, x), atol=1e-7)
+
+
+@each
+def test_tapes_inside_a_function(function: Callable[..., tf.Tensor], x: np.ndarray) -> None:
+    @tf.function
+    def second(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = function(x)
+            slope = inner.gradient(loss, x)
+        return outer.gradient(slope, x)
+
+    x = tf.constant(x)
+    np.testing.assert_allclose(second(x), gradient_and_hessian(function, x)[1].sum(tuple(range(x.ndim))), atol=1e-12)
+
+
+def test_shapes_that_are_known_only_when_the_graph_runs() -> None:
+    @tf.function(input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int32)])
+    def losses(v: tf.Tensor, t: tf.Tensor) -> list[tf.Tensor]:
+        one_hot = tf.one_hot(t, tf.shape(v)[1])
+        return [
+            ours.sparse_categorical_focal_loss(t, v, 2, ignore_class=1, **LOGITS),
+            ours.categorical_focal_loss(one_hot, v, 2, label_smoothing=0.1, **LOGITS),
+            ours.binary_focal_loss(one_hot, v, 2, **LOGITS),
+            ours.binary_focal_crossentropy(one_hot, v, True, **LOGITS),
+        ]
+
+    v, t = tf.constant(V, tf.float32), tf.constant(T, tf.int32)
+    one_hot = tf.one_hot(t, 3)
+    expected = [
+        ours.sparse_categorical_focal_loss(t, v, 2, ignore_class=1, **LOGITS),
+        ours.categorical_focal_loss(one_hot, v, 2, label_smoothing=0.1, **LOGITS),
+        ours.binary_focal_loss(one_hot, v, 2, **LOGITS),
+        ours.binary_focal_crossentropy(one_hot, v, True, **LOGITS),
+    ]
+    for a, b in zip(losses(v, t), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-6)
+    with pytest.raises(ValueError, match="a tensor of known rank is needed"):
+        tf.function(lambda x: ours.binary_focal_loss(x, x, 2), input_signature=[tf.TensorSpec(None)])(v)
+
+
+def test_gradients_of_labels_gamma_and_weights() -> None:
+    z, y, gamma, weight = (tf.constant(a, tf.float64) for a in (Z, Y, 1.3, 2.0))
+
+    def loss(y: tf.Tensor, gamma: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(ours.binary_focal_loss(y, z, gamma, pos_weight=weight, **LOGITS))
+
+    theoretical, numerical = tf.test.compute_gradient(loss, [y, gamma, weight], delta=1e-5)
+    for a, b in zip(theoretical, numerical, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7)
+
+
+def test_saved_model_in_a_fresh_process(tmp_path: Path) -> None:
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([None])])
+        def loss(self, y: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+            return ours.binary_focal_loss(y, z, 0.5, **LOGITS)
+
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    tf.saved_model.save(Module(), str(tmp_path), options=options)
+    code = f"""
+import tensorflow as tf
+module = tf.saved_model.load({str(tmp_path)!r})
+z = tf.constant([0.0, -30.0, 200.0])
+with tf.GradientTape() as tape:
+    tape.watch(z)
+    loss = module.loss(tf.ones(3), z)
+print(*loss.numpy().tolist(), *tape.gradient(loss, z).numpy().tolist())
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = [float(x) for x in run.stdout.split()]
+    slope = -np.sqrt(0.5) * (0.25 * np.log(2) + 0.5)
+    np.testing.assert_allclose(found, [np.log(2) * np.sqrt(0.5), 30, 0, slope, -1, 0], rtol=1e-5, atol=1e-12)

@@ -8,9 +8,11 @@ exceeds 1. The bound of a quantity with exact value x is
 eps is that of float32 or float64; half precision has float32's, and half a unit in the last place of its own for the
 one rounding. `scale` is |x|, or the sum of the magnitudes of x's terms where they cancel: near a zero of a sum no
 algorithm in working precision has a small error relative to the sum. `underflow` is what is lost where p or q is
-below the smallest normal number, which XLA and Eigen flush to zero: (1 + gamma)^2 |log of it| times that number, as p
-stands in the Hessian beside gamma^2 L. Half precision keeps subnormals: half of one. In a softmax z is the largest difference of two logits and 2 gamma
-is 2 (gamma + 1), because to round v_j - v_t alone moves 1 - p_t by |z| eps / 2 at gamma = 0.
+below the smallest normal number, which XLA and Eigen flush to zero: (1 + gamma)^2 |log of it| times that number, as
+p stands in the Hessian beside gamma^2 L. In half precision, which keeps subnormals, it is one more of those.
+
+In a softmax z is the largest difference of two logits and 2 gamma is 2 (gamma + 1), because to round v_j - v_t alone
+moves 1 - p_t by |z| eps / 2 at gamma = 0; a sum of K terms adds K.
 """
 
 from __future__ import annotations
@@ -292,6 +294,5 @@ if __name__ == "__main__":
         for dtype in framework.dtypes:
             for section in SECTIONS:
                 for quantity, found in worst(framework, dtype, section).items():
-                    print(
-                        f"{framework.name:11}{dtype:9}{section.__name__:24}{quantity:9}{found.share:8.3f}  {found.where}"
-                    )
+                    row = f"{framework.name:11}{dtype:9}{section.__name__:24}{quantity:9}{found.share:8.3f}"
+                    print(f"{row}  {found.where}")

@@ -131,6 +131,22 @@ def test_one_hot_labels_to_a_sparse_loss(framework: Framework, loss: Loss) -> No
 
 @by_framework
 @pytest.mark.parametrize("loss", SPARSE, ids=str)
+def test_sparse_labels_of_the_wrong_rank(framework: Framework, loss: Loss) -> None:
+    for y_true, y_pred in ((0, loss.y_pred), (np.zeros(3, int), np.zeros((2, 3, 4)))):
+        with pytest.raises(ValueError, match=r"must have the shape .* of `y_pred` without its class axis"):
+            loss(framework, y_true, framework.tensor(y_pred, "float32"))
+
+
+@by_framework
+def test_probabilities_that_are_all_zero_are_clamped(framework: Framework) -> None:
+    y_pred = framework.tensor(np.zeros((1, 3)), "float32")
+    for name, y_true in (("sparse_categorical_focal_loss", [0]), ("categorical_focal_loss", [[1, 0, 0]])):
+        found = framework.numpy(getattr(framework.module, name)(y_true, y_pred, 2))
+        np.testing.assert_allclose(found, -np.log(1e-7), rtol=1e-6)
+
+
+@by_framework
+@pytest.mark.parametrize("loss", SPARSE, ids=str)
 def test_ignore_class_of_the_wrong_type(framework: Framework, loss: Loss) -> None:
     with pytest.raises(TypeError, match=r"`ignore_class` must be an integer, got 1\.5"):
         loss(framework, ignore_class=1.5)
@@ -174,8 +190,8 @@ def test_out_of_range_where_nothing_can_be_raised_is_nan(compiler: str, ignore: 
 @pytest.mark.parametrize("name", ["binary_focal_loss", "sigmoid_focal_loss"])
 @pytest.mark.parametrize("value", ["none ", "average", None, 1])
 def test_torch_reduction(name: str, value) -> None:
+    arguments = (torch.zeros(2), torch.zeros(2)) + ((2,) if name == "binary_focal_loss" else ())
     with pytest.raises(ValueError, match="`reduction` must be 'none', 'mean' or 'sum', got"):
-        arguments = (torch.zeros(2), torch.zeros(2)) + ((2,) if name == "binary_focal_loss" else ())
         getattr(FRAMEWORK["torch"].module, name)(*arguments, reduction=value)
 
 

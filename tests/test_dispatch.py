@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 
-import focal_loss
 import jax
 import jax.numpy as jnp
 import keras
@@ -15,6 +14,8 @@ import pytest
 import tensorflow as tf
 import torch
 from cases import FRAMEWORKS, LOSSES, Framework, Loss
+
+import focal_loss
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +46,7 @@ def test_a_tensor_decides(framework: Framework, loss: Loss) -> None:
 def test_tensors_of_two_frameworks() -> None:
     with pytest.raises(TypeError, match=r"tensors of one framework, got torch \(Tensor\) and jax \(ArrayImpl\)"):
         focal_loss.binary_focal_loss(torch.ones(2), jnp.zeros(2), 2)
-    with pytest.raises(TypeError, match="tensors of one framework, got t.* and t"):
+    with pytest.raises(TypeError, match=r"tensors of one framework, got t.* and t"):
         focal_loss.binary_focal_loss([1], tf.zeros(1), torch.tensor(2.0))
 
 
@@ -80,7 +81,7 @@ def run(code: str, **environment: str) -> str:
 
 
 def test_lists_go_to_the_backend_of_keras_or_where_the_environment_says() -> None:
-    code = "import focal_loss; print(type(focal_loss.binary_focal_loss([0], [0.5], 2)).__module__, focal_loss.get_backend())"
+    code = "import focal_loss as f; print(type(f.binary_focal_loss([0], [0.5], 2)).__module__, f.get_backend())"
     assert run(code, KERAS_BACKEND="torch").startswith("torch torch")
     assert run(code, KERAS_BACKEND="numpy").startswith("numpy numpy")
     assert run(code, KERAS_BACKEND="torch", FOCAL_LOSS_BACKEND="numpy").startswith("numpy numpy")
@@ -92,6 +93,12 @@ def test_lists_go_to_numpy_without_keras() -> None:
     code += "u.find_spec = lambda name, *a: None if name == 'keras' else find(name, *a)\n"
     code += "import focal_loss; print(focal_loss.get_backend(), type(focal_loss.binary_focal_loss([0], [0.5], 2)))"
     assert run(code).startswith("numpy <class 'numpy.ndarray'>")
+
+
+def test_a_keras_without_its_backend_is_an_error_that_says_what_to_set() -> None:
+    code = "import sys; sys.modules['jax'] = None\nimport focal_loss\nfocal_loss.{}"
+    assert "set KERAS_BACKEND or FOCAL_LOSS_BACKEND" in run(code.format("get_backend()"), KERAS_BACKEND="jax")
+    assert "nobody: lists and NumPy arrays go to" in run(code.format("show_config()"), KERAS_BACKEND="jax")
 
 
 def test_show_config_names_everything(capsys: pytest.CaptureFixture[str]) -> None:

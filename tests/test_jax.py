@@ -47,7 +47,8 @@ def test_every_order_gives_one_hessian(function: Callable[..., jax.Array], x: np
     for outer in (jax.jacfwd, jax.jacrev):
         for inner in (jax.jacfwd, jax.jacrev):
             np.testing.assert_allclose(jax.jit(outer(inner(total)))(x), expected, atol=3e-6)
-    np.testing.assert_allclose(jax.jvp(total, (x,), (jnp.ones_like(x),))[1], jax.grad(total)(x).sum(), rtol=1e-4)
+    tangent = jnp.linspace(-1, 2, x.size).reshape(x.shape)
+    np.testing.assert_allclose(jax.jvp(total, (x,), (tangent,))[1], (jax.grad(total)(x) * tangent).sum(), rtol=1e-5)
 
 
 @each
@@ -64,7 +65,7 @@ def test_parameters_may_be_traced_and_differentiated() -> None:
 
     with jax.enable_x64(True):
         arguments = (jnp.asarray(1.3), jnp.asarray(2.0), jnp.asarray(Y))
-        check_grads(jax.jit(loss), arguments, order=2, modes=["fwd", "rev"], atol=1e-5, rtol=1e-5)
+        check_grads(jax.jit(loss), arguments, order=2, modes=["fwd", "rev"], eps=1e-4, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("alpha", [None, 0.25, 0.9])

@@ -46,11 +46,11 @@ plt.title(r'Plot of focal loss $L(1, \hat{p})$ for different $\gamma$',
 plt.show()
 """
 
-# The second page is in R. Its calls, argument by argument, and its printed numbers.
+# The second page is in R, where numbers are doubles. Its calls, argument by argument, and its printed numbers.
 SECOND = """
 >>> import keras
 >>> from focal_loss.keras.metrics import binary_focal_crossentropy
->>> y_true = [[0, 1], [0, 0]]
+>>> y_true = [[0.0, 1.0], [0.0, 0.0]]
 >>> y_pred = [[0.6, 0.4], [0.4, 0.6]]
 >>> focal_loss = binary_focal_crossentropy(y_true, y_pred, gamma = 2)
 >>> focal_loss

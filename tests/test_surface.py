@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import focal_loss
 import pytest
 from cases import CLASSES, FRAMEWORKS, LOSSES, Framework, Loss
+
+import focal_loss
 
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]

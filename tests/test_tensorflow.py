@@ -114,6 +114,12 @@ def test_shapes_that_are_known_only_when_the_graph_runs() -> None:
         tf.function(lambda x: ours.binary_focal_loss(x, x, 2), input_signature=[tf.TensorSpec(None)])(v)
 
 
+def test_known_dimensions_stay_known() -> None:
+    specs = [tf.TensorSpec([None, 4, 1]), tf.TensorSpec([None, 4, 1])]
+    binary = tf.function(lambda y, z: ours.binary_focal_loss(y, z, 2, **LOGITS), input_signature=specs)
+    assert binary.get_concrete_function().output_shapes.as_list() == [None, 4, 1]
+
+
 def test_gradients_of_labels_gamma_and_weights() -> None:
     z, y, gamma, weight = (tf.constant(a, tf.float64) for a in (Z, Y, 1.3, 2.0))
 

@@ -79,7 +79,14 @@ def default_backend() -> tuple[str, str]:
     if "FOCAL_LOSS_BACKEND" in os.environ:
         return known(os.environ["FOCAL_LOSS_BACKEND"], "FOCAL_LOSS_BACKEND"), "FOCAL_LOSS_BACKEND"
     if find_spec("keras") is not None:
-        return known(importlib.import_module("keras").backend.backend(), "the Keras backend"), "Keras"
+        try:
+            keras = importlib.import_module("keras")
+        except ImportError as error:
+            raise ImportError(
+                f"lists and NumPy arrays go to the backend that Keras is set to, which is not installed ({error}); set "
+                "KERAS_BACKEND or FOCAL_LOSS_BACKEND to one that is, or call focal_loss.set_backend"
+            ) from error
+        return known(keras.backend.backend(), "the Keras backend"), "Keras"
     return "numpy", "Keras is not installed"
 
 
@@ -132,7 +139,10 @@ def show_config() -> None:
     """
     version = sys.modules["focal_loss"].__version__
     host = importlib.import_module("focal_loss._host")
-    backend, reason = default_backend()
+    try:
+        backend, reason = default_backend()
+    except (ImportError, ValueError) as error:
+        backend, reason = "none", f"nobody: {error}"
     print(f"focal_loss {version}, Python {platform.python_version()}, {platform.machine()}")
     print(f"lists and NumPy arrays: {backend} (set by {reason})")
     print(f"host arrays: {host.implementation()}")

@@ -69,7 +69,8 @@ def binary_labels(xp: Backend, y_true: Array, x: Array, smoothing: float) -> Arr
     """Hard labels, bool or integer, stay boolean; others are probabilities in the dtype of the computation."""
     if xp.kind(y_true) == "integer":
         if xp.readable(y_true):
-            complain_outside(xp.to_numpy((y_true >= 0) & (y_true <= 1)), xp.to_numpy(y_true), "labels in [0, 1]")
+            labels = xp.to_numpy(y_true)
+            complain_outside((labels >= 0) & (labels <= 1), labels, "labels in [0, 1]")
         y_true = y_true > 0
     if xp.kind(y_true) == "bool" and not smoothing:
         return y_true
@@ -197,10 +198,12 @@ def class_indices(xp: Backend, y_true: Any, x: Array, axis: int, ignore: int | N
     A class axis of length 1 is dropped. Floats, which Keras makes of every label, must be whole numbers.
     """
     index = xp.labels(y_true, x)
-    if len(xp.shape(index)) == len(xp.shape(x)) and xp.shape(index)[axis] != 1:
+    shape, rank = xp.shape(index), len(xp.shape(x))
+    kept = len(shape) == rank and shape[axis] == 1
+    if not kept and len(shape) != rank - 1:
         raise ValueError(
-            f"`y_true` of shape {tuple(xp.shape(index))} must have the shape {tuple(xp.shape(x))} of `y_pred` without "
-            f"its class axis {axis}; for one-hot or soft labels take the loss without `sparse` in its name"
+            f"`y_true` of shape {tuple(shape)} must have the shape {tuple(xp.shape(x))} of `y_pred` without its class "
+            f"axis {axis}; for one-hot or soft labels take the loss without `sparse` in its name"
         )
     classes = xp.shape(x)[axis]
     checked = classes is not None and xp.readable(index)
@@ -209,7 +212,7 @@ def class_indices(xp: Backend, y_true: Any, x: Array, axis: int, ignore: int | N
         complain_outside(labels == labels // 1, labels, "class indices, which are whole numbers")
         inside = (labels >= 0) & (labels < classes)
         complain_outside(inside | (labels == ignore), labels, f"class indices in [0, {classes})")
-    if len(xp.shape(index)) == len(xp.shape(x)):
+    if kept:
         index = xp.squeeze(index, axis)
     if xp.kind(index) == "floating":
         index = xp.where(index == index, index, -1.0)  # the cast of a NaN could be any class

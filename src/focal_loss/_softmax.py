@@ -117,10 +117,14 @@ def diagonal(ops: Ops, v: Array, hot: Array, axis: int, first: Array, second: Ar
 
 
 def shares(ops: Ops, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
-    """The probability of a class and of all others, of values x that need not sum to 1. Safe to differentiate."""
+    """The probability of a class and of all others, of values x that need not sum to 1. Safe to differentiate.
+
+    Where every x is 0, so is each probability: the loss is that of the clamp.
+    """
     if hot is None:
         true, others = x, sum_of_others(ops, x, ops.first_max(x, axis), axis)
     else:
         true, others = own(ops, hot, axis, x), ops.sum(ops.where(hot, 0.0, x), axis)
     total = true + others
-    return true / total, others / total
+    divisor = ops.where(total == 0, 1.0, total)
+    return true / divisor, ops.where(total == 0, 1.0, others / divisor)

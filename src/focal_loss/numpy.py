@@ -155,7 +155,7 @@ def categorical_focal_loss(
     --------
     >>> from focal_loss.numpy import categorical_focal_loss
     >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).round(6)
-    array([0.045623], dtype=float32)
+    array([0.045678], dtype=float32)
     """
     spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
     return _losses.categorical(_xp, y_true, y_pred, spec)
@@ -205,8 +205,8 @@ def binary_focal_crossentropy(
     Examples
     --------
     >>> from focal_loss.numpy import binary_focal_crossentropy
-    >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2)
-    array([0.3298647 , 0.20579839], dtype=float32)
+    >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).round(6)
+    array([0.329865, 0.205798], dtype=float32)
     """
     spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
     return _losses.binary_mixed(_xp, y_true, y_pred, spec)
@@ -229,8 +229,8 @@ def categorical_focal_crossentropy(
     Examples
     --------
     >>> from focal_loss.numpy import categorical_focal_crossentropy
-    >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])
-    array([3.2058468e-05, 4.6627346e-01], dtype=float32)
+    >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
+    array([0.    , 0.4663], dtype=float32)
     """
     spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
     return _losses.categorical(_xp, y_true, y_pred, spec)
@@ -253,8 +253,8 @@ def sparse_categorical_focal_crossentropy(
     Examples
     --------
     >>> from focal_loss.numpy import sparse_categorical_focal_crossentropy
-    >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])
-    array([3.2058468e-05, 4.6627346e-01], dtype=float32)
+    >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
+    array([0.    , 0.4663], dtype=float32)
     """
     spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
     return _losses.sparse_categorical(_xp, y_true, y_pred, spec)

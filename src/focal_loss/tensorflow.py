@@ -213,10 +213,11 @@ class _Tensorflow(_TensorflowOps):
         """Left alone where the shapes are known to be the same: a broadcast is a copy here."""
         if len({tuple(a.shape) for a in arrays}) == 1 and arrays[0].shape.is_fully_defined():
             return arrays
-        shape = tf.shape(arrays[0])
+        static, shape = arrays[0].shape, tf.shape(arrays[0])
         for array in arrays[1:]:
+            static = tf.broadcast_static_shape(static, array.shape)
             shape = tf.broadcast_dynamic_shape(shape, tf.shape(array))
-        return [tf.broadcast_to(array, shape) for array in arrays]
+        return [tf.ensure_shape(tf.broadcast_to(array, shape), static) for array in arrays]
 
     def mean(self, x: Tensor, axis: int) -> Tensor:
         return tf.reduce_mean(x, axis)
@@ -260,8 +261,8 @@ def binary_focal_loss(
 
     Examples
     --------
-    >>> from focal_loss.numpy import binary_focal_loss
-    >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).round(3)
+    >>> from focal_loss.tensorflow import binary_focal_loss
+    >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).numpy().round(3)
     array([0.001, 0.032, 0.001], dtype=float32)
     """
     return _losses.binary(_xp, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
@@ -285,9 +286,9 @@ def categorical_focal_loss(
 
     Examples
     --------
-    >>> from focal_loss.numpy import categorical_focal_loss
-    >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).round(6)
-    array([0.045623], dtype=float32)
+    >>> from focal_loss.tensorflow import categorical_focal_loss
+    >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).numpy().round(6)
+    array([0.045678], dtype=float32)
     """
     spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
     return _losses.categorical(_xp, y_true, y_pred, spec)
@@ -311,9 +312,9 @@ def sparse_categorical_focal_loss(
 
     Examples
     --------
-    >>> from focal_loss.numpy import sparse_categorical_focal_loss
+    >>> from focal_loss.tensorflow import sparse_categorical_focal_loss
     >>> y_pred = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]
-    >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).round(3)
+    >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).numpy().round(3)
     array([0.009, 0.032, 0.082], dtype=float32)
     """
     spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
@@ -338,9 +339,9 @@ def binary_focal_crossentropy(
 
     Examples
     --------
-    >>> from focal_loss.numpy import binary_focal_crossentropy
-    >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2)
-    array([0.3298647 , 0.20579839], dtype=float32)
+    >>> from focal_loss.tensorflow import binary_focal_crossentropy
+    >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).numpy().round(6)
+    array([0.329865, 0.205798], dtype=float32)
     """
     spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
     return _losses.binary_mixed(_xp, y_true, y_pred, spec)
@@ -363,9 +364,9 @@ def categorical_focal_crossentropy(
 
     Examples
     --------
-    >>> from focal_loss.numpy import categorical_focal_crossentropy
-    >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])
-    array([3.2058468e-05, 4.6627346e-01], dtype=float32)
+    >>> from focal_loss.tensorflow import categorical_focal_crossentropy
+    >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).numpy().round(4)
+    array([0.    , 0.4663], dtype=float32)
     """
     spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
     return _losses.categorical(_xp, y_true, y_pred, spec)
@@ -388,9 +389,9 @@ def sparse_categorical_focal_crossentropy(
 
     Examples
     --------
-    >>> from focal_loss.numpy import sparse_categorical_focal_crossentropy
-    >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])
-    array([3.2058468e-05, 4.6627346e-01], dtype=float32)
+    >>> from focal_loss.tensorflow import sparse_categorical_focal_crossentropy
+    >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).numpy().round(4)
+    array([0.    , 0.4663], dtype=float32)
     """
     spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
     return _losses.sparse_categorical(_xp, y_true, y_pred, spec)

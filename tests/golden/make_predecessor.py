@@ -12,8 +12,9 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-import focal_loss
 import numpy as np
+
+import focal_loss
 
 assert version("focal-loss") == "0.0.7", f"{focal_loss.__file__} is not the package of 2021"
 

@@ -43,7 +43,7 @@ KERAS = (
 )
 
 
-class _FocalLoss(keras.losses.Loss):  # type: ignore[misc]
+class _FocalLoss(keras.losses.Loss):
     """A function of the backend with its options. Keras does masks, sample weights and the reduction."""
 
     loss_name = ""
@@ -54,6 +54,13 @@ class _FocalLoss(keras.losses.Loss):  # type: ignore[misc]
         self.spec = spec
         self._options = options
         self._chosen_dtype = None if dtype is None else keras.dtype_policies.get(dtype).name
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Lists become tensors first: Keras would take them for a structure of many labels."""
+        y_true, y_pred = (
+            keras.ops.convert_to_tensor(y) if isinstance(y, (list, tuple)) else y for y in (y_true, y_pred)
+        )
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return backend_function(self.loss_name)(*aligned(y_true, y_pred), **self._options)
@@ -172,7 +179,6 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
     def __init__(
         self,
         gamma: Any,
-        *,
         class_weight: Any | None = None,
         from_logits: bool = False,
         axis: int = -1,

@@ -41,7 +41,7 @@ KERAS = (
 )
 
 
-class _FocalMetric(keras.metrics.MeanMetricWrapper):  # type: ignore[misc]
+class _FocalMetric(keras.metrics.MeanMetricWrapper):
     """The mean of a function of the backend over all examples since the last reset, by sample weight."""
 
     loss_name = ""

@@ -1,0 +1,91 @@
+"""Keras models trained, saved, loaded, masked and in mixed precision. Not on NumPy, where Keras does not train."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from test_keras import CASES, LOGITS
+
+import focal_loss.numpy as reference
+from focal_loss.keras import losses, metrics
+
+RNG = np.random.default_rng(0)
+each = pytest.mark.parametrize("name", CASES)
+
+
+def model(masked: bool = False) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers: list[Any] = [keras.Input((5, 4)), keras.layers.Masking()] if masked else [keras.Input((4,))]
+    return keras.Sequential([*layers, keras.layers.Dense(3)])
+
+
+@each
+def test_fit_save_and_load_in_a_fresh_process(name: str, tmp_path: Path) -> None:
+    options, _, _ = CASES[name]
+    if name == "BinaryFocalCrossentropy":
+        options = options | {"axis": -1}
+    x = RNG.normal(size=(96, 4)).astype("float32")
+    labels = x[:, :3].argmax(1)
+    y = labels if name.startswith("Sparse") else np.eye(3, dtype="float32")[labels]
+    network = model()
+    metric = getattr(metrics, name)(**options, name="focal")
+    network.compile(keras.optimizers.Adam(0.03), getattr(losses, name)(**options), metrics=[metric])
+    history = network.fit(x, y, epochs=6, batch_size=32, verbose=0).history
+    assert history["loss"][-1] < 0.8 * history["loss"][0]
+    network.save(tmp_path / "m.keras")
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    expected = network.evaluate(x, y, batch_size=96, verbose=0, return_dict=True)
+    assert expected["focal"] == pytest.approx(expected["loss"], rel=1e-4)
+    code = f"""
+import keras, numpy as np
+from focal_loss import {name}
+network = keras.saving.load_model({str(tmp_path / "m.keras")!r})
+assert type(network.loss) is {name}, network.loss
+data = np.load({str(tmp_path / "data.npz")!r})
+print(network.evaluate(data["x"], data["y"], batch_size=96, verbose=0, return_dict=True)["focal"])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout.split()[-1]) == pytest.approx(expected["focal"], rel=1e-5)
+
+
+def test_masked_steps_do_not_count() -> None:
+    x = RNG.normal(size=(8, 5, 4)).astype("float32")
+    x[:, 3:] = 0
+    y = RNG.integers(0, 2, (8, 5, 3)).astype("float32")
+    network = model(masked=True)
+    network.compile("sgd", losses.BinaryFocalCrossentropy(**LOGITS))
+    logits = keras.ops.convert_to_numpy(network(x))
+    expected = reference.binary_focal_crossentropy(y[:, :3], logits[:, :3], **LOGITS).mean()
+    assert network.evaluate(x, y, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(policy: str) -> None:
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy)])
+    network.compile("sgd", losses.BinaryFocalLoss(0.5, **LOGITS))
+    x = 100 * RNG.normal(size=(16, 4)).astype("float32")
+    history = network.fit(x, np.ones((16, 3), "float32"), verbose=0).history
+    assert np.isfinite(history["loss"][0])
+    assert all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in network.weights)
+
+
+@pytest.mark.parametrize("name", ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"])
+def test_the_hardest_examples_teach(name: str) -> None:
+    """A head that is wrong by 40 moves at full speed, where clipped probabilities have no gradient."""
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
+    network.set_weights([np.array([[40.0, -40.0]], "float32")])
+    loss = getattr(losses, name)(**({"alpha": 1.0} if name.startswith("Cat") else {}), **LOGITS)
+    network.compile(keras.optimizers.SGD(1.0), loss)
+    network.train_on_batch(np.ones((1, 1), "float32"), np.array([[0.0, 1.0]], "float32"))
+    np.testing.assert_allclose(
+        network.get_weights()[0], [[39.5, -39.5]] if "Binary" in name else [[39, -39]], rtol=1e-5
+    )

@@ -53,6 +53,12 @@ def test_alpha_of_the_binary_loss_is_a_share(framework: Framework) -> None:
 
 
 @by_framework
+def test_an_alpha_without_effect_warns(framework: Framework) -> None:
+    with pytest.warns(UserWarning, match="`alpha` has no effect; pass `apply_class_balancing=True`"):
+        LOSS["binary_focal_crossentropy"](framework, alpha=0.5, apply_class_balancing=False)
+
+
+@by_framework
 @by_loss
 @pytest.mark.parametrize("value", [None, 1, "yes"])
 def test_from_logits(framework: Framework, loss: Loss, value) -> None:

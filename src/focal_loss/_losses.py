@@ -8,6 +8,7 @@ Losses are computed and reduced in float32 or wider (`Backend.widen`) and rounde
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
@@ -91,12 +92,9 @@ def reduce(xp: Backend, value: Array, valid: Array | None, reduction: _spec.Redu
     total = xp.total(value)
     if reduction == "sum":
         return total
-    count = xp.total(xp.cast(xp.broadcast(value, value == value if valid is None else valid)[1], value))
     if valid is None:
-        size = 1
-        for n in xp.shape(value):
-            size *= n or 0
-        return total / max(size, 1)
+        return total / max(math.prod(n or 0 for n in xp.shape(value)), 1)
+    count = xp.total(xp.cast(xp.broadcast(value, valid)[1], value))
     return total / xp.where(count > 0, count, 1.0)
 
 

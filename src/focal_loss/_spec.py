@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import warnings
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -55,7 +56,7 @@ def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:
 
 
 def flag(name: str, value: object) -> bool:
-    if isinstance(value, bool) or type(value).__name__ in ("bool_", "bool"):
+    if isinstance(value, (bool, np.bool_)):
         return bool(value)
     raise TypeError(f"`{name}` must be True or False, got {value!r}")
 
@@ -142,6 +143,9 @@ class BinaryCrossentropy:
             label_smoothing=smoothing,
             axis=axis_of,
         )
+        if not self.apply_class_balancing and not (is_number(self.alpha) and self.alpha == 0.25):
+            message = "`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it"
+            warnings.warn(message, UserWarning, stacklevel=4)
 
 
 @dataclass(frozen=True, eq=False)

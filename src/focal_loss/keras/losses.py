@@ -48,10 +48,9 @@ class _FocalLoss(keras.losses.Loss):
 
     loss_name = ""
 
-    def __init__(self, spec: Any, options: dict[str, Any], reduction: str | None, name: str, dtype: Any) -> None:
-        """Every option in `options` has been checked by making `spec` of it."""
+    def __init__(self, options: dict[str, Any], reduction: str | None, name: str, dtype: Any) -> None:
+        """Every option has been checked, by making a `_spec` of them."""
         super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self.spec = spec
         self._options = options
         self._chosen_dtype = None if dtype is None else keras.dtype_policies.get(dtype).name
 
@@ -109,14 +108,14 @@ class BinaryFocalLoss(_FocalLoss):
         name: str = "binary_focal_loss",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
+        _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
         options = {
             "gamma": gamma,
             "pos_weight": pos_weight,
             "from_logits": from_logits,
             "label_smoothing": label_smoothing,
         }
-        super().__init__(spec, options, reduction, name, dtype)
+        super().__init__(options, reduction, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "CategoricalFocalLoss")
@@ -148,7 +147,7 @@ class CategoricalFocalLoss(_FocalLoss):
         name: str = "categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
+        _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -156,7 +155,7 @@ class CategoricalFocalLoss(_FocalLoss):
             "label_smoothing": label_smoothing,
             "axis": axis,
         }
-        super().__init__(spec, options, reduction, name, dtype)
+        super().__init__(options, reduction, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "SparseCategoricalFocalLoss")
@@ -187,7 +186,7 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
         name: str = "sparse_categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
+        _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -195,7 +194,7 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
             "axis": axis,
             "ignore_class": ignore_class,
         }
-        super().__init__(spec, options, reduction, name, dtype)
+        super().__init__(options, reduction, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "BinaryFocalCrossentropy")
@@ -227,7 +226,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
         name: str = "binary_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+        _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
         options = {
             "apply_class_balancing": apply_class_balancing,
             "alpha": alpha,
@@ -236,7 +235,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
             "label_smoothing": label_smoothing,
             "axis": axis,
         }
-        super().__init__(spec, options, reduction, name, dtype)
+        super().__init__(options, reduction, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "CategoricalFocalCrossentropy")
@@ -267,7 +266,7 @@ class CategoricalFocalCrossentropy(_FocalLoss):
         name: str = "categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+        _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,
@@ -275,7 +274,7 @@ class CategoricalFocalCrossentropy(_FocalLoss):
             "label_smoothing": label_smoothing,
             "axis": axis,
         }
-        super().__init__(spec, options, reduction, name, dtype)
+        super().__init__(options, reduction, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "SparseCategoricalFocalCrossentropy")
@@ -306,7 +305,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
         name: str = "sparse_categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
+        _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,
@@ -314,4 +313,4 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
             "axis": axis,
             "ignore_class": ignore_class,
         }
-        super().__init__(spec, options, reduction, name, dtype)
+        super().__init__(options, reduction, name, dtype)

@@ -46,10 +46,9 @@ class _FocalMetric(keras.metrics.MeanMetricWrapper):
 
     loss_name = ""
 
-    def __init__(self, spec: Any, options: dict[str, Any], name: str, dtype: Any) -> None:
-        """Every option in `options` has been checked by making `spec` of it."""
+    def __init__(self, options: dict[str, Any], name: str, dtype: Any) -> None:
+        """Every option has been checked, by making a `_spec` of them."""
         super().__init__(self.compute, name=name, dtype=dtype)
-        self.spec = spec
         self._options = options
         self._direction = "down"
 
@@ -71,7 +70,8 @@ class _SparseFocalMetric(_FocalMetric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         ignored = self._options["ignore_class"]
         if ignored is not None:
-            shape = keras.ops.shape(self.compute(y_true, y_pred))
+            shape = list(keras.ops.shape(y_pred))
+            del shape[self._options["axis"]]
             valid = keras.ops.reshape(keras.ops.not_equal(y_true, ignored), shape)
             weight = keras.ops.cast(valid, self.dtype)
             if sample_weight is not None:
@@ -110,14 +110,14 @@ class BinaryFocalLoss(_FocalMetric):
         name: str = "binary_focal_loss",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
+        _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
         options = {
             "gamma": gamma,
             "pos_weight": pos_weight,
             "from_logits": from_logits,
             "label_smoothing": label_smoothing,
         }
-        super().__init__(spec, options, name, dtype)
+        super().__init__(options, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "CategoricalFocalLossMetric")
@@ -149,7 +149,7 @@ class CategoricalFocalLoss(_FocalMetric):
         name: str = "categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
+        _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -157,7 +157,7 @@ class CategoricalFocalLoss(_FocalMetric):
             "label_smoothing": label_smoothing,
             "axis": axis,
         }
-        super().__init__(spec, options, name, dtype)
+        super().__init__(options, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "SparseCategoricalFocalLossMetric")
@@ -189,7 +189,7 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
         name: str = "sparse_categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
+        _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -197,7 +197,7 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
             "axis": axis,
             "ignore_class": ignore_class,
         }
-        super().__init__(spec, options, name, dtype)
+        super().__init__(options, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "BinaryFocalCrossentropyMetric")
@@ -229,7 +229,7 @@ class BinaryFocalCrossentropy(_FocalMetric):
         name: str = "binary_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+        _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
         options = {
             "apply_class_balancing": apply_class_balancing,
             "alpha": alpha,
@@ -238,7 +238,7 @@ class BinaryFocalCrossentropy(_FocalMetric):
             "label_smoothing": label_smoothing,
             "axis": axis,
         }
-        super().__init__(spec, options, name, dtype)
+        super().__init__(options, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "CategoricalFocalCrossentropyMetric")
@@ -269,7 +269,7 @@ class CategoricalFocalCrossentropy(_FocalMetric):
         name: str = "categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+        _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,
@@ -277,7 +277,7 @@ class CategoricalFocalCrossentropy(_FocalMetric):
             "label_smoothing": label_smoothing,
             "axis": axis,
         }
-        super().__init__(spec, options, name, dtype)
+        super().__init__(options, name, dtype)
 
 
 @keras.saving.register_keras_serializable("focal_loss", "SparseCategoricalFocalCrossentropyMetric")
@@ -308,7 +308,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
         name: str = "sparse_categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
+        _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,
@@ -316,4 +316,4 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
             "axis": axis,
             "ignore_class": ignore_class,
         }
-        super().__init__(spec, options, name, dtype)
+        super().__init__(options, name, dtype)

@@ -81,7 +81,7 @@ def tensorflow_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: 
         result = {"value": value, **inner.gradient(value, tensors)}
     if second:
         result["second"] = outer.gradient(result[name], tensors[name])
-    return {k: numpy_float64(v) for k, v in result.items()}
+    return {k: tensorflow_numpy(v) for k, v in result.items()}
 
 
 def numpy_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
@@ -132,6 +132,11 @@ def jax_tensor(x: Any, dtype: str) -> jax.Array:
     return jnp.asarray(np.asarray(x), dtype)
 
 
+def tensorflow_numpy(x: Any) -> np.ndarray:
+    """TensorFlow turns a bfloat16 scalar into no array."""
+    return tf.cast(x, tf.float64).numpy()
+
+
 FRAMEWORKS = [
     Framework("numpy", numpy_tensor, numpy_float64, numpy_derivatives, one_by_one(numpy_derivatives)),
     Framework("torch", torch_tensor, torch_numpy, torch_derivatives, one_by_one(torch_derivatives)),
@@ -139,7 +144,7 @@ FRAMEWORKS = [
     Framework(
         "tensorflow",
         lambda x, dtype: tf.constant(x, dtype),
-        numpy_float64,
+        tensorflow_numpy,
         tensorflow_derivatives,
         one_by_one(tensorflow_derivatives),
     ),

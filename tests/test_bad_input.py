@@ -165,10 +165,19 @@ def test_integer_labels_outside_zero_and_one(framework: Framework) -> None:
 
 
 @by_framework
-def test_predictions_that_are_no_real_numbers(framework: Framework) -> None:
-    for y_pred in (np.array([1j]), np.array(["a"]), np.array([None])):
+@pytest.mark.parametrize("bad", [np.array([1j]), np.array(["a"]), np.array([None]), None, ["a"], [1j]], ids=repr)
+def test_data_that_are_no_real_numbers(framework: Framework, bad) -> None:
+    for y_true, y_pred in (([1], bad), (bad, framework.tensor([0.5], "float32"))):
         with pytest.raises((TypeError, ValueError)):
-            framework.module.binary_focal_loss([1], y_pred, 2)
+            framework.module.binary_focal_loss(y_true, y_pred, 2)
+
+
+@by_framework
+@pytest.mark.parametrize("name", ["categorical_focal_loss", "categorical_focal_crossentropy"])
+@pytest.mark.parametrize("indices", [[[0], [1]], [0, 1], 1])
+def test_class_indices_to_a_dense_loss(framework: Framework, name: str, indices) -> None:
+    with pytest.raises(ValueError, match="take the loss with `sparse` in its name"):
+        LOSS[name](framework, y_true=np.array(indices))
 
 
 OUT_OF_RANGE = {
@@ -207,6 +216,12 @@ def test_torch_modules_refuse_the_arguments_the_other_way_round() -> None:
         loss(torch.zeros(3, requires_grad=True), torch.ones(3))
     with pytest.raises(TypeError, match=r"the order of the arguments is \(y_true, y_pred\)"):
         loss(torch.zeros(3), torch.ones(3, dtype=torch.int64))
+
+
+def test_a_warning_breaks_no_graph() -> None:
+    loss = FRAMEWORK["torch"].module.binary_focal_loss
+    compiled = torch.compile(lambda y, z: loss(y, z, 2, from_logits=True), fullgraph=True)
+    assert compiled(torch.zeros(3), torch.zeros(3, 1)).shape == (3, 3)
 
 
 def test_torch_modules_check_at_construction() -> None:

@@ -92,6 +92,11 @@ def test_limits_at_infinity_and_nan(framework: Framework, gamma: float, soft: bo
         np.testing.assert_array_equal(result["second"].ravel(), [0, 0, 0, 0, np.nan])
 
 
+def reference_derivatives(gamma: float) -> list[float]:
+    """Value and slope of a coin toss."""
+    return [float(x) for x in FRAMEWORK["numpy"].module.binary_focal_loss_derivatives(1, 0.0, gamma)[:2]]
+
+
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("dense", [False, True])
@@ -99,11 +104,22 @@ def test_softmax_limits(framework: Framework, gamma: float, dense: bool) -> None
     """Masked classes (-inf), a certain class (+inf), a masked truth, a single class, NaN."""
     inf, nan, big = np.inf, np.nan, np.finfo(np.float32).max
     rows = [[0, -inf, -inf], [inf, 0, 0], [-inf, 0, 0], [0, inf, 0], [0, nan, 0], [big, -big, 0], [-big, big, 0]]
+    rows += [[inf, inf, -inf]]
     v = np.array(rows, np.float32)
-    expected = [0, 0, inf, inf, nan, 0, big]
-    slopes = [[0, 0, 0], [0, 0, 0], [-1, 0.5, 0.5], [-1, 1, 0], [nan] * 3, [0, 0, 0], [-1, 1, 0]]
+    half = reference_derivatives(gamma)
+    expected = [0, 0, inf, inf, nan, 0, big, half[0]]
+    slopes = [
+        [0, 0, 0],
+        [0, 0, 0],
+        [-1, 0.5, 0.5],
+        [-1, 1, 0],
+        [nan] * 3,
+        [0, 0, 0],
+        [-1, 1, 0],
+        [half[1], -half[1], 0],
+    ]
     loss = framework.module.categorical_focal_loss if dense else framework.module.sparse_categorical_focal_loss
-    y = np.tile(np.float32([1, 0, 0]), (7, 1)) if dense else np.zeros(7, int)
+    y = np.tile(np.float32([1, 0, 0]), (8, 1)) if dense else np.zeros(8, int)
     result = framework.derivatives(
         lambda y_pred: loss(y, y_pred, gamma, from_logits=True), {"y_pred": v}, "float32", second=False
     )
@@ -144,6 +160,26 @@ def test_probabilities_beyond_the_clamp_have_the_gradient_of_its_edge(framework:
     result = framework.derivatives(lambda y_pred: loss(np.ones(3), y_pred, 2), {"y_pred": x}, "float64", second=False)
     np.testing.assert_allclose(result["y_pred"], result["y_pred"][2], rtol=1e-12)
     assert result["y_pred"][0] < -9e6
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+@pytest.mark.parametrize("size", [1e-37, 1e-21, 1.0, 1e30, 3e38])
+@pytest.mark.parametrize("dense", [False, True])
+def test_probabilities_of_any_scale(framework: Framework, size: float, dense: bool) -> None:
+    """They are divided by their sum, which may overflow, as may the square of its inverse."""
+    x = np.array([[size, size, 0]])
+    loss = framework.module.categorical_focal_loss if dense else framework.module.sparse_categorical_focal_loss
+    y = np.float32([[1, 0, 0]]) if dense else np.array([0])
+    result = framework.derivatives(lambda y_pred: loss(y, y_pred, 2), {"y_pred": x}, "float32", second=False)
+    np.testing.assert_allclose(result["value"], [np.log(2) / 4], rtol=1e-6)
+    if framework.name != "numpy":
+        assert np.isfinite(result["y_pred"]).all()
+        np.testing.assert_allclose(result["y_pred"][0, 0] * size, h_slope(), rtol=1e-5)
+
+
+def h_slope() -> float:
+    """d/dp of (1 - p)^2 (-log p) at 1/2, times dp/dx = 1/4."""
+    return -(2 * 0.5 * np.log(2) + 0.25 / 0.5) / 4
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)

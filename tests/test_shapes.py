@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,6 +145,21 @@ def test_labels_of_any_dtype(framework: Framework, loss: Loss, dtype: Any) -> No
         dtype = np.uint16
     found = loss(framework, y_true=np.asarray(loss.y_true).astype(dtype))
     np.testing.assert_allclose(framework.numpy(found), loss(REFERENCE), rtol=2e-6)
+
+
+@by_framework
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64])
+@pytest.mark.parametrize("classes", [200, 256, 300])
+def test_narrow_indices_beside_many_classes(framework: Framework, dtype: Any, classes: int) -> None:
+    """200 and 256 and an ignored -1 do not fit beside int8 or uint8: none may wrap around."""
+    y_true = np.array([1, 100, 127 if dtype is np.int8 else 199], dtype)
+    y_pred = framework.tensor(np.zeros((3, classes)), "float32")
+    options = {"class_weight": np.arange(classes), "ignore_class": -1, "from_logits": True}
+    loss = framework.module.sparse_categorical_focal_loss(y_true, y_pred, 0, **options)
+    np.testing.assert_allclose(framework.numpy(loss), y_true * np.log(classes), rtol=1e-6)
+    if framework.name == "jax":
+        compiled = jax.jit(lambda y: framework.module.sparse_categorical_focal_loss(y, y_pred, 0, **options))
+        np.testing.assert_allclose(compiled(jnp.asarray(y_true)), y_true * np.log(classes), rtol=1e-6)
 
 
 def layouts(x: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from cases import CLASSES, FRAMEWORKS, LOSSES, Framework, Loss
 import focal_loss
 
 SOURCE = Path(focal_loss.__file__).parent
+SETTINGS_ALONE = {"get_backend", "show_config"}
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
 MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics"]
 
@@ -100,7 +101,7 @@ def test_public_docstrings_are_whole(module: str, name: str) -> None:
     assert "{contract}" not in text
     assert "Examples\n--------" in text
     assert re.search(rf"^>>> .*{name}|^\.\.\. .*{name}|^>>> .*(loss|metric)\(", text, re.MULTILINE)
-    if name in ("get_backend", "show_config"):
+    if name in SETTINGS_ALONE:
         return
     assert "Parameters\n----------" in text
     assert "Raises\n------" in text
@@ -138,6 +139,19 @@ def test_one_signature_everywhere(loss: Loss) -> None:
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 def test_every_loss_is_in_every_framework(framework: Framework) -> None:
     assert {loss.name for loss in LOSSES} <= set(framework.module.__all__)
+
+
+def test_a_star_import_takes_no_name_of_a_framework() -> None:
+    code = "import torch, numpy\nfrom focal_loss import *\nprint(torch.__name__, numpy.__name__, binary_focal_loss.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["torch", "numpy", "binary_focal_loss"]
+
+
+def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
+    for name, use in (("jax", "focal_loss.jax"), ("keras", "focal_loss.BinaryFocalLoss")):
+        code = f"import sys; sys.modules[{name!r}] = None\nimport focal_loss\n{use}"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert f"needs {name}, which is not installed: pip install 'focal-loss[{name}]'" in done.stderr
 
 
 def loaded(code: str) -> set[str]:

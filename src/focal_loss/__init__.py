@@ -8,7 +8,10 @@ before it is used.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+
+TYPE_CHECKING = False  # for the type checker alone: the import of `typing` would be most of the time of this one
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "1.0.0"
 
@@ -29,23 +32,24 @@ _CLASSES = (
     "SparseCategoricalFocalLoss",
 )
 _MODULES = ("jax", "keras", "numpy", "tensorflow", "torch")
+_SETTINGS = ("get_backend", "set_backend", "set_num_threads", "show_config")
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "focal_loss._functions"),
     **dict.fromkeys(_CLASSES, "focal_loss.keras.losses"),
-    **dict.fromkeys(("get_backend", "set_backend", "show_config"), "focal_loss._dispatch"),
+    **dict.fromkeys(_SETTINGS, "focal_loss._dispatch"),
     "set_num_threads": "focal_loss._host",
 }
 
-__all__ = ["__version__", *_HOMES, *_MODULES]
+# Without the modules, whose names a star import would take from the frameworks, and the classes, which need Keras.
+__all__ = ["__version__", *_FUNCTIONS, *_SETTINGS]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES and name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load = importlib.import_module(f"{__name__}._dispatch").load
+    return load(f"{__name__}.{name}") if name in _MODULES else getattr(load(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_CLASSES, *_MODULES])

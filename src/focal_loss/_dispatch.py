@@ -124,8 +124,18 @@ def module_for(*arguments: Any) -> ModuleType:
     if len(found) > 1:
         kinds = " and ".join(f"{name} ({kind.__name__})" for name, kind in found.items())
         raise TypeError(f"the arguments must be tensors of one framework, got {kinds}; convert one of them")
-    name = next(iter(found)) if found else get_backend()
-    return importlib.import_module(f"focal_loss.{name}")
+    return load(f"focal_loss.{next(iter(found)) if found else get_backend()}")
+
+
+def load(module: str) -> ModuleType:
+    """Import a module of ours; where its framework is missing, say how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in (*FRAMEWORKS, "keras"):
+            raise
+        message = f"`{module}` needs {error.name}, which is not installed: pip install 'focal-loss[{error.name}]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
 
 
 def show_config() -> None:

@@ -45,6 +45,7 @@ class Ops(Protocol):
     def largest(self, x: Array, /) -> float: ...  # the largest and the smallest normal number of x's dtype
     def smallest(self, x: Array, /) -> float: ...
     def is_bool(self, x: Array, /) -> bool: ...
+    def constant(self, x: Array, /) -> Array: ...  # has no derivative
 
 
 class Score(NamedTuple):

@@ -9,7 +9,6 @@ Losses are computed and reduced in float32 or wider (`Backend.widen`) and rounde
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -28,6 +27,7 @@ class Backend(Ops, Protocol):
     def cast(self, x: Array, like: Array, /) -> Array: ...  # to the dtype of `like`
     def kind(self, x: Array, /) -> Literal["bool", "integer", "floating"]: ...
     def shape(self, x: Array, /) -> Shape: ...
+    def warn(self, message: str, /) -> None: ...
     def readable(self, x: Array, /) -> bool: ...  # whether Python may look at the numbers, at no cost to speak of
     def to_numpy(self, x: Array, /) -> Any: ...
     def to_integer(self, x: Array, /) -> Array: ...
@@ -55,11 +55,9 @@ def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: 
     a, b = xp.shape(y_true), y_pred_shape
     common = broadcast_shape(("y_true", a), ("y_pred", b))
     if None not in common and common not in (list(a), list(b)):
-        warnings.warn(
+        xp.warn(
             f"`y_true` of shape {tuple(a)} and `y_pred` of shape {tuple(b)} broadcast to {tuple(common)}, every label "
-            "against every prediction; reshape one of them if they are meant to go in pairs",
-            UserWarning,
-            stacklevel=4,
+            "against every prediction; reshape one of them if they are meant to go in pairs"
         )
     for name, value in parameters.items():
         if not isinstance(value, float):
@@ -93,7 +91,7 @@ def reduce(xp: Backend, value: Array, valid: Array | None, reduction: _spec.Redu
     if reduction == "sum":
         return total
     if valid is None:
-        return total / max(math.prod(n or 0 for n in xp.shape(value)), 1)
+        return total / max(math.prod([n or 0 for n in xp.shape(value)]), 1)
     count = xp.total(xp.cast(xp.broadcast(value, valid)[1], value))
     return total / xp.where(count > 0, count, 1.0)
 
@@ -136,6 +134,8 @@ def binary_mixed(
     check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
     y = binary_labels(xp, y, x, spec.label_smoothing or 0.0)
     weights = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
+    if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
+        xp.warn("`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it")
     value = xp.elementwise("mixed" if spec.from_logits else "mixed_of_probabilities", x, y, gamma, *weights)
     if average:
         value = xp.mean(value, normalize_axis(spec.axis, len(xp.shape(value))))
@@ -163,6 +163,17 @@ def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
     return xp.reshape(value, (-1,) + (1,) * (rank - axis - 1))
 
 
+def check_dense(y_true: Shape, y_pred: Shape, axis: int) -> None:
+    """A probability for each class: class indices, with or without an axis of length 1, would broadcast to one."""
+    place = axis - len(y_pred) + len(y_true)
+    given = y_true[place] if place >= 0 else 1
+    if given is not None and y_pred[axis] is not None and given != y_pred[axis]:
+        raise ValueError(
+            f"`y_true` of shape {tuple(y_true)} must hold a probability for each of the {y_pred[axis]} classes on axis "
+            f"{axis} of `y_pred`; for class indices take the loss with `sparse` in its name"
+        )
+
+
 def categorical(
     xp: Backend, y_true: Any, y_pred: Any, spec: _spec.Categorical, reduction: _spec.Reduction = "none"
 ) -> Array:
@@ -171,9 +182,12 @@ def categorical(
     x = xp.widen(prediction)
     y = xp.labels(y_true, x)
     check_shapes(xp, y, xp.shape(x))
+    axis = normalize_axis(spec.axis, len(xp.shape(x)))
+    check_dense(xp.shape(y), xp.shape(x), axis)
+    axis -= len(xp.shape(x))
     x, y = xp.broadcast(x, xp.cast(y, x))
     rank = len(xp.shape(x))
-    axis = normalize_axis(spec.axis, rank)
+    axis += rank
     classes = xp.shape(x)[axis]
     if spec.label_smoothing:
         count = xp.length(x, axis) if classes is not None else xp.cast(xp.length(x, axis), x)
@@ -207,7 +221,7 @@ def class_indices(xp: Backend, y_true: Any, x: Array, axis: int, ignore: int | N
     checked = classes is not None and xp.readable(index)
     if checked:
         labels = xp.to_numpy(index)
-        complain_outside(labels == labels // 1, labels, "class indices, which are whole numbers")
+        complain_outside(labels == labels.round(), labels, "class indices, which are whole numbers")
         inside = (labels >= 0) & (labels < classes)
         complain_outside(inside | (labels == ignore), labels, f"class indices in [0, {classes})")
     if kept:

@@ -49,7 +49,7 @@ def rest_of(ops: Ops, v: Array, hot: Array | None, axis: int) -> Rest:
         e = ops.where(hot, 0.0, ops.exp(shifted))
         others = ops.sum(e, axis)
         true = own(ops, hot, axis, v)
-        distance = true - peak
+        distance = ops.where(true == peak, 0.0, true - peak)
     margin = distance - ops.log(others)
     largest = ops.largest(v)
     overflow = (ops.abs(margin) == float("inf")) & (ops.abs(true) <= largest) & (ops.abs(peak) <= largest)
@@ -117,14 +117,17 @@ def diagonal(ops: Ops, v: Array, hot: Array, axis: int, first: Array, second: Ar
 
 
 def shares(ops: Ops, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
-    """The probability of a class and of all others, of values x that need not sum to 1. Safe to differentiate.
+    """The probability of a class and of all others, of values x that need not sum to 1.
 
-    Where every x is 0, so is each probability: the loss is that of the clamp.
+    The only place that a framework differentiates: quotients of sums, of x over its largest, which neither overflow
+    nor underflow. Where every x is 0, so is each probability, and the loss is that of the clamp.
     """
+    peak = ops.constant(ops.max(x, axis))
+    present = peak >= ops.smallest(x)
+    x = ops.where(present, x / ops.where(present, peak, 1.0), 0.0)
     if hot is None:
         true, others = x, sum_of_others(ops, x, ops.first_max(x, axis), axis)
     else:
         true, others = own(ops, hot, axis, x), ops.sum(ops.where(hot, 0.0, x), axis)
-    total = true + others
-    divisor = ops.where(total == 0, 1.0, total)
-    return true / divisor, ops.where(total == 0, 1.0, others / divisor)
+    total = ops.where(present, true + others, 1.0)
+    return true / total, ops.where(present, others / total, 1.0)

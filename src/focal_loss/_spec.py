@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import warnings
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -143,9 +142,6 @@ class BinaryCrossentropy:
             label_smoothing=smoothing,
             axis=axis_of,
         )
-        if not self.apply_class_balancing and not (is_number(self.alpha) and self.alpha == 0.25):
-            message = "`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it"
-            warnings.warn(message, UserWarning, stacklevel=4)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ in reverse mode, under `jit` and `vmap`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -59,6 +60,9 @@ class _JaxOps:
 
     def is_bool(self, x: Array) -> bool:
         return bool(x.dtype == jnp.bool_)
+
+    def constant(self, x: Array) -> Array:
+        return jax.lax.stop_gradient(x)
 
 
 _ops = _JaxOps()
@@ -145,7 +149,13 @@ class _Jax(_JaxOps):
         return x if keep else x.astype(jnp.float32)
 
     def labels(self, y_true: Any, like: Array) -> Array:
-        return _array(y_true)
+        y = _array(y_true)
+        if jnp.issubdtype(y.dtype, jnp.complexfloating):
+            raise TypeError(f"`y_true` must be an array of real numbers, got dtype {y.dtype}")
+        return y
+
+    def warn(self, message: str) -> None:
+        warnings.warn(message, UserWarning, stacklevel=5)
 
     def parameter(self, value: Any, like: Array) -> float | Array:
         return value if isinstance(value, float) else jnp.asarray(value, like.dtype)
@@ -169,7 +179,8 @@ class _Jax(_JaxOps):
         return np.asarray(x)
 
     def to_integer(self, x: Array) -> Array:
-        return x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(int)
+        """At least 32 bits wide: beside int8 the Python number 200 would wrap around to -56."""
+        return x if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.itemsize >= 4 else x.astype(int)
 
     def length(self, x: Array, axis: int) -> int:
         return x.shape[axis]

@@ -6,6 +6,7 @@ become float32.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -34,19 +35,19 @@ class _Numpy(_host.NumpyOps):
 
     def prediction(self, y_pred: Any) -> Array:
         array = np.asarray(y_pred)
-        if not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes"):
-            array = np.asarray(y_pred, np.float32)
-        if array.dtype.kind in "iub":
-            return array.astype(np.float32)
-        if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise TypeError(f"`y_pred` must be an array of real numbers, got dtype {array.dtype}")
-        return array
+        from_list = not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes")
+        return array.astype(np.float32) if from_list or array.dtype.kind in "biu" else array
 
     def labels(self, y_true: Any, like: Array) -> Array:
         array = np.asarray(y_true)
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
             raise TypeError(f"`y_true` must be an array of real numbers, got dtype {array.dtype}")
         return array
+
+    def warn(self, message: str) -> None:
+        warnings.warn(message, UserWarning, stacklevel=5)
 
     def parameter(self, value: Any, like: Array) -> Array:
         return value if isinstance(value, float) else np.asarray(value, np.float64)

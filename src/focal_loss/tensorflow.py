@@ -6,6 +6,7 @@ in `tf.function` with and without XLA, and in exported models.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -58,6 +59,9 @@ class _TensorflowOps:
 
     def is_bool(self, x: Tensor) -> bool:
         return bool(x.dtype.is_bool)
+
+    def constant(self, x: Tensor) -> Tensor:
+        return tf.stop_gradient(x)
 
 
 _ops = _TensorflowOps()
@@ -152,18 +156,27 @@ def _tensor(value: Any) -> Tensor:
     return tensor
 
 
+def _check_real(name: str, x: Tensor) -> None:
+    if not (x.dtype.is_floating or x.dtype.is_integer or x.dtype.is_bool):
+        raise TypeError(f"`{name}` must be a tensor of real numbers, got dtype {x.dtype.name}")
+
+
 class _Tensorflow(_TensorflowOps):
     """`_losses.Backend` for TensorFlow."""
 
     def prediction(self, y_pred: Any) -> Tensor:
         x = _tensor(y_pred)
-        if not (x.dtype.is_floating or x.dtype.is_integer or x.dtype.is_bool):
-            raise TypeError(f"`y_pred` must be a tensor of real numbers, got dtype {x.dtype.name}")
+        _check_real("y_pred", x)
         keep = x.dtype.is_floating and hasattr(y_pred, "dtype")
         return x if keep else tf.cast(x, tf.float32)
 
     def labels(self, y_true: Any, like: Tensor) -> Tensor:
-        return _tensor(y_true)
+        y = _tensor(y_true)
+        _check_real("y_true", y)
+        return y
+
+    def warn(self, message: str) -> None:
+        warnings.warn(message, UserWarning, stacklevel=5)
 
     def parameter(self, value: Any, like: Tensor) -> float | Tensor:
         if isinstance(value, list):

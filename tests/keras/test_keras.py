@@ -147,6 +147,20 @@ def test_sample_weight_beside_ignored_examples() -> None:
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
 
 
+def test_labels_and_weights_as_columns_beside_ignored_examples() -> None:
+    y_true, y_pred = np.array([[0], [-1], [1]]), np.array([[0.8, 0.2]] * 3, "float32")
+    metric = metrics.SparseCategoricalFocalLoss(2, ignore_class=-1)
+    metric.update_state(y_true, y_pred, sample_weight=np.array([[1.0], [2.0], [3.0]]))
+    each_one = reference.sparse_categorical_focal_loss([0, 1], y_pred[:2], 2)
+    assert float(metric.result()) == pytest.approx(np.average(each_one, weights=[1, 3]), rel=1e-5)
+
+
+def test_options_may_be_lists_of_scalars_of_numpy() -> None:
+    loss = losses.SparseCategoricalFocalLoss(2, class_weight=[np.float32(1), 2, 3])
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    assert keras.saving.deserialize_keras_object(config).get_config()["class_weight"] == [1, 2, 3]
+
+
 def test_everything_ignored_is_zero() -> None:
     loss = losses.SparseCategoricalFocalLoss(2, ignore_class=255, **LOGITS)
     assert float(loss(np.full((2, 2), 255), np.full((2, 2, 3), np.nan, "float32"))) == 0

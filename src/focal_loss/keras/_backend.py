@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,6 +18,10 @@ def backend_function(name: str) -> Callable[..., Any]:
     return loss
 
 
-def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+def plain(value: Any) -> Any:
     """Options as numbers and lists, which a configuration can hold."""
-    return {k: keras.ops.convert_to_numpy(v).tolist() if hasattr(v, "shape") else v for k, v in options.items()}
+    if isinstance(value, dict):
+        return {name: plain(option) for name, option in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    return keras.ops.convert_to_numpy(value).tolist() if hasattr(value, "shape") else value

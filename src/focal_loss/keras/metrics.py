@@ -76,6 +76,8 @@ class _SparseFocalMetric(_FocalMetric):
             weight = keras.ops.cast(valid, self.dtype)
             if sample_weight is not None:
                 sample_weight = keras.ops.convert_to_tensor(sample_weight, dtype=self.dtype)
+                if len(sample_weight.shape) > len(weight.shape):
+                    sample_weight = sample_weight[..., 0]
                 missing = len(weight.shape) - len(sample_weight.shape)
                 weight = weight * keras.ops.reshape(sample_weight, (*sample_weight.shape, *(1,) * missing))
             sample_weight = weight

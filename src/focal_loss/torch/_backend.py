@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -38,6 +39,9 @@ class _TorchOps:
 
     def is_bool(self, x: Tensor) -> bool:
         return x.dtype == torch.bool
+
+    def constant(self, x: Tensor) -> Tensor:
+        return x.detach()
 
 
 _ops = _TorchOps()
@@ -191,7 +195,10 @@ def _tensor(value: Any, device: torch.device | None = None) -> Tensor:
             raise TypeError(f"an array of real numbers is needed, got dtype {array.dtype}")
         # from_numpy shares memory, and cannot with arrays that are read-only, reversed or of foreign byte order
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True)).to(device)
-    return torch.as_tensor(value, device=device)
+    try:
+        return torch.as_tensor(value, device=device)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"a tensor, an array or real numbers are needed, got {value!r}") from error
 
 
 class _Torch(_TorchOps):
@@ -205,7 +212,15 @@ class _Torch(_TorchOps):
         return x if keep else x.to(torch.float32)
 
     def labels(self, y_true: Any, like: Tensor) -> Tensor:
-        return _tensor(y_true, like.device)
+        y = _tensor(y_true, like.device)
+        if y.is_complex():
+            raise TypeError(f"`y_true` must be a tensor of real numbers, got dtype {y.dtype}")
+        # torch stores wide unsigned integers, but compares none
+        return y.long() if y.dtype in (torch.uint16, torch.uint32, torch.uint64) else y
+
+    def warn(self, message: str) -> None:
+        if not torch.compiler.is_compiling():  # a warning would break the graph
+            warnings.warn(message, UserWarning, stacklevel=5)
 
     def parameter(self, value: Any, like: Tensor) -> float | Tensor:
         if isinstance(value, list):

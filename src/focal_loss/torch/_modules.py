@@ -49,6 +49,7 @@ class _Loss(torch.nn.Module):
 
     def extra_repr(self) -> str:
         shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "training"}
+        shown |= {k: v.tolist() for k, v in self.named_buffers()}
         return ", ".join(f"{k}={v!r}" for k, v in shown.items())
 
 

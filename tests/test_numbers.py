@@ -174,7 +174,8 @@ def test_probabilities_of_any_scale(framework: Framework, size: float, dense: bo
     np.testing.assert_allclose(result["value"], [np.log(2) / 4], rtol=1e-6)
     if framework.name != "numpy":
         assert np.isfinite(result["y_pred"]).all()
-        np.testing.assert_allclose(result["y_pred"][0, 0] * size, h_slope(), rtol=1e-5)
+        if size < 1e38:  # above, the slope itself is below the smallest normal number
+            np.testing.assert_allclose(result["y_pred"][0, 0] * size, h_slope(), rtol=1e-5)
 
 
 def h_slope() -> float:

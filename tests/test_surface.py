@@ -142,7 +142,8 @@ def test_every_loss_is_in_every_framework(framework: Framework) -> None:
 
 
 def test_a_star_import_takes_no_name_of_a_framework() -> None:
-    code = "import torch, numpy\nfrom focal_loss import *\nprint(torch.__name__, numpy.__name__, binary_focal_loss.__name__)"
+    code = "import torch, numpy\nfrom focal_loss import *\n"
+    code += "print(torch.__name__, numpy.__name__, binary_focal_loss.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["torch", "numpy", "binary_focal_loss"]
 

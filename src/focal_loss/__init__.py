@@ -37,7 +37,7 @@ _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "focal_loss._functions"),
     **dict.fromkeys(_CLASSES, "focal_loss.keras.losses"),
     **dict.fromkeys(_SETTINGS, "focal_loss._dispatch"),
-    "set_num_threads": "focal_loss._host",
+    "set_num_threads": "focal_loss._kernels",
 }
 
 # Without the modules, whose names a star import would take from the frameworks, and the classes, which need Keras.

@@ -1,27 +1,24 @@
-"""Arrays on the host: the formula on NumPy, in blocks that stay in the cache, on a few threads.
+"""Arrays on the host: the native kernels, or the formula on NumPy in blocks that stay in the cache.
 
 The one place that decides how a host array is computed.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from focal_loss import _formula, _softmax
-from focal_loss._spec import integer
+from focal_loss import _formula, _kernels, _softmax
 
 Array = Any
 
 # The temporaries of a block stay in the cache. For 2e6 float32 logits on 2 cores, blocks of 2^14 to 2^17 elements took
 # 63 to 80 ms; 2^12, where the interpreter costs more than the arithmetic, 187 ms; the whole array at once 320 ms.
 BLOCK = 1 << 15
-
-_threads: int | None = None
 
 
 class NumpyOps:
@@ -58,40 +55,81 @@ class NumpyOps:
 OPS = NumpyOps()
 
 
-def set_num_threads(n: int) -> None:
-    """Set how many threads compute large host arrays.
-
-    Parameters
-    ----------
-    n : int
-        At least 1. Without a call, the number of processors this process may use.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `n` is not a positive integer.
-
-    Examples
-    --------
-    >>> import focal_loss
-    >>> focal_loss.set_num_threads(2)
-    """
-    global _threads
-    number = integer("n", n)
-    if number < 1:
-        raise ValueError(f"`n` must be a positive integer, got {n}")
-    _threads = number
-
-
-def num_threads() -> int:
-    if _threads is not None:
-        return _threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def implementation() -> str:
     """What computes host arrays, for `show_config`."""
-    return f"formula on NumPy {np.__version__}, blocks of {BLOCK} elements, {num_threads()} threads"
+    return f"{_kernels.DESCRIPTION}; else the formula on NumPy {np.__version__}; {_kernels.num_threads()} threads"
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Native
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def regular(x: Array) -> Array:
+    """The array itself, or a copy of one that is of foreign byte order, misaligned, or has strides in mid-element."""
+    if x.dtype.isnative and x.flags.aligned and not any(s % x.itemsize for s in x.strides):
+        return x
+    return x.astype(x.dtype.newbyteorder("="), order="C", copy=True)
+
+
+def operand(x: Array, shape: tuple[int, ...] | None = None) -> Any:
+    """A number, or an array as the kernels take it, which its caller keeps alive."""
+    if isinstance(x, float):
+        return x
+    if shape is not None and x.shape != shape:
+        x = np.broadcast_to(x, shape)
+    return address(x), _kernels.CODES[x.dtype.name], tuple(s // x.itemsize for s in x.strides)
+
+
+def address(x: Array | None) -> int:
+    return 0 if x is None else x.__array_interface__["data"][0]
+
+
+def native_binary(
+    x: Array, y: Array, gamma: Array, positive: Array, negative: Array, smoothing: float, mixed: bool, *, order: int
+) -> tuple[Sequence[Array], float, int] | None:
+    """Value and derivatives up to `order` of a binary loss, their sum, and the position of the first bad label.
+
+    None where the kernels do not cover it.
+    """
+    tensors = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
+    shape = np.broadcast_shapes(x.shape, *(a.shape for a in tensors))
+    dtypes = {x.dtype.name, *(a.dtype.name for a in tensors)}
+    if _kernels.NATIVE is None or not dtypes <= set(_kernels.DTYPES) or len(shape) > _kernels.MAX_RANK:
+        return None
+    arrays = [a if isinstance(a, float) else regular(a) for a in (x, y, gamma, positive, negative)]
+    results = [np.empty(shape, arrays[0].dtype) for _ in range(order + 1)]
+    addresses = [address(r) for r in results] + [0] * (2 - order)
+    total, bad = _kernels.NATIVE.binary(
+        mixed, shape, *(operand(a, shape) for a in arrays), 1.0, smoothing, *addresses, _kernels.num_threads()
+    )
+    return results, total, bad
+
+
+def native_softmax(
+    x: Array, y: Array, gamma: Array, weight: Array, axis: int, sparse: bool, ignore: int | None, smoothing: float, *,
+    order: int
+) -> tuple[Sequence[Array], float, int] | None:
+    """As `native_binary`; `y` has the shape of `x`, without the class axis if `sparse`."""
+    if _kernels.NATIVE is None or not {x.dtype.name, y.dtype.name} <= set(_kernels.DTYPES):
+        return None
+    rest = x.shape[:axis] + x.shape[axis + 1 :]
+    shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
+    logits = regular(np.reshape(x, shape))
+    labels = regular(np.reshape(y, (shape[0], 1, shape[2]) if sparse else shape))
+    results = [np.empty(rest if k == 0 else x.shape, logits.dtype) for k in range(order + 1)]
+    addresses = [address(r) for r in results] + [0] * (2 - order)
+    numbers = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (gamma, weight))
+    total, _, bad = _kernels.NATIVE.softmax(
+        shape, operand(logits), operand(labels), sparse, ignore, *numbers, 1.0, smoothing, *addresses,
+        _kernels.num_threads()
+    )  # fmt: skip
+    return results, total, bad
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Formula
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
@@ -116,7 +154,7 @@ def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shap
         result[start : start + BLOCK] = run(start)
 
     # Threads live for one call: none is left behind for a fork to lose.
-    with ThreadPoolExecutor(num_threads()) as pool:
+    with ThreadPoolExecutor(_kernels.num_threads()) as pool:
         list(pool.map(fill, starts[1:]))
     return result.reshape(shape)
 

@@ -17,12 +17,42 @@ from focal_loss._formula import Array, Ops
 from focal_loss._shapes import Shape, broadcast_shape, normalize_axis
 
 
+class BinaryCall(NamedTuple):
+    """A binary loss from logits, as the native kernels take it: nothing converted, nothing broadcast."""
+
+    x: Array  # logits of any floating dtype
+    y: Array  # labels of any dtype
+    gamma: float | Array
+    positive: float | Array  # the weights
+    negative: float | Array
+    smoothing: float
+    mixed: bool  # what soft labels mean: `_formula.mixed`, or `_formula.two_term`
+    reduction: _spec.Reduction
+
+
+class SoftmaxCall(NamedTuple):
+    """A softmax loss from logits, as the native kernels take it."""
+
+    x: Array
+    y: Array  # class indices without the class axis, or a label per logit
+    gamma: float | Array  # a number, or one per class
+    weight: float | Array
+    axis: int
+    sparse: bool
+    ignore: int | None
+    smoothing: float
+    reduction: _spec.Reduction
+
+
 class Backend(Ops, Protocol):
     """A framework, as the losses below see it."""
 
+    def fused_binary(self, call: BinaryCall, /) -> Array | None: ...  # None: the kernels do not cover this call
+    def fused_softmax(self, call: SoftmaxCall, /) -> Array | None: ...
+
     def prediction(self, y_pred: Any, /) -> Array: ...  # a floating tensor; integers and lists become float32
     def labels(self, y_true: Any, like: Array, /) -> Array: ...  # a tensor of any dtype on the device of `like`
-    def parameter(self, value: Any, like: Array, /) -> Array: ...  # a tensor of the dtype and device of `like`
+    def parameter(self, value: Any, like: Array, /) -> Array: ...  # a number, or a tensor as wide as `like`, widened
     def widen(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32
     def cast(self, x: Array, like: Array, /) -> Array: ...  # to the dtype of `like`
     def kind(self, x: Array, /) -> Literal["bool", "integer", "floating"]: ...
@@ -68,13 +98,16 @@ def binary_labels(xp: Backend, y_true: Array, x: Array, smoothing: float) -> Arr
     """Hard labels, bool or integer, stay boolean; others are probabilities in the dtype of the computation."""
     if xp.kind(y_true) == "integer":
         if xp.readable(y_true):
-            labels = xp.to_numpy(y_true)
-            complain_outside((labels >= 0) & (labels <= 1), labels, "labels in [0, 1]")
+            complain_of_binary(xp.to_numpy(y_true))
         y_true = y_true > 0
     if xp.kind(y_true) == "bool" and not smoothing:
         return y_true
     y_true = xp.cast(y_true, x)
     return (1 - smoothing) * y_true + smoothing / 2 if smoothing else y_true
+
+
+def complain_of_binary(labels: Any) -> None:
+    complain_outside((labels >= 0) & (labels <= 1), labels, "labels in [0, 1]")
 
 
 def complain_outside(valid: Any, labels: Any, what: str) -> None:
@@ -103,18 +136,25 @@ def reduce(xp: Backend, value: Array, valid: Array | None, reduction: _spec.Redu
 
 def binary(xp: Backend, y_true: Any, y_pred: Any, spec: _spec.Binary, reduction: _spec.Reduction = "none") -> Array:
     """`binary_focal_loss`."""
-    prediction = xp.prediction(y_pred)
-    arguments = binary_arguments(xp, y_true, xp.widen(prediction), spec)
-    value = xp.elementwise("two_term" if spec.from_logits else "two_term_of_probabilities", *arguments)
-    return xp.cast(reduce(xp, value, None, reduction), prediction)
+    x = xp.prediction(y_pred)
+    y, gamma, positive = binary_inputs(xp, y_true, x, spec)
+    smoothing = spec.label_smoothing or 0.0
+    if spec.from_logits:
+        fused = xp.fused_binary(BinaryCall(x, y, gamma, positive, 1.0, smoothing, False, reduction))
+        if fused is not None:
+            return fused
+    wide = xp.widen(x)
+    family = "two_term" if spec.from_logits else "two_term_of_probabilities"
+    value = xp.elementwise(family, wide, binary_labels(xp, y, wide, smoothing), gamma, positive, 1.0)
+    return xp.cast(reduce(xp, value, None, reduction), x)
 
 
-def binary_arguments(xp: Backend, y_true: Any, x: Array, spec: _spec.Binary) -> tuple[Array, ...]:
-    """What `_formula.two_term` takes: prediction, label, gamma and the weights of the positives and negatives."""
+def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: _spec.Binary) -> tuple[Array, Array, Array]:
+    """Labels, gamma and the weight of the positives, of shapes that go together."""
     y = xp.labels(y_true, x)
     gamma, positive = (xp.parameter(value, x) for value in (spec.gamma, spec.pos_weight))
     check_shapes(xp, y, xp.shape(x), gamma=gamma, pos_weight=positive)
-    return x, binary_labels(xp, y, x, spec.label_smoothing or 0.0), gamma, positive, 1.0
+    return y, gamma, positive
 
 
 def binary_mixed(
@@ -127,19 +167,28 @@ def binary_mixed(
     average: bool = True,
 ) -> Array:
     """`binary_focal_crossentropy`; without the average over an axis, the `sigmoid_focal_loss` of torchvision."""
-    prediction = xp.prediction(y_pred)
-    x = xp.widen(prediction)
+    x = xp.prediction(y_pred)
     y = xp.labels(y_true, x)
     gamma, alpha = (xp.parameter(value, x) for value in (spec.gamma, spec.alpha))
     check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
-    y = binary_labels(xp, y, x, spec.label_smoothing or 0.0)
+    smoothing = spec.label_smoothing or 0.0
     weights = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
     if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
         xp.warn("`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it")
-    value = xp.elementwise("mixed" if spec.from_logits else "mixed_of_probabilities", x, y, gamma, *weights)
+    value = None
+    if spec.from_logits:
+        # the mean of all the averages is the mean of all
+        inner: _spec.Reduction = "mean" if average and reduction == "mean" else "none" if average else reduction
+        value = xp.fused_binary(BinaryCall(xp.widen(x) if average else x, y, gamma, *weights, smoothing, True, inner))
+        if value is not None and inner == reduction and (inner != "none" or not average):
+            return xp.cast(value, x)
+    if value is None:
+        wide = xp.widen(x)
+        family = "mixed" if spec.from_logits else "mixed_of_probabilities"
+        value = xp.elementwise(family, wide, binary_labels(xp, y, wide, smoothing), gamma, *weights)
     if average:
         value = xp.mean(value, normalize_axis(spec.axis, len(xp.shape(value))))
-    return xp.cast(reduce(xp, value, None, reduction), prediction)
+    return xp.cast(reduce(xp, value, None, reduction), x)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -155,6 +204,14 @@ def per_class(xp: Backend, name: str, value: Array, classes: int | None) -> Arra
     if len(shape) != 1 or (classes is not None and shape[0] != classes):
         raise ValueError(f"`{name}` must be a number or have one entry per class ({classes}), got shape {shape}")
     return value
+
+
+def class_parameters(
+    xp: Backend, x: Array, axis: int, spec: _spec.Categorical | _spec.SparseCategorical
+) -> tuple[Array, Array]:
+    classes = xp.shape(x)[axis]
+    gamma = per_class(xp, "gamma", xp.parameter(spec.gamma, x), classes)
+    return gamma, per_class(xp, spec.weight_name, xp.parameter(spec.class_weight, x), classes)
 
 
 def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
@@ -179,12 +236,19 @@ def categorical(
 ) -> Array:
     """`categorical_focal_loss`: sum over the classes of weight * label * f."""
     prediction = xp.prediction(y_pred)
-    x = xp.widen(prediction)
-    y = xp.labels(y_true, x)
-    shape = xp.shape(x)
+    y = xp.labels(y_true, prediction)
+    shape = xp.shape(prediction)
     axis = normalize_axis(spec.axis, len(shape))
     check_dense(xp.shape(y), shape, axis)
     check_shapes(xp, y, shape)
+    if spec.from_logits and tuple(xp.shape(y)) == tuple(shape):
+        smoothing = spec.label_smoothing or 0.0
+        gamma, weight = class_parameters(xp, prediction, axis, spec)
+        call = SoftmaxCall(prediction, y, gamma, weight, axis, False, None, smoothing, reduction)
+        fused = xp.fused_softmax(call)
+        if fused is not None:
+            return fused
+    x = xp.widen(prediction)
     x, y = xp.broadcast(x, xp.cast(y, x))
     rank = len(xp.shape(x))
     axis += rank - len(shape)  # axes that broadcasting adds stand in front
@@ -192,10 +256,7 @@ def categorical(
     if spec.label_smoothing:
         count = xp.length(x, axis) if classes is not None else xp.cast(xp.length(x, axis), x)
         y = (1 - spec.label_smoothing) * y + spec.label_smoothing / count
-    gamma, weight = (
-        along_axis(xp, per_class(xp, name, xp.parameter(value, x), classes), axis, rank)
-        for name, value in (("gamma", spec.gamma), (spec.weight_name, spec.class_weight))
-    )
+    gamma, weight = (along_axis(xp, value, axis, rank) for value in class_parameters(xp, x, axis, spec))
     if spec.from_logits:
         value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight * y)
     else:
@@ -204,11 +265,8 @@ def categorical(
     return xp.cast(reduce(xp, value, None, reduction), prediction)
 
 
-def class_indices(xp: Backend, y_true: Any, x: Array, axis: int, ignore: int | None) -> tuple[Array, bool]:
-    """Integer class indices without a class axis, and whether they were seen to be right.
-
-    A class axis of length 1 is dropped. Floats, which Keras makes of every label, must be whole numbers.
-    """
+def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
+    """Class indices without a class axis: one of length 1 is dropped."""
     index = xp.labels(y_true, x)
     shape, rank = xp.shape(index), len(xp.shape(x))
     kept = len(shape) == rank and shape[axis] == 1
@@ -217,15 +275,20 @@ def class_indices(xp: Backend, y_true: Any, x: Array, axis: int, ignore: int | N
             f"`y_true` of shape {tuple(shape)} must have the shape {tuple(xp.shape(x))} of `y_pred` without its class "
             f"axis {axis}; for one-hot or soft labels take the loss without `sparse` in its name"
         )
-    classes = xp.shape(x)[axis]
+    return xp.squeeze(index, axis) if kept else index
+
+
+def complain_of_classes(labels: Any, classes: int, ignore: int | None) -> None:
+    complain_outside(labels == labels.round(), labels, "class indices, which are whole numbers")
+    inside = (labels >= 0) & (labels < classes)
+    complain_outside(inside | (labels == ignore), labels, f"class indices in [0, {classes})")
+
+
+def class_indices(xp: Backend, index: Array, classes: int | None, ignore: int | None) -> tuple[Array, bool]:
+    """As integers, and whether they were seen to be right. Floats, which Keras makes of every label, must be whole."""
     checked = classes is not None and xp.readable(index)
     if checked:
-        labels = xp.to_numpy(index)
-        complain_outside(labels == labels.round(), labels, "class indices, which are whole numbers")
-        inside = (labels >= 0) & (labels < classes)
-        complain_outside(inside | (labels == ignore), labels, f"class indices in [0, {classes})")
-    if kept:
-        index = xp.squeeze(index, axis)
+        complain_of_classes(xp.to_numpy(index), classes, ignore)  # type: ignore[arg-type]
     if xp.kind(index) == "floating":
         index = xp.where(index == index, index, -1.0)  # the cast of a NaN could be any class
     return xp.to_integer(index), checked
@@ -245,18 +308,14 @@ class Rows(NamedTuple):
 
 def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: _spec.SparseCategorical) -> Rows:
     axis = normalize_axis(spec.axis, len(xp.shape(x)))
-    index, checked = class_indices(xp, y_true, x, axis, spec.ignore_class)
-    shape = list(xp.shape(x))
-    classes = shape.pop(axis)
-    check_shapes(xp, index, shape)
+    classes = xp.shape(x)[axis]
+    index, checked = class_indices(xp, class_labels(xp, y_true, x, axis), classes, spec.ignore_class)
+    check_shapes(xp, index, [n for k, n in enumerate(xp.shape(x)) if k != axis])
     position = xp.classes(x, axis)
     hot = xp.expand(index, axis) == position
     inside = (index >= 0) & (index < xp.length(x, axis))
     ignored = None if spec.ignore_class is None else index == spec.ignore_class
-    gamma, weight = (
-        pick(xp, per_class(xp, name, xp.parameter(value, x), classes), xp.where(inside, index, 0))
-        for name, value in (("gamma", spec.gamma), (spec.weight_name, spec.class_weight))
-    )
+    gamma, weight = (pick(xp, v, xp.where(inside, index, 0)) for v in class_parameters(xp, x, axis, spec))
     hot, x = xp.broadcast(hot, x)
     if ignored is not None:  # whatever stands in an ignored place must not reach the gradient as 0 * nan
         x = xp.where(xp.expand(ignored, axis), 0.0, x)
@@ -268,6 +327,15 @@ def sparse_categorical(
 ) -> Array:
     """`sparse_categorical_focal_loss`: f of one margin per example, no one-hot labels, no log of every class."""
     prediction = xp.prediction(y_pred)
+    if spec.from_logits:
+        axis = normalize_axis(spec.axis, len(xp.shape(prediction)))
+        y = class_labels(xp, y_true, prediction, axis)
+        if tuple(xp.shape(y)) == tuple(n for k, n in enumerate(xp.shape(prediction)) if k != axis):
+            gamma, weight = class_parameters(xp, prediction, axis, spec)
+            call = SoftmaxCall(prediction, y, gamma, weight, axis, True, spec.ignore_class, 0.0, reduction)
+            fused = xp.fused_softmax(call)
+            if fused is not None:
+                return fused
     x, hot, axis, gamma, weight, ignored, invalid = sparse_rows(xp, y_true, xp.widen(prediction), spec)
     if spec.from_logits:
         value = xp.elementwise("margin", xp.squeeze(xp.margin(x, hot, axis), axis), gamma, weight)

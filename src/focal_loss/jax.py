@@ -141,6 +141,12 @@ def _average_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...])
 class _Jax(_JaxOps):
     """`_losses.Backend` for JAX."""
 
+    def fused_binary(self, call: _losses.BinaryCall) -> Array | None:
+        return None
+
+    def fused_softmax(self, call: _losses.SoftmaxCall) -> Array | None:
+        return None
+
     def prediction(self, y_pred: Any) -> Array:
         x = _array(y_pred)
         if jnp.issubdtype(x.dtype, jnp.complexfloating):
@@ -158,10 +164,10 @@ class _Jax(_JaxOps):
         warnings.warn(message, UserWarning, stacklevel=5)
 
     def parameter(self, value: Any, like: Array) -> float | Array:
-        return value if isinstance(value, float) else jnp.asarray(value, like.dtype)
+        return value if isinstance(value, float) else jnp.asarray(value, _wide(like.dtype))
 
     def widen(self, x: Array) -> Array:
-        return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+        return x.astype(_wide(x.dtype))
 
     def cast(self, x: Array, like: Array) -> Array:
         return x.astype(like.dtype)
@@ -219,6 +225,10 @@ class _Jax(_JaxOps):
 
     def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
         return _softmax.shares(self, x, hot, axis)
+
+
+def _wide(dtype: Any) -> Any:
+    return jnp.float32 if dtype.itemsize < 4 else dtype
 
 
 def _array(value: Any) -> Array:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from focal_loss import _host, _losses, _spec
 from focal_loss._docs import documented
+from focal_loss._shapes import normalize_axis
 
 __all__ = [
     "binary_focal_crossentropy",
@@ -32,6 +33,24 @@ Array = Any
 
 class _Numpy(_host.NumpyOps):
     """`_losses.Backend` for NumPy."""
+
+    def fused_binary(self, call: _losses.BinaryCall) -> Array | None:
+        done = _host.native_binary(*call[:7], order=0)
+        if done is None:
+            return None
+        results, _, bad = done
+        if bad >= 0:
+            _losses.complain_of_binary(call.y)
+        return results[0][()]
+
+    def fused_softmax(self, call: _losses.SoftmaxCall) -> Array | None:
+        done = _host.native_softmax(*call[:8], order=0)
+        if done is None:
+            return None
+        results, _, bad = done
+        if bad >= 0:
+            _losses.complain_of_classes(call.y, call.x.shape[call.axis], call.ignore)
+        return results[0][()]
 
     def prediction(self, y_pred: Any) -> Array:
         array = np.asarray(y_pred)
@@ -304,12 +323,19 @@ def binary_focal_loss_derivatives(
     (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.399143], dtype=float32))
     """
     spec = _spec.Binary(gamma, pos_weight, True, label_smoothing)
-    prediction = _xp.prediction(y_pred)
-    arguments = _losses.binary_arguments(_xp, y_true, _xp.widen(prediction), spec)
-    value, gradient, hessian = (
-        _xp.cast(_host.elementwise("two_term", index, *arguments), prediction) for index in ("", "0", "00")
-    )
-    return value, gradient, hessian
+    x = _xp.prediction(y_pred)
+    y, gamma, positive = _losses.binary_inputs(_xp, y_true, x, spec)
+    smoothing = spec.label_smoothing or 0.0
+    done = _host.native_binary(x, y, gamma, positive, 1.0, smoothing, False, order=2)
+    if done is not None:
+        (value, slope, curvature), _, bad = done
+        if bad >= 0:
+            _losses.complain_of_binary(y)
+        return value[()], slope[()], curvature[()]
+    wide = _xp.widen(x)
+    arguments = (wide, _losses.binary_labels(_xp, y, wide, smoothing), gamma, positive, 1.0)
+    value, slope, curvature = (_xp.cast(_host.elementwise("two_term", index, *arguments), x) for index in ("", "0", "00"))
+    return value, slope, curvature
 
 
 def sparse_categorical_focal_loss_derivatives(
@@ -354,11 +380,23 @@ def sparse_categorical_focal_loss_derivatives(
     """
     spec = _spec.SparseCategorical(gamma, class_weight, True, axis)
     prediction = _xp.prediction(y_pred)
-    rows = _losses.sparse_rows(_xp, y_true, _xp.widen(prediction), spec)
-    v, hot, axis = rows.x, rows.hot, rows.axis
+    axis = normalize_axis(axis, prediction.ndim)
+    y = _losses.class_labels(_xp, y_true, prediction, axis)
+    if y.shape == prediction.shape[:axis] + prediction.shape[axis + 1 :]:
+        parameters = _losses.class_parameters(_xp, prediction, axis, spec)
+        done = _host.native_softmax(prediction, y, *parameters, axis, True, None, 0.0, order=2)
+        if done is not None:
+            (value, slope, curvature), _, bad = done
+            if bad >= 0:
+                _losses.complain_of_classes(y, prediction.shape[axis], None)
+            return value[()], slope, curvature
+    return _formula_derivatives(y_true, prediction, spec)
+
+
+def _formula_derivatives(y_true: ArrayLike, prediction: Array, spec: _spec.SparseCategorical) -> Derivatives:
+    v, hot, axis, gamma, weight, *_ = _losses.sparse_rows(_xp, y_true, _xp.widen(prediction), spec)
     margin = _host.margin(v, hot, axis)
-    parameters = (np.expand_dims(p, axis) if np.ndim(p) else p for p in (rows.gamma, rows.weight))
-    gamma, weight = parameters
+    gamma, weight = (np.expand_dims(p, axis) if np.ndim(p) else p for p in (gamma, weight))
     value, first, second = (_host.elementwise("margin", index, margin, gamma, weight) for index in ("", "0", "00"))
     return (
         _xp.cast(np.squeeze(value, axis), prediction),

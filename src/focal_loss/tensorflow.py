@@ -164,6 +164,12 @@ def _check_real(name: str, x: Tensor) -> None:
 class _Tensorflow(_TensorflowOps):
     """`_losses.Backend` for TensorFlow."""
 
+    def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
+        return None
+
+    def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
+        return None
+
     def prediction(self, y_pred: Any) -> Tensor:
         x = _tensor(y_pred)
         _check_real("y_pred", x)
@@ -179,9 +185,10 @@ class _Tensorflow(_TensorflowOps):
         warnings.warn(message, UserWarning, stacklevel=5)
 
     def parameter(self, value: Any, like: Tensor) -> float | Tensor:
-        if isinstance(value, list):
-            return tf.constant(value, like.dtype)
-        return value if isinstance(value, float) else tf.cast(_tensor(value), like.dtype)
+        if isinstance(value, float):
+            return value
+        dtype = like.dtype if like.dtype.size >= 4 else tf.float32
+        return tf.constant(value, dtype) if isinstance(value, list) else tf.cast(_tensor(value), dtype)
 
     def widen(self, x: Tensor) -> Tensor:
         return tf.cast(x, tf.float32) if x.dtype.size < 4 else x

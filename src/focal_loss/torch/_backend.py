@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss import _formula, _softmax
+from focal_loss import _formula, _losses, _softmax
 
 
 class _TorchOps:
@@ -204,6 +204,12 @@ def _tensor(value: Any, device: torch.device | None = None) -> Tensor:
 class _Torch(_TorchOps):
     """`_losses.Backend` for torch."""
 
+    def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
+        return None
+
+    def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
+        return None
+
     def prediction(self, y_pred: Any) -> Tensor:
         x = _tensor(y_pred)
         if x.is_complex():
@@ -223,9 +229,12 @@ class _Torch(_TorchOps):
             warnings.warn(message, UserWarning, stacklevel=5)
 
     def parameter(self, value: Any, like: Tensor) -> float | Tensor:
+        if isinstance(value, float):
+            return value
+        dtype = like.dtype if like.dtype.itemsize >= 4 else torch.float32
         if isinstance(value, list):
-            return torch.tensor(value, dtype=like.dtype, device=like.device)
-        return value if isinstance(value, float) else _tensor(value, like.device).to(like.dtype)
+            return torch.tensor(value, dtype=dtype, device=like.device)
+        return _tensor(value, like.device).to(dtype)
 
     def widen(self, x: Tensor) -> Tensor:
         return x.float() if x.dtype.itemsize < 4 else x

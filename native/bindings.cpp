@@ -1,0 +1,121 @@
+// The door for Python. Arrays come as (address, dtype, strides), which every framework can say of its own; the caller
+// keeps them alive and has checked shapes. The GIL is released while the kernels run.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "dispatch.hpp"
+#include "jax_ffi.hpp"
+
+namespace nb = nanobind;
+using namespace focal;
+using namespace nanobind::literals;
+
+namespace {
+
+int64_t integer(nb::handle object) { return nb::cast<int64_t>(object); }
+
+// A number, or a tuple of an address, a dtype and as many strides as the call has axes.
+Operand operand(nb::handle object, int rank) {
+  Operand result;
+  if (!nb::isinstance<nb::tuple>(object)) {
+    result.value = nb::cast<double>(object);
+    return result;
+  }
+  const auto array = nb::borrow<nb::tuple>(object);
+  const auto strides = nb::borrow<nb::tuple>(array[2]);
+  if (int(nb::len(strides)) != rank) throw std::invalid_argument("an operand must have a stride per axis");
+  result.data = reinterpret_cast<const void*>(nb::cast<uintptr_t>(array[0]));
+  result.dtype = DType(nb::cast<int>(array[1]));
+  for (int d = 0; d < rank; ++d) result.strides[d] = integer(strides[d]);
+  return result;
+}
+
+void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
+
+nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma, nb::handle positive,
+                 nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value, uintptr_t gradient,
+                 uintptr_t hessian, int threads) {
+  Binary call;
+  call.family = mixed ? Family::mixed : Family::two_term;
+  call.shape.rank = int(nb::len(shape));
+  if (call.shape.rank > max_rank) throw std::invalid_argument("too many axes");
+  for (int d = 0; d < call.shape.rank; ++d) call.shape.sizes[d] = integer(shape[d]);
+  const int rank = call.shape.rank;
+  call.logits = operand(logits, rank);
+  call.labels = operand(labels, rank);
+  call.gamma = operand(gamma, rank);
+  call.positive = operand(positive, rank);
+  call.negative = operand(negative, rank);
+  call.upstream = operand(upstream, rank);
+  call.smoothing = smoothing;
+  call.value = address(value);
+  call.gradient = address(gradient);
+  call.hessian = address(hessian);
+  Outcome outcome;
+  {
+    nb::gil_scoped_release released;
+    outcome = run(call, threads);
+  }
+  return nb::make_tuple(outcome.sum, outcome.first_bad);
+}
+
+nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sparse, nb::handle ignored,
+                  std::vector<double> gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
+                  uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads) {
+  Softmax call;
+  call.outer = integer(shape[0]);
+  call.classes = integer(shape[1]);
+  call.inner = integer(shape[2]);
+  const Operand x = operand(logits, 3), y = operand(labels, 3);
+  call.logits = x.data;
+  call.dtype = x.dtype;
+  call.labels = y.data;
+  call.label_dtype = y.dtype;
+  for (int d = 0; d < 3; ++d) {
+    call.strides[d] = x.strides[d];
+    call.label_strides[d] = y.strides[d];
+  }
+  call.sparse = sparse;
+  call.has_ignored = !ignored.is_none();
+  if (call.has_ignored) call.ignored = integer(ignored);
+  call.smoothing = smoothing;
+  call.gamma = gamma.data();
+  call.gammas = int64_t(gamma.size());
+  call.weight = weight.data();
+  call.weights = int64_t(weight.size());
+  call.upstream = operand(upstream, 2);
+  call.value = address(value);
+  call.gradient = address(gradient);
+  call.hessian = address(hessian);
+  Outcome outcome;
+  {
+    nb::gil_scoped_release released;
+    outcome = run(call, threads);
+  }
+  return nb::make_tuple(outcome.sum, outcome.count, outcome.first_bad);
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);
+  m.def("instruction_sets", &instruction_sets, "The instruction sets that this machine runs, best first.");
+  m.def("select", &focal::select, nb::arg("name"), "Run the kernels of this instruction set from now on.");
+  m.def("set_num_threads", &set_num_threads, nb::arg("n"), "How many threads XLA and TensorFlow may start per call.");
+  m.def("binary", &binary, "mixed"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
+        "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a,
+        "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the values "
+        "and the position of the first label that is none, or -1.");
+  m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
+        "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a,
+        "As `binary`. Returns the sum, the number of examples not ignored, and the first label that is no class.");
+  m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },
+        "The address of the kernels, for the TensorFlow library.");
+  m.def("xla_handlers", [] {
+    nb::dict handlers;
+    for (const XlaHandler& handler : xla_handlers())
+      handlers[handler.name] = nb::capsule(reinterpret_cast<void*>(handler.function), "xla._CUSTOM_CALL_TARGET");
+    return handlers;
+  });
+}

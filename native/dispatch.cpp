@@ -1,0 +1,98 @@
+// Which instruction set runs, and on how many threads.
+#include "dispatch.hpp"
+
+#include <atomic>
+#include <stdexcept>
+
+#include "parallel.hpp"
+
+namespace focal {
+
+#define FOCAL_DECLARE(isa) \
+  namespace isa {          \
+  extern const Kernels kernels; \
+  }
+
+#if defined(__x86_64__)
+FOCAL_DECLARE(x86_64_v2)
+FOCAL_DECLARE(x86_64_v3)
+FOCAL_DECLARE(x86_64_v4)
+#else
+FOCAL_DECLARE(baseline)
+#endif
+
+namespace {
+
+struct Candidate {
+  const Kernels* kernels;
+  bool supported;
+};
+
+// Best first.
+std::vector<Candidate> candidates() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                  __builtin_cpu_supports("bmi2");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+  return {{&x86_64_v4::kernels, v4}, {&x86_64_v3::kernels, v3}, {&x86_64_v2::kernels, v2}};
+#else
+  return {{&baseline::kernels, true}};
+#endif
+}
+
+const Kernels* chosen = nullptr;
+std::atomic<int> threads_per_call{1};
+
+const Kernels& kernels() {
+  if (chosen == nullptr) throw std::runtime_error("no instruction set has been selected");
+  return *chosen;
+}
+
+// Chunks, and not the number of threads, decide how a sum is rounded.
+constexpr int64_t binary_chunk = 1 << 15, softmax_logits_per_chunk = 1 << 15, fewest_per_thread = 1 << 17;
+
+}  // namespace
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (const Candidate& candidate : candidates())
+    if (candidate.supported) names.push_back(candidate.kernels->name);
+  return names;
+}
+
+void select(const std::string& name) {
+  for (const Candidate& candidate : candidates())
+    if (candidate.supported && name == candidate.kernels->name) {
+      chosen = candidate.kernels;
+      return;
+    }
+  throw std::invalid_argument("no such instruction set: " + name);
+}
+
+Outcome run(const Binary& call, int threads) {
+  const BinaryKernel kernel = kernels().binary;
+  return in_chunks(call.shape.size(), binary_chunk, fewest_per_thread, threads,
+                   [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
+}
+
+Outcome run(const Softmax& call, int threads) {
+  const SoftmaxKernel kernel = kernels().softmax;
+  const int64_t classes = std::max<int64_t>(1, call.classes);
+  const int64_t chunk = std::max<int64_t>(16, softmax_logits_per_chunk / classes);
+  return in_chunks(call.outer * call.inner, chunk, std::max<int64_t>(1, fewest_per_thread / classes), threads,
+                   [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
+}
+
+void set_num_threads(int n) { threads_per_call = n; }
+int num_threads() { return threads_per_call; }
+
+const EntryPoints* entry_points() {
+  static const EntryPoints table{run, run, num_threads};
+  return &table;
+}
+
+}  // namespace focal

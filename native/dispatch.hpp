@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels.hpp"
+
+namespace focal {
+
+// The instruction sets that this machine runs, best first, and the choice of one.
+std::vector<std::string> instruction_sets();
+void select(const std::string& name);
+
+// Runs on up to `threads` threads, which live as long as the call.
+Outcome run(const Binary&, int threads);
+Outcome run(const Softmax&, int threads);
+
+// For the doors that are called without Python: how many threads a call may use.
+void set_num_threads(int n);
+int num_threads();
+
+// The kernels as a table, for a library that is loaded by itself and not linked to this one.
+struct EntryPoints {
+  Outcome (*binary)(const Binary&, int threads);
+  Outcome (*softmax)(const Softmax&, int threads);
+  int (*num_threads)();
+};
+const EntryPoints* entry_points();
+
+}  // namespace focal

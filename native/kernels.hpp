@@ -1,0 +1,81 @@
+// What the doors (bindings, XLA, TensorFlow) hand to the kernels, and what they get back. No mathematics, no Python.
+#pragma once
+
+#include <cstdint>
+
+namespace focal {
+
+// In the order of `_kernels.DTYPES`.
+enum class DType : int { f32, f64, f16, bf16, boolean, u8, i8, i16, i32, i64 };
+
+constexpr int max_rank = 16;
+
+// An array that broadcasts to the shape of its call, or a number.
+struct Operand {
+  const void* data = nullptr;  // null: the number `value`
+  DType dtype = DType::f64;
+  double value = 0;
+  int64_t strides[max_rank] = {};  // in elements; 0 where it broadcasts
+};
+
+struct Shape {
+  int rank = 0;
+  int64_t sizes[max_rank] = {};
+  int64_t size() const {
+    int64_t n = 1;
+    for (int d = 0; d < rank; ++d) n *= sizes[d];
+    return n;
+  }
+};
+
+enum class Family : int { two_term, mixed };
+
+// The binary losses: (logit, label) -> value and derivatives in the logit, unreduced, in C order, in the dtype of the
+// logits. A derivative is multiplied by `upstream`. The Hessian of soft mixed labels is not covered.
+struct Binary {
+  Family family = Family::two_term;
+  Shape shape;
+  Operand logits, labels, gamma, positive, negative, upstream;
+  double smoothing = 0;
+  void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // null: not wanted
+};
+
+// The softmax losses. `logits` has the shape (outer, classes, inner) with any strides; everything else is per example,
+// in C order of (outer, inner), but for dense labels, which have the shape of the logits.
+struct Softmax {
+  int64_t outer = 0, classes = 0, inner = 0;
+  const void* logits = nullptr;
+  DType dtype = DType::f32;
+  int64_t strides[3] = {};
+  const void* labels = nullptr;  // class indices, or a probability per class
+  DType label_dtype = DType::i64;
+  int64_t label_strides[3] = {};  // sparse: the middle one is 0
+  bool sparse = true;
+  bool has_ignored = false;
+  int64_t ignored = 0;
+  double smoothing = 0;
+  const double *gamma = nullptr, *weight = nullptr;  // one number, or one per class
+  int64_t gammas = 1, weights = 1;
+  Operand upstream;  // shape (outer, inner): the two strides stand first
+  void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, the others as the logits
+};
+
+// Of a range of elements. Everything but `sum` is exact whatever the range; `sum` is added up over fixed chunks, so
+// that the number of threads does not change it.
+struct Outcome {
+  double sum = 0;
+  int64_t count = 0;       // of examples that are not ignored
+  int64_t first_bad = -1;  // the first label that is none: not 0 or 1, or no class
+};
+
+using BinaryKernel = void (*)(const Binary&, int64_t begin, int64_t end, Outcome&);
+using SoftmaxKernel = void (*)(const Softmax&, int64_t begin, int64_t end, Outcome&);
+
+// One instruction set.
+struct Kernels {
+  const char* name;
+  BinaryKernel binary;
+  SoftmaxKernel softmax;  // begin and end count examples
+};
+
+}  // namespace focal

@@ -1,0 +1,170 @@
+// Between the arrays of a caller, of any dtype and stride, and blocks of numbers of the type computed in.
+#pragma once
+
+#include "kernels.hpp"
+#include "vector_math.hpp"
+
+namespace focal::FOCAL_ISA {
+
+constexpr int64_t block_size = 1024;
+
+// Half precision by its bits, so that every instruction set gives the same and the loops stay vectors.
+struct Half {
+  uint16_t bits;
+};
+struct BFloat {
+  uint16_t bits;
+};
+
+FOCAL_INLINE float widen(Half h) {
+  const uint32_t magnitude = uint32_t(h.bits & 0x7fff) << 13, sign = uint32_t(h.bits & 0x8000) << 16;
+  // The exponent is moved by a multiplication, which makes subnormals normal; inf and NaN keep the highest one.
+  const float scaled = from_bits<float>(magnitude) * 5.192296858534828e33f;  // 2^112
+  const uint32_t finite = to_bits(scaled);
+  return from_bits<float>((magnitude >= (0x7c00u << 13) ? magnitude | 0x7f800000u : finite) | sign);
+}
+
+FOCAL_INLINE float widen(BFloat b) { return from_bits<float>(uint32_t(b.bits) << 16); }
+
+template <class S>
+FOCAL_INLINE S widen(S x) {
+  return x;
+}
+
+// Round to nearest, ties to even.
+FOCAL_INLINE void narrow(float x, Half& result) {
+  const uint32_t bits = to_bits(x), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
+  // Subnormal halves are multiples of 2^-24: adding 0.5, whose unit in the last place that is, rounds to one.
+  const uint32_t subnormal = to_bits(from_bits<float>(magnitude) + 0.5f) - 0x3f000000u;
+  const uint32_t normal = (magnitude + 0xc8000fffu + ((magnitude >> 13) & 1)) >> 13;
+  const uint32_t finite = magnitude < 0x38800000u ? subnormal : normal;
+  const uint32_t beyond = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
+  result.bits = uint16_t((magnitude >= 0x477ff000u ? beyond : finite) | sign);
+}
+
+FOCAL_INLINE void narrow(float x, BFloat& result) {
+  const uint32_t bits = to_bits(x);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
+  result.bits = uint16_t((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
+}
+
+template <class T>
+constexpr DType dtype_of() {
+  return std::is_same_v<T, double> ? DType::f64 : DType::f32;
+}
+
+// Calls function(static_cast<const S*>(data)) for the type S of the dtype.
+template <class Function>
+FOCAL_INLINE void typed(const void* data, DType dtype, Function&& function) {
+  switch (dtype) {
+    case DType::f32: return function(static_cast<const float*>(data));
+    case DType::f64: return function(static_cast<const double*>(data));
+    case DType::f16: return function(static_cast<const Half*>(data));
+    case DType::bf16: return function(static_cast<const BFloat*>(data));
+    case DType::boolean:
+    case DType::u8: return function(static_cast<const uint8_t*>(data));
+    case DType::i8: return function(static_cast<const int8_t*>(data));
+    case DType::i16: return function(static_cast<const int16_t*>(data));
+    case DType::i32: return function(static_cast<const int32_t*>(data));
+    case DType::i64: return function(static_cast<const int64_t*>(data));
+  }
+}
+
+// Calls function(offset, stride, first, count) for each stretch of elements begin ... begin + n of an operand along
+// the last axis of the shape.
+template <class Function>
+void stretches(const int64_t* strides, const Shape& shape, int64_t begin, int64_t n, Function&& function) {
+  const int last = shape.rank - 1;
+  int64_t index[max_rank], offset = 0;
+  for (int64_t rest = begin, d = last; d >= 0; --d) {
+    index[d] = rest % shape.sizes[d];
+    rest /= shape.sizes[d];
+    offset += index[d] * strides[d];
+  }
+  for (int64_t done = 0; done < n;) {
+    const int64_t room = shape.sizes[last] - index[last], count = room < n - done ? room : n - done;
+    function(offset, strides[last], done, count);
+    done += count;
+    offset += count * strides[last];
+    index[last] += count;
+    for (int d = last; d > 0 && index[d] == shape.sizes[d]; --d) {
+      offset += strides[d - 1] - index[d] * strides[d];
+      index[d] = 0;
+      ++index[d - 1];
+    }
+  }
+}
+
+inline bool is_contiguous(const Operand& operand, const Shape& shape) {
+  int64_t expected = 1;
+  for (int d = shape.rank - 1; d >= 0; --d) {
+    if (shape.sizes[d] != 1 && operand.strides[d] != expected) return false;
+    expected *= shape.sizes[d];
+  }
+  return true;
+}
+
+template <class T, class Convert>
+void gather(const Operand& operand, const Shape& shape, int64_t begin, int64_t n, T* __restrict buffer,
+            Convert&& convert) {
+  typed(operand.data, operand.dtype, [&](const auto* data) {
+    if (is_contiguous(operand, shape)) {
+      data += begin;
+      for (int64_t i = 0; i < n; ++i) buffer[i] = convert(data[i]);
+      return;
+    }
+    stretches(operand.strides, shape, begin, n, [&](int64_t offset, int64_t stride, int64_t first, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) buffer[first + i] = convert(data[offset + i * stride]);
+    });
+  });
+}
+
+// The elements begin ... begin + n of an operand: where they lie, or converted into the buffer, which a caller that
+// goes on to write to them asks for by `copy`.
+template <class T>
+const T* load(const Operand& operand, const Shape& shape, int64_t begin, int64_t n, T* buffer, bool copy) {
+  if (operand.data == nullptr) {
+    const T value = T(operand.value);
+    for (int64_t i = 0; i < n; ++i) buffer[i] = value;
+    return buffer;
+  }
+  if (!copy && operand.dtype == dtype_of<T>() && is_contiguous(operand, shape))
+    return static_cast<const T*>(operand.data) + begin;
+  gather(operand, shape, begin, n, buffer, [](auto x) { return T(widen(x)); });
+  return buffer;
+}
+
+// Labels of an integer dtype as 0 and 1. Anything else counts as 1 if it is positive, and is reported.
+template <class T>
+const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int64_t n, T* buffer, Outcome& outcome) {
+  int32_t bad = 0;
+  gather(labels, shape, begin, n, buffer, [&](auto x) {
+    if constexpr (std::is_integral_v<decltype(x)>) {
+      bad |= (x != 0) & (x != 1);
+      return x > 0 ? T(1) : T(0);
+    } else {
+      return T(0);
+    }
+  });
+  if (bad == 0 || outcome.first_bad >= 0 || labels.dtype == DType::boolean) return buffer;
+  typed(labels.data, labels.dtype, [&](const auto* data) {
+    stretches(labels.strides, shape, begin, n, [&](int64_t offset, int64_t stride, int64_t first, int64_t count) {
+      for (int64_t k = 0; k < count; ++k) {
+        const double x = double(widen(data[offset + k * stride]));
+        if (x != 0 && x != 1 && outcome.first_bad < 0) outcome.first_bad = begin + first + k;
+      }
+    });
+  });
+  return buffer;
+}
+
+template <class T>
+void store(void* array, DType dtype, int64_t begin, int64_t n, const T* __restrict values) {
+  if (array == nullptr) return;
+  const auto write = [&](auto* __restrict result) {
+    for (int64_t i = 0; i < n; ++i) narrow(float(values[i]), result[begin + i]);
+  };
+  dtype == DType::f16 ? write(static_cast<Half*>(array)) : write(static_cast<BFloat*>(array));
+}
+
+}  // namespace focal::FOCAL_ISA

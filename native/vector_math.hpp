@@ -1,0 +1,212 @@
+// Branch-free elementary functions of float and double that a compiler turns into vector instructions.
+//
+// Each is inlined into loops that are compiled once per instruction set, so everything here lives in the namespace
+// of that instruction set, FOCAL_ISA. The coefficients are printed by coefficients.py. Nothing here survives
+// -ffast-math: the sums that look like zero are the rounding errors.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <type_traits>
+
+#define FOCAL_INLINE inline __attribute__((always_inline))
+
+namespace focal::FOCAL_ISA {
+
+// An unevaluated sum hi + lo, |lo| at most about an ULP of hi: a number to about twice the precision of T.
+template <class T>
+struct Pair {
+  T hi, lo;
+};
+
+template <class T>
+struct Traits;
+
+template <>
+struct Traits<float> {
+  using Bits = uint32_t;
+  static constexpr int mantissa = 23, bias = 127;
+  static constexpr float largest = 3.40282347e+38f, smallest = 1.17549435e-38f;
+  static constexpr float round = 12582912.0f;           // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float exp_limit = 104.0f;            // exp(-104) rounds to 0
+  static constexpr float normal_exp = 87.0f;            // exp(-87) is above the smallest normal number
+  static constexpr float ln2_hi = 0.693145751953125f;   // 15 bits: n * ln2_hi is exact
+  static constexpr float ln2_lo = 1.428606765330187e-06f;
+  static constexpr float exp_tail[] = {0.49999993688676261576f, 0.16666521387432108594f, 0.041668340581161919017f,
+                                       0.0083686466331062650711f, 0.0013816859037436928169f};
+  static constexpr float log1p_tail[] = {0.49999995508726673531f,  -0.33332980520202491565f, 0.24992271049154790572f,
+                                         -0.19921455947583767151f, 0.16215357969876258624f,  -0.12658953529754156283f,
+                                         0.085727405983307124462f, -0.044203685868068346293f, 0.01466382838883300669f,
+                                         -0.0022770752468320002791f};
+};
+
+template <>
+struct Traits<double> {
+  using Bits = uint64_t;
+  static constexpr int mantissa = 52, bias = 1023;
+  static constexpr double largest = 1.7976931348623157e308, smallest = 2.2250738585072014e-308;
+  static constexpr double round = 6755399441055744.0;  // 1.5 * 2^52
+  static constexpr double exp_limit = 746.0, normal_exp = 708.0;
+  static constexpr double ln2_hi = 0.6931471805598903;  // 42 bits
+  static constexpr double ln2_lo = 5.497923018708371e-14;
+  static constexpr double exp_tail[] = {0.50000000000000099689,    0.16666666666666422218,   0.041666666666534823235,
+                                        0.0083333333334902577875,  0.0013888888942553338531, 0.00019841269512737795229,
+                                        0.000024801494103513902368, 2.7557582771213457093e-6, 2.7629920294631955156e-7,
+                                        2.5000748419555025143e-8};
+  static constexpr double log1p_tail[] = {
+      0.49999999999999990793, -0.33333333333328589644, 0.24999999999498765626,   -0.19999999976911372117,
+      0.16666666069834025103, -0.14285704444254889054, 0.12499888174073638132,   -0.11110189576421818098,
+      0.09994290510721910718, -0.090636018843154063937, 0.082304638593269026028, -0.073821773070506836831,
+      0.06384499128437254306, -0.051436939640769499522, 0.037043180955948617271, -0.022813644676659027418,
+      0.011464877657006222691, -0.0044540986072304154253, 0.0012434058188275084835, -0.00022057068793516123688,
+      0.0000185964247691646212};
+};
+
+template <class T>
+using Bits = typename Traits<T>::Bits;
+
+template <class T>
+FOCAL_INLINE Bits<T> to_bits(T x) {
+  Bits<T> bits;
+  std::memcpy(&bits, &x, sizeof x);
+  return bits;
+}
+
+template <class T>
+FOCAL_INLINE T from_bits(Bits<T> bits) {
+  T x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// a * b + c, rounded once where the machine can.
+template <class T>
+FOCAL_INLINE T mul_add(T a, T b, T c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return std::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+// The rounding error of product = a * b, exactly. Without a fused multiply-add by Dekker's splitting, for |a|, |b|
+// far below overflow.
+template <class T>
+FOCAL_INLINE T product_error(T a, T b, T product) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return std::fma(a, b, -product);
+#else
+  constexpr T splitter = T((uint64_t(1) << ((Traits<T>::mantissa + 2) / 2)) + 1);
+  const T ta = splitter * a, tb = splitter * b;
+  const T a_hi = ta - (ta - a), b_hi = tb - (tb - b);
+  const T a_lo = a - a_hi, b_lo = b - b_hi;
+  return ((a_hi * b_hi - product) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo;
+#endif
+}
+
+// x + y with its rounding error, for |x| >= |y| or x = 0 (Dekker) and for any x, y (Knuth).
+template <class T>
+FOCAL_INLINE Pair<T> fast_two_sum(T x, T y) {
+  const T sum = x + y;
+  return {sum, y - (sum - x)};
+}
+
+template <class T>
+FOCAL_INLINE Pair<T> two_sum(T x, T y) {
+  const T sum = x + y, z = sum - x;
+  return {sum, (x - (sum - z)) + (y - z)};
+}
+
+template <class T>
+FOCAL_INLINE Pair<T> multiply(Pair<T> x, Pair<T> y) {
+  const T hi = x.hi * y.hi;
+  return {hi, product_error(x.hi, y.hi, hi) + mul_add(x.hi, y.lo, x.lo * y.hi)};
+}
+
+template <class T>
+FOCAL_INLINE Pair<T> square(Pair<T> x) {
+  const T hi = x.hi * x.hi;
+  return {hi, mul_add(T(2) * x.hi, x.lo, product_error(x.hi, x.hi, hi))};
+}
+
+template <class T>
+FOCAL_INLINE T times(Pair<T> x, T y) {
+  return mul_add(x.hi, y, x.lo * y);
+}
+
+// Estrin's scheme: halves of the polynomial side by side, which shortens the chain of dependent operations. By
+// recursion, because a loop inside a loop is what no compiler turns into vectors.
+template <int first, int count, class T, int n>
+FOCAL_INLINE T polynomial_part(const T (&powers)[5], const T (&coefficients)[n]) {
+  if constexpr (count == 1) {
+    return coefficients[first];
+  } else {
+    constexpr int level = count > 16 ? 4 : count > 8 ? 3 : count > 4 ? 2 : count > 2 ? 1 : 0, half = 1 << level;
+    return mul_add(polynomial_part<first + half, count - half>(powers, coefficients), powers[level],
+                   polynomial_part<first, half>(powers, coefficients));
+  }
+}
+
+template <class T, int n>
+FOCAL_INLINE T polynomial(T x, const T (&coefficients)[n]) {
+  const T x2 = x * x, x4 = x2 * x2, x8 = x4 * x4;
+  const T powers[5] = {x, x2, x4, x8, x8 * x8};
+  return polynomial_part<0, n>(powers, coefficients);
+}
+
+// exp(-a) for a >= 0, as hi (1 + relative); NaN for NaN.
+//
+// Lane types: float, double. Max error: 0.2 ULP of the pair, 0.8 of hi. Valid range: [0, inf] if `extreme`, else
+// [0, Traits::normal_exp], beyond which the result is subnormal.
+//
+// a = n ln 2 + r with |r| <= ln(2) / 2. e^-r = 1 + t, t = -r + r^2 tail(-r), and the error of the sum is kept.
+template <bool extreme, class T>
+FOCAL_INLINE Pair<T> exp_of_negative(T a) {
+  using C = Traits<T>;
+  using U = Bits<T>;
+  if constexpr (extreme) a = a > C::exp_limit ? C::exp_limit : a;
+  const T shifted = mul_add(a, T(1.44269504088896340736), C::round);
+  const T n = shifted - C::round;
+  const T r = mul_add(n, C::ln2_lo, mul_add(n, C::ln2_hi, -a));
+  const T t = mul_add(r * r, polynomial(r, C::exp_tail), r);
+  const T e = T(1) + t;
+  const T relative = t - (e - T(1));  // relative to 1, which is e near enough for what is so small
+  // The integer n stands in the low bits of `shifted`; 2^-n goes into the exponent.
+  if constexpr (!extreme) return {from_bits<T>(to_bits(e) - (to_bits(shifted) << C::mantissa)), relative};
+  const U whole = to_bits(shifted) - to_bits(C::round), half = whole >> 1;
+  const T first = from_bits<T>((U(C::bias) - half) << C::mantissa);
+  const T second = from_bits<T>((U(C::bias) - (whole - half)) << C::mantissa);
+  return {e * first * second, relative};  // by two factors: 2^-n itself may be subnormal
+}
+
+// log(1 + u) / u for u in [0, 1], as a pair. Max error: 0.3 ULP, 0.8 of hi.
+template <class T>
+FOCAL_INLINE Pair<T> log1p_over(T u) {
+  return fast_two_sum(T(1), -(u * polynomial(u, Traits<T>::log1p_tail)));
+}
+
+// log(x) for x >= 0, with an absolute error of about eps * (1 + |log x|); -inf at 0, inf at inf, NaN for NaN.
+//
+// x = 2^n (1 + u) with u in [0, 1). Below 1 the two parts cancel: right for exponents, not for a result near 0.
+template <class T>
+FOCAL_INLINE T log_of(T x) {
+  using C = Traits<T>;
+  using U = Bits<T>;
+  constexpr T lift = T(uint64_t(1) << 32) * T(C::mantissa > 32 ? 4194304 : 1);  // makes a subnormal number normal
+  const bool tiny = x < C::smallest;
+  const U bits = to_bits(tiny ? x * lift : x);
+  const U one = U(C::bias) << C::mantissa;
+  const T u = from_bits<T>((bits & ((U(1) << C::mantissa) - 1)) | one) - T(1);
+  // The exponent as a number, by way of the mantissa of 2^mantissa: integers of 64 bits have no vector conversion.
+  constexpr T base = T(uint64_t(1) << C::mantissa);
+  const T n = from_bits<T>((bits >> C::mantissa) | to_bits(base)) - base - T(C::bias) -
+              (tiny ? T(C::mantissa > 32 ? 54 : 32) : T(0));
+  const T mantissa_log = u * (T(1) - u * polynomial(u, C::log1p_tail));
+  const T result = mul_add(n, C::ln2_hi, mul_add(n, C::ln2_lo, mantissa_log));
+  const T limit = x > 0 ? x : (x == 0 ? -INFINITY : x);  // inf, -inf and NaN
+  return (x > 0) & (x <= C::largest) ? result : limit;
+}
+
+}  // namespace focal::FOCAL_ISA

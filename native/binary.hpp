@@ -19,6 +19,7 @@ struct Block {
   const T *positive, *negative;                     // the coefficients of soft labels; unused for hard ones
   T value_weight[2], gradient_weight[2];            // hard labels: of the negatives and of the positives
   T *value, *gradient, *hessian;
+  bool curved;  // whether the Hessian is wanted
 };
 
 // What a loop saw on its way, so that no other loop need look: whether its assumptions hold is known afterwards.
@@ -82,17 +83,18 @@ Seen<T> mixed_loop(const Block<T>& b, int64_t n) {
     value[i] = f.value;
     gradient[i] = f.first;
   }
+  for (int64_t i = 0; i < (b.curved ? n : 0); ++i) b.hessian[i] = T(NAN);  // not covered: nobody shall take it for one
   return {largest, 0};
 }
 
 enum class Labels { hard, two_term, mixed };
 
 template <int twice, bool extreme, class T>
-Seen<T> loop(Labels labels, bool curved, const Block<T>& b, int64_t n) {
+Seen<T> loop(Labels labels, const Block<T>& b, int64_t n) {
   if (labels == Labels::mixed) return mixed_loop<twice, extreme>(b, n);
   if (labels == Labels::hard)
-    return curved ? hard_loop<twice, true, extreme>(b, n) : hard_loop<twice, false, extreme>(b, n);
-  return curved ? two_term_loop<twice, true, extreme>(b, n) : two_term_loop<twice, false, extreme>(b, n);
+    return b.curved ? hard_loop<twice, true, extreme>(b, n) : hard_loop<twice, false, extreme>(b, n);
+  return b.curved ? two_term_loop<twice, true, extreme>(b, n) : two_term_loop<twice, false, extreme>(b, n);
 }
 
 // Which power serves this gamma: 2 gamma, or any_power.
@@ -104,18 +106,18 @@ inline int power_of(const Operand& gamma) {
 }
 
 template <bool extreme, class T>
-Seen<T> loop(int twice, Labels labels, bool curved, const Block<T>& block, int64_t n) {
+Seen<T> loop(int twice, Labels labels, const Block<T>& block, int64_t n) {
   switch (twice) {
-    case 0: return loop<0, extreme>(labels, curved, block, n);
-    case 1: return loop<1, extreme>(labels, curved, block, n);
-    case 2: return loop<2, extreme>(labels, curved, block, n);
-    case 3: return loop<3, extreme>(labels, curved, block, n);
-    case 4: return loop<4, extreme>(labels, curved, block, n);
-    case 5: return loop<5, extreme>(labels, curved, block, n);
-    case 6: return loop<6, extreme>(labels, curved, block, n);
-    case 8: return loop<8, extreme>(labels, curved, block, n);
-    case 10: return loop<10, extreme>(labels, curved, block, n);
-    default: return loop<any_power, extreme>(labels, curved, block, n);
+    case 0: return loop<0, extreme>(labels, block, n);
+    case 1: return loop<1, extreme>(labels, block, n);
+    case 2: return loop<2, extreme>(labels, block, n);
+    case 3: return loop<3, extreme>(labels, block, n);
+    case 4: return loop<4, extreme>(labels, block, n);
+    case 5: return loop<5, extreme>(labels, block, n);
+    case 6: return loop<6, extreme>(labels, block, n);
+    case 8: return loop<8, extreme>(labels, block, n);
+    case 10: return loop<10, extreme>(labels, block, n);
+    default: return loop<any_power, extreme>(labels, block, n);
   }
 }
 
@@ -187,7 +189,6 @@ struct Expected {
 template <class T>
 void evaluate(const Binary& call, int twice, Block<T>& block, int64_t begin, int64_t n, Buffers<T>& buffers,
                  Expected& expected) {
-  const bool curved = call.hessian != nullptr;
   const T* y = block.y;
   for (;;) {
     const Labels labels = !expected.soft                   ? Labels::hard
@@ -197,8 +198,8 @@ void evaluate(const Binary& call, int twice, Block<T>& block, int64_t begin, int
       soften(call, labels, begin, n, y, buffers);
       block.y = buffers.y;
     }
-    const Seen<T> seen = expected.extreme ? loop<true>(twice, labels, curved, block, n)
-                                          : loop<false>(twice, labels, curved, block, n);
+    const Seen<T> seen = expected.extreme ? loop<true>(twice, labels, block, n)
+                                          : loop<false>(twice, labels, block, n);
     const bool extreme = seen.largest > to_bits(Traits<T>::normal_exp), soft = seen.soft != 0;
     const bool done = (expected.extreme || !extreme) && (expected.soft || !soft);
     expected.extreme = extreme;
@@ -218,6 +219,7 @@ void block_of(const Binary& call, int twice, int64_t begin, int64_t n, Buffers<T
   block.y = integer ? load_hard(call.labels, call.shape, begin, n, buffers.label, outcome)
                     : load(call.labels, call.shape, begin, n, buffers.label, false);
   block.gamma = twice == any_power ? load(call.gamma, call.shape, begin, n, buffers.gamma, true) : nullptr;
+  block.curved = call.hessian != nullptr;
   block.positive = buffers.positive;
   block.negative = buffers.negative;
   block.value = target(call.value, direct, begin, buffers.value);

@@ -31,6 +31,21 @@ Operand operand(nb::handle object, int rank) {
   return result;
 }
 
+double read(const void* data, DType dtype) {
+  return dtype == DType::f64 ? *static_cast<const double*>(data) : double(*static_cast<const float*>(data));
+}
+
+// As `operand`, but one number that broadcasts to everything is read here: a number has loops of its own.
+Operand parameter(nb::handle object, int rank) {
+  Operand result = operand(object, rank);
+  if (result.data == nullptr || result.dtype > DType::f64) return result;
+  for (int d = 0; d < rank; ++d)
+    if (result.strides[d] != 0) return result;
+  result.value = read(result.data, result.dtype);
+  result.data = nullptr;
+  return result;
+}
+
 void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
 nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma, nb::handle positive,
@@ -44,16 +59,16 @@ nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labe
   const int rank = call.shape.rank;
   call.logits = operand(logits, rank);
   call.labels = operand(labels, rank);
-  call.gamma = operand(gamma, rank);
-  call.positive = operand(positive, rank);
-  call.negative = operand(negative, rank);
-  call.upstream = operand(upstream, rank);
+  call.gamma = parameter(gamma, rank);
+  call.positive = parameter(positive, rank);
+  call.negative = parameter(negative, rank);
+  call.upstream = parameter(upstream, rank);
   call.smoothing = smoothing;
   call.value = address(value);
   call.gradient = address(gradient);
   call.hessian = address(hessian);
   Outcome outcome;
-  {
+  if (call.shape.size() > 0) {  // also: a number is not read from an empty array
     nb::gil_scoped_release released;
     outcome = run(call, threads);
   }
@@ -84,7 +99,7 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   call.gammas = int64_t(gamma.size());
   call.weight = weight.data();
   call.weights = int64_t(weight.size());
-  call.upstream = operand(upstream, 2);
+  call.upstream = parameter(upstream, 2);
   call.value = address(value);
   call.gradient = address(gradient);
   call.hessian = address(hessian);

@@ -104,17 +104,40 @@ inline bool is_contiguous(const Operand& operand, const Shape& shape) {
   return true;
 }
 
-template <class T, class Convert>
-void gather(const Operand& operand, const Shape& shape, int64_t begin, int64_t n, T* __restrict buffer,
-            Convert&& convert) {
-  typed(operand.data, operand.dtype, [&](const auto* data) {
-    if (is_contiguous(operand, shape)) {
-      data += begin;
-      for (int64_t i = 0; i < n; ++i) buffer[i] = convert(data[i]);
-      return;
+// One stretch of numbers of type S as T. The loops that need no stride are by themselves, so that they become vectors.
+template <class S, class T>
+void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
+  if (stride == 1)
+    for (int64_t i = 0; i < n; ++i) buffer[i] = T(widen(data[i]));
+  else
+    for (int64_t i = 0; i < n; ++i) buffer[i] = T(widen(data[i * stride]));
+}
+
+// Integers as labels: 0 and 1; whatever else is positive counts as 1. Whether all of them were 0 or 1.
+template <class S, class T>
+bool convert_hard(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
+  if constexpr (std::is_integral_v<S>) {
+    std::make_unsigned_t<S> seen = 0;
+    if (stride == 1) {
+      for (int64_t i = 0; i < n; ++i) seen |= std::make_unsigned_t<S>(data[i]);
+      for (int64_t i = 0; i < n; ++i) buffer[i] = data[i] > 0 ? T(1) : T(0);
+    } else {
+      for (int64_t i = 0; i < n; ++i) {
+        seen |= std::make_unsigned_t<S>(data[i * stride]);
+        buffer[i] = data[i * stride] > 0 ? T(1) : T(0);
+      }
     }
+    return seen <= 1;
+  }
+  return false;
+}
+
+template <class T, class Convert>
+void gather(const Operand& operand, const Shape& shape, int64_t begin, int64_t n, T* buffer, Convert&& convert) {
+  typed(operand.data, operand.dtype, [&](const auto* data) {
+    if (is_contiguous(operand, shape)) return convert(data + begin, 1, n, buffer);
     stretches(operand.strides, shape, begin, n, [&](int64_t offset, int64_t stride, int64_t first, int64_t count) {
-      for (int64_t i = 0; i < count; ++i) buffer[first + i] = convert(data[offset + i * stride]);
+      convert(data + offset, stride, count, buffer + first);
     });
   });
 }
@@ -130,30 +153,19 @@ const T* load(const Operand& operand, const Shape& shape, int64_t begin, int64_t
   }
   if (!copy && operand.dtype == dtype_of<T>() && is_contiguous(operand, shape))
     return static_cast<const T*>(operand.data) + begin;
-  gather(operand, shape, begin, n, buffer, [](auto x) { return T(widen(x)); });
+  gather(operand, shape, begin, n, buffer,
+         [](const auto* data, int64_t stride, int64_t count, T* out) { convert(data, stride, count, out); });
   return buffer;
 }
 
-// Labels of an integer dtype as 0 and 1. Anything else counts as 1 if it is positive, and is reported.
+// Labels of an integer dtype as 0 and 1; the first that is neither is reported.
 template <class T>
 const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int64_t n, T* buffer, Outcome& outcome) {
-  int32_t bad = 0;
-  gather(labels, shape, begin, n, buffer, [&](auto x) {
-    if constexpr (std::is_integral_v<decltype(x)>) {
-      bad |= (x != 0) & (x != 1);
-      return x > 0 ? T(1) : T(0);
-    } else {
-      return T(0);
-    }
-  });
-  if (bad == 0 || outcome.first_bad >= 0 || labels.dtype == DType::boolean) return buffer;
-  typed(labels.data, labels.dtype, [&](const auto* data) {
-    stretches(labels.strides, shape, begin, n, [&](int64_t offset, int64_t stride, int64_t first, int64_t count) {
-      for (int64_t k = 0; k < count; ++k) {
-        const double x = double(widen(data[offset + k * stride]));
-        if (x != 0 && x != 1 && outcome.first_bad < 0) outcome.first_bad = begin + first + k;
-      }
-    });
+  gather(labels, shape, begin, n, buffer, [&](const auto* data, int64_t stride, int64_t count, T* out) {
+    const bool all = convert_hard(data, stride, count, out);
+    for (int64_t i = 0; !all && outcome.first_bad < 0 && i < count; ++i)
+      if (const double x = double(widen(data[i * stride])); x != 0 && x != 1)
+        outcome.first_bad = begin + (out - buffer) + i;
   });
   return buffer;
 }

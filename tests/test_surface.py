@@ -25,6 +25,7 @@ LEVELS = [
     {"_kernels"},
     {"_softmax"},
     {"_losses", "_host"},
+    {"torch._native"},
     {"numpy", "jax", "tensorflow", "torch._backend"},
     {"torch._functions"},
     {"torch._modules"},

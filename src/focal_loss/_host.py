@@ -107,8 +107,16 @@ def native_binary(
 
 
 def native_softmax(
-    x: Array, y: Array, gamma: Array, weight: Array, axis: int, sparse: bool, ignore: int | None, smoothing: float, *,
-    order: int
+    x: Array,
+    y: Array,
+    gamma: Array,
+    weight: Array,
+    axis: int,
+    sparse: bool,
+    ignore: int | None,
+    smoothing: float,
+    *,
+    order: int,
 ) -> tuple[Sequence[Array], float, int] | None:
     """As `native_binary`; `y` has the shape of `x`, without the class axis if `sparse`."""
     if _kernels.NATIVE is None or not {x.dtype.name, y.dtype.name} <= set(_kernels.DTYPES):

@@ -42,6 +42,7 @@ class SoftmaxCall(NamedTuple):
     ignore: int | None
     smoothing: float
     reduction: _spec.Reduction
+    spec: _spec.Categorical | _spec.SparseCategorical  # the same options as the caller gave them
 
 
 class Backend(Ops, Protocol):
@@ -138,15 +139,22 @@ def binary(xp: Backend, y_true: Any, y_pred: Any, spec: _spec.Binary, reduction:
     """`binary_focal_loss`."""
     x = xp.prediction(y_pred)
     y, gamma, positive = binary_inputs(xp, y_true, x, spec)
-    smoothing = spec.label_smoothing or 0.0
-    if spec.from_logits:
-        fused = xp.fused_binary(BinaryCall(x, y, gamma, positive, 1.0, smoothing, False, reduction))
-        if fused is not None:
-            return fused
-    wide = xp.widen(x)
-    family = "two_term" if spec.from_logits else "two_term_of_probabilities"
-    value = xp.elementwise(family, wide, binary_labels(xp, y, wide, smoothing), gamma, positive, 1.0)
-    return xp.cast(reduce(xp, value, None, reduction), x)
+    call = BinaryCall(x, y, gamma, positive, 1.0, spec.label_smoothing or 0.0, False, reduction)
+    return binary_from(xp, call, spec.from_logits)
+
+
+def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
+    """By the native kernels if they cover the call, else by the formula."""
+    fused = xp.fused_binary(call) if from_logits else None
+    return binary_formula(xp, call, from_logits) if fused is None else fused
+
+
+def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:
+    x = xp.widen(call.x)
+    y = binary_labels(xp, call.y, x, call.smoothing)
+    family = ("mixed" if call.mixed else "two_term") + ("" if from_logits else "_of_probabilities")
+    value = xp.elementwise(family, x, y, call.gamma, call.positive, call.negative)
+    return xp.cast(reduce(xp, value, None, call.reduction), call.x)
 
 
 def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: _spec.Binary) -> tuple[Array, Array, Array]:
@@ -175,19 +183,13 @@ def binary_mixed(
     weights = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
     if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
         xp.warn("`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it")
-    value = None
-    if spec.from_logits:
-        # the mean of all the averages is the mean of all
-        inner: _spec.Reduction = "mean" if average and reduction == "mean" else "none" if average else reduction
-        value = xp.fused_binary(BinaryCall(xp.widen(x) if average else x, y, gamma, *weights, smoothing, True, inner))
-        if value is not None and inner == reduction and (inner != "none" or not average):
-            return xp.cast(value, x)
-    if value is None:
-        wide = xp.widen(x)
-        family = "mixed" if spec.from_logits else "mixed_of_probabilities"
-        value = xp.elementwise(family, wide, binary_labels(xp, y, wide, smoothing), gamma, *weights)
-    if average:
-        value = xp.mean(value, normalize_axis(spec.axis, len(xp.shape(value))))
+    if not average:
+        return binary_from(xp, BinaryCall(x, y, gamma, *weights, smoothing, True, reduction), spec.from_logits)
+    if reduction == "mean":  # the mean of all the averages is the mean of all
+        normalize_axis(spec.axis, len(broadcast_shape(("y_true", xp.shape(y)), ("y_pred", xp.shape(x)))))
+        return binary_from(xp, BinaryCall(x, y, gamma, *weights, smoothing, True, "mean"), spec.from_logits)
+    value = binary_from(xp, BinaryCall(xp.widen(x), y, gamma, *weights, smoothing, True, "none"), spec.from_logits)
+    value = xp.mean(value, normalize_axis(spec.axis, len(xp.shape(value))))
     return xp.cast(reduce(xp, value, None, reduction), x)
 
 
@@ -244,7 +246,7 @@ def categorical(
     if spec.from_logits and tuple(xp.shape(y)) == tuple(shape):
         smoothing = spec.label_smoothing or 0.0
         gamma, weight = class_parameters(xp, prediction, axis, spec)
-        call = SoftmaxCall(prediction, y, gamma, weight, axis, False, None, smoothing, reduction)
+        call = SoftmaxCall(prediction, y, gamma, weight, axis, False, None, smoothing, reduction, spec)
         fused = xp.fused_softmax(call)
         if fused is not None:
             return fused
@@ -332,7 +334,7 @@ def sparse_categorical(
         y = class_labels(xp, y_true, prediction, axis)
         if tuple(xp.shape(y)) == tuple(n for k, n in enumerate(xp.shape(prediction)) if k != axis):
             gamma, weight = class_parameters(xp, prediction, axis, spec)
-            call = SoftmaxCall(prediction, y, gamma, weight, axis, True, spec.ignore_class, 0.0, reduction)
+            call = SoftmaxCall(prediction, y, gamma, weight, axis, True, spec.ignore_class, 0.0, reduction, spec)
             fused = xp.fused_softmax(call)
             if fused is not None:
                 return fused

@@ -334,7 +334,9 @@ def binary_focal_loss_derivatives(
         return value[()], slope[()], curvature[()]
     wide = _xp.widen(x)
     arguments = (wide, _losses.binary_labels(_xp, y, wide, smoothing), gamma, positive, 1.0)
-    value, slope, curvature = (_xp.cast(_host.elementwise("two_term", index, *arguments), x) for index in ("", "0", "00"))
+    value, slope, curvature = (
+        _xp.cast(_host.elementwise("two_term", index, *arguments), x) for index in ("", "0", "00")
+    )
     return value, slope, curvature
 
 

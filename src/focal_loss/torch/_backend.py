@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss import _formula, _losses, _softmax
+from focal_loss import _formula, _kernels, _losses, _softmax
+from focal_loss.torch import _native
 
 
 class _TorchOps:
@@ -201,14 +202,65 @@ def _tensor(value: Any, device: torch.device | None = None) -> Tensor:
         raise TypeError(f"a tensor, an array or real numbers are needed, got {value!r}") from error
 
 
+_FLOATING = tuple(getattr(torch, name) for name in _kernels.FLOATING)
+
+
+def _covered(x: Tensor, *others: Tensor) -> bool:
+    """Whether the native kernels serve these tensors: they give derivatives in the logits alone, on the CPU."""
+    if _kernels.NATIVE is None or x.dtype not in _FLOATING or x.device.type != "cpu":
+        return False
+    for other in others:
+        if other.dtype not in _native.CODES or other.device.type != "cpu" or other.requires_grad:
+            return False
+    return torch.compiler.is_compiling() or (_ordinary() and all(map(_plain, (x, *others))))
+
+
+def _ordinary() -> bool:
+    """Not under `torch.func`, nor forward mode, nor `torch.jit.trace`, which would keep a number as a constant."""
+    return not (
+        torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch.jit.is_tracing()
+    )
+
+
+def _plain(x: Tensor) -> bool:
+    """A tensor with memory of its own that holds its numbers as they are."""
+    return type(x) in (Tensor, torch.nn.Parameter) and x.layout == torch.strided and not x.is_neg()
+
+
 class _Torch(_TorchOps):
     """`_losses.Backend` for torch."""
 
     def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
-        return None
+        x, y, gamma, positive, negative, smoothing, mixed, reduction = call
+        others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
+        if not _covered(x, *others) or x.ndim > _kernels.MAX_RANK:
+            return None
+        if any(a.shape != x.shape for a in others):
+            x = x.expand(torch.broadcast_shapes(x.shape, *(a.shape for a in others)))
+        soft = mixed and (y.is_floating_point() or smoothing > 0)
+        formula = None
+        if soft:
+            unreduced = call._replace(reduction="none")
+            formula = lambda x, y: _losses.binary_formula(_FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
+        options = _native.BinaryOptions(smoothing, mixed, reduction, formula)
+        if torch.compiler.is_compiling():
+            return _native.binary_operator(x, y, (gamma, positive, negative), options)
+        return _native.binary(0, 1.0, x, y, gamma, positive, negative, options)
 
     def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
-        return None
+        x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, spec = call
+        parameters = [p for p in (gamma, weight) if not isinstance(p, float)]
+        compiling = torch.compiler.is_compiling()
+        if not _covered(x, y, *parameters) or (compiling and parameters):
+            return None
+        numbers = [[p] if isinstance(p, float) else p.reshape(-1).tolist() for p in (gamma, weight)]
+        options = _native.SoftmaxOptions(*numbers, axis, sparse, ignore, smoothing, reduction)
+        if compiling:
+            return _native.softmax_operator(x, y, options)
+        loss = _losses.sparse_categorical if sparse else _losses.categorical
+        return _native.softmax(x, y, options, lambda x, y: loss(_FORMULA, y, x, spec, reduction))
 
     def prediction(self, y_pred: Any) -> Tensor:
         x = _tensor(y_pred)
@@ -301,4 +353,15 @@ class _Torch(_TorchOps):
         return _softmax.shares(self, x, hot, axis)
 
 
+class _TorchFormula(_Torch):
+    """Without the native kernels."""
+
+    def fused_binary(self, call: _losses.BinaryCall) -> None:
+        return None
+
+    def fused_softmax(self, call: _losses.SoftmaxCall) -> None:
+        return None
+
+
 XP = _Torch()
+_FORMULA = _TorchFormula()

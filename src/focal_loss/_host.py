@@ -98,7 +98,7 @@ def native_binary(
     if _kernels.NATIVE is None or not dtypes <= set(_kernels.DTYPES) or len(shape) > _kernels.MAX_RANK:
         return None
     arrays = [a if isinstance(a, float) else regular(a) for a in (x, y, gamma, positive, negative)]
-    results = [np.empty(shape, arrays[0].dtype) for _ in range(order + 1)]
+    results = [np.empty(shape, x.dtype.newbyteorder("=")) for _ in range(order + 1)]
     addresses = [address(r) for r in results] + [0] * (2 - order)
     total, bad = _kernels.NATIVE.binary(
         mixed, shape, *(operand(a, shape) for a in arrays), 1.0, smoothing, *addresses, _kernels.num_threads()

@@ -42,7 +42,7 @@ class SoftmaxCall(NamedTuple):
     ignore: int | None
     smoothing: float
     reduction: _spec.Reduction
-    spec: _spec.Categorical | _spec.SparseCategorical  # the same options as the caller gave them
+    spec: Any  # the same options as the caller gave them
 
 
 class Backend(Ops, Protocol):
@@ -179,17 +179,16 @@ def binary_mixed(
     y = xp.labels(y_true, x)
     gamma, alpha = (xp.parameter(value, x) for value in (spec.gamma, spec.alpha))
     check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
-    smoothing = spec.label_smoothing or 0.0
-    weights = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
+    positive, negative = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
     if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
         xp.warn("`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it")
+    call = BinaryCall(x, y, gamma, positive, negative, spec.label_smoothing or 0.0, True, reduction)
     if not average:
-        return binary_from(xp, BinaryCall(x, y, gamma, *weights, smoothing, True, reduction), spec.from_logits)
+        return binary_from(xp, call, spec.from_logits)
+    axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
     if reduction == "mean":  # the mean of all the averages is the mean of all
-        normalize_axis(spec.axis, len(broadcast_shape(("y_true", xp.shape(y)), ("y_pred", xp.shape(x)))))
-        return binary_from(xp, BinaryCall(x, y, gamma, *weights, smoothing, True, "mean"), spec.from_logits)
-    value = binary_from(xp, BinaryCall(xp.widen(x), y, gamma, *weights, smoothing, True, "none"), spec.from_logits)
-    value = xp.mean(value, normalize_axis(spec.axis, len(xp.shape(value))))
+        return binary_from(xp, call, spec.from_logits)
+    value = xp.mean(binary_from(xp, call._replace(x=xp.widen(x), reduction="none"), spec.from_logits), axis)
     return xp.cast(reduce(xp, value, None, reduction), x)
 
 

@@ -255,8 +255,8 @@ class _Torch(_TorchOps):
         compiling = torch.compiler.is_compiling()
         if not _covered(x, y, *parameters) or (compiling and parameters):
             return None
-        numbers = [[p] if isinstance(p, float) else p.reshape(-1).tolist() for p in (gamma, weight)]
-        options = _native.SoftmaxOptions(*numbers, axis, sparse, ignore, smoothing, reduction)
+        gammas, weights = ([p] if isinstance(p, float) else p.reshape(-1).tolist() for p in (gamma, weight))
+        options = _native.SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction)
         if compiling:
             return _native.softmax_operator(x, y, options)
         loss = _losses.sparse_categorical if sparse else _losses.categorical

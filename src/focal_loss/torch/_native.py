@@ -7,7 +7,7 @@ break no graph. A derivative is the same function at the next order, times what 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from focal_loss import _kernels, _losses
 
 CODES = {getattr(torch, name): code for name, code in _kernels.CODES.items()}
-Parameter = Tensor | float
+Parameter: TypeAlias = Any  # a tensor, or a float
 
 
 def _operand(x: Parameter, shape: torch.Size) -> Any:
@@ -377,10 +377,11 @@ def _softmax_vmap(info: Any, dims: tuple[Any, ...], order: int, *arguments: Any)
     upstream, x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction = arguments
     rank = x.ndim - (dims[2] is not None)
     ranks = (rank - 1, rank, rank - sparse)
-    upstream, x, y = (
+    tensors: list[Any] = [
         None if t is None else _batch_first(t, dim, r).expand(info.batch_size, *(-1,) * r)
         for t, dim, r in zip((upstream, x, y), dims[1:4], ranks, strict=True)
-    )
+    ]
+    upstream, x, y = tensors
     if upstream is not None:
         upstream = upstream.expand(x.shape[: axis + 1] + x.shape[axis + 2 :])
     result = torch.ops.focal_loss.softmax(

@@ -4,21 +4,32 @@ KERAS_BACKENDS := tensorflow jax torch numpy
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 export TF_ENABLE_ONEDNN_OPTS := 0
+# Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
+export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test demo lint types unit keras golden clean
+.PHONY: test demo bench lint types unit keras golden clean
 
 test: .venv/test lint types unit keras
 
 demo: .venv/demo
 	$(BIN)/python examples/digits.py
 
-# Environments. A group named in pyproject.toml is installed once and again when that file changes.
+bench: .venv/bench
+	$(BIN)/python benchmarks/run.py
+
+# Environments. A group named in pyproject.toml is installed, and the kernels are compiled, once and again when what
+# they are made of changes.
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
-.venv/demo .venv/test: .venv/%: .venv/bin/python pyproject.toml
+.venv/demo .venv/test: .venv/%: .venv/bin/python pyproject.toml CMakeLists.txt $(wildcard native/*)
 	$(BIN)/python -m pip install --quiet --group $* --editable .
+	touch $@
+
+# torchvision has no build for the CPU alone; its focal loss is Python and needs nothing of the rest.
+.venv/bench: .venv/test
+	$(BIN)/python -m pip install --quiet --no-deps torchvision==0.29.2
 	touch $@
 
 lint: .venv/test
@@ -41,4 +52,4 @@ golden: .venv/test
 	$(BIN)/python tests/golden/make_golden.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build

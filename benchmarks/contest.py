@@ -1,0 +1,58 @@
+"""What is measured: a contest of callables that do the same job, timed in turns.
+
+Each repeat runs every contestant once, so that whatever else the machine does meets all of them alike; the median of
+each stands. Only ratios of one contest mean anything.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+SECONDS = 3.0  # about how long a contest may take
+FEWEST, MOST = 9, 300
+
+
+@dataclass
+class Contest:
+    """`ours` against `rivals`; `asked` is how many times faster than a rival it is to be, or of the floor how many
+    times slower it may be.
+    """
+
+    group: str
+    size: str
+    ours: Callable[[], object]
+    rivals: dict[str, Callable[[], object]]
+    asked: dict[str, float] = field(default_factory=dict)
+    floor: tuple[str, ...] = ("triad",)  # the rivals that nobody can beat
+
+    def run(self) -> list[dict[str, object]]:
+        """A row per rival: median milliseconds and the ratio."""
+        contestants = {"ours": self.ours, **self.rivals}
+        for run in contestants.values():  # compile, fill pools and caches
+            run()
+            run()
+        times: dict[str, list[float]] = {name: [] for name in contestants}
+        started = time.perf_counter()
+        while len(times["ours"]) < FEWEST or (len(times["ours"]) < MOST and time.perf_counter() - started < SECONDS):
+            for name, run in contestants.items():
+                before = time.perf_counter()
+                run()
+                times[name].append(time.perf_counter() - before)
+        milliseconds = {name: 1e3 * statistics.median(t) for name, t in times.items()}
+        ours = milliseconds["ours"]
+        return [
+            {
+                "group": self.group,
+                "size": self.size,
+                "rival": name,
+                "ours_ms": ours,
+                "rival_ms": milliseconds[name],
+                "ratio": ours / milliseconds[name] if name in self.floor else milliseconds[name] / ours,
+                "is_floor": name in self.floor,
+                "asked": self.asked.get(name),
+            }
+            for name in self.rivals
+        ]

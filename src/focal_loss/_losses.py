@@ -84,6 +84,8 @@ class Backend(Ops, Protocol):
 def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: Array) -> None:
     """Both orders of surprise: shapes that cannot go together, and shapes that do but make a table of all pairs."""
     a, b = xp.shape(y_true), y_pred_shape
+    if a == b and None not in a and all(isinstance(value, float) for value in parameters.values()):
+        return
     common = broadcast_shape(("y_true", a), ("y_pred", b))
     if None not in common and common not in (list(a), list(b)):
         xp.warn(

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import math
 import numbers
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 Parameter = Any  # A number, a sequence of numbers, or an array.
 Reduction = Literal["none", "mean", "sum"]
+REDUCTIONS = get_args(Reduction)
 
 
 def is_number(value: object) -> bool:
     """Whether this is one real number: no bool, no string, no array with axes."""
+    if type(value) in (float, int):  # the usual case, in a tenth of the time of the general one
+        return True
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
@@ -79,15 +82,15 @@ def smoothing(value: object) -> float:
 
 
 def reduction(value: object) -> Reduction:
-    if value not in get_args(Reduction):
+    if value not in REDUCTIONS:
         raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {value!r}")
     return value  # type: ignore[return-value]
 
 
 def check(spec: Any, **checks: Any) -> None:
     """Replace each field of a frozen dataclass by its checked form."""
-    for field in fields(spec):
-        object.__setattr__(spec, field.name, checks[field.name](getattr(spec, field.name)))
+    for name, checked in checks.items():
+        object.__setattr__(spec, name, checked(getattr(spec, name)))
 
 
 def gamma_of(value: Parameter) -> Parameter:

@@ -298,7 +298,7 @@ class _Torch(_TorchOps):
         return "bool" if x.dtype == torch.bool else "floating" if x.is_floating_point() else "integer"
 
     def shape(self, x: Tensor) -> Sequence[int]:
-        return tuple(x.shape)
+        return x.shape
 
     def readable(self, x: Tensor) -> bool:
         return (

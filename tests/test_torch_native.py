@@ -1,0 +1,234 @@
+"""PyTorch on the native kernels: that they are what runs, that nothing else changes, memory, operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+import focal_loss.torch as ours
+from focal_loss import _kernels
+from focal_loss.torch import _backend
+
+LOGITS = {"from_logits": True}
+INDEX = torch.tensor([[0, 2], [1, 255], [1, 0]])
+
+# (logits, reduction) -> loss
+LOSSES: dict[str, Callable[[Tensor, str], Tensor]] = {
+    "hard": lambda z, r: ours.binary_focal_loss(z.detach() > 0.3, z, 2, pos_weight=3, reduction=r, **LOGITS),
+    "soft": lambda z, r: ours.binary_focal_loss(
+        z.detach().sigmoid(), z, 1.5, label_smoothing=0.1, reduction=r, **LOGITS
+    ),
+    "columns": lambda z, r: ours.binary_focal_loss(
+        z.detach() > 0, z, torch.tensor([0.0, 0.7]), pos_weight=[1.0, 3.0], reduction=r, **LOGITS
+    ),
+    "broadcast": lambda z, r: ours.binary_focal_loss(torch.tensor([1.0, 0.0]), z, 2, reduction=r, **LOGITS),
+    "mixed": lambda z, r: ours.sigmoid_focal_loss(z, z.detach().sigmoid(), 0.25, 2, r),
+    "averaged": lambda z, r: ours.binary_focal_crossentropy(z.detach() > 0, z, reduction=r, **LOGITS),
+    "sparse": lambda z, r: ours.sparse_categorical_focal_loss(
+        INDEX, z, 2, axis=1, ignore_class=255, class_weight=[1.0, 2.0, 0.5], reduction=r, **LOGITS
+    ),
+    "dense": lambda z, r: ours.categorical_focal_loss(z.detach().softmax(1), z, 2, axis=1, reduction=r, **LOGITS),
+}
+each = pytest.mark.parametrize("name", LOSSES)
+reductions = pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+
+
+def logits(name: str, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    shape = (3, 3, 2) if name in ("sparse", "dense") else (7, 2)
+    return (3 * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype).requires_grad_()
+
+
+@pytest.fixture
+def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
+    """Calls a loss without the kernels."""
+
+    def call(function: Callable[..., Tensor], *arguments: object) -> Tensor:
+        with monkeypatch.context() as patch:
+            patch.setattr(_backend._Torch, "fused_binary", lambda self, call: None)
+            patch.setattr(_backend._Torch, "fused_softmax", lambda self, call: None)
+            return function(*arguments)
+
+    return call
+
+
+def test_the_kernels_are_there_and_run() -> None:
+    assert _kernels.NATIVE is not None, _kernels.DESCRIPTION
+    for name, loss in LOSSES.items():
+        for reduction in ("none", "mean"):
+            node = loss(logits(name), reduction).grad_fn
+            names = {type(n).__name__ for n in (node, *(f for f, _ in node.next_functions if f))}
+            assert names & {"_BinaryBackward", "_ReducedBinaryBackward", "_SoftmaxBackward"}, name
+
+
+@each
+@reductions
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_the_same_as_the_formula(name: str, reduction: str, dtype: torch.dtype, formula: Callable[..., Tensor]) -> None:
+    x = logits(name, dtype)
+    found, expected = LOSSES[name](x, reduction), formula(LOSSES[name], x, reduction)
+    assert found.dtype == dtype
+    upstream = torch.rand_like(found) + 0.5
+    eps = torch.finfo(dtype).eps
+    # 64: the contract's 8 + 2 gamma |z| for these logits, and a unit of half precision's own
+    torch.testing.assert_close(found, expected, rtol=64 * eps, atol=eps)
+    slopes = (torch.autograd.grad(loss, x, upstream)[0] for loss in (found, expected))
+    torch.testing.assert_close(*slopes, rtol=64 * eps, atol=eps)
+
+
+@each
+@reductions
+def test_second_derivatives(name: str, reduction: str, formula: Callable[..., Tensor]) -> None:
+    x = logits(name)
+
+    def curvature(loss: Tensor) -> list[Tensor]:
+        upstream = torch.full_like(loss, 1.5).requires_grad_()
+        slope = torch.autograd.grad(loss, x, upstream, create_graph=True)[0]
+        return list(torch.autograd.grad(slope.square().sum(), (x, upstream)))
+
+    found, expected = curvature(LOSSES[name](x, reduction)), curvature(formula(LOSSES[name], x, reduction))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["hard", "mixed", "sparse"])
+def test_no_third_derivatives(name: str) -> None:
+    x = logits(name)
+    slope = torch.autograd.grad(LOSSES[name](x, "sum"), x, create_graph=True)[0]
+    curvature = torch.autograd.grad(slope.sum(), x, create_graph=True)[0]
+    with pytest.raises(NotImplementedError, match="first and second derivatives"):
+        torch.autograd.grad(curvature.sum(), x)
+
+
+@each
+def test_backward_twice_and_with_another_upstream_gradient(name: str) -> None:
+    """The gradient that a reduced loss made ready is handed over once; later ones are computed anew."""
+    x = logits(name)
+    loss = LOSSES[name](x, "mean")
+    first = torch.autograd.grad(loss, x, retain_graph=True)[0]
+    again = torch.autograd.grad(loss, x, retain_graph=True)[0]
+    torch.testing.assert_close(again, first)
+    assert again.data_ptr() != first.data_ptr()
+    torch.testing.assert_close(torch.autograd.grad(3 * loss, x)[0], 3 * first)
+    zero = torch.autograd.grad(0 * LOSSES[name](x, "mean"), x)[0]
+    torch.testing.assert_close(zero, torch.zeros_like(x))
+
+
+@each
+def test_without_grad_no_gradient_is_computed(name: str) -> None:
+    x = logits(name)
+    expected = LOSSES[name](x, "sum").detach()
+    with torch.no_grad():
+        assert LOSSES[name](x, "sum").grad_fn is None
+    found = LOSSES[name](x.detach(), "sum")
+    assert found.grad_fn is None
+    torch.testing.assert_close(found, expected)
+
+
+@each
+@reductions
+def test_batched_gradients(name: str, reduction: str) -> None:
+    x = logits(name)
+    loss = LOSSES[name](x, reduction)
+    upstream = torch.randn(4, *loss.shape, dtype=x.dtype)
+    together = torch.autograd.grad(loss, x, upstream, is_grads_batched=True, retain_graph=True)[0]
+    one_by_one = [torch.autograd.grad(loss, x, u, retain_graph=True)[0] for u in upstream]
+    torch.testing.assert_close(together, torch.stack(one_by_one))
+
+
+@each
+@reductions
+def test_compiled(name: str, reduction: str) -> None:
+    """One operator in the graph, and the same numbers."""
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    x = logits(name)
+    found = torch.compile(LOSSES[name], fullgraph=True, backend=backend)(x, reduction)
+    expected = LOSSES[name](x, reduction)
+    torch.testing.assert_close(found, expected)
+    slopes = (torch.autograd.grad(loss.sum(), x)[0] for loss in (found, expected))
+    torch.testing.assert_close(*slopes)
+    if name not in ("columns", "sparse"):  # parameters that are tensors: the columns are read by the operator
+        assert any("focal_loss" in str(node.target) for node in graphs[0].graph.nodes)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+@reductions
+def test_operators_keep_the_rules_of_torch(order: int, reduction: str) -> None:
+    z, y = logits("hard"), torch.tensor([[1.0, 0.0]] * 7, dtype=torch.float64)
+    upstream = torch.rand(7, 2, dtype=torch.float64) if order else None
+    numbers = [2.0, 1.0, 1.0, 0.0]
+    gamma = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    binary = (order, upstream, z, y, gamma, None, None, numbers, False, reduction)
+    torch.library.opcheck(torch.ops.focal_loss.binary.default, binary)
+    v, t = logits("sparse"), INDEX.clamp(max=2)
+    upstream = torch.rand(3, 2, dtype=torch.float64) if order else None
+    softmax = (order, upstream, v, t, [2.0], [1.0], 1, True, 2, 0.0, reduction)
+    torch.library.opcheck(
+        torch.ops.focal_loss.softmax.default,
+        softmax,
+        raise_exception=True,
+        test_utils=("test_schema", "test_faketensor"),
+    )
+
+
+@reductions
+def test_operators_under_vmap(reduction: str) -> None:
+    operator = torch.ops.focal_loss.binary
+    z, y = torch.randn(5, 4, 3), (torch.rand(4, 3) < 0.5).float()
+    gamma, numbers = torch.rand(5), [0.0, 1.0, 1.0, 0.1]
+
+    def loss(z: Tensor, gamma: Tensor) -> Tensor:
+        return operator(0, None, z, y, gamma, None, None, numbers, False, reduction)
+
+    expected = torch.stack([loss(z[k], gamma[k]) for k in range(5)])
+    torch.testing.assert_close(torch.vmap(loss)(z, gamma), expected)
+    torch.testing.assert_close(torch.vmap(loss, in_dims=(2, 0))(z.movedim(0, 2), gamma), expected)
+    v, t = torch.randn(5, 4, 3), torch.randint(3, (5, 4))
+
+    def sparse(v: Tensor, t: Tensor) -> Tensor:
+        return torch.ops.focal_loss.softmax(0, None, v, t, [2.0], [1.0], 1, True, 1, 0.0, reduction)
+
+    torch.testing.assert_close(torch.vmap(sparse)(v, t), torch.stack([sparse(v[k], t[k]) for k in range(5)]))
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_any_memory_format(reduction: str) -> None:
+    z = torch.randn(2, 3, 4, 5)
+    t = torch.randint(3, (2, 4, 5))
+    views = [
+        lambda x: x.to(memory_format=torch.channels_last),
+        lambda x: x.repeat_interleave(2, -1)[..., ::2],
+        lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    ]
+    for view in views:
+        for loss in (
+            lambda x: ours.binary_focal_loss(z > 0, x, 2, reduction=reduction, **LOGITS),
+            lambda x: ours.sparse_categorical_focal_loss(t, x, 2, axis=1, reduction=reduction, **LOGITS),
+        ):
+            a, b = z.clone().requires_grad_(), view(z).detach().requires_grad_()
+            assert not b.is_contiguous()
+            torch.testing.assert_close(loss(b), loss(a))
+            loss(a).sum().backward()
+            loss(b).sum().backward()
+            torch.testing.assert_close(b.grad, a.grad)
+
+
+def test_bad_labels_raise_in_compiled_code_too() -> None:
+    loss = torch.compile(lambda y, z: ours.binary_focal_loss(y, z, 2, **LOGITS), backend="eager")
+    with pytest.raises(ValueError, match=r"`y_true` must hold labels in \[0, 1\], got 2 at position \(1,\)"):
+        loss(torch.tensor([0, 2]), torch.zeros(2))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # shapes become constants
+def test_a_trace_keeps_the_computation() -> None:
+    z = torch.randn(5)
+    traced = torch.jit.trace(lambda z: ours.binary_focal_loss(torch.ones(5), z, 2, **LOGITS), (z,), check_trace=False)
+    other = torch.randn(5)
+    torch.testing.assert_close(traced(other), ours.binary_focal_loss(torch.ones(5), other, 2, **LOGITS))

@@ -161,6 +161,7 @@ def test_the_number_of_threads_does_not_change_a_bit(threads: Callable[[int], No
         threads(n)
         results = [_host.native_binary(z, y, 2.0, 0.75, 1.0, 0.0, False, order=2)]
         results += [_host.native_binary(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, 0.1, True, order=1)]
+        results += [_host.native_binary(z.astype(np.float64), y, 0.5, 1.0, 1.0, 0.0, False, order=0)]
         results += [_host.native_softmax(z, t, 2.0, 1.0, 1, True, 3, 0.0, order=1)]
         found.append([x for arrays, total, bad in results for x in (*arrays, np.float64(total), np.int64(bad))])
     for other in found[1:]:

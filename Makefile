@@ -7,7 +7,7 @@ export TF_ENABLE_ONEDNN_OPTS := 0
 # Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test demo bench lint types unit keras golden clean
+.PHONY: test demo bench lint types unit keras golden ulp sanitize huge clean
 
 test: .venv/test lint types unit keras
 
@@ -50,6 +50,27 @@ keras: .venv/test
 golden: .venv/test
 	$(BIN)/python -m pip install --quiet mpmath==1.3.0
 	$(BIN)/python tests/golden/make_golden.py
+
+# Programs in C++; they need CMake and g++, but not Python.
+ISA ?= x86-64-v4
+STRIDE ?= 1
+
+ulp:
+	cmake -S . -B build/ulp -DFOCAL_LOSS_TESTS=ON
+	cmake --build build/ulp --target ulp functions
+	set -e; for program in build/ulp/native/tests/functions_*; do echo $$program; $$program; done
+	build/ulp/native/tests/ulp $(ISA) --stride $(STRIDE)
+
+# Twice: what checks for undefined behavior keeps the compiler from making the vector loops whose ends the other checks.
+sanitize:
+	@set -e; for checks in address undefined,float-cast-overflow; do \
+	  cmake -S . -B build/$$checks -DFOCAL_LOSS_TESTS=ON -DCMAKE_BUILD_TYPE=None \
+	    -DCMAKE_CXX_FLAGS="-O1 -g1 -fsanitize=$$checks -fno-sanitize-recover=all"; \
+	  cmake --build build/$$checks --parallel --target sanitize; build/$$checks/native/tests/sanitize; done
+
+# An array of more than 2^31 elements; 11 GiB of memory.
+huge: .venv/test
+	$(BIN)/python native/tests/huge.py
 
 clean:
 	rm -rf .venv build

@@ -35,14 +35,15 @@ FOCAL_INLINE Score<T> score(T s) {
   const T error = mul_add(-small, u_error, mul_add(-u, inverse, T(1) - inverse));
   const Pair<T> smaller = {small, mul_add(small, error + u_error, product_error(u, inverse, small))};
   const Pair<T> larger = {inverse, inverse * error};
-  const Pair<T> over = log1p_over(u);
+  // log(1 + u (1 + e)) is log(1 + u) + u e / (1 + u), for a small e.
+  const Pair<T> over = log1p_over(u, u_error * inverse);
   const bool right = s >= 0;
   const T near = u * over.hi;
   return {{right ? larger.hi : smaller.hi, right ? larger.lo : smaller.lo},
           {right ? smaller.hi : larger.hi, right ? smaller.lo : larger.lo},
           mul_add(u, over.hi, right ? T(0) : a),
           mul_add(u, over.hi, right ? a : T(0)),
-          {near, mul_add(u, mul_add(u_error, inverse, over.lo), product_error(u, over.hi, near))},
+          {near, mul_add(u, over.lo, product_error(u, over.hi, near))},
           a,
           right};
 }
@@ -80,7 +81,7 @@ FOCAL_INLINE Pair<T> power_of_q(const Score<T>& score, T gamma) {
     if constexpr (whole == 4) result = square(square(q));
     if constexpr (whole == 5) result = multiply(square(square(q)), q);
     if constexpr (twice % 2 == 0) return result;
-    const Pair<T> root = {std::sqrt(q.hi), T(0)};  // the square root halves the low part, which is left out
+    const Pair<T> root = {std::sqrt(q.hi + q.lo), T(0)};  // which halves what the sum rounds
     if constexpr (whole == 0) return root;
     return multiply(root, result);
   }
@@ -101,7 +102,8 @@ template <int twice, bool curved, class T>
 FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
   const Pair<T> factor = power_of_q<twice>(score, gamma);
-  const T p = score.p.hi, q = score.q.hi, p_loss = p * score.loss;
+  // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
+  const T p = curved ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;
   const T slope = mul_add(gamma, p_loss, q);
   Derivatives<T> result{times(factor, score.loss), -times(factor, slope), T(0)};
   if constexpr (curved)

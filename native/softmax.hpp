@@ -59,10 +59,10 @@ void load_labels(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x, 
       const Place at = place_of(call, begin + i);
       const auto raw = widen(labels[at.outer * call.label_strides[0] + at.inner * call.label_strides[2]]);
       const double label = double(raw);
-      const bool whole = label == double(int64_t(label == label ? label : 0));
+      const bool inside = label >= 0 && label < double(call.classes);
       if (call.has_ignored && label == double(call.ignored)) {
         x.label[i] = Examples<T>::ignored;
-      } else if (whole && label >= 0 && label < double(call.classes)) {
+      } else if (inside && label == double(int64_t(inside ? label : 0))) {
         x.label[i] = int32_t(raw);
         ++outcome.count;
       } else {

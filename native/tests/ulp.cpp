@@ -1,0 +1,232 @@
+// The worst error of the binary float32 kernels over every float32 logit, against closed forms in double with libm.
+//
+//     ulp ISA [--stride N] [--threads N]
+//
+// Hard labels of both kinds, weight 1. The unit is the spacing of floats at the true value, that of subnormal floats
+// below the normal range; for the Hessian, which changes sign, it is the spacing at the sum of the magnitudes of its
+// terms. The bound is (8 + 2 gamma |z|) eps times the true value or that sum, where it is a normal float. Up to |z| = 87
+// p and q are normal; the logits beyond have a table of their own.
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "../dispatch.hpp"
+
+namespace {
+
+constexpr int64_t block = 4096;
+constexpr uint32_t beyond = 0x42ae0000, infinity = 0x7f800000;  // the bits of 87 and of inf
+constexpr double gammas[] = {0, 0.5, 1, 2, 3, 5};
+const char* const quantities[] = {"value", "gradient", "Hessian"};
+
+struct Worst {
+  double ulp = 0, bound = 0;
+  float ulp_at = 0, bound_at = 0;
+};
+
+struct Table {
+  Worst cells[2][6][3];  // |z| <= 87 and beyond; gamma; quantity
+};
+
+float float_of(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// The spacing of floats at x, |x| at most the largest float.
+inline double spacing(double x) {
+  uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits &= uint64_t(0x7ff) << 52;
+  double power;
+  std::memcpy(&power, &bits, sizeof power);
+  return std::max(power * 0x1p-23, 0x1p-149);
+}
+
+// What does not depend on gamma, for logits s of one sign.
+struct Margins {
+  alignas(64) double s[block], p[block], q[block], loss[block];
+};
+
+void margins(const float* s, int64_t n, Margins& m) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const double a = std::fabs(double(s[i])), u = std::exp(-a), far = 1 / (1 + u), near = u * far, log1p = std::log1p(u);
+    const bool right = s[i] >= 0;
+    m.s[i] = a;
+    m.p[i] = right ? far : near;
+    m.q[i] = right ? near : far;
+    m.loss[i] = right ? log1p : a + log1p;
+  }
+}
+
+struct Truth {
+  alignas(64) double exact[3][block], scale[3][block];
+};
+
+template <class Power>
+void truth(const Margins& m, double g, int64_t n, Truth& t, Power&& power) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const double p = m.p[i], q = m.q[i], loss = m.loss[i], factor = power(q);
+    const double one = (2 * g + 1) * p * q, two = g * g * p * p * loss, three = g * p * q * loss;
+    t.exact[0][i] = t.scale[0][i] = factor * loss;
+    t.exact[1][i] = -factor * (g * p * loss + q);
+    t.scale[1][i] = factor * (g * p * loss + q);
+    t.exact[2][i] = factor * (one + two - three);
+    t.scale[2][i] = factor * (one + two + three);
+  }
+}
+
+void truth(const Margins& m, double g, int64_t n, Truth& t) {
+  if (g == 0) truth(m, g, n, t, [](double) { return 1.0; });
+  else if (g == 0.5) truth(m, g, n, t, [](double q) { return std::sqrt(q); });
+  else if (g == 1) truth(m, g, n, t, [](double q) { return q; });
+  else if (g == 2) truth(m, g, n, t, [](double q) { return q * q; });
+  else if (g == 3) truth(m, g, n, t, [](double q) { return q * q * q; });
+  else truth(m, g, n, t, [](double q) { return q * q * q * q * q; });
+}
+
+// What is not a number is infinitely wrong.
+inline double error(double got, double exact) {
+  const double e = std::fabs(got - exact);
+  return e == e ? e : INFINITY;
+}
+
+void compare(const float* z, const float* got, const Margins& m, const Truth& t, int quantity, double g, double sign,
+             int64_t n, Worst& worst) {
+  const double *exact = t.exact[quantity], *scale = t.scale[quantity];
+  double ulp = 0, bound = 0;
+  const auto ulps = [&](int64_t i) { return error(got[i], sign * exact[i]) / spacing(scale[i]); };
+  const auto share = [&](int64_t i) {
+    return scale[i] < 0x1p-126 ? 0 : error(got[i], sign * exact[i]) / ((8 + 2 * g * m.s[i]) * 0x1p-23 * scale[i]);
+  };
+#pragma omp simd reduction(max : ulp, bound)
+  for (int64_t i = 0; i < n; ++i) {
+    ulp = std::max(ulp, ulps(i));
+    bound = std::max(bound, share(i));
+  }
+  if (ulp > worst.ulp)
+    for (int64_t i = 0; i < n; ++i)
+      if (ulps(i) > worst.ulp) worst.ulp = ulps(i), worst.ulp_at = z[i];
+  if (bound > worst.bound)
+    for (int64_t i = 0; i < n; ++i)
+      if (share(i) > worst.bound) worst.bound = share(i), worst.bound_at = z[i];
+}
+
+struct Results {
+  alignas(64) float values[3][block];
+};
+
+void compute(const float* z, float label, double gamma, int64_t n, Results& results) {
+  focal::Binary call;
+  call.shape.rank = 1;
+  call.shape.sizes[0] = n;
+  call.logits.data = z;
+  call.logits.dtype = focal::DType::f32;
+  call.logits.strides[0] = 1;
+  call.labels.data = &label;
+  call.labels.dtype = focal::DType::f32;
+  call.gamma.value = gamma;
+  call.positive.value = call.negative.value = call.upstream.value = 1;
+  call.value = results.values[0];
+  call.gradient = results.values[1];
+  call.hessian = results.values[2];
+  focal::run(call, 1);
+}
+
+// The logits of a block of magnitudes: s and -s, each as a logit with label 1 and negated with label 0.
+void check(uint32_t first, uint32_t stride, int64_t n, Table& table) {
+  alignas(64) float z[2][block];  // s and -s
+  Margins m;
+  Truth t;
+  Results results;
+  Worst(&cells)[6][3] = table.cells[first >= beyond];
+  for (int64_t i = 0; i < n; ++i) {
+    z[0][i] = float_of(first + uint32_t(i) * stride);
+    z[1][i] = -z[0][i];
+  }
+  for (int side : {0, 1}) {
+    margins(z[side], n, m);
+    for (int k = 0; k < 6; ++k) {
+      truth(m, gammas[k], n, t);
+      for (int label : {1, 0}) {
+        const float* logits = z[label == 1 ? side : 1 - side];
+        compute(logits, float(label), gammas[k], n, results);
+        for (int quantity = 0; quantity < 3; ++quantity)
+          compare(logits, results.values[quantity], m, t, quantity, gammas[k], quantity == 1 && label == 0 ? -1 : 1, n,
+                  cells[k][quantity]);
+      }
+    }
+  }
+}
+
+void take(const Worst& other, Worst& worst) {
+  if (other.ulp > worst.ulp) worst.ulp = other.ulp, worst.ulp_at = other.ulp_at;
+  if (other.bound > worst.bound) worst.bound = other.bound, worst.bound_at = other.bound_at;
+}
+
+bool infinities_are_right() {
+  bool right = true;
+  for (double gamma : gammas)
+    for (int label : {0, 1}) {
+      const float sign = label == 1 ? 1 : -1, z[2] = {-sign * INFINITY, sign * INFINITY};
+      Results r;
+      compute(z, float(label), gamma, 2, r);
+      right &= r.values[0][0] == INFINITY && r.values[1][0] == -sign && r.values[2][0] == 0;
+      right &= r.values[0][1] == 0 && r.values[1][1] == 0 && r.values[2][1] == 0;
+    }
+  return right;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  uint32_t stride = 1;
+  int threads = 2;
+  for (int k = 2; k + 1 < count; k += 2) {
+    if (std::string(arguments[k]) == "--stride") stride = uint32_t(std::atoi(arguments[k + 1]));
+    if (std::string(arguments[k]) == "--threads") threads = std::atoi(arguments[k + 1]);
+  }
+  if (count < 2 || stride < 1 || threads < 1) {
+    std::fprintf(stderr, "usage: ulp ISA [--stride N] [--threads N]\n");
+    return 2;
+  }
+  focal::select(arguments[1]);
+  std::vector<Table> tables(threads);
+  for (const auto& [low, high] : {std::pair{0u, beyond}, std::pair{beyond, infinity}}) {
+    const int64_t total = (int64_t(high) - low + stride - 1) / stride, blocks = (total + block - 1) / block;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
+    for (int64_t b = 0; b < blocks; ++b)
+      check(uint32_t(low + b * block * stride), stride, std::min(block, total - b * block),
+            tables[omp_get_thread_num()]);
+  }
+  Table table;
+  for (const Table& part : tables)
+    for (int range : {0, 1})
+      for (int k = 0; k < 6; ++k)
+        for (int quantity = 0; quantity < 3; ++quantity)
+          take(part.cells[range][k][quantity], table.cells[range][k][quantity]);
+  for (int range : {0, 1}) {
+    std::printf("%s, %s, stride %u\n\n", arguments[1], range == 0 ? "|z| < 87" : "|z| >= 87", stride);
+    std::printf("| gamma | quantity | ULP | at z | share of the bound | at z |\n|---|---|---|---|---|---|\n");
+    for (int k = 0; k < 6; ++k)
+      for (int quantity = 0; quantity < 3; ++quantity) {
+        const Worst& w = table.cells[range][k][quantity];
+        std::printf("| %g | %s | %.3f | %.9g | %.3f | %.9g |\n", gammas[k], quantities[quantity], w.ulp, w.ulp_at,
+                    w.bound, w.bound_at);
+      }
+    std::printf("\n");
+  }
+  const bool right = infinities_are_right();
+  std::printf("infinite logits: %s\n", right ? "the limits" : "WRONG");
+  return right ? 0 : 1;
+}

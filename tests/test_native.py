@@ -1,0 +1,291 @@
+"""The native kernels: each instruction set, threads, forks, and arrays as they come. A missing kernel is a failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import accuracy
+import ml_dtypes
+import numpy as np
+import pytest
+from cases import FRAMEWORK
+
+from focal_loss import _formula, _host, _kernels
+from focal_loss import numpy as xp
+
+NUMPY = FRAMEWORK["numpy"]
+FLOATING = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
+GAMMAS = [0.0, 0.5, 2.0, 3.3]
+SETS = [] if _kernels.NATIVE is None else _kernels.NATIVE.instruction_sets()
+COMPUTE = """
+import sys, numpy as np, ml_dtypes
+from focal_loss import numpy as xp
+rng = np.random.default_rng(0)
+results = {}
+for dtype in ("float32", "float64", "float16", "bfloat16"):
+    kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    z = (4 * rng.standard_normal((300, 11))).astype(kind)
+    y, t, soft = z > 1, rng.integers(0, 11, 300), rng.random((300, 11)).astype(kind)
+    for gamma in (0.0, 0.5, 2.0, 3.3):
+        found = {"binary": xp.binary_focal_loss_derivatives(y, z, gamma),
+                 "soft": (xp.binary_focal_loss(soft, z, gamma, from_logits=True),),
+                 "mixed": (xp.binary_focal_crossentropy(soft, z, gamma=gamma, from_logits=True),),
+                 "sparse": xp.sparse_categorical_focal_loss_derivatives(t, z, gamma),
+                 "dense": (xp.categorical_focal_loss(soft, z, gamma, from_logits=True),)}
+        for name, arrays in found.items():
+            for k, array in enumerate(arrays):
+                results[f"{dtype} {gamma} {name} {k}"] = array.astype(np.float64)
+np.savez(sys.argv[1], **results)
+"""
+
+
+def run(code: str, *arguments: str, **environment: str) -> None:
+    variables = {k: v for k, v in os.environ.items() if k != "FOCAL_LOSS_ISA"} | environment
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(params=SETS)
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    _kernels.NATIVE.select(request.param)
+    yield request.param
+    _kernels.NATIVE.select(os.environ.get("FOCAL_LOSS_ISA", SETS[0]))
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    return lambda n: monkeypatch.setattr(_kernels, "_threads", n)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# What runs
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def test_there_are_kernels() -> None:
+    assert SETS, _kernels.DESCRIPTION
+    assert "native kernels for" in _kernels.DESCRIPTION
+
+
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_losses_of_logits_never_ask_the_formula(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the formula was asked")
+
+    monkeypatch.setattr(_formula, "evaluate", refuse)
+    z = np.zeros((2, 3), dtype)
+    for y in (np.ones((2, 3)), np.ones((2, 3), int), np.ones((2, 3), bool), np.ones((2, 3), dtype)):
+        xp.binary_focal_loss(y, z, 2, from_logits=True, pos_weight=np.array([1.0, 2.0, 3.0]))
+        xp.binary_focal_crossentropy(y, z, from_logits=True, label_smoothing=0.1)
+        xp.categorical_focal_loss(y, z, 2, from_logits=True)
+        xp.binary_focal_loss_derivatives(y, z, np.array([0.5, 1.0, 7.0]))
+    xp.sparse_categorical_focal_loss(np.array([0, 2]), z, 2, from_logits=True)
+    xp.sparse_categorical_focal_loss_derivatives(np.array([0, 2]), z, 2)
+
+
+@pytest.mark.parametrize(
+    "section", accuracy.SECTIONS[:3] + accuracy.SECTIONS[4:6], ids=lambda section: section.__name__
+)
+@pytest.mark.parametrize("dtype", NUMPY.dtypes)
+def test_golden_numbers_within_the_bound(instruction_set: str, dtype: str, section: Any) -> None:
+    for quantity, found in accuracy.worst(NUMPY, dtype, section).items():
+        assert found.share <= 1, f"{quantity}: {found}"
+
+
+@pytest.fixture(scope="module")
+def formula(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    file = tmp_path_factory.mktemp("formula") / "results.npz"
+    run(COMPUTE, str(file), FOCAL_LOSS_ISA="formula")
+    return dict(np.load(file))
+
+
+def test_the_environment_chooses_and_the_formula_agrees(
+    instruction_set: str, formula: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, here = tmp_path / "results.npz", tmp_path / "here.npz"
+    chosen = f"\nfrom focal_loss import _kernels\nassert 'for {instruction_set} (set by FOCAL_' in _kernels.DESCRIPTION"
+    run(COMPUTE + chosen, str(file), FOCAL_LOSS_ISA=instruction_set)
+    monkeypatch.setattr(sys, "argv", ["", str(here)])
+    exec(COMPUTE, {})
+    results, selected = dict(np.load(file)), dict(np.load(here))
+    assert results.keys() == formula.keys()
+    for key, value in results.items():
+        assert value.tobytes() == selected[key].tobytes()  # with fused multiply-adds and without, bits differ
+        dtype, gamma, loss, order = key.split()
+        # Each is within the bound of the truth. |z| < 20; a Hessian is held to what stands beside it in the gradient.
+        eps = np.finfo(np.float64 if dtype == "float64" else np.float32).eps
+        bound = 2 * (8 + 11 + 2 * (float(gamma) + 1) * 20) * eps
+        scale = np.abs(formula[key])
+        if order != "0":
+            scale = scale + 10 * np.max(np.abs(formula[f"{dtype} {gamma} {loss} 1"]), -1, keepdims=True) * (
+                order == "2"
+            )
+        half = float(ml_dtypes.finfo(dtype).eps) if dtype in accuracy.HALF else 0.0
+        smallest = float(ml_dtypes.finfo(dtype).smallest_normal)
+        assert np.all(np.abs(value - formula[key]) <= bound * scale + half * np.abs(formula[key]) + smallest), key
+
+
+def test_an_unknown_instruction_set_is_an_error_that_names_the_known_ones() -> None:
+    code = "import focal_loss._kernels"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"FOCAL_LOSS_ISA": "sse9"}
+    )
+    known = ", ".join(map(repr, (*SETS, "formula")))
+    assert f"ValueError: FOCAL_LOSS_ISA must be one of {known} on this machine, got 'sse9'" in done.stderr
+    with pytest.raises(ValueError, match="no such instruction set: sse9"):
+        _kernels.NATIVE.select("sse9")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Threads and processes
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_number_of_threads_does_not_change_a_bit(threads: Callable[[int], None]) -> None:
+    rng = np.random.default_rng(1)
+    z = (3 * rng.standard_normal((120_011, 10))).astype(np.float32)
+    t = rng.integers(0, 10, len(z))
+    t[77_777], bad = 11, z > 9  # a label that is no class, and rare positives that become none
+    y = np.where(bad, 2, z > 1).astype(np.int8)
+    assert bad.any()
+    found = []
+    for n in (1, 2, 5):
+        threads(n)
+        results = [_host.native_binary(z, y, 2.0, 0.75, 1.0, 0.0, False, order=2)]
+        results += [_host.native_binary(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, 0.1, True, order=1)]
+        results += [_host.native_binary(z.astype(np.float64), y, 0.5, 1.0, 1.0, 0.0, False, order=0)]
+        results += [_host.native_softmax(z, t, 2.0, 1.0, 1, True, 3, 0.0, order=1)]
+        found.append([x for arrays, total, bad in results for x in (*arrays, np.float64(total), np.int64(bad))])
+    for other in found[1:]:
+        for one, same in zip(found[0], other, strict=True):
+            assert one.tobytes() == same.tobytes()
+
+
+def test_a_forked_process_computes_on_threads() -> None:
+    """Without the frameworks, which forbid a fork."""
+    run("""
+import multiprocessing, os
+import numpy as np
+from focal_loss import numpy as xp, set_num_threads
+set_num_threads(3)
+z = np.linspace(-9, 9, 500_000, dtype=np.float32)
+def compute(_=None):
+    return xp.binary_focal_loss(z > 0, z, 2, from_logits=True)
+expected = compute()
+child = os.fork()
+if child == 0:
+    os._exit(0 if compute().tobytes() == expected.tobytes() else 7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    for found in pool.map(compute, range(3)):
+        assert found.tobytes() == expected.tobytes()
+""")
+
+
+def test_python_runs_while_a_kernel_does() -> None:
+    """With this interval of switching a thread runs only where another one gives up the lock of its own accord."""
+    z = np.zeros(20_000_000, np.float32)
+    value, y = np.empty_like(z), np.ones_like(z)
+    ticks, seen = [0], []
+    done = threading.Event()
+
+    def compute() -> None:
+        arguments = (False, z.shape, _host.operand(z), _host.operand(y), 2.0, 1.0, 1.0, 1.0, 0.0, _host.address(value))
+        before = ticks[0]
+        _kernels.NATIVE.binary(*arguments, 0, 0, 1)
+        seen.append(ticks[0] - before)
+        done.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e3)
+    try:
+        worker = threading.Thread(target=compute)
+        worker.start()
+        while not done.is_set():
+            ticks[0] += 1
+            time.sleep(0)
+        worker.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert seen[0] > 0
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Arrays as they come
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def misaligned(x: np.ndarray) -> np.ndarray:
+    memory = np.zeros(x.nbytes + 1, np.uint8)
+    memory[1:] = np.ascontiguousarray(x).reshape(-1).view(np.uint8)
+    return memory[1:].view(x.dtype).reshape(x.shape)
+
+
+def in_records(x: np.ndarray) -> np.ndarray:
+    """A field of a packed record, whose strides are no multiple of its size."""
+    records = np.zeros(x.shape, [("flag", np.uint8), ("x", x.dtype)])
+    records["x"] = x
+    return records["x"]
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "strided": lambda x: np.repeat(np.repeat(x, 2, 0), 3, 1)[::2, ::3],
+    "transposed": lambda x: x.T.copy().T,
+    "reversed": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+    "broadcast": lambda x: np.broadcast_to(x[:1], x.shape),
+    "one column": lambda x: np.broadcast_to(x[:, :1], x.shape),
+    "read-only": read_only,
+    "big-endian": lambda x: x.astype(x.dtype.newbyteorder(">")),
+    "misaligned": misaligned,
+    "record": in_records,
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", FLOATING)
+def test_a_layout_is_as_good_as_its_copy(instruction_set: str, layout: str, dtype: type) -> None:
+    if dtype is ml_dtypes.bfloat16 and layout in ("big-endian", "record"):
+        pytest.skip("bfloat16 has no such arrays")
+    rng = np.random.default_rng(2)
+    z = LAYOUTS[layout]((3 * rng.standard_normal((131, 60))).astype(dtype))
+    for kind in (bool, np.int8, np.int64, np.float32, dtype):
+        y = LAYOUTS[layout](rng.integers(0, 2, z.shape).astype(kind))
+        t = LAYOUTS[layout](rng.integers(0, 60, z.shape))[:, 1]
+        classes = LAYOUTS[layout](rng.integers(0, 131, z.shape))[0]
+        kept = [x.tobytes() for x in (z, y, t)]
+
+        def compute(z: np.ndarray, y: np.ndarray, t: np.ndarray, classes: np.ndarray) -> list[np.ndarray]:
+            return [
+                *xp.binary_focal_loss_derivatives(y, z, 2),
+                xp.binary_focal_loss(y, z, 0.7, from_logits=True, label_smoothing=0.1),
+                xp.categorical_focal_loss(y, z, 2, from_logits=True),
+                *xp.sparse_categorical_focal_loss_derivatives(t, z, 2),
+                xp.sparse_categorical_focal_loss(classes, z, 2, from_logits=True, axis=0),
+                xp.sparse_categorical_focal_loss(t, z, 2, from_logits=True),
+            ]
+
+        expected = compute(*(np.array(x, x.dtype.newbyteorder("="), order="C") for x in (z, y, t, classes)))
+        found = compute(z, y, t, classes)
+        for one, same in zip(found[:-1], expected[:-1], strict=True):
+            assert one.dtype == same.dtype
+            np.testing.assert_array_equal(one.astype(np.float64), same.astype(np.float64))
+        # Many classes are added up in another order where they do not lie together.
+        eps = max(
+            float(ml_dtypes.finfo(dtype).eps), 40 * np.finfo(np.float64 if dtype is np.float64 else np.float32).eps
+        )
+        np.testing.assert_allclose(found[-1].astype(np.float64), expected[-1].astype(np.float64), rtol=eps)
+        assert kept == [x.tobytes() for x in (z, y, t)]

@@ -255,11 +255,17 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("dtype", FLOATING)
+# bfloat16 has no big-endian arrays, and none in records
+LAID_OUT = [
+    (layout, dtype)
+    for layout in LAYOUTS
+    for dtype in FLOATING
+    if dtype is not ml_dtypes.bfloat16 or layout not in ("big-endian", "record")
+]
+
+
+@pytest.mark.parametrize(("layout", "dtype"), LAID_OUT)
 def test_a_layout_is_as_good_as_its_copy(instruction_set: str, layout: str, dtype: type) -> None:
-    if dtype is ml_dtypes.bfloat16 and layout in ("big-endian", "record"):
-        pytest.skip("bfloat16 has no such arrays")
     rng = np.random.default_rng(2)
     z = LAYOUTS[layout]((3 * rng.standard_normal((131, 60))).astype(dtype))
     for kind in (bool, np.int8, np.int64, np.float32, dtype):

@@ -58,12 +58,17 @@ def register() -> None:
 
 def foreign(call: Call, *arrays: Array) -> tuple[Array, ...]:
     """The call itself, of one device."""
-    x, shape = arrays[0], jnp.broadcast_shapes(*(a.shape for a in arrays))
-    axis = None if call.axis is None else len(shape) + call.axis
-    results = [jax.ShapeDtypeStruct(tuple(n for k, n in enumerate(shape) if k != axis), x.dtype)]
-    results += [jax.ShapeDtypeStruct(shape, wide(x.dtype))] * call.order
+    results = jax.eval_shape(partial(outline, call), *arrays)
     attributes = {name: np.float64(v) if isinstance(v, float) else np.int64(v) for name, v in call.attributes}
-    return jax.ffi.ffi_call(call.target, tuple(results), vmap_method="expand_dims")(*arrays, **attributes)
+    return jax.ffi.ffi_call(call.target, results, vmap_method="expand_dims")(*arrays, **attributes)
+
+
+def outline(call: Call, *arrays: Array) -> tuple[Array, ...]:
+    """Never run: JAX infers from it shapes and dtypes, and what else it knows of arrays, as inside `shard_map`."""
+    x = arrays[0]
+    slope = sum((a.astype(x.dtype) for a in arrays[1:]), start=x)
+    value = slope if call.axis is None else slope.sum(call.axis)
+    return value, *[slope.astype(wide(x.dtype))] * call.order
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "dispatch.hpp"
+#include "pages.hpp"
 #include "xla_abi.hpp"
 
 namespace focal {
@@ -44,8 +45,14 @@ const Buffer& buffer(const xla::Buffers& buffers, int64_t k) {
   return result;
 }
 
+// Where result k goes, or null where it is not wanted.
 void* result(const CallFrame& frame, int64_t k) {
-  return k < frame.results.count ? buffer(frame.results, k).data : nullptr;
+  if (k >= frame.results.count) return nullptr;
+  const Buffer& array = buffer(frame.results, k);
+  int64_t bytes = item_size(dtype_of(array.type));
+  for (int64_t d = 0; d < array.rank; ++d) bytes *= array.dims[d];
+  ask_for_large_pages(array.data, bytes);
+  return array.data;
 }
 
 template <class Number>
@@ -118,7 +125,7 @@ void binary(const CallFrame& frame) {
   call.upstream.value = 1;
   if (call.shape.rank == 0) call.shape.sizes[call.shape.rank++] = 1;
   call.wide_derivatives = true;
-  call.value = value.data;
+  call.value = result(frame, 0);
   call.gradient = result(frame, 1);
   call.hessian = result(frame, 2);
   run(call, num_threads());
@@ -202,7 +209,7 @@ void softmax(const CallFrame& frame) {
   call.upstream.value = 1;
   call.wide_derivatives = true;
   const int64_t values = call.outer * call.inner, slopes = values * call.classes;
-  char *const to_value = static_cast<char*>(value.data), *const to_slope = static_cast<char*>(result(frame, 1));
+  char *const to_value = static_cast<char*>(result(frame, 0)), *const to_slope = static_cast<char*>(result(frame, 1));
   for (int64_t i = 0; i < leading.calls; ++i) {
     const auto g = per_class(gamma, axis, leading.offset(gammas, i));
     const auto w = per_class(weight, axis, leading.offset(weights, i));

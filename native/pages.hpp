@@ -12,7 +12,7 @@ namespace focal {
 
 inline void ask_for_large_pages(void* array, int64_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr int64_t worthwhile = 1 << 22;
+  constexpr int64_t worthwhile = 1 << 21;
   constexpr uintptr_t page = 4096;
   if (array == nullptr || bytes < worthwhile) return;
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(array) + page - 1) / page * page;

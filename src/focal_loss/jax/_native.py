@@ -1,7 +1,7 @@
 """JAX as a `_losses.Backend`, by the native kernels where a program runs on the host, and by the formula elsewhere.
 
-The kernels give the value, the derivative in the logits and, of a binary loss, the second one. Everything else, which is
-every derivative in labels, gamma and weights, is the formula's.
+The kernels give the value, the derivative in the logits and, of a binary loss, the second one. Everything else, which
+is every derivative in labels, gamma and weights, is the formula's.
 """
 
 from __future__ import annotations
@@ -194,9 +194,10 @@ def softmax(setting: SoftmaxSetting, *tensors: Array) -> Array:
 
 @partial(softmax.defjvp, symbolic_zeros=True)
 def softmax_jvp(setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    """Linear in the tangent, so that forward mode is right; in reverse mode the kernel's gradient times a cotangent.
+    """Linear in the tangent, so that both modes are right: in reverse mode it is the gradient times the cotangent.
 
-    Handing the cotangent to the kernel would save that one pass, which XLA does in place, and cost the kernel twice.
+    The kernel could multiply by the cotangent itself, but would have to run once for the value and again for that: a
+    pass over the gradient, which XLA makes in place, costs less.
     """
     wanted = live(tangents)
     parts = []
@@ -221,7 +222,9 @@ def softmax_slope(setting: SoftmaxSetting, *tensors: Array) -> tuple[Array, Arra
 
 
 @partial(softmax_slope.defjvp, symbolic_zeros=True)
-def softmax_slope_jvp(setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+def softmax_slope_jvp(
+    setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: tuple[Any, ...]
+) -> tuple[Any, Any]:
     value, slope = softmax_slope(setting, *tensors)
     wanted = live(tangents)
     if not wanted:
@@ -237,8 +240,9 @@ def softmax_native(setting: SoftmaxSetting, order: int, *tensors: Array) -> tupl
     y = jnp.expand_dims(y, setting.axis) if setting.sparse else y
 
     def per_class(value: float | Array) -> Array:
-        along = value if isinstance(value, float) or not value.ndim else value.reshape((-1,) + (1,) * (-setting.axis - 1))
-        return aligned(along, x.ndim, wide(x.dtype))
+        if not isinstance(value, float) and value.ndim:
+            value = value.reshape((-1,) + (1,) * (-setting.axis - 1))
+        return aligned(value, x.ndim, wide(x.dtype))
 
     attributes = (
         ("axis", setting.axis),

@@ -214,6 +214,7 @@ void block_of(const Binary& call, int twice, int64_t begin, int64_t n, Buffers<T
   const bool integer = call.labels.dtype >= DType::boolean, direct = call.logits.dtype == dtype_of<T>();
   const bool numbers = call.positive.data == nullptr && call.negative.data == nullptr;
   const bool one_upstream = call.upstream.data == nullptr;
+  const bool direct_slopes = derivative_dtype(call.logits.dtype, call.wide_derivatives) == dtype_of<T>();
   Block<T> block;
   block.z = load(call.logits, call.shape, begin, n, buffers.z, false);
   block.y = integer ? load_hard(call.labels, call.shape, begin, n, buffers.label, outcome)
@@ -223,8 +224,8 @@ void block_of(const Binary& call, int twice, int64_t begin, int64_t n, Buffers<T
   block.positive = buffers.positive;
   block.negative = buffers.negative;
   block.value = target(call.value, direct, begin, buffers.value);
-  block.gradient = target(call.gradient, direct, begin, buffers.gradient);
-  block.hessian = target(call.hessian, direct, begin, buffers.hessian);
+  block.gradient = target(call.gradient, direct_slopes, begin, buffers.gradient);
+  block.hessian = target(call.hessian, direct_slopes, begin, buffers.hessian);
   for (int k : {0, 1}) {
     const double weight = !numbers ? 1 : k == 1 ? call.positive.value : call.negative.value;
     block.value_weight[k] = T(weight);
@@ -238,8 +239,8 @@ void block_of(const Binary& call, int twice, int64_t begin, int64_t n, Buffers<T
     multiply_by(upstream, n, block.gradient);
     if (call.hessian != nullptr) multiply_by(upstream, n, block.hessian);
   }
-  if (!direct) {
-    store(call.value, call.logits.dtype, begin, n, block.value);
+  if (!direct) store(call.value, call.logits.dtype, begin, n, block.value);
+  if (!direct_slopes) {
     store(call.gradient, call.logits.dtype, begin, n, block.gradient);
     store(call.hessian, call.logits.dtype, begin, n, block.hessian);
   }

@@ -148,9 +148,14 @@ FOCAL_INLINE Derivatives<T> mixed(T z, T y, T weight, T gamma) {
   const T ratio = present ? p * q / m.hi : p_t;
   Pair<T> factor;
   if constexpr (twice == any_power) {
+    // exp(-neg_log_m) is m but for the rounding of the logarithm, which gamma would multiply: it is seen and taken back.
     const T neg_log_m = present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss);
-    const T positive_part = neg_log_m < 0 ? T(0) : neg_log_m;
-    factor = exp_of_negative(Pair<T>{gamma * positive_part, present ? -gamma * m.lo / m.hi : T(0)});
+    const T exponent = neg_log_m < 0 ? T(0) : neg_log_m, power = gamma > T(1e18) ? T(1e18) : gamma;
+    const Pair<T> back = exp_of_negative<true>(exponent);
+    const T missed = ((m.hi - back.hi) + mul_add(-back.hi, back.lo, m.lo)) / m.hi;
+    const T hi = power * exponent;
+    factor = exp_of_negative(
+        Pair<T>{hi, present ? mul_add(-power, missed, product_error(power, exponent, hi)) : T(0)});
   } else {
     at.q = m;
     factor = power_of_q<twice>(at, gamma);

@@ -167,14 +167,15 @@ Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int
 template <class T>
 void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, const T* tile, int64_t stride) {
   if (array == nullptr) return;
+  const DType dtype = derivative_dtype(call.dtype, call.wide_derivatives);
   for (int64_t i = 0; i < n;) {
     const Place at = place_of(call, begin + i);
     const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;
     for (int64_t k = 0; k < call.classes; ++k) {
       const int64_t position = (at.outer * call.classes + k) * call.inner + at.inner;
-      if (call.dtype == dtype_of<T>())
+      if (dtype == dtype_of<T>())
         std::memcpy(static_cast<T*>(array) + position, tile + k * stride + i, count * sizeof(T));
-      else store(array, call.dtype, position, count, tile + k * stride + i);
+      else store(array, dtype, position, count, tile + k * stride + i);
     }
     i += count;
   }
@@ -301,7 +302,8 @@ void sparse_rows(const Softmax& call, int twice, int64_t begin, int64_t n, T* bu
   load_labels(call, begin, n, x, outcome);
   load_parameters(call, begin, n, x);
   const int64_t classes = call.classes;
-  const bool direct = call.gradient != nullptr && call.dtype == dtype_of<T>();
+  const DType slope_dtype = derivative_dtype(call.dtype, call.wide_derivatives);
+  const bool direct = call.gradient != nullptr && slope_dtype == dtype_of<T>();
   T* const e = direct ? static_cast<T*>(call.gradient) + begin * classes : scratch;
   for (int64_t i = 0; i < n; ++i) {
     const Shape row{1, {classes}};
@@ -324,7 +326,7 @@ void sparse_rows(const Softmax& call, int twice, int64_t begin, int64_t n, T* bu
     if (x.label[i] >= 0) line[x.label[i]] = T(0);
     for (int64_t k = 0; k < classes; ++k) line[k] = first == 0 ? T(0) : line[k] * ratio;
     if (x.label[i] >= 0) line[x.label[i]] = first;
-    if (!direct) store(call.gradient, call.dtype, (begin + i) * classes, classes, line);
+    if (!direct) store(call.gradient, slope_dtype, (begin + i) * classes, classes, line);
   }
 }
 

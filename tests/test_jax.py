@@ -1,7 +1,10 @@
-"""JAX: jit, vmap, every order of differentiation, optax's loss, traced parameters."""
+"""JAX: jit, vmap, every order of differentiation, optax's loss, traced parameters, the kernels, many devices."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import jax
@@ -12,6 +15,7 @@ import pytest
 from jax.test_util import check_grads
 
 import focal_loss.jax as ours
+from focal_loss import _kernels
 
 RNG = np.random.default_rng(0)
 LOGITS = {"from_logits": True}
@@ -113,3 +117,170 @@ def test_float64_stays_float64_where_it_is_enabled() -> None:
     with jax.enable_x64(True):
         assert ours.binary_focal_loss([1, 0], np.zeros(2), 2).dtype == jnp.float64
     assert ours.binary_focal_loss([1, 0], np.zeros(2), 2).dtype == jnp.float32
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Native kernels
+# ---------------------------------------------------------------------------------------------------------------
+
+needs_kernels = pytest.mark.skipif(_kernels.NATIVE is None, reason="the kernels are not there")
+fused = pytest.mark.parametrize("name", ["binary", "binary hard", "mixed", "sparse", "dense"])
+
+
+def total(name: str) -> tuple[Callable[[jax.Array], jax.Array], jax.Array]:
+    function, x = FUNCTIONS[name]
+    return lambda x: function(x).sum(), jnp.asarray(x, jnp.float32)
+
+
+@pytest.fixture
+def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., jax.Array]:
+    """Calls a function as if there were no kernels."""
+
+    def call(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Array:
+        with monkeypatch.context() as patch:
+            patch.setattr(_kernels, "NATIVE", None)
+            return function(*arguments)
+
+    return call
+
+
+@needs_kernels
+@fused
+def test_the_kernels_run(name: str) -> None:
+    """The value and the gradient by one call, the Hessian of a binary loss by a call too."""
+    function, x = total(name)
+    compiled = jax.jit(jax.value_and_grad(function)).lower(x).compile().as_text()
+    assert compiled.count('custom_call_target="focal_loss_') == 1
+    slope = jax.jit(lambda x: jax.jvp(jax.grad(function), (x,), (x,))[1]).lower(x).compile().as_text()
+    assert ("focal_loss_binary" in slope) == name.startswith("binary")
+
+
+@needs_kernels
+@fused
+def test_every_transformation_gives_what_the_formula_gives(name: str, formula: Callable[..., jax.Array]) -> None:
+    function, x = total(name)
+    rows = jnp.stack([x, 2 * x, -x])
+
+    def scanned(rows: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda sum_, x: (sum_ + function(x), None), jnp.float32(0), rows)[0]
+
+    transforms: dict[str, tuple[Callable[..., jax.Array], jax.Array]] = {
+        "grad": (jax.grad(function), x),
+        "forward": (jax.jacfwd(function), x),
+        "vmap": (jax.vmap(jax.grad(function)), rows),
+        "last axis": (jax.vmap(jax.grad(function), in_axes=-1, out_axes=-1), jnp.moveaxis(rows, 0, -1)),
+        "nested": (jax.vmap(jax.vmap(jax.grad(function))), jnp.stack([rows, -rows])),
+        "hessians": (jax.vmap(jax.hessian(function)), rows),
+        "checkpoint": (jax.grad(jax.checkpoint(function)), x),
+        "scan": (jax.grad(scanned), rows),
+    }
+    for what, (transform, argument) in transforms.items():
+        expected = formula(jax.jit(lambda x, transform=transform: transform(x)), argument)
+        np.testing.assert_allclose(jax.jit(transform)(argument), expected, atol=3e-6, rtol=1e-5, err_msg=what)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 0)])
+def test_vmap_over_some_arguments(axes: tuple[int | None, int | None]) -> None:
+    """Logits, labels, and parameters of their own for each row."""
+    z = jnp.asarray(RNG.normal(size=(3, 3, 4)), jnp.float32)
+    labels = jnp.asarray(RNG.integers(0, 2, (3, 3, 4))), jnp.asarray(RNG.integers(0, 4, (3, 3)))
+    gamma = jnp.asarray(RNG.uniform(0, 3, (3, 4)), jnp.float32)
+    losses = ours.binary_focal_loss, ours.sparse_categorical_focal_loss
+    for loss, y in zip(losses, labels, strict=True):
+        slope = jax.grad(lambda z, y, g, loss=loss: loss(y, z, g, **LOGITS).sum())
+        z_in, y_in = z if axes[0] is not None else z[0], y if axes[1] is not None else y[0]
+        result = jax.vmap(slope, (*axes, 0))(z_in, y_in, gamma)
+        for k in range(3):
+            row = z_in if axes[0] is None else jnp.take(z_in, k, axes[0])
+            expected = slope(row, y_in if axes[1] is None else y_in[k], gamma[k])
+            np.testing.assert_allclose(result[k], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_odd_shapes(dtype: str, formula: Callable[..., jax.Array]) -> None:
+    """Empty, scalar, one logit of each shape, labels per row, parameters per column."""
+    with jax.enable_x64(dtype == "float64"):
+        columns = jnp.asarray([0.0, 1.3, 4.0])
+        for shape, labels in (
+            ((0,), (0,)),
+            ((), ()),
+            ((2, 3), (2, 1)),
+            ((2, 3), (3,)),
+            ((0, 3), (1, 3)),
+            ((1, 3), (2, 3)),
+        ):
+            z, y = jnp.asarray(RNG.normal(size=shape), dtype), jnp.asarray(RNG.random(labels), "float32")
+            gamma = columns if shape[-1:] == (3,) else 1.3
+            run = jax.value_and_grad(
+                lambda z, y=y, g=gamma: ours.binary_focal_loss(y, z, g, pos_weight=g, **LOGITS).sum()
+            )
+            for found, expected in zip(run(z), formula(run, z), strict=True):
+                assert found.dtype == expected.dtype == z.dtype
+                tolerance = 4 * float(jnp.finfo(dtype).eps)
+                np.testing.assert_allclose(
+                    *(np.asarray(a, "float64") for a in (found, expected)), rtol=tolerance, atol=tolerance
+                )
+
+
+def test_half_precision_gradients_are_rounded_once() -> None:
+    """A loss that is scaled against underflow is scaled before the gradient is rounded."""
+    z = jnp.asarray([8.0], jnp.float16)
+    slope = jax.grad(lambda z: ours.binary_focal_loss([1], z, 1.0, **LOGITS).astype(jnp.float32).sum() * 16384)(z)
+    exact = jax.grad(lambda z: ours.binary_focal_loss([1], z, 1.0, **LOGITS).sum())(z.astype(jnp.float32))
+    np.testing.assert_allclose(slope, 16384 * exact, rtol=1e-3)
+
+
+def test_labels_that_are_none() -> None:
+    v, bad = jnp.asarray(V, jnp.float32), jnp.asarray([0, 3, -1, 1])
+    loss = jax.value_and_grad(lambda v, t: jnp.nansum(ours.sparse_categorical_focal_loss(t, v, 2, **LOGITS)))
+    with pytest.raises(ValueError, match=r"class indices in \[0, 3\), got 3 at position \(1,\)"):
+        loss(v, bad)
+    with pytest.raises(ValueError, match=r"labels in \[0, 1\], got 2"):
+        ours.binary_focal_loss(jnp.asarray([0, 2]), v[0, :2], 2, **LOGITS)
+    values = jax.jit(lambda t: ours.sparse_categorical_focal_loss(t, v, 2, **LOGITS))(bad)
+    np.testing.assert_array_equal(jnp.isnan(values), [False, True, True, False])
+    slope = jax.jit(loss)(v, bad)[1]
+    np.testing.assert_array_equal(slope[1:3], 0)
+    np.testing.assert_allclose(slope[::3], loss(v, jnp.asarray([0, 0, 0, 1]))[1][::3], rtol=1e-6)
+
+
+SHARDED = """
+import numpy as np, jax, jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+import focal_loss.jax as ours
+
+rng = np.random.default_rng(0)
+x = jnp.asarray(rng.normal(size=(8, 6)), jnp.float32)
+soft, classes = jnp.asarray(rng.random((8, 6)), jnp.float32), jnp.asarray(rng.integers(0, 6, 8))
+labels = {"binary": soft, "sparse_categorical": classes}
+for kind in (AxisType.Auto, AxisType.Explicit):
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(kind,))
+    sharding = NamedSharding(mesh, P("batch"))
+    for name, y in labels.items():
+        loss = getattr(ours, name + "_focal_loss")
+
+        def mean(x, y):
+            return loss(y, x, 2.0, from_logits=True).mean()
+
+        def rows(x, y):
+            return jax.vmap(lambda x, y: loss(y, x, 2.0, from_logits=True))(x, y).mean()
+
+        for function in (mean, rows):
+            sharded = [jax.device_put(a, sharding) for a in (x, y)]
+            program = jax.jit(jax.value_and_grad(function)).lower(*sharded).compile()
+            assert "all-gather" not in program.as_text() and "focal_loss_" in program.as_text()
+            value, slope = program(*sharded)
+            assert slope.sharding.is_equivalent_to(sharding, 2)
+            expected = jax.value_and_grad(function)(x, y)
+            np.testing.assert_allclose(value, expected[0], rtol=1e-6)
+            np.testing.assert_allclose(slope, expected[1], rtol=1e-6)
+        parts = jax.shard_map(jax.grad(mean), mesh=mesh, in_specs=P("batch"), out_specs=P("batch"))
+        np.testing.assert_allclose(jax.jit(parts)(*sharded) / 4, expected[1], rtol=1e-6)
+"""
+
+
+@needs_kernels
+def test_a_sharded_batch_stays_where_it_is() -> None:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", SHARDED], env=os.environ | flags, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

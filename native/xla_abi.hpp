@@ -1,0 +1,119 @@
+// As much of the C ABI of XLA's foreign functions (FFI) as two handlers on the host need, so that building does not need
+// the headers of jaxlib.
+//
+// Written for API version 0.3 (jax 0.10); the members below have the same place in every version 0.x. XLA promises that
+// a new minor version only adds members behind the others. Each struct that XLA hands over begins with its size, and
+// a handler looks at the size before it reads the members.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace focal::xla {
+
+struct Error;  // made by XLA, owned by XLA once it is returned
+struct Context;
+
+// What every struct begins with: its size as XLA knows it, and a list of extensions.
+struct Extension;
+struct Header {
+  size_t size;
+  Extension* extensions;
+};
+
+struct Version {
+  Header header;
+  int major, minor;
+};
+
+struct ErrorArguments {
+  Header header;
+  const char* message;
+  int code;
+};
+constexpr int invalid_argument = 3;
+
+struct Api {
+  Header header;
+  Version version;
+  const void* internal;
+  Error* (*create_error)(ErrorArguments*);
+  // more functions follow
+};
+
+// By the numbers of XLA's PrimitiveType.
+enum class Type : int { boolean = 1, i8 = 2, i16 = 3, i32 = 4, i64 = 5, u8 = 6, f16 = 10, f32 = 11, f64 = 12, bf16 = 16 };
+
+// An array in C order.
+struct Buffer {
+  Header header;
+  Type type;
+  void* data;
+  int64_t rank;
+  const int64_t* dims;
+};
+
+// Arguments and results are laid out alike. A kind of 1 is a Buffer.
+struct Buffers {
+  Header header;
+  int64_t count;
+  const int* kinds;
+  void** items;
+};
+constexpr int buffer_kind = 1;
+
+struct Name {
+  const char* start;
+  size_t length;
+};
+
+struct Scalar {
+  Type type;
+  const void* value;
+};
+
+struct Attributes {
+  Header header;
+  int64_t count;
+  const int* kinds;
+  Name** names;
+  void** items;
+};
+constexpr int scalar_kind = 3;
+
+struct CallFrame {
+  Header header;
+  const Api* api;
+  Context* context;
+  int stage;
+  Buffers arguments, results;
+  Attributes attributes;
+};
+
+// XLA asks a handler what it is before it calls it: by a frame with this extension, to be filled.
+struct Extension {
+  size_t size;
+  int kind;
+  Extension* next;
+};
+constexpr int metadata_kind = 1;
+
+struct Metadata {
+  size_t size;
+  Version version;
+  uint32_t traits;
+  // the type of a handler's state follows; ours have none
+};
+
+struct MetadataExtension {
+  Extension base;
+  Metadata* metadata;
+};
+
+using Handler = Error*(CallFrame*);
+
+// How long a struct of XLA's must be, at least, for what is read of it here.
+constexpr size_t frame_size = sizeof(CallFrame), buffer_size = sizeof(Buffer);
+constexpr size_t metadata_size = offsetof(Metadata, traits) + sizeof(uint32_t);
+
+}  // namespace focal::xla

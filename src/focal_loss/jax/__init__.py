@@ -1,0 +1,25 @@
+"""Focal losses of JAX arrays.
+
+Gradients are closed forms given as custom derivatives: right at every finite logit, to second order, in forward and
+in reverse mode, under `jit` and `vmap`.
+"""
+
+from focal_loss.jax._functions import (
+    binary_focal_crossentropy,
+    binary_focal_loss,
+    categorical_focal_crossentropy,
+    categorical_focal_loss,
+    sigmoid_focal_loss,
+    sparse_categorical_focal_crossentropy,
+    sparse_categorical_focal_loss,
+)
+
+__all__ = [
+    "binary_focal_crossentropy",
+    "binary_focal_loss",
+    "categorical_focal_crossentropy",
+    "categorical_focal_loss",
+    "sigmoid_focal_loss",
+    "sparse_categorical_focal_crossentropy",
+    "sparse_categorical_focal_loss",
+]

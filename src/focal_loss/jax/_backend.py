@@ -1,0 +1,226 @@
+"""JAX as a `_losses.Backend`, by the formula: its primitives, its conversions, its custom derivatives."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
+
+from focal_loss import _formula, _losses, _softmax
+
+
+class JaxOps:
+    """`_formula.Ops` for JAX."""
+
+    exp, log, log1p = staticmethod(jnp.exp), staticmethod(jnp.log), staticmethod(jnp.log1p)
+    sqrt, tanh, abs = staticmethod(jnp.sqrt), staticmethod(jnp.tanh), staticmethod(jnp.abs)
+    clip = staticmethod(jnp.clip)
+
+    def where(self, condition: Array, x: Any, y: Any) -> Array:
+        return jnp.where(condition, x, y)
+
+    def sum(self, x: Array, axis: int) -> Array:
+        return jnp.sum(x, axis, keepdims=True)
+
+    def max(self, x: Array, axis: int) -> Array:
+        return jnp.max(x, axis, keepdims=True, initial=-jnp.inf)
+
+    def first_max(self, x: Array, axis: int) -> Array:
+        if not x.shape[axis]:
+            return x == x
+        return _positions(x, axis) == jnp.argmax(x, axis, keepdims=True)
+
+    def largest(self, x: Array) -> float:
+        return float(jnp.finfo(x.dtype).max)
+
+    def smallest(self, x: Array) -> float:
+        return float(jnp.finfo(x.dtype).tiny)
+
+    def is_bool(self, x: Array) -> bool:
+        return bool(x.dtype == jnp.bool_)
+
+    def constant(self, x: Array) -> Array:
+        return jax.lax.stop_gradient(x)
+
+
+OPS = JaxOps()
+
+
+def _positions(like: Array, axis: int) -> Array:
+    return jnp.arange(like.shape[axis]).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Custom derivatives
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _elementwise(family: str, index: _formula.Index, numbers: tuple[float | None, ...], *tensors: Array) -> Array:
+    """`_formula.evaluate`; `numbers` holds the arguments that are Python numbers, None where a tensor stands."""
+    queue = iter(tensors)
+    value = _formula.evaluate(OPS, family, index, *(next(queue) if n is None else n for n in numbers))
+    return jnp.zeros_like(tensors[0]) if value is None else value
+
+
+@partial(_elementwise.defjvp, symbolic_zeros=True)
+def _elementwise_jvp(
+    family: str,
+    index: _formula.Index,
+    numbers: tuple[float | None, ...],
+    tensors: tuple[Array, ...],
+    tangents: tuple[Any, ...],
+) -> tuple[Array, Array]:
+    """The derivative is the same function at the next index."""
+    value = _elementwise(family, index, numbers, *tensors)
+    places = [k for k, n in enumerate(numbers) if n is None]
+    parts = [
+        tangent * _elementwise(family, f"{index}{k}", numbers, *tensors)
+        for k, tangent in zip(places, tangents, strict=True)
+        if not isinstance(tangent, SymbolicZero)
+    ]
+    return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _margin(axis: int, hot: Array | None, v: Array) -> Array:
+    """`_softmax.margin`."""
+    return _softmax.margin(OPS, v, hot, axis)
+
+
+@_margin.defjvp
+def _margin_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    hot, v = primals
+    _, tangent = tangents
+    return _margin(axis, hot, v), _softmax.own(OPS, hot, axis, tangent) - _average(axis, hot, v, tangent)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _average(axis: int, hot: Array | None, v: Array, tangent: Array) -> Array:
+    """`_softmax.average`, linear in the tangent."""
+    return _softmax.average(OPS, v, hot, axis, tangent)
+
+
+@_average.defjvp
+def _average_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    """A mean changes with its weights by a covariance."""
+    hot, v, tangent = primals
+    _, change, tangent_change = tangents
+    mean = partial(_average, axis, hot, v)
+    covariance = mean(tangent * change) - mean(tangent) * mean(change)
+    return mean(tangent), mean(tangent_change) + covariance
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The backend
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class Formula(JaxOps):
+    """`_losses.Backend` for JAX without native kernels."""
+
+    def fused_binary(self, call: _losses.BinaryCall, /) -> Array | None:
+        return None
+
+    def fused_softmax(self, call: _losses.SoftmaxCall, /) -> Array | None:
+        return None
+
+    def prediction(self, y_pred: Any) -> Array:
+        x = _array(y_pred)
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise TypeError(f"`y_pred` must be an array of real numbers, got dtype {x.dtype}")
+        keep = jnp.issubdtype(x.dtype, jnp.floating) and hasattr(y_pred, "dtype")
+        return x if keep else x.astype(jnp.float32)
+
+    def labels(self, y_true: Any, like: Array) -> Array:
+        y = _array(y_true)
+        if jnp.issubdtype(y.dtype, jnp.complexfloating):
+            raise TypeError(f"`y_true` must be an array of real numbers, got dtype {y.dtype}")
+        return y
+
+    def warn(self, message: str) -> None:
+        warnings.warn(message, UserWarning, stacklevel=5)
+
+    def parameter(self, value: Any, like: Array) -> float | Array:
+        return value if isinstance(value, float) else jnp.asarray(value, wide(like.dtype))
+
+    def widen(self, x: Array) -> Array:
+        return x.astype(wide(x.dtype))
+
+    def cast(self, x: Array, like: Array) -> Array:
+        return x.astype(like.dtype)
+
+    def kind(self, x: Array) -> Literal["bool", "integer", "floating"]:
+        return "bool" if x.dtype == bool else "integer" if jnp.issubdtype(x.dtype, jnp.integer) else "floating"
+
+    def shape(self, x: Array) -> Sequence[int]:
+        return x.shape
+
+    def readable(self, x: Array) -> bool:
+        return not isinstance(x, jax.core.Tracer) and all(d.platform == "cpu" for d in x.devices())
+
+    def to_numpy(self, x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(x)
+
+    def to_integer(self, x: Array) -> Array:
+        """At least 32 bits wide: beside int8 the Python number 200 would wrap around to -56."""
+        return x if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.itemsize >= 4 else x.astype(int)
+
+    def length(self, x: Array, axis: int) -> int:
+        return x.shape[axis]
+
+    def classes(self, like: Array, axis: int) -> Array:
+        return _positions(like, axis)
+
+    def take(self, x: Array, index: Array) -> Array:
+        return jnp.take(x, index)
+
+    def expand(self, x: Array, axis: int) -> Array:
+        return jnp.expand_dims(x, axis)
+
+    def squeeze(self, x: Array, axis: int) -> Array:
+        return jnp.squeeze(x, axis)
+
+    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
+        return jnp.reshape(x, shape)
+
+    def broadcast(self, *arrays: Array) -> Sequence[Array]:
+        return jnp.broadcast_arrays(*arrays)
+
+    def mean(self, x: Array, axis: int) -> Array:
+        return jnp.mean(x, axis)
+
+    def total(self, x: Array) -> Array:
+        return jnp.sum(x)
+
+    def elementwise(self, family: str, *arguments: Any) -> Array:
+        numbers = tuple(a if isinstance(a, float) else None for a in arguments)
+        tensors = jnp.broadcast_arrays(*(a for a in arguments if not isinstance(a, float)))
+        return _elementwise(family, "", numbers, *tensors)
+
+    def margin(self, v: Array, hot: Array | None, axis: int) -> Array:
+        return _margin(axis, hot, v)
+
+    def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+        return _softmax.shares(self, x, hot, axis)
+
+
+def wide(dtype: Any) -> Any:
+    return jnp.float32 if dtype.itemsize < 4 else dtype
+
+
+def _array(value: Any) -> Array:
+    if isinstance(value, Array) or not hasattr(value, "__array__"):
+        return jnp.asarray(value)
+    array = np.asarray(value)
+    return jnp.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+FORMULA = Formula()

@@ -1,0 +1,103 @@
+"""The native kernels as functions of JAX arrays, on the host: under `jit`, under `vmap`, over devices. No derivatives.
+
+Arrays have one rank and axes of length 1 where they broadcast. `vmap` adds a leading axis, of length 1 to arrays that
+it does not map over: nothing is copied. Over several devices each computes its part of the examples; only the classes
+of an example are brought together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.custom_batching import custom_vmap
+from jax.experimental.custom_partitioning import custom_partitioning
+
+from focal_loss import _kernels
+from focal_loss.jax._backend import wide
+
+
+class Call(NamedTuple):
+    """All but the arrays."""
+
+    target: str
+    attributes: tuple[tuple[str, int | float], ...]
+    order: int  # of the last derivative that is wanted
+    axis: int | None = None  # of the classes, counted from the last; the values do not have it
+
+
+@cache
+def kernel(call: Call) -> Callable[..., tuple[Array, ...]]:
+    """(arrays) -> value and derivatives; these are at least float32, since they are yet to be multiplied."""
+    register()
+    partitioned = custom_partitioning(partial(foreign, call))
+    partitioned.def_partition(partial(partition, call), sharding_rule=partial(sharding_rule, call))
+
+    @custom_vmap
+    def run(*arrays: Array) -> tuple[Array, ...]:
+        return partitioned(*arrays)
+
+    @run.def_vmap
+    def run_batch(size: int, batched: list[bool], *arrays: Array) -> tuple[tuple[Array, ...], tuple[bool, ...]]:
+        aligned = (a if b else jnp.expand_dims(a, 0) for a, b in zip(arrays, batched, strict=True))
+        return run(*aligned), (True,) * (call.order + 1)
+
+    return run
+
+
+@cache
+def register() -> None:
+    for name, handler in _kernels.NATIVE.xla_handlers().items():
+        jax.ffi.register_ffi_target(name, handler, platform="cpu")
+
+
+def foreign(call: Call, *arrays: Array) -> tuple[Array, ...]:
+    """The call itself, of one device."""
+    results = jax.eval_shape(partial(outline, call), *arrays)
+    attributes = {name: np.float64(v) if isinstance(v, float) else np.int64(v) for name, v in call.attributes}
+    return jax.ffi.ffi_call(call.target, results, vmap_method="expand_dims")(*arrays, **attributes)
+
+
+def outline(call: Call, *arrays: Array) -> tuple[Array, ...]:
+    """Never run: JAX infers from it shapes and dtypes, and what else it knows of arrays, as inside `shard_map`."""
+    x = arrays[0]
+    slope = sum((a.astype(x.dtype) for a in arrays[1:]), start=x)
+    value = slope if call.axis is None else slope.sum(call.axis)
+    return value, *[slope.astype(wide(x.dtype))] * call.order
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Several devices
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def partition(call: Call, mesh: Any, arguments: Any, results: Any) -> tuple[Any, ...]:
+    """Every device makes the same call of its own parts: `sharding_rule` has brought them in line."""
+    return (
+        mesh,
+        partial(foreign, call),
+        tuple(result.sharding for result in results),
+        tuple(argument.sharding for argument in arguments),
+    )
+
+
+def sharding_rule(call: Call, mesh: Any, arguments: list[Any], results: list[Any]) -> tuple[str, dict[str, Any]]:
+    """Which axes are the same, in the notation of Shardy: all, but for those of length 1 that broadcast."""
+    shapes = [list(argument.shape) for argument in arguments]
+    rank = len(shapes[0])
+    axis = rank if call.axis is None else rank + call.axis
+    names = [f"axis{d}" for d in range(rank)]
+    full = jnp.broadcast_shapes(*shapes)
+    rows = [
+        " ".join(names[d] if n == full[d] else f"one{k}of{d}" for d, n in enumerate(shape))
+        for k, shape in enumerate(shapes)
+    ]
+    value = " ".join(name for d, name in enumerate(names) if d != axis)
+    outputs = [value] + [" ".join(names)] * (len(results) - 1)
+    whole = {} if call.axis is None else {"need_replication_factors": (names[axis],)}
+    return f"{', '.join(rows)} -> {', '.join(outputs)}", whole

@@ -1,0 +1,273 @@
+"""JAX as a `_losses.Backend`, by the native kernels where a program runs on the host, and by the formula elsewhere.
+
+The kernels give the value, the derivative in the logits and, of a binary loss, the second one. Everything else, which
+is every derivative in labels, gamma and weights, is the formula's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.custom_derivatives import SymbolicZero
+
+from focal_loss import _formula, _kernels, _losses, _spec
+from focal_loss.jax._backend import FORMULA, OPS, Formula, wide
+from focal_loss.jax._ffi import Call, kernel
+
+Numbers = tuple[float | None, ...]
+
+
+class Native(Formula):
+    """`_losses.Backend` for JAX."""
+
+    def fused_binary(self, call: _losses.BinaryCall, /) -> Array | None:
+        arguments = call[:5]
+        if not covered(call.x, *arguments):
+            return None
+        if self.kind(call.y) == "integer" and self.readable(call.y):
+            _losses.complain_of_binary(self.to_numpy(call.y))
+        numbers, tensors = separate(*arguments)
+        return binary(BinarySetting(numbers, call.smoothing, call.mixed), ("",), *tensors)[0]
+
+    def fused_softmax(self, call: _losses.SoftmaxCall, /) -> Array | None:
+        arguments = call[:4]
+        ignored = call.ignore or 0
+        if not covered(call.x, *arguments) or not -(2**63) <= ignored < 2**63:
+            return None
+        classes = call.x.shape[call.axis]
+        if call.sparse and self.readable(call.y):
+            _losses.complain_of_classes(self.to_numpy(call.y), classes, call.ignore)
+        numbers, tensors = separate(*arguments)
+        axis = call.axis - call.x.ndim
+        return softmax(SoftmaxSetting(numbers, axis, call.sparse, call.ignore, call.smoothing), *tensors)
+
+
+XP = Native()
+
+
+def covered(x: Array, *arguments: float | Array) -> bool:
+    tensors = [a for a in arguments if not isinstance(a, float)]
+    rank = max(a.ndim for a in tensors)
+    if _kernels.NATIVE is None or x.dtype.name not in _kernels.FLOATING or rank > _kernels.MAX_RANK:
+        return False
+    return {a.dtype.name for a in tensors} <= set(_kernels.DTYPES)
+
+
+def separate(*arguments: float | Array) -> tuple[Numbers, list[Array]]:
+    """Python numbers, which are part of the program, and tensors; None stands where a tensor is."""
+    numbers = tuple(a if isinstance(a, float) else None for a in arguments)
+    return numbers, [a for a in arguments if not isinstance(a, float)]
+
+
+def together(numbers: Numbers, tensors: tuple[Array, ...]) -> list[Any]:
+    queue = iter(tensors)
+    return [next(queue) if n is None else n for n in numbers]
+
+
+def aligned(value: float | Array, rank: int, dtype: Any) -> Array:
+    """An array of this rank, with axes of length 1 in front."""
+    if isinstance(value, float):
+        return np.full((1,) * rank, value, dtype)
+    return jnp.expand_dims(value, tuple(range(rank - value.ndim)))
+
+
+def live(tangents: tuple[Any, ...]) -> list[int]:
+    """Which tangents are there. Those of integers and of whatever is not differentiated are not."""
+    return [k for k, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Binary
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class BinarySetting(NamedTuple):
+    """All of a binary loss but its tensors."""
+
+    numbers: Numbers  # of logits, labels, gamma and the weights of positives and negatives
+    smoothing: float
+    mixed: bool
+
+    def native(self, labels: Array) -> tuple[_formula.Index, ...]:
+        """The derivatives that the kernels have: the second of soft labels in the mix is not among them."""
+        hard = not (self.smoothing or jnp.issubdtype(labels.dtype, jnp.floating))
+        return ("", "0", "00") if hard or not self.mixed else ("", "0")
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1))
+def binary(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
+    """Derivatives of the loss by `_formula.Index`, the value in the dtype of the logits, the others at least float32.
+
+    Several at once, since the kernels compute the value and the first derivative together.
+    """
+    return jax.lax.platform_dependent(
+        *tensors, cpu=partial(binary_native, setting, indices), default=partial(binary_formula, setting, indices)
+    )
+
+
+def binary_native(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
+    covered = [index for index in setting.native(tensors[1]) if index in indices]
+    found = {}
+    if covered:
+        shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
+        rank = max(len(shape), 1)
+        arrays = (aligned(a, rank, wide(tensors[0].dtype)) for a in together(setting.numbers, tensors))
+        attributes = ("mixed", int(setting.mixed)), ("smoothing", setting.smoothing)
+        results = kernel(Call("focal_loss_binary", attributes, max(map(len, covered))))(*arrays)
+        found = dict(zip(("", "0", "00"), (r.reshape(shape) for r in results), strict=False))
+    rest = tuple(index for index in indices if index not in found)
+    found |= dict(zip(rest, binary_formula(setting, rest, *tensors), strict=True))
+    return tuple(found[index] for index in indices)
+
+
+def binary_formula(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
+    x, y, *parameters = together(setting.numbers, tensors)
+    shape, v = jnp.broadcast_shapes(*(t.shape for t in tensors)), x.astype(wide(x.dtype))
+    labels = _losses.binary_labels(FORMULA, y, v, setting.smoothing)
+
+    def derivative(index: _formula.Index) -> Array:
+        found = _formula.evaluate(OPS, "mixed" if setting.mixed else "two_term", index, v, labels, *parameters)
+        chain = (1 - setting.smoothing) ** index.count("1")  # the formula's labels are smoothed ones
+        value = jnp.zeros(shape, v.dtype) if found is None else jnp.broadcast_to(chain * found, shape)
+        return value if index else value.astype(x.dtype)
+
+    return tuple(map(derivative, indices))
+
+
+@partial(binary.defjvp, symbolic_zeros=True)
+def binary_jvp(
+    setting: BinarySetting,
+    indices: tuple[_formula.Index, ...],
+    tensors: tuple[Array, ...],
+    tangents: tuple[Any, ...],
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The derivative is the same function at the next index."""
+    places = [k for k, n in enumerate(setting.numbers) if n is None]
+    inputs = {str(places[k]): tangents[k] for k in live(tangents)}
+    wanted = tuple(dict.fromkeys((*indices, *(index + k for index in indices for k in inputs))))
+    found = dict(zip(wanted, binary(setting, wanted, *tensors), strict=True))
+
+    def tangent(index: _formula.Index) -> Array:
+        parts = [found[index + k] * t.astype(found[index + k].dtype) for k, t in inputs.items()]
+        return sum(parts[1:], start=parts[0]).astype(found[index].dtype) if parts else jnp.zeros_like(found[index])
+
+    return tuple(found[index] for index in indices), tuple(map(tangent, indices))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Softmax
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class SoftmaxSetting(NamedTuple):
+    """All of a softmax loss but its tensors."""
+
+    numbers: Numbers  # of logits, labels, gamma and weight
+    axis: int  # counted from the last, negative
+    sparse: bool
+    ignore: int | None
+    smoothing: float
+
+    def formula(self, *tensors: Array) -> Array:
+        """The value, differentiable in every way."""
+        x, y, gamma, weight = together(self.numbers, tensors)
+        if self.sparse:
+            sparse = _spec.SparseCategorical(gamma, weight, True, self.axis, self.ignore)
+            return _losses.sparse_categorical(FORMULA, y, x, sparse)
+        dense = _spec.Categorical(gamma, weight, True, self.smoothing, self.axis)
+        return _losses.categorical(FORMULA, y, x, dense)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@partial(jax.jit, static_argnums=0)
+def softmax(setting: SoftmaxSetting, *tensors: Array) -> Array:
+    return jax.lax.platform_dependent(
+        *tensors, cpu=lambda *t: softmax_native(setting, 0, *t)[0], default=setting.formula
+    )
+
+
+@partial(softmax.defjvp, symbolic_zeros=True)
+def softmax_jvp(setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    """Linear in the tangent, so that both modes are right: in reverse mode it is the gradient times the cotangent.
+
+    The kernel could multiply by the cotangent itself, but would have to run once for the value and again for that: a
+    pass over the gradient, which XLA makes in place, costs less.
+    """
+    wanted = live(tangents)
+    parts = []
+    if 0 in wanted:
+        value, slope = softmax_slope(setting, *tensors)
+        parts.append(jnp.sum(slope * tangents[0].astype(slope.dtype), setting.axis).astype(value.dtype))
+    else:
+        value = softmax(setting, *tensors)
+    others = [k for k in wanted if k]
+    if others:
+        parts.append(pushed(setting.formula, others, tensors, tangents)[1])
+    return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+@partial(jax.jit, static_argnums=0)
+def softmax_slope(setting: SoftmaxSetting, *tensors: Array) -> tuple[Array, Array]:
+    """The value, and its derivative in the logits, which is at least float32."""
+    return jax.lax.platform_dependent(
+        *tensors, cpu=partial(softmax_native, setting, 1), default=partial(slope_formula, setting)
+    )
+
+
+@partial(softmax_slope.defjvp, symbolic_zeros=True)
+def softmax_slope_jvp(
+    setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    value, slope = softmax_slope(setting, *tensors)
+    wanted = live(tangents)
+    if not wanted:
+        return (value, slope), (jnp.zeros_like(value), jnp.zeros_like(slope))
+    return (value, slope), pushed(partial(slope_formula, setting), wanted, tensors, tangents)[1]
+
+
+def softmax_native(setting: SoftmaxSetting, order: int, *tensors: Array) -> tuple[Array, ...]:
+    x, y, gamma, weight = together(setting.numbers, tensors)
+    shape = x.shape
+    if x.ndim == 1:
+        x, y = x[None], y[None]
+    y = jnp.expand_dims(y, setting.axis) if setting.sparse else y
+
+    def per_class(value: float | Array) -> Array:
+        if not isinstance(value, float) and value.ndim:
+            value = value.reshape((-1,) + (1,) * (-setting.axis - 1))
+        return aligned(value, x.ndim, wide(x.dtype))
+
+    attributes = (
+        ("axis", setting.axis),
+        ("has_ignored", int(setting.ignore is not None)),
+        ("ignored", setting.ignore or 0),
+        ("smoothing", setting.smoothing),
+        ("sparse", int(setting.sparse)),
+    )
+    call = Call("focal_loss_softmax", attributes, order, setting.axis)
+    value, *slope = kernel(call)(x, y, per_class(gamma), per_class(weight))
+    rest = shape[: setting.axis] + shape[len(shape) + setting.axis + 1 :]
+    return value.reshape(rest), *(s.reshape(shape) for s in slope)
+
+
+def slope_formula(setting: SoftmaxSetting, *tensors: Array) -> tuple[Array, Array]:
+    x, *others = tensors
+    value, pull = jax.vjp(lambda x: setting.formula(x, *others), x.astype(wide(x.dtype)))
+    return value.astype(x.dtype), pull(jnp.ones_like(value))[0]
+
+
+def pushed(function: Any, wanted: list[int], tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    """`jax.jvp` in the wanted arguments only."""
+
+    def of_wanted(*chosen: Array) -> Any:
+        replaced = dict(zip(wanted, chosen, strict=True))
+        return function(*(replaced.get(k, t) for k, t in enumerate(tensors)))
+
+    return jax.jvp(of_wanted, tuple(tensors[k] for k in wanted), tuple(tangents[k] for k in wanted))

@@ -148,7 +148,11 @@ FOCAL_INLINE Derivatives<T> mixed(T z, T y, T weight, T gamma) {
   if constexpr (twice == any_power) {
     const T neg_log_m = present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss);
     const T positive_part = neg_log_m < 0 ? T(0) : neg_log_m;
-    factor = exp_of_negative(Pair<T>{gamma * positive_part, present ? -gamma * m.lo / m.hi : T(0)});
+    // log_of is off by an ULP of ln 2, which g would multiply: what is left of m tells by how much.
+    const Pair<T> back = exp_of_negative<true>(positive_part);
+    const T left = (m.hi - back.hi) - mul_add(back.hi, back.lo, -m.lo), error = present ? left / m.hi : T(0);
+    const T exponent = gamma > T(1e18) ? T(1e18) : gamma, hi = exponent * positive_part;
+    factor = exp_of_negative(Pair<T>{hi, product_error(exponent, positive_part, hi) - exponent * error});
   } else {
     at.q = m;
     factor = power_of_q<twice>(at, gamma);

@@ -232,7 +232,7 @@ void hessian_of_tile(const Softmax& call, int64_t n, const T* e, T* result, Exam
     for (int64_t i = 0; i < n; ++i) {
       const T exp_i = e[k * x.stride + i], share = exp_i / x.others[i];
       const T rest = (x.top[i] == k ? x.rest[i] : x.rest[i] - exp_i + (x.top[i] < 0 ? T(0) : T(1))) / x.others[i];
-      const T off = x.others[i] > 0 ? share * (x.second[i] * share - x.first[i] * rest) : T(0);
+      const T off = x.others[i] == 0 ? T(0) : share * (x.second[i] * share - x.first[i] * rest);
       result[k * x.stride + i] = x.label[i] == k ? x.second[i] : x.label[i] < 0 ? T(0) : off;
     }
 }
@@ -240,7 +240,7 @@ void hessian_of_tile(const Softmax& call, int64_t n, const T* e, T* result, Exam
 template <class T>
 void gradient_of_tile(const Softmax& call, int64_t n, const T* e, T* result, Examples<T>& x) {
   T* __restrict ratio = x.rest;
-  for (int64_t i = 0; i < n; ++i) ratio[i] = x.others[i] > 0 ? -x.first[i] / x.others[i] : T(0);
+  for (int64_t i = 0; i < n; ++i) ratio[i] = x.others[i] == 0 ? T(0) : -x.first[i] / x.others[i];
   const T* __restrict first = x.first;
   const int32_t* __restrict label = x.label;
   for (int64_t k = 0; k < call.classes; ++k) {
@@ -320,7 +320,7 @@ void sparse_rows(const Softmax& call, int twice, int64_t begin, int64_t n, T* bu
   if (call.gradient == nullptr) return;
   for (int64_t i = 0; i < n; ++i) {
     T* __restrict line = e + i * classes;
-    const T first = x.first[i], ratio = x.others[i] > 0 ? -first / x.others[i] : T(0);
+    const T first = x.first[i], ratio = x.others[i] == 0 ? T(0) : -first / x.others[i];
     if (x.label[i] >= 0) line[x.label[i]] = T(0);
     for (int64_t k = 0; k < classes; ++k) line[k] = first == 0 ? T(0) : line[k] * ratio;
     if (x.label[i] >= 0) line[x.label[i]] = first;

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converter_registry, wrap
 from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
 from tensorflow.python.saved_model.save_context import in_save_context
 
@@ -188,6 +189,11 @@ class Native(Formula):
         return _derivative(_Loss(_softmax_formula(call), _softmax_op(call), 1, False), 0, [x, y, *tensors])
 
 
+def _example_shape(x: Tensor, axis: int) -> Tensor:
+    shape = tf.shape(x)
+    return tf.concat([shape[:axis], shape[axis + 1 :]], 0)
+
+
 def _wide_dtype(x: Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
 
@@ -265,6 +271,35 @@ def _softmax_op(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
     return op
 
 
-def _example_shape(x: Tensor, axis: int) -> Tensor:
-    shape = tf.shape(x)
-    return tf.concat([shape[:axis], shape[axis + 1 :]], 0)
+# ---------------------------------------------------------------------------------------------------------------
+# tf.vectorized_map and tape.jacobian: an op for many iterations is the op of stacked operands
+# ---------------------------------------------------------------------------------------------------------------
+
+
+if "DeviceIndex" not in _pfor_converter_registry:
+
+    @RegisterPFor("DeviceIndex")
+    def _same_device(loop: Any) -> list[Any]:
+        return [wrap(tf.raw_ops.DeviceIndex(device_names=loop.get_attr("device_names")), False)]
+
+
+@RegisterPFor("FocalLossBinary")
+def _vectorized_binary(loop: Any) -> list[Any]:
+    loop.expanddim_inputs_for_broadcast()
+    settings = {name: loop.get_attr(name) for name in ("order", "mixed")}
+    value, bad = _ops.focal_loss_binary(*(operand.t for operand in loop.inputs), **settings)
+    return [wrap(value, True), wrap(bad, False)]
+
+
+@RegisterPFor("FocalLossSoftmax")
+@RegisterPFor("FocalLossSoftmaxGradient")
+def _vectorized_softmax(loop: Any) -> list[Any]:
+    """With one gamma and weight for all iterations; others run in a loop."""
+    loop.stack_inputs([k for k in range(loop.num_inputs) if k in (0, 1, 5)])
+    shared = [loop.unstacked_input(k) for k in (2, 3, 4)]
+    settings = {name: loop.get_attr(name) for name in ("sparse", "has_ignored", "ignored")}
+    settings["axis"] = loop.get_attr("axis") + 1
+    stacked = [loop.stacked_input(k) for k in (0, 1, 5) if k < loop.num_inputs]
+    op = _ops.focal_loss_softmax if len(stacked) == 2 else _ops.focal_loss_softmax_gradient
+    value, bad = op(*stacked[:2], *shared, *stacked[2:], **settings)
+    return [wrap(value, True), wrap(bad, False)]

@@ -116,7 +116,8 @@ Operand parameter(const Tensor& tensor, const Shape& shape) {
   const bool narrow = tensor.type == tf::float32;
   if (tensor.shape.size() != 1 || !(narrow || tensor.type == tf::float64)) return operand(tensor, shape);
   Operand result;
-  result.value = narrow ? double(*static_cast<const float*>(tensor.data())) : *static_cast<const double*>(tensor.data());
+  const void* data = tensor.data();
+  result.value = narrow ? double(*static_cast<const float*>(data)) : *static_cast<const double*>(data);
   return result;
 }
 
@@ -209,8 +210,10 @@ struct SoftmaxAttributes {
     if (labels.shape.size() != call.outer * call.inner * (sparse ? 1 : call.classes))
       throw Failure("focal_loss: labels and logits do not go together");
     const int64_t line = sparse ? call.inner : call.classes * call.inner;
-    std::copy_n(std::vector<int64_t>{call.classes * call.inner, call.inner, 1}.data(), 3, call.strides);
-    std::copy_n(std::vector<int64_t>{line, sparse ? 0 : call.inner, 1}.data(), 3, call.label_strides);
+    const int64_t strides[] = {call.classes * call.inner, call.inner, 1};
+    const int64_t label_strides[] = {line, sparse ? 0 : call.inner, 1};
+    std::copy_n(strides, 3, call.strides);
+    std::copy_n(label_strides, 3, call.label_strides);
   }
 
   void compute(tf::Context* context, bool gradient) const {
@@ -234,7 +237,7 @@ struct SoftmaxAttributes {
 
   static void compute_gradient(tf::Context* context, const Tensor& logits, Softmax& call) {
     const Tensor upstream(context, 5);
-    if (upstream.shape.size() != call.outer * call.inner) throw Failure("focal_loss: upstream must have an entry per example");
+    if (upstream.shape.size() != call.outer * call.inner) throw Failure("focal_loss: upstream is not per example");
     call.upstream.data = upstream.data();
     call.upstream.dtype = upstream.dtype();
     call.upstream.strides[0] = call.inner;
@@ -264,7 +267,7 @@ struct Dimension {
 
 constexpr int broadcast_inputs = 6;
 
-// How much an axis of an operand says of the result: 0 if it is absent or has size 1, 1 if its size is not known, else 2.
+// How much an axis of an operand says of the result: 0 if absent or of size 1, 1 if its size is not known, else 2.
 int weight_of_axis(tf::ShapeContext* context, tf::ShapeHandle* shape, int64_t axis) {
   if (axis < 0) return 0;
   Dimension dimension;
@@ -394,10 +397,8 @@ const bool registered = [] {
                {t, l, "W: {float, double}", u, "order: int", "mixed: bool"},
                {"logits: T", "labels: L", "gamma: W", "positive: W", "negative: W", "upstream: U", "smoothing: double"},
                broadcast_shapes, create<BinaryAttributes>, compute_binary, destroy<BinaryAttributes>});
-  const std::vector<const char*> numbers{"axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};
-  std::vector<const char*> attributes{t, l}, inputs{"logits: T", "labels: L", "gamma: double", "weight: double",
-                                                    "smoothing: double"};
-  attributes.insert(attributes.end(), numbers.begin(), numbers.end());
+  std::vector<const char*> attributes{t, l, "axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};
+  std::vector<const char*> inputs{"logits: T", "labels: L", "gamma: double", "weight: double", "smoothing: double"};
   register_op({"FocalLossSoftmax", attributes, inputs, unknown_shape, create<SoftmaxAttributes>, compute_softmax<false>,
                destroy<SoftmaxAttributes>});
   attributes.push_back(u);

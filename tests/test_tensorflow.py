@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 import tensorflow as tf
 
 import focal_loss.tensorflow as ours
+from focal_loss import _kernels
+from focal_loss.tensorflow import _native
 
 RNG = np.random.default_rng(0)
 LOGITS = {"from_logits": True}
@@ -152,3 +155,154 @@ print(*loss.numpy().tolist(), *tape.gradient(loss, z).numpy().tolist())
     found = [float(x) for x in run.stdout.split()]
     slope = -np.sqrt(0.5) * (0.25 * np.log(2) + 0.5)
     np.testing.assert_allclose(found, [np.log(2) * np.sqrt(0.5), 30, 0, slope, -1, 0], rtol=1e-5, atol=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Ops and formula
+# ---------------------------------------------------------------------------------------------------------------
+
+native = pytest.mark.skipif(_kernels.NATIVE is None, reason="there are no native kernels")
+fused = pytest.mark.parametrize(
+    ("function", "x"),
+    [v for k, v in FUNCTIONS.items() if "prob" not in k],
+    ids=[k for k in FUNCTIONS if "prob" not in k],
+)
+
+
+def by_formula(function: Callable[[], tf.Tensor]) -> tf.Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_native, "_covered", lambda *tensors: False)
+        return function()
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The names of the ops that Python called."""
+    seen: list[str] = []
+
+    class Spy:
+        def __getattr__(self, name: str) -> Callable[..., tf.Tensor]:
+            seen.append(name)
+            return getattr(ops, name)
+
+    ops = _native._ops
+    monkeypatch.setattr(_native, "_ops", Spy())
+    return seen
+
+
+def ops_of(function: tf.types.experimental.ConcreteFunction) -> set[str]:
+    definition = function.graph.as_graph_def()
+    nodes = [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
+    return {node.op for node in nodes if node.op.startswith("FocalLoss")}
+
+
+def slope(function: Callable[..., tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = function(x)
+    return tape.gradient(loss, x)
+
+
+@native
+@fused
+def test_ops_run_in_eager_mode(function: Callable[..., tf.Tensor], x: np.ndarray, calls: list[str]) -> None:
+    slope(function, tf.constant(x))
+    assert len(calls) == 2
+
+
+@native
+@fused
+def test_ops_run_in_graphs_and_not_under_xla(function: Callable[..., tf.Tensor], x: np.ndarray) -> None:
+    spec = tf.TensorSpec(x.shape, tf.float64)
+    assert ops_of(tf.function(function).get_concrete_function(spec))
+    assert not ops_of(tf.function(function, jit_compile=True).get_concrete_function(spec))
+    assert len(ops_of(tf.function(lambda x: slope(function, x)).get_concrete_function(spec))) in (1, 2)
+
+
+@native
+@fused
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+def test_a_function_that_xla_compiles_within_another(
+    function: Callable[..., tf.Tensor], x: np.ndarray, traced: bool
+) -> None:
+    inner, x = tf.function(function), tf.constant(x)
+    expected = by_formula(lambda: function(x)), by_formula(lambda: slope(function, x))
+    if traced:
+        np.testing.assert_allclose(inner(x), expected[0], rtol=1e-13)
+        assert ops_of(inner.get_concrete_function(x))
+    outer = tf.function(lambda x: (inner(x), slope(inner, x)), jit_compile=True)
+    for a, b in zip(outer(x), expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(slope(outer_value := tf.function(inner, jit_compile=True), x), expected[1], rtol=1e-12)
+    assert outer_value(x).shape == expected[0].shape
+
+
+@native
+@fused
+def test_vectorized_maps_and_jacobians(function: Callable[..., tf.Tensor], x: np.ndarray) -> None:
+    x = tf.constant(np.stack([x, x + 1, 2 * x]))
+    mapped = tf.vectorized_map(function, x, fallback_to_while_loop=False)
+    np.testing.assert_allclose(mapped, tf.stack([function(row) for row in x]), rtol=1e-12)
+    slopes = tf.vectorized_map(lambda row: slope(function, row), x, fallback_to_while_loop=False)
+    np.testing.assert_allclose(slopes, tf.stack([slope(function, row) for row in x]), rtol=1e-12, atol=1e-14)
+
+    def jacobian(wrap: Callable[..., Callable[..., tf.Tensor]]) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = wrap(function)(x[0])
+        return tape.jacobian(loss, x)
+
+    expected = by_formula(lambda: jacobian(lambda f: f))
+    for wrap in (lambda f: f, tf.function):
+        np.testing.assert_allclose(jacobian(wrap), expected, rtol=1e-12, atol=1e-14)
+
+
+@native
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
+def test_broadcasts_dtypes_and_empty_tensors(dtype: str, wrap: Callable[..., Callable[..., tf.Tensor]]) -> None:
+    eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7}.get(dtype, np.finfo(np.float32).eps)
+    cases = [((), ()), ((0,), (0,)), ((3, 1), (1, 4)), ((4,), (3, 4)), ((2, 3), ()), ((2, 3, 2), (2, 3, 2))]
+    for labels, logits in cases:
+        y, z = tf.constant(RNG.integers(0, 2, labels), tf.uint8), tf.constant(RNG.normal(0, 2, logits), dtype)
+
+        def compute(y: tf.Tensor = y, z: tf.Tensor = z) -> list[tf.Tensor]:
+            loss = wrap(lambda z: ours.binary_focal_loss(y, z, tf.constant([1.5]), pos_weight=3, **LOGITS))
+            return [loss(z), slope(loss, z)]
+
+        with pytest.warns(UserWarning, match="broadcast") if labels == (3, 1) else contextlib.nullcontext():
+            for a, b in zip(compute(), by_formula(compute), strict=True):
+                assert (a.dtype, a.shape) == (b.dtype, b.shape)
+                np.testing.assert_allclose(tf.cast(a, tf.float64), tf.cast(b, tf.float64), rtol=16 * eps, atol=16 * eps)
+
+
+@native
+def test_data_pipelines_and_replicas() -> None:
+    data = (
+        tf.data.Dataset.from_tensor_slices((T, V))
+        .batch(2)
+        .map(lambda t, v: ours.sparse_categorical_focal_loss(t, v, 2, **LOGITS))
+    )
+    expected = by_formula(lambda: ours.sparse_categorical_focal_loss(T, V, 2, **LOGITS))
+    np.testing.assert_allclose(tf.concat(list(data), 0), expected, rtol=1e-12)
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    z = tf.constant(Z)
+
+    @tf.function
+    def step() -> tf.Tensor:
+        return strategy.run(lambda: slope(FUNCTIONS["binary"][0], z))
+
+    np.testing.assert_allclose(step(), by_formula(lambda: slope(FUNCTIONS["binary"][0], z)), rtol=1e-12)
+
+
+@native
+def test_a_function_traced_before_its_export_is_loaded_beside_its_ops(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.loss = tf.function(FUNCTIONS["binary hard"][0], input_signature=[tf.TensorSpec([6], tf.float64)])
+    expected = module.loss(Z)
+    tf.saved_model.save(module, str(tmp_path))
+    np.testing.assert_allclose(tf.saved_model.load(str(tmp_path)).loss(Z), expected)
+
+
+def test_show_config_says_what_runs() -> None:
+    assert ours.implementation().startswith("native kernels" if _kernels.NATIVE else "the formula")

@@ -157,5 +157,13 @@ def show_config() -> None:
     print(f"lists and NumPy arrays: {backend} (set by {reason})")
     print(f"host arrays: {host.implementation()}")
     for name in FRAMEWORKS:
-        state = "not installed" if find_spec(name) is None else "closed-form gradients, no native kernels"
-        print(f"{name}: {state}")
+        print(f"{name}: {implementation(name)}")
+
+
+def implementation(name: str) -> str:
+    """What computes the tensors of a framework, as far as can be said without loading it."""
+    if find_spec(name) is None:
+        return "not installed"
+    ours = sys.modules.get(f"focal_loss.{name}")
+    told = getattr(ours, "implementation", None)
+    return f"closed-form gradients, {told() if told else 'no native kernels'}"

@@ -1,8 +1,4 @@
-"""Focal losses of TensorFlow tensors.
-
-Gradients are closed forms given as custom gradients: right at every finite logit, to second order, in nested tapes,
-in `tf.function` with and without XLA, and in exported models.
-"""
+"""TensorFlow as a backend: its primitives, its conversions, and our derivatives as its custom gradients."""
 
 from __future__ import annotations
 
@@ -13,17 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from focal_loss import _formula, _losses, _softmax, _spec
-from focal_loss._docs import documented
-
-__all__ = [
-    "binary_focal_crossentropy",
-    "binary_focal_loss",
-    "categorical_focal_crossentropy",
-    "categorical_focal_loss",
-    "sparse_categorical_focal_crossentropy",
-    "sparse_categorical_focal_loss",
-]
+from focal_loss import _formula, _losses, _softmax
 
 Tensor = Any  # tf.Tensor, eager or symbolic; TensorFlow has no types of its own to check against
 
@@ -77,7 +63,7 @@ def _positions(like: Tensor, axis: int) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _here(*tensors: Tensor) -> Sequence[Tensor]:
+def here(*tensors: Tensor) -> Sequence[Tensor]:
     """The same tensors as members of the graph that is being built.
 
     The gradient of a `tf.function` is a graph of its own, and the gradient of that gradient another one. A custom
@@ -106,7 +92,7 @@ def _elementwise(family: str, index: _formula.Index, arguments: Sequence[Any]) -
         value = _formula.evaluate(_ops, family, index, *inner)
         return tf.zeros_like(tensors[0]) if value is None else value, gradient
 
-    return run(*_here(*(arguments[k] for k in places)))
+    return run(*here(*(arguments[k] for k in places)))
 
 
 def _margin(axis: int, v: Tensor, *hot: Tensor) -> Tensor:
@@ -119,7 +105,7 @@ def _margin(axis: int, v: Tensor, *hot: Tensor) -> Tensor:
 
         return _softmax.margin(_ops, v, _mask(hot), axis), gradient
 
-    return run(*_here(v, *hot))
+    return run(*here(v, *hot))
 
 
 def _pull(axis: int, v: Tensor, cotangent: Tensor, *hot: Tensor) -> Tensor:
@@ -133,7 +119,7 @@ def _pull(axis: int, v: Tensor, cotangent: Tensor, *hot: Tensor) -> Tensor:
 
         return _softmax.pull(_ops, v, _mask(hot), axis, cotangent), gradient
 
-    return run(*_here(v, cotangent, *hot))
+    return run(*here(v, cotangent, *hot))
 
 
 def _mask(hot: tuple[Tensor, ...]) -> Tensor | None:
@@ -161,8 +147,8 @@ def _check_real(name: str, x: Tensor) -> None:
         raise TypeError(f"`{name}` must be a tensor of real numbers, got dtype {x.dtype.name}")
 
 
-class _Tensorflow(_TensorflowOps):
-    """`_losses.Backend` for TensorFlow."""
+class Formula(_TensorflowOps):
+    """`_losses.Backend` for TensorFlow, without native kernels."""
 
     def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
         return None
@@ -254,164 +240,3 @@ class _Tensorflow(_TensorflowOps):
 
     def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
         return _softmax.shares(self, x, hot, axis)
-
-
-_xp = _Tensorflow()
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Functions
-# ---------------------------------------------------------------------------------------------------------------
-
-
-@tf.autograph.experimental.do_not_convert
-@documented("binary_focal_loss")
-def binary_focal_loss(
-    y_true: Any,
-    y_pred: Any,
-    gamma: Any,
-    *,
-    pos_weight: Any | None = None,
-    from_logits: bool = False,
-    label_smoothing: float | None = None,
-) -> Tensor:
-    """Focal loss of each binary example.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.tensorflow import binary_focal_loss
-    >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).numpy().round(3)
-    array([0.001, 0.032, 0.001], dtype=float32)
-    """
-    return _losses.binary(_xp, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
-
-
-@tf.autograph.experimental.do_not_convert
-@documented("categorical_focal_loss")
-def categorical_focal_loss(
-    y_true: Any,
-    y_pred: Any,
-    gamma: Any,
-    *,
-    class_weight: Any | None = None,
-    from_logits: bool = False,
-    label_smoothing: float | None = None,
-    axis: int = -1,
-) -> Tensor:
-    """Softmax focal loss of dense labels.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.tensorflow import categorical_focal_loss
-    >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).numpy().round(6)
-    array([0.045678], dtype=float32)
-    """
-    spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
-    return _losses.categorical(_xp, y_true, y_pred, spec)
-
-
-@tf.autograph.experimental.do_not_convert
-@documented("sparse_categorical_focal_loss")
-def sparse_categorical_focal_loss(
-    y_true: Any,
-    y_pred: Any,
-    gamma: Any,
-    *,
-    class_weight: Any | None = None,
-    from_logits: bool = False,
-    axis: int = -1,
-    ignore_class: int | None = None,
-) -> Tensor:
-    """Softmax focal loss of class indices.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.tensorflow import sparse_categorical_focal_loss
-    >>> y_pred = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]
-    >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).numpy().round(3)
-    array([0.009, 0.032, 0.082], dtype=float32)
-    """
-    spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
-    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
-
-
-@tf.autograph.experimental.do_not_convert
-@documented("binary_focal_crossentropy")
-def binary_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    apply_class_balancing: bool = False,
-    alpha: Any = 0.25,
-    gamma: Any = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> Tensor:
-    """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.tensorflow import binary_focal_crossentropy
-    >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).numpy().round(6)
-    array([0.329865, 0.205798], dtype=float32)
-    """
-    spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
-    return _losses.binary_mixed(_xp, y_true, y_pred, spec)
-
-
-@tf.autograph.experimental.do_not_convert
-@documented("categorical_focal_crossentropy")
-def categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    alpha: Any = 0.25,
-    gamma: Any = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-) -> Tensor:
-    """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.tensorflow import categorical_focal_crossentropy
-    >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).numpy().round(4)
-    array([0.    , 0.4663], dtype=float32)
-    """
-    spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
-    return _losses.categorical(_xp, y_true, y_pred, spec)
-
-
-@tf.autograph.experimental.do_not_convert
-@documented("sparse_categorical_focal_crossentropy")
-def sparse_categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    alpha: Any = 0.25,
-    gamma: Any = 2.0,
-    from_logits: bool = False,
-    axis: int = -1,
-    ignore_class: int | None = None,
-) -> Tensor:
-    """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.tensorflow import sparse_categorical_focal_crossentropy
-    >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).numpy().round(4)
-    array([0.    , 0.4663], dtype=float32)
-    """
-    spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
-    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)

@@ -1,0 +1,29 @@
+"""Focal losses of TensorFlow tensors.
+
+Gradients are closed forms given as custom gradients: right at every finite logit, to second order, in nested tapes,
+in `tf.function` with and without XLA, and in exported models.
+
+On the host the losses from logits are ops of our own, which run the native kernels, in eager mode and in graphs. XLA
+and accelerators compute the formula; a graph chooses where it runs. A `tf.function` that is traced while it is being
+exported holds the formula and can be loaded anywhere. One that has been called before holds the ops: to load it, import
+`focal_loss.tensorflow` first, or export from a process with FOCAL_LOSS_ISA=formula. So must remote workers.
+"""
+
+from focal_loss.tensorflow._functions import (
+    binary_focal_crossentropy,
+    binary_focal_loss,
+    categorical_focal_crossentropy,
+    categorical_focal_loss,
+    sparse_categorical_focal_crossentropy,
+    sparse_categorical_focal_loss,
+)
+from focal_loss.tensorflow._native import implementation as implementation
+
+__all__ = [
+    "binary_focal_crossentropy",
+    "binary_focal_loss",
+    "categorical_focal_crossentropy",
+    "categorical_focal_loss",
+    "sparse_categorical_focal_crossentropy",
+    "sparse_categorical_focal_loss",
+]

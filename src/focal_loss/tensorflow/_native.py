@@ -1,0 +1,305 @@
+"""The native kernels as ops of TensorFlow: when they run, and their derivatives.
+
+An op has a kernel for the host and none for XLA or an accelerator. In eager mode the devices of the tensors decide. A
+graph may be run anywhere, and a `tf.function` that exists already may be called from one that XLA compiles, so the
+choice is left to the graph: a branch by device, of which XLA compiles the formula.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache, reduce
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from tensorflow.python.framework.func_graph import FuncGraph
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converter_registry, wrap
+from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
+from tensorflow.python.saved_model.save_context import in_save_context
+
+from focal_loss import _kernels, _losses, _spec
+from focal_loss.tensorflow._backend import Formula, Tensor, here
+
+
+def _load() -> tuple[Any, str]:
+    """The ops, if they are there, and what runs."""
+    if _kernels.NATIVE is None:
+        return None, _kernels.DESCRIPTION
+    path = Path(_kernels.NATIVE.__file__).with_name("_tensorflow_op.so")
+    try:
+        ops = tf.load_op_library(str(path))
+        ctypes.CDLL(str(path)).focal_loss_connect(ctypes.c_void_p(_kernels.NATIVE.entry_points()))
+    except (tf.errors.OpError, OSError) as error:
+        return None, f"the formula (the ops cannot be loaded: {error})"
+    if not hasattr(ops, "focal_loss_binary"):
+        return None, f"the formula (TensorFlow {tf.__version__} lacks the C API that the ops need)"
+    return ops, f"{_kernels.DESCRIPTION}; the formula under XLA and on accelerators"
+
+
+_ops, _description = _load()
+
+
+def implementation() -> str:
+    """What computes TensorFlow's tensors, for `show_config`."""
+    return _description
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Where the ops run
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _host_only() -> bool:
+    return {device.device_type for device in tf.config.list_logical_devices()} <= {"CPU"}
+
+
+def _covered(x: Tensor, *others: Any) -> bool:
+    """Whether the ops take these tensors, here."""
+    tensors = [x, *(t for t in others if not isinstance(t, float))]
+    if _ops is None or any(t.dtype.name not in _kernels.DTYPES or t.shape.rank > _kernels.MAX_RANK for t in tensors):
+        return False
+    if tf.executing_eagerly():
+        return _host_only() or all("CPU" in t.device for t in tensors)
+    graph = tf.compat.v1.get_default_graph()
+    # A graph that is exported must not need our library where it is loaded.
+    return (
+        isinstance(graph, FuncGraph)
+        and _host_only()
+        and not GraphOrParentsInXlaContext(graph)
+        and not in_save_context()
+    )
+
+
+def _choose(native: Callable[[], Tensor], formula: Callable[[], Tensor]) -> Tensor:
+    if tf.executing_eagerly():
+        return native()
+    return tf.__internal__.execute_fn_for_device({"CPU": native}, formula)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Derivatives
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class _Loss(NamedTuple):
+    """A loss as a function of tensors, of which the logits are the first."""
+
+    formula: Callable[..., Tensor]  # (*tensors) -> value
+    op: Callable[..., Tensor]  # (order, upstream, *tensors) -> value, or upstream * derivative in the logits
+    orders: int  # the highest derivative of the op
+    elementwise: bool  # the Hessian is diagonal
+
+
+def _by_formula(loss: _Loss, order: int, upstream: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+    if not order:
+        return loss.formula(*tensors)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(tensors[0])
+        below = _by_formula(loss, order - 1, None, tensors)
+    return tape.gradient(below, tensors[0], None if upstream is None else tf.cast(upstream, below.dtype))
+
+
+def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
+    """The value of a loss, or the derivative in the logits times the last operand, and the gradient of either."""
+    # In a graph every tensor is handed on: see `here`. Otherwise those that somebody differentiates.
+    eager = tf.executing_eagerly()
+    places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and possible_gradients([t]))]
+
+    @tf.custom_gradient
+    def run(*given: Tensor) -> tuple[Tensor, Any]:
+        # A tape that is open while a graph is built would ask for the gradient of whatever is in here.
+        inner = _filled(operands, places, [tf.stop_gradient(tensor) for tensor in given])
+        upstream, tensors = (inner[-1], inner[:-1]) if order else (None, inner)
+
+        def gradient(outer: Tensor) -> list[Tensor | None]:
+            found = _gradients(loss, order, outer, _filled(operands, places, here(*given)), places)
+            return [found.get(k) for k in places]
+
+        value = _choose(lambda: loss.op(order, upstream, *tensors), lambda: _by_formula(loss, order, upstream, tensors))
+        return value, gradient
+
+    return run(*here(*(operands[k] for k in places)))
+
+
+def _filled(operands: Sequence[Tensor], places: Sequence[int], given: Sequence[Tensor]) -> list[Tensor]:
+    filled = list(operands)
+    for k, tensor in zip(places, given, strict=True):
+        filled[k] = tensor
+    return filled
+
+
+def _gradients(
+    loss: _Loss, order: int, outer: Tensor, operands: Sequence[Tensor], places: Sequence[int]
+) -> dict[int, Tensor]:
+    """Of <outer, `_derivative`>: in the logits and in the upstream by ops where there are any, else by the formula."""
+    upstream, tensors = (operands[-1], operands[:-1]) if order else (None, operands)
+    found: dict[int, Tensor] = {}
+    if 0 in places and order < loss.orders:
+        factor = outer if upstream is None else _wide(outer) * _wide(upstream)
+        found[0] = _derivative(loss, order + 1, [*tensors, factor])
+    last = len(operands) - 1
+    if order and loss.elementwise and last in places:
+        found[last] = tf.cast(_derivative(loss, order, [*tensors, outer]), operands[last].dtype)
+    rest = [k for k in places if k not in found and operands[k].dtype.is_floating]
+    if rest:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([operands[k] for k in rest])
+            value = _by_formula(loss, order, upstream, tensors)
+        zero = tf.UnconnectedGradients.ZERO
+        found |= zip(rest, tape.gradient(value, [operands[k] for k in rest], outer, zero), strict=True)
+    return found
+
+
+def _wide(x: Tensor) -> Tensor:
+    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The backend
+# ---------------------------------------------------------------------------------------------------------------
+
+_formula = Formula()
+
+
+class Native(Formula):
+    """`_losses.Backend` for TensorFlow."""
+
+    def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
+        x, y, *parameters = call[:5]
+        if not _covered(x, y, *parameters):
+            return None
+        soft = call.smoothing or y.dtype.is_floating
+        loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.mixed and soft else 2, True)
+        dtype = _wide_dtype(x)
+        tensors = [y, *(tf.constant(p, dtype) if isinstance(p, float) else p for p in parameters)]
+        return _derivative(loss, 0, [_spread(x, tensors), *tensors])
+
+    def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
+        x, y, *parameters = call[:4]
+        if not _covered(x, y, *parameters):
+            return None
+        if not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
+            y = tf.broadcast_to(y, _example_shape(x, call.axis) if call.sparse else tf.shape(x))
+        dtype = _wide_dtype(x)
+        tensors = [tf.constant(p, dtype) if isinstance(p, float) else p for p in parameters]
+        return _derivative(_Loss(_softmax_formula(call), _softmax_op(call), 1, False), 0, [x, y, *tensors])
+
+
+def _example_shape(x: Tensor, axis: int) -> Tensor:
+    shape = tf.shape(x)
+    return tf.concat([shape[:axis], shape[axis + 1 :]], 0)
+
+
+def _wide_dtype(x: Tensor) -> tf.DType:
+    return x.dtype if x.dtype.size >= 4 else tf.float32
+
+
+def _spread(x: Tensor, others: Sequence[Tensor]) -> Tensor:
+    """The logits in the shape of the result. TensorFlow takes the gradient back."""
+    others = [t for t in others if not _fits(t.shape, x.shape)]
+    if not others:
+        return x
+    static = reduce(tf.broadcast_static_shape, (t.shape for t in others), x.shape)
+    shape = reduce(tf.broadcast_dynamic_shape, (tf.shape(t) for t in others), tf.shape(x))
+    return tf.ensure_shape(tf.broadcast_to(x, shape), static)
+
+
+def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
+    """Whether it is known that a tensor broadcasts to another without changing it."""
+    if small.rank > large.rank:
+        return False
+    pairs = zip(reversed(small), reversed(large), strict=False)
+    return all(a == 1 or (a is not None and a == b) for a, b in pairs)
+
+
+def _binary_formula(call: _losses.BinaryCall) -> Callable[..., Tensor]:
+    def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
+        wide = _formula.widen(x)
+        # A gamma that is a Python number is a product of powers, where a tensor is an exponential.
+        numbers = (p if isinstance(p, float) else t for p, t in zip(call[2:5], parameters, strict=True))
+        labels = _losses.binary_labels(_formula, y, wide, call.smoothing)
+        return tf.cast(_formula.elementwise("mixed" if call.mixed else "two_term", wide, labels, *numbers), x.dtype)
+
+    return formula
+
+
+def _binary_op(call: _losses.BinaryCall) -> Callable[..., Tensor]:
+    def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
+        factor = tf.constant(1.0, tf.float64) if upstream is None else upstream
+        smoothing = tf.constant(call.smoothing, tf.float64)
+        value, bad = _ops.focal_loss_binary(x, y, *parameters, factor, smoothing, order=order, mixed=call.mixed)
+        if not order and tf.executing_eagerly() and y.dtype.is_integer and bad.numpy() >= 0:
+            _losses.complain_of_binary(y.numpy())
+        return value
+
+    return op
+
+
+def _softmax_formula(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
+    def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
+        gamma, weight = (p if isinstance(p, float) else t for p, t in zip(call[2:4], parameters, strict=True))
+        if call.sparse:
+            sparse = _spec.SparseCategorical(gamma, weight, True, call.axis, call.ignore)
+            return _losses.sparse_categorical(_formula, y, x, sparse)
+        dense = _spec.Categorical(gamma, weight, True, call.smoothing, call.axis)
+        return _losses.categorical(_formula, y, x, dense)
+
+    return formula
+
+
+def _softmax_op(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
+    settings = {
+        "axis": call.axis,
+        "sparse": call.sparse,
+        "has_ignored": call.ignore is not None,
+        "ignored": call.ignore or 0,
+    }
+
+    def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
+        operands = x, y, *(tf.cast(p, tf.float64) for p in parameters), tf.constant(call.smoothing, tf.float64)
+        if order:
+            return _ops.focal_loss_softmax_gradient(*operands, upstream, **settings)[0]
+        value, bad = _ops.focal_loss_softmax(*operands, **settings)
+        if tf.executing_eagerly() and bad.numpy() >= 0:
+            _losses.complain_of_classes(y.numpy(), x.shape[call.axis], call.ignore)
+        return tf.ensure_shape(value, x.shape[: call.axis] + x.shape[call.axis + 1 :])
+
+    return op
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# tf.vectorized_map and tape.jacobian: an op for many iterations is the op of stacked operands
+# ---------------------------------------------------------------------------------------------------------------
+
+
+if "DeviceIndex" not in _pfor_converter_registry:
+
+    @RegisterPFor("DeviceIndex")
+    def _same_device(loop: Any) -> list[Any]:
+        return [wrap(tf.raw_ops.DeviceIndex(device_names=loop.get_attr("device_names")), False)]
+
+
+@RegisterPFor("FocalLossBinary")
+def _vectorized_binary(loop: Any) -> list[Any]:
+    loop.expanddim_inputs_for_broadcast()
+    settings = {name: loop.get_attr(name) for name in ("order", "mixed")}
+    value, bad = _ops.focal_loss_binary(*(operand.t for operand in loop.inputs), **settings)
+    return [wrap(value, True), wrap(bad, False)]
+
+
+@RegisterPFor("FocalLossSoftmax")
+@RegisterPFor("FocalLossSoftmaxGradient")
+def _vectorized_softmax(loop: Any) -> list[Any]:
+    """With one gamma and weight for all iterations; others run in a loop."""
+    loop.stack_inputs([k for k in range(loop.num_inputs) if k in (0, 1, 5)])
+    shared = [loop.unstacked_input(k) for k in (2, 3, 4)]
+    settings = {name: loop.get_attr(name) for name in ("sparse", "has_ignored", "ignored")}
+    settings["axis"] = loop.get_attr("axis") + 1
+    stacked = [loop.stacked_input(k) for k in (0, 1, 5) if k < loop.num_inputs]
+    op = _ops.focal_loss_softmax if len(stacked) == 2 else _ops.focal_loss_softmax_gradient
+    value, bad = op(*stacked[:2], *shared, *stacked[2:], **settings)
+    return [wrap(value, True), wrap(bad, False)]

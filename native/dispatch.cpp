@@ -4,6 +4,7 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "pages.hpp"
 #include "parallel.hpp"
 
 namespace focal {
@@ -55,6 +56,15 @@ const Kernels& kernels() {
 // Chunks, and not the number of threads, decide how a sum is rounded.
 constexpr int64_t binary_chunk = 1 << 15, softmax_logits_per_chunk = 1 << 15, fewest_per_thread = 1 << 17;
 
+// Results that a framework has just been given the memory for.
+template <class Call>
+void prepare(const Call& call, DType dtype, int64_t values, int64_t derivatives) {
+  const int64_t size = item_size(dtype), wide = call.wide_derivatives && size < 4 ? 4 : size;
+  ask_for_large_pages(call.value, values * size);
+  ask_for_large_pages(call.gradient, derivatives * wide);
+  ask_for_large_pages(call.hessian, derivatives * wide);
+}
+
 }  // namespace
 
 std::vector<std::string> instruction_sets() {
@@ -75,15 +85,17 @@ void select(const std::string& name) {
 
 Outcome run(const Binary& call, int threads) {
   const BinaryKernel kernel = kernels().binary;
+  prepare(call, call.logits.dtype, call.shape.size(), call.shape.size());
   return in_chunks(call.shape.size(), binary_chunk, fewest_per_thread, threads,
                    [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
 }
 
 Outcome run(const Softmax& call, int threads) {
   const SoftmaxKernel kernel = kernels().softmax;
-  const int64_t classes = std::max<int64_t>(1, call.classes);
+  const int64_t classes = std::max<int64_t>(1, call.classes), examples = call.outer * call.inner;
+  prepare(call, call.dtype, examples, examples * call.classes);
   const int64_t chunk = std::max<int64_t>(16, softmax_logits_per_chunk / classes);
-  return in_chunks(call.outer * call.inner, chunk, std::max<int64_t>(1, fewest_per_thread / classes), threads,
+  return in_chunks(examples, chunk, std::max<int64_t>(1, fewest_per_thread / classes), threads,
                    [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
 }
 

@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "dispatch.hpp"
-#include "pages.hpp"
 #include "xla_abi.hpp"
 
 namespace focal {
@@ -33,11 +32,6 @@ DType dtype_of(xla::Type type) {
   throw std::invalid_argument("an array of a dtype that the kernels do not read");
 }
 
-int64_t item_size(DType dtype) {
-  constexpr int64_t sizes[] = {4, 8, 2, 2, 1, 1, 1, 2, 4, 8};
-  return sizes[int(dtype)];
-}
-
 const Buffer& buffer(const xla::Buffers& buffers, int64_t k) {
   if (k >= buffers.count || buffers.kinds[k] != xla::buffer_kind) throw std::invalid_argument("too few arrays");
   const Buffer& result = *static_cast<const Buffer*>(buffers.items[k]);
@@ -48,11 +42,7 @@ const Buffer& buffer(const xla::Buffers& buffers, int64_t k) {
 // Where result k goes, or null where it is not wanted.
 void* result(const CallFrame& frame, int64_t k) {
   if (k >= frame.results.count) return nullptr;
-  const Buffer& array = buffer(frame.results, k);
-  int64_t bytes = item_size(dtype_of(array.type));
-  for (int64_t d = 0; d < array.rank; ++d) bytes *= array.dims[d];
-  ask_for_large_pages(array.data, bytes);
-  return array.data;
+  return buffer(frame.results, k).data;
 }
 
 template <class Number>

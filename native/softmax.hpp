@@ -307,8 +307,7 @@ void sparse_rows(const Softmax& call, int twice, int64_t begin, int64_t n, T* bu
   T* const e = direct ? static_cast<T*>(call.gradient) + begin * classes : scratch;
   for (int64_t i = 0; i < n; ++i) {
     const Shape row{1, {classes}};
-    const int64_t size = call.dtype == DType::f64 ? 8 : call.dtype == DType::f32 ? 4 : 2;
-    Operand operand{static_cast<const char*>(call.logits) + (begin + i) * call.strides[0] * size, call.dtype, 0, {1}};
+    Operand operand{static_cast<const char*>(call.logits) + (begin + i) * call.strides[0] * item_size(call.dtype), call.dtype, 0, {1}};
     const T* v = load(operand, row, 0, classes, buffer, false);
     const int64_t label = x.label[i] < 0 ? classes : x.label[i], after = label + 1 < classes ? label + 1 : classes;
     const T peak = max_of(v + after, classes - after, max_of(v, label, T(-INFINITY)));

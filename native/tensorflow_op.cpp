@@ -64,9 +64,9 @@ class Tensor {
     shape.rank = std::min(tf::NumDims(tensor_), max_rank);
     for (int d = 0; d < shape.rank; ++d) shape.sizes[d] = tf::Dim(tensor_, d);
   }
-  Tensor(tf::Context* context, int index, tf::Type type, const Shape& shape, size_t item) : type(type), shape(shape) {
+  Tensor(tf::Context* context, int index, tf::Type type, const Shape& shape, int64_t item) : type(type), shape(shape) {
     Status status;
-    tensor_ = tf::AllocateOutput(context, index, type, shape.sizes, shape.rank, item * size_t(shape.size()), status);
+    tensor_ = tf::AllocateOutput(context, index, type, shape.sizes, shape.rank, size_t(item * shape.size()), status);
     status.check("focal_loss: no memory for the result");
   }
   ~Tensor() { tf::DeleteTensor(tensor_); }
@@ -81,8 +81,6 @@ class Tensor {
  private:
   tf::Tensor* tensor_ = nullptr;
 };
-
-size_t item_size(DType dtype) { return dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2; }
 
 void broadcast(const Shape& from, Shape& to) {
   if (from.rank > to.rank) {

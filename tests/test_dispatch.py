@@ -106,7 +106,14 @@ def test_show_config_names_everything(capsys: pytest.CaptureFixture[str]) -> Non
     focal_loss.set_num_threads(3)
     focal_loss.show_config()
     shown = capsys.readouterr().out
-    for word in (focal_loss.__version__, "jax (set by focal_loss.set_backend)", "3 threads", "torch:", "tensorflow:"):
+    for word in (
+        focal_loss.__version__,
+        "jax (set by focal_loss.set_backend)",
+        "3 threads",
+        "native kernels for",
+        "torch: kernels",
+        "tensorflow:",
+    ):
         assert word in shown
     for bad in (0, -1):
         with pytest.raises(ValueError, match="`n` must be a positive integer"):

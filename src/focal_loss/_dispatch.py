@@ -21,6 +21,13 @@ FRAMEWORKS = {
 }
 BACKENDS = ("numpy", *FRAMEWORKS)
 
+# Where each runs the native kernels, if they are there.
+KERNELS = {
+    "torch": "kernels for tensors on the CPU; the formula on other devices and under torch.func",
+    "jax": "kernels in programs for the CPU; the formula in others",
+    "tensorflow": "kernels on the CPU, eager and in graphs; the formula under XLA and on other devices",
+}
+
 _backend: str | None = None
 
 
@@ -148,22 +155,23 @@ def show_config() -> None:
     focal_loss ...
     """
     version = sys.modules["focal_loss"].__version__
-    host = importlib.import_module("focal_loss._host")
+    kernels = importlib.import_module("focal_loss._kernels")
     try:
         backend, reason = default_backend()
     except (ImportError, ValueError) as error:
         backend, reason = "none", f"nobody: {error}"
     print(f"focal_loss {version}, Python {platform.python_version()}, {platform.machine()}")
     print(f"lists and NumPy arrays: {backend} (set by {reason})")
-    print(f"host arrays: {host.implementation()}")
+    print(f"from logits: {kernels.DESCRIPTION}, {kernels.num_threads()} threads; from probabilities: the formula")
     for name in FRAMEWORKS:
-        print(f"{name}: {implementation(name)}")
+        print(f"{name}: {implementation(name, kernels.NATIVE is not None)}")
 
 
-def implementation(name: str) -> str:
+def implementation(name: str, native: bool) -> str:
     """What computes the tensors of a framework, as far as can be said without loading it."""
     if find_spec(name) is None:
         return "not installed"
-    ours = sys.modules.get(f"focal_loss.{name}")
-    told = getattr(ours, "implementation", None)
-    return f"closed-form gradients, {told() if told else 'no native kernels'}"
+    told = getattr(sys.modules.get(f"focal_loss.{name}"), "implementation", None)
+    if told:
+        return str(told())
+    return KERNELS[name] if native else "the formula"

@@ -55,11 +55,6 @@ class NumpyOps:
 OPS = NumpyOps()
 
 
-def implementation() -> str:
-    """What computes host arrays, for `show_config`."""
-    return f"{_kernels.DESCRIPTION}; else the formula on NumPy {np.__version__}; {_kernels.num_threads()} threads"
-
-
 # ---------------------------------------------------------------------------------------------------------------
 # Native
 # ---------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Focal losses of JAX arrays.
 
 Gradients are closed forms given as custom derivatives: right at every finite logit, to second order, in forward and
-in reverse mode, under `jit` and `vmap`.
+in reverse mode, under `jit` and `vmap`. Losses from logits run native kernels on the CPU, by XLA's FFI.
 """
 
 from focal_loss.jax._functions import (

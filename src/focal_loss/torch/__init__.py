@@ -1,8 +1,8 @@
 """Focal losses of PyTorch tensors, as functions and as modules.
 
 Gradients are closed forms: right at every finite logit, to second order, under `torch.compile`, autocast,
-`torch.func` and double backward. In float32 and float64 the binary losses save nothing but their inputs for the
-backward pass.
+`torch.func` and double backward. Losses from logits on the CPU run native kernels and save nothing but their inputs for
+the backward pass; a binary mean or sum computes its gradient at once.
 """
 
 from focal_loss.torch._functions import (

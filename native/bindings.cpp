@@ -50,7 +50,7 @@ void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
 nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma, nb::handle positive,
                  nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value, uintptr_t gradient,
-                 uintptr_t hessian, int threads) {
+                 uintptr_t hessian, int threads, bool of_team) {
   Binary call;
   call.family = mixed ? Family::mixed : Family::two_term;
   call.shape.rank = int(nb::len(shape));
@@ -70,14 +70,14 @@ nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labe
   Outcome outcome;
   if (call.shape.size() > 0) {  // also: a number is not read from an empty array
     nb::gil_scoped_release released;
-    outcome = run(call, threads);
+    outcome = run(call, threads, of_team);
   }
   return nb::make_tuple(outcome.sum, outcome.first_bad);
 }
 
 nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sparse, nb::handle ignored,
                   std::vector<double> gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
-                  uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads) {
+                  uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads, bool of_team) {
   Softmax call;
   call.outer = integer(shape[0]);
   call.classes = integer(shape[1]);
@@ -106,7 +106,7 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   Outcome outcome;
   {
     nb::gil_scoped_release released;
-    outcome = run(call, threads);
+    outcome = run(call, threads, of_team);
   }
   return nb::make_tuple(outcome.sum, outcome.count, outcome.first_bad);
 }
@@ -118,12 +118,13 @@ NB_MODULE(_native, m) {
   m.def("instruction_sets", &instruction_sets, "The instruction sets that this machine runs, best first.");
   m.def("select", &focal::select, nb::arg("name"), "Run the kernels of this instruction set from now on.");
   m.def("set_num_threads", &set_num_threads, nb::arg("n"), "How many threads XLA and TensorFlow may start per call.");
+  m.def("use_team", &use_team, "address"_a, "The address of GOMP_parallel, for calls that ask for `of_team`.");
   m.def("binary", &binary, "mixed"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
-        "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a,
+        "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
         "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the values "
         "and the position of the first label that is none, or -1.");
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
-        "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a,
+        "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
         "As `binary`. Returns the sum, the number of examples not ignored, and the first label that is no class.");
   m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },
         "The address of the kernels, for the TensorFlow library.");

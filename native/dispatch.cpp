@@ -4,6 +4,10 @@
 #include <atomic>
 #include <stdexcept>
 
+#if !defined(_WIN32)
+#include <unistd.h>
+#endif
+
 #include "pages.hpp"
 #include "parallel.hpp"
 
@@ -47,6 +51,18 @@ std::vector<Candidate> candidates() {
 
 const Kernels* chosen = nullptr;
 std::atomic<int> threads_per_call{1};
+std::atomic<Team> known_team{nullptr};
+std::atomic<long> home_of_team{0};
+
+long process() {
+#if defined(_WIN32)
+  return 0;
+#else
+  return long(getpid());
+#endif
+}
+
+Team team_of(bool wanted) { return wanted && home_of_team == process() ? known_team.load() : nullptr; }
 
 const Kernels& kernels() {
   if (chosen == nullptr) throw std::runtime_error("no instruction set has been selected");
@@ -54,7 +70,10 @@ const Kernels& kernels() {
 }
 
 // Chunks, and not the number of threads, decide how a sum is rounded.
-constexpr int64_t binary_chunk = 1 << 15, softmax_logits_per_chunk = 1 << 15, fewest_per_thread = 1 << 17;
+constexpr int64_t binary_chunk = 1 << 15, softmax_logits_per_chunk = 1 << 15;
+
+// To start a thread costs about as much as 20,000 elements of a binary loss, to wake one of a team a fifth of that.
+int64_t fewest_per_thread(Team team) { return team == nullptr ? 1 << 17 : 1 << 15; }
 
 // Results that a framework has just been given the memory for.
 template <class Call>
@@ -83,27 +102,35 @@ void select(const std::string& name) {
   throw std::invalid_argument("no such instruction set: " + name);
 }
 
-Outcome run(const Binary& call, int threads) {
+Outcome run(const Binary& call, int threads, bool of_team) {
   const BinaryKernel kernel = kernels().binary;
+  const Team team = team_of(of_team);
   prepare(call, call.logits.dtype, call.shape.size(), call.shape.size());
-  return in_chunks(call.shape.size(), binary_chunk, fewest_per_thread, threads,
+  return in_chunks(call.shape.size(), binary_chunk, fewest_per_thread(team), threads, team,
                    [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
 }
 
-Outcome run(const Softmax& call, int threads) {
+Outcome run(const Softmax& call, int threads, bool of_team) {
   const SoftmaxKernel kernel = kernels().softmax;
+  const Team team = team_of(of_team);
   const int64_t classes = std::max<int64_t>(1, call.classes), examples = call.outer * call.inner;
   prepare(call, call.dtype, examples, examples * call.classes);
   const int64_t chunk = std::max<int64_t>(16, softmax_logits_per_chunk / classes);
-  return in_chunks(examples, chunk, std::max<int64_t>(1, fewest_per_thread / classes), threads,
+  return in_chunks(examples, chunk, std::max<int64_t>(1, fewest_per_thread(team) / classes), threads, team,
                    [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
+}
+
+void use_team(uintptr_t address) {
+  known_team = reinterpret_cast<Team>(address);
+  home_of_team = process();
 }
 
 void set_num_threads(int n) { threads_per_call = n; }
 int num_threads() { return threads_per_call; }
 
 const EntryPoints* entry_points() {
-  static const EntryPoints table{run, run, num_threads};
+  static const EntryPoints table{[](const Binary& call, int threads) { return run(call, threads); },
+                                 [](const Softmax& call, int threads) { return run(call, threads); }, num_threads};
   return &table;
 }
 

@@ -11,9 +11,14 @@ namespace focal {
 std::vector<std::string> instruction_sets();
 void select(const std::string& name);
 
-// Runs on up to `threads` threads, which live as long as the call.
-Outcome run(const Binary&, int threads);
-Outcome run(const Softmax&, int threads);
+// Runs on up to `threads` threads: of the team that `use_team` named if `of_team`, else of threads that live as long as
+// the call.
+Outcome run(const Binary&, int threads, bool of_team = false);
+Outcome run(const Softmax&, int threads, bool of_team = false);
+
+// The address of GOMP_parallel in the OpenMP that a framework has loaded. A process forked from this one does not use
+// it: the threads of a team do not survive a fork, and OpenMP would wait for them.
+void use_team(uintptr_t address);
 
 // For the doors that are called without Python: how many threads a call may use.
 void set_num_threads(int n);

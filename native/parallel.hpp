@@ -1,7 +1,9 @@
 // Threads that live for one call: nothing is left behind for a fork to lose, and no pool spins beside the framework's.
+// Or the framework's own team, which is awake already where its operators have just run: PyTorch's is OpenMP's.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <system_error>
 #include <thread>
@@ -11,28 +13,44 @@
 
 namespace focal {
 
-// Calls function(begin, end, outcome) for consecutive chunks of [0, size), each thread a run of chunks, and adds the
-// outcomes up in order: the result does not depend on the number of threads. A thread is started for at least
-// `per_thread` elements: one costs about as much as 20,000 elements of a binary loss.
-template <class Function>
-Outcome in_chunks(int64_t size, int64_t chunk, int64_t per_thread, int threads, const Function& function) {
-  const int64_t chunks = (size + chunk - 1) / chunk;
-  const int64_t useful = std::max<int64_t>(1, std::min<int64_t>({threads, size / per_thread, chunks}));
-  std::vector<Outcome> outcomes(chunks);
-  const auto work = [&](int64_t thread) {
-    for (int64_t c = chunks * thread / useful; c < chunks * (thread + 1) / useful; ++c)
-      function(c * chunk, std::min(size, (c + 1) * chunk), outcomes[c]);
-  };
+// GOMP_parallel: runs function(data) on a team of threads, this one among them, and returns when all are done.
+using Team = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
+
+// Runs work(0) ... work(pieces - 1), each once. A team may turn out smaller than it was asked to be.
+template <class Work>
+void run_pieces(int64_t pieces, Team team, const Work& work) {
+  struct Queue {
+    const Work& work;
+    int64_t pieces;
+    std::atomic<int64_t> next{0};
+    void run() {
+      for (int64_t piece; (piece = next++) < pieces;) work(piece);
+    }
+  } queue{work, pieces};
+  if (pieces > 1 && team != nullptr)
+    return team([](void* data) { static_cast<Queue*>(data)->run(); }, &queue, unsigned(pieces), 0);
   std::vector<std::thread> helpers;
-  helpers.reserve(useful);
-  int64_t started = 1;
   try {
-    for (; started < useful; ++started) helpers.emplace_back(work, started);
-  } catch (const std::system_error&) {  // the machine gives no more threads: this one does their work
+    helpers.reserve(pieces);
+    for (int64_t t = 1; t < pieces; ++t) helpers.emplace_back([&queue] { queue.run(); });
+  } catch (const std::system_error&) {  // the machine gives no more threads: those that are there do the work
   }
-  work(0);
-  for (; started < useful; ++started) work(started);
+  queue.run();
   for (std::thread& helper : helpers) helper.join();
+}
+
+// Calls function(begin, end, outcome) for consecutive chunks of [0, size), each thread a run of chunks, and adds the
+// outcomes up in order: the result does not depend on the number of threads. There is a thread for at least
+// `per_thread` elements.
+template <class Function>
+Outcome in_chunks(int64_t size, int64_t chunk, int64_t per_thread, int threads, Team team, const Function& function) {
+  const int64_t chunks = (size + chunk - 1) / chunk;
+  const int64_t pieces = std::max<int64_t>(1, std::min<int64_t>({threads, size / per_thread, chunks}));
+  std::vector<Outcome> outcomes(chunks);
+  run_pieces(pieces, team, [&](int64_t piece) {
+    for (int64_t c = chunks * piece / pieces; c < chunks * (piece + 1) / pieces; ++c)
+      function(c * chunk, std::min(size, (c + 1) * chunk), outcomes[c]);
+  });
   Outcome total;
   for (const Outcome& part : outcomes) {
     total.sum += part.sum;

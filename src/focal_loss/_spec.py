@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -91,6 +93,22 @@ def check(spec: Any, **checks: Any) -> None:
     """Replace each field of a frozen dataclass by its checked form."""
     for name, checked in checks.items():
         object.__setattr__(spec, name, checked(getattr(spec, name)))
+
+
+Spec = TypeVar("Spec")
+PLAIN = (int, float, bool, str, type(None))
+
+
+def checked(kind: type[Spec], *values: Any) -> Spec:
+    """``kind(*values)``, remembered where every value is plain: loops call a loss with the same options for ever."""
+    if all(type(value) in PLAIN for value in values):
+        return _remembered(kind, *values)  # type: ignore[arg-type]
+    return kind(*values)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _remembered(kind: Callable[..., Spec], *values: Any) -> Spec:
+    return kind(*values)
 
 
 def gamma_of(value: Parameter) -> Parameter:

@@ -153,7 +153,9 @@ def binary_focal_loss(
     >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).round(3)
     array([0.001, 0.032, 0.001], dtype=float32)
     """
-    return _losses.binary(_xp, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
+    return _losses.binary(
+        _xp, y_true, y_pred, _spec.checked(_spec.Binary, gamma, pos_weight, from_logits, label_smoothing)
+    )
 
 
 @documented("categorical_focal_loss")
@@ -177,7 +179,7 @@ def categorical_focal_loss(
     >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).round(6)
     array([0.045678], dtype=float32)
     """
-    spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
+    spec = _spec.checked(_spec.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
     return _losses.categorical(_xp, y_true, y_pred, spec)
 
 
@@ -203,7 +205,7 @@ def sparse_categorical_focal_loss(
     >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).round(3)
     array([0.009, 0.032, 0.082], dtype=float32)
     """
-    spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
+    spec = _spec.checked(_spec.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
     return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
 
 
@@ -228,7 +230,9 @@ def binary_focal_crossentropy(
     >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).round(6)
     array([0.329865, 0.205798], dtype=float32)
     """
-    spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    spec = _spec.checked(
+        _spec.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis
+    )
     return _losses.binary_mixed(_xp, y_true, y_pred, spec)
 
 
@@ -252,7 +256,7 @@ def categorical_focal_crossentropy(
     >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
     array([0.    , 0.4663], dtype=float32)
     """
-    spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+    spec = _spec.checked(_spec.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
     return _losses.categorical(_xp, y_true, y_pred, spec)
 
 
@@ -276,7 +280,7 @@ def sparse_categorical_focal_crossentropy(
     >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
     array([0.    , 0.4663], dtype=float32)
     """
-    spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
+    spec = _spec.checked(_spec.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
     return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
 
 
@@ -322,7 +326,7 @@ def binary_focal_loss_derivatives(
     >>> value.round(6), gradient.round(6), hessian.round(6)
     (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.399143], dtype=float32))
     """
-    spec = _spec.Binary(gamma, pos_weight, True, label_smoothing)
+    spec = _spec.checked(_spec.Binary, gamma, pos_weight, True, label_smoothing)
     x = _xp.prediction(y_pred)
     y, gamma, positive = _losses.binary_inputs(_xp, y_true, x, spec)
     smoothing = spec.label_smoothing or 0.0
@@ -380,7 +384,7 @@ def sparse_categorical_focal_loss_derivatives(
     >>> gradient.round(6), hessian.round(6)
     (array([[-0.098288,  0.071854,  0.026434]], dtype=float32), array([[0.185294, 0.118354, 0.032727]], dtype=float32))
     """
-    spec = _spec.SparseCategorical(gamma, class_weight, True, axis)
+    spec = _spec.checked(_spec.SparseCategorical, gamma, class_weight, True, axis)
     prediction = _xp.prediction(y_pred)
     axis = normalize_axis(axis, prediction.ndim)
     y = _losses.class_labels(_xp, y_true, prediction, axis)

@@ -7,6 +7,9 @@ break no graph. A derivative is the same function at the next order, times what 
 
 from __future__ import annotations
 
+import ctypes
+import os
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -16,6 +19,26 @@ from focal_loss import _kernels, _losses
 
 CODES = {getattr(torch, name): code for name, code in _kernels.CODES.items()}
 Parameter: TypeAlias = Any  # a tensor, or a float
+
+
+def _join_team() -> bool:
+    """Let the kernels run on the threads of torch's own operators, which spin for a while after one of them.
+
+    Threads of our own would share the processors with those. Without OpenMP, or one of another name, they have to.
+    """
+    if _kernels.NATIVE is None or not hasattr(os, "RTLD_NOLOAD"):
+        return False
+    for path in (Path(torch.__file__).parent / "lib").glob("lib[gi]*omp*"):
+        try:
+            library = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+            _kernels.NATIVE.use_team(ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value)
+        except (OSError, AttributeError):
+            continue
+        return True
+    return False
+
+
+_HAS_TEAM = _join_team()
 
 
 def _operand(x: Parameter, shape: torch.Size) -> Any:
@@ -60,6 +83,7 @@ def run_binary(
         options.smoothing,
         *[0 if r is None else r.data_ptr() for r in results],
         _kernels.num_threads(torch.get_num_threads()),
+        _HAS_TEAM,
     )
     if bad >= 0:
         _losses.complain_of_binary(y.numpy())
@@ -203,6 +227,7 @@ def compute_softmax(
         options.smoothing,
         *addresses,
         _kernels.num_threads(torch.get_num_threads()),
+        _HAS_TEAM,
     )
     if bad >= 0:
         _losses.complain_of_classes(y.numpy(), x.shape[axis], options.ignore)

@@ -19,7 +19,7 @@ struct Block {
   const T *positive, *negative;                     // the coefficients of soft labels; unused for hard ones
   T value_weight[2], gradient_weight[2];            // hard labels: of the negatives and of the positives
   T *value, *gradient, *hessian;
-  bool curved;  // whether the Hessian is wanted
+  int order;  // of the last derivative that is wanted
 };
 
 // What a loop saw on its way, so that no other loop need look: whether its assumptions hold is known afterwards.
@@ -29,7 +29,7 @@ struct Seen {
   Bits<T> soft;     // 0 where every label is 0 or 1
 };
 
-template <int twice, bool curved, bool extreme, class T>
+template <int twice, int order, bool extreme, class T>
 Seen<T> hard_loop(const Block<T>& b, int64_t n) {
   const T v0 = b.value_weight[0], v1 = b.value_weight[1], g0 = -b.gradient_weight[0], g1 = b.gradient_weight[1];
   const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
@@ -41,16 +41,16 @@ Seen<T> hard_loop(const Block<T>& b, int64_t n) {
     const Bits<T> size = to_bits(std::fabs(z_i));
     largest = size > largest ? size : largest;
     soft |= to_bits(mul_add(y_i, y_i, -y_i));
-    const Derivatives<T> f = focal<twice, curved>(score<extreme>(s), twice == any_power ? gamma[i] : T(0));
+    const Derivatives<T> f = focal<twice, order>(score<extreme>(s), twice == any_power ? gamma[i] : T(0));
     const T weight = y_i > T(0.5) ? v1 : v0, slope_weight = y_i > T(0.5) ? g1 : g0;
     value[i] = at_infinity<extreme>(weight * f.value, z_i);
-    gradient[i] = slope_weight * f.first;
-    if constexpr (curved) hessian[i] = std::fabs(slope_weight) * f.second;
+    if constexpr (order > 0) gradient[i] = slope_weight * f.first;
+    if constexpr (order > 1) hessian[i] = std::fabs(slope_weight) * f.second;
   }
   return {largest, soft};
 }
 
-template <int twice, bool curved, bool extreme, class T>
+template <int twice, int order, bool extreme, class T>
 Seen<T> two_term_loop(const Block<T>& b, int64_t n) {
   const T *__restrict z = b.z, *__restrict gamma = b.gamma;
   const T *__restrict positive = b.positive, *__restrict negative = b.negative;
@@ -61,16 +61,16 @@ Seen<T> two_term_loop(const Block<T>& b, int64_t n) {
     const Bits<T> size = to_bits(std::fabs(z[i]));
     largest = size > largest ? size : largest;
     const Derivatives<T> f =
-        two_term<twice, curved, extreme>(z[i], positive[i], negative[i], twice == any_power ? gamma[i] : T(0));
+        two_term<twice, order, extreme>(z[i], positive[i], negative[i], twice == any_power ? gamma[i] : T(0));
     value[i] = f.value;
-    gradient[i] = f.first;
-    if constexpr (curved) hessian[i] = f.second;
+    if constexpr (order > 0) gradient[i] = f.first;
+    if constexpr (order > 1) hessian[i] = f.second;
   }
   return {largest, 0};
 }
 
 // `positive` holds the weight of each element.
-template <int twice, bool extreme, class T>
+template <int twice, int order, bool extreme, class T>
 Seen<T> mixed_loop(const Block<T>& b, int64_t n) {
   const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma, *__restrict weight = b.positive;
   T *__restrict value = b.value, *__restrict gradient = b.gradient;
@@ -81,20 +81,26 @@ Seen<T> mixed_loop(const Block<T>& b, int64_t n) {
     largest = size > largest ? size : largest;
     const Derivatives<T> f = mixed<twice, extreme>(z[i], y[i], weight[i], twice == any_power ? gamma[i] : T(0));
     value[i] = f.value;
-    gradient[i] = f.first;
+    if constexpr (order > 0) gradient[i] = f.first;
+    if constexpr (order > 1) b.hessian[i] = T(NAN);  // not covered: nobody shall take it for one
   }
-  for (int64_t i = 0; i < (b.curved ? n : 0); ++i) b.hessian[i] = T(NAN);  // not covered: nobody shall take it for one
   return {largest, 0};
 }
 
 enum class Labels { hard, two_term, mixed };
 
+template <int twice, int order, bool extreme, class T>
+Seen<T> loop(Labels labels, const Block<T>& b, int64_t n) {
+  if (labels == Labels::mixed) return mixed_loop<twice, order, extreme>(b, n);
+  if (labels == Labels::hard) return hard_loop<twice, order, extreme>(b, n);
+  return two_term_loop<twice, order, extreme>(b, n);
+}
+
 template <int twice, bool extreme, class T>
 Seen<T> loop(Labels labels, const Block<T>& b, int64_t n) {
-  if (labels == Labels::mixed) return mixed_loop<twice, extreme>(b, n);
-  if (labels == Labels::hard)
-    return b.curved ? hard_loop<twice, true, extreme>(b, n) : hard_loop<twice, false, extreme>(b, n);
-  return b.curved ? two_term_loop<twice, true, extreme>(b, n) : two_term_loop<twice, false, extreme>(b, n);
+  if (b.order == 0) return loop<twice, 0, extreme>(labels, b, n);
+  if (b.order == 1) return loop<twice, 1, extreme>(labels, b, n);
+  return loop<twice, 2, extreme>(labels, b, n);
 }
 
 // Which power serves this gamma: 2 gamma, or any_power.
@@ -160,8 +166,8 @@ void weigh(const Binary& call, int64_t begin, int64_t n, const Block<T>& block, 
     const T product = weight[i] * value[i];
     value[i] = (weight[i] == 0) & (value[i] == T(INFINITY)) ? T(0) : product;
   }
-  multiply_by(weight, n, block.gradient);
-  if (call.hessian != nullptr) multiply_by(weight, n, block.hessian);
+  if (block.order > 0) multiply_by(weight, n, block.gradient);
+  if (block.order > 1) multiply_by(weight, n, block.hessian);
 }
 
 // y -> (1 - a) y + a / 2, then the coefficients of the two terms, or the weight of the mixture.
@@ -220,7 +226,7 @@ void block_of(const Binary& call, int twice, int64_t begin, int64_t n, Buffers<T
   block.y = integer ? load_hard(call.labels, call.shape, begin, n, buffers.label, outcome)
                     : load(call.labels, call.shape, begin, n, buffers.label, false);
   block.gamma = twice == any_power ? load(call.gamma, call.shape, begin, n, buffers.gamma, true) : nullptr;
-  block.curved = call.hessian != nullptr;
+  block.order = call.hessian != nullptr ? 2 : call.gradient != nullptr ? 1 : 0;
   block.positive = buffers.positive;
   block.negative = buffers.negative;
   block.value = target(call.value, direct, begin, buffers.value);
@@ -236,8 +242,8 @@ void block_of(const Binary& call, int twice, int64_t begin, int64_t n, Buffers<T
   outcome.sum += sum_of(block.value, n);
   if (!one_upstream || (expected.soft && call.upstream.value != 1)) {
     const T* upstream = load(call.upstream, call.shape, begin, n, buffers.upstream, false);
-    multiply_by(upstream, n, block.gradient);
-    if (call.hessian != nullptr) multiply_by(upstream, n, block.hessian);
+    if (block.order > 0) multiply_by(upstream, n, block.gradient);
+    if (block.order > 1) multiply_by(upstream, n, block.hessian);
   }
   if (!direct) store(call.value, call.logits.dtype, begin, n, block.value);
   if (!direct_slopes) {

@@ -92,21 +92,21 @@ struct Derivatives {
   T value, first, second;
 };
 
-// f, df/ds and d2f/ds2, the last only if `curved`.
+// f, df/ds and d2f/ds2, up to `order`.
 //
 //     f_s  = -q^g (g p L + q)
 //     f_ss =  q^g [ (2g+1) p q + g p L (g p - q) ]
 //
 // No q^(g-1) is formed, so 0 < g < 1 needs no care. p L comes first: it is at most 0.28, where g L could overflow.
-template <int twice, bool curved, class T>
+template <int twice, int order, class T>
 FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
   const Pair<T> factor = power_of_q<twice>(score, gamma);
   // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
-  const T p = curved ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;
+  const T p = order > 1 ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;
   const T slope = mul_add(gamma, p_loss, q);
   Derivatives<T> result{times(factor, score.loss), -times(factor, slope), T(0)};
-  if constexpr (curved)
+  if constexpr (order > 1)
     result.second = times(factor, mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * mul_add(gamma, p, -q)));
   return result;
 }
@@ -120,11 +120,11 @@ FOCAL_INLINE T at_infinity(T value, T z) {
 
 // A soft label, two-term: a f(z) + b f(-z), with a = weight of the positives * y and b = weight of the negatives
 // * (1 - y).
-template <int twice, bool curved, bool extreme, class T>
+template <int twice, int order, bool extreme, class T>
 FOCAL_INLINE Derivatives<T> two_term(T z, T a, T b, T gamma) {
   const Score<T> positive = score<extreme>(z);
-  const Derivatives<T> f = focal<twice, curved>(positive, gamma);
-  const Derivatives<T> g = focal<twice, curved>(positive.flipped(), gamma);
+  const Derivatives<T> f = focal<twice, order>(positive, gamma);
+  const Derivatives<T> g = focal<twice, order>(positive.flipped(), gamma);
   return {at_infinity<extreme>(mul_add(a, f.value, b * g.value), z), mul_add(a, f.first, -b * g.first),
           mul_add(a, f.second, b * g.second)};
 }

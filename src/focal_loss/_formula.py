@@ -61,21 +61,27 @@ class Score(NamedTuple):
         return Score(self.q, self.p, self.neg_log_q, self.neg_log_p, -self.tilt)
 
 
-def score_from_logits(ops: Ops, z: Array) -> Score:
+def score_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None) -> Score:
     """All from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
 
     Near z = 0 p and q come from p - q = tanh(z/2) instead: they are raised to the power gamma, and a rounding of
-    1 + u, raised with them, would be most of the error. Infinite logits enter as the largest finite one: there u = 0
-    and every derivative has its limit, where inf would give 0 * inf. `at_infinity` puts back the limit of the value.
+    1 + u, raised with them, would be most of the error. A small power by products can do without: then p - q, which
+    only that and the p_t mixture need, is the plain difference. Infinite logits enter as the largest finite one: there
+    u = 0 and every derivative has its limit, where inf would give 0 * inf. `at_infinity` puts back the limit of the
+    value.
     """
     z = ops.clip(z, -ops.largest(z), ops.largest(z))
     size = ops.abs(z)
     u = ops.exp(-size)
     log1p_u = ops.log1p(u)
-    tilt = ops.tanh(0.5 * size)
-    central = size < 1
-    larger = ops.where(central, 0.5 + 0.5 * tilt, 1 / (1 + u))
-    smaller = ops.where(central, 0.5 - 0.5 * tilt, u / (1 + u))
+    larger, smaller = 1 / (1 + u), u / (1 + u)
+    if is_small(gamma):
+        tilt = larger - smaller
+    else:
+        tilt = ops.tanh(0.5 * size)
+        central = size < 1
+        larger = ops.where(central, 0.5 + 0.5 * tilt, larger)
+        smaller = ops.where(central, 0.5 - 0.5 * tilt, smaller)
     positive = z >= 0
     return Score(
         ops.where(positive, larger, smaller),
@@ -84,6 +90,15 @@ def score_from_logits(ops: Ops, z: Array) -> Score:
         log1p_u + ops.where(positive, z, 0.0),
         ops.where(positive, tilt, -tilt),
     )
+
+
+def is_small(gamma: float | Array | None) -> bool:
+    """Whether base^gamma is two products at most, so that it multiplies the error of the base by no more than 3."""
+    return isinstance(gamma, float) and gamma <= 3 and by_products(gamma)
+
+
+def by_products(gamma: float) -> bool:
+    return gamma <= 5 and not (2 * gamma) % 1
 
 
 def score_from_shares(ops: Ops, p: Array, q: Array) -> Score:
@@ -114,7 +129,7 @@ def power(ops: Ops, base: Array, neg_log_base: Array, tilt: Array, gamma: float 
     Any other gamma takes an exponential. Its argument is rounded to eps/2 of itself, which is harmless where it is
     small: near base = 1/2 it is gamma log1p(tilt), and 2^-gamma stands outside.
     """
-    if isinstance(gamma, float) and gamma <= 5 and not (2 * gamma) % 1:
+    if isinstance(gamma, float) and by_products(gamma):
         return product(ops, base, gamma)
     central = ops.abs(tilt) < CENTRAL
     exponent = gamma * ops.where(central, ops.log1p(ops.clip(tilt, -CENTRAL, CENTRAL)), -neg_log_base)
@@ -206,7 +221,7 @@ def leibniz(index: Index, coefficient: Coefficient, kernel: Callable[[Index], Ar
 
 def margin(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array) -> Array | None:
     """weight * f(s). Arguments: 0 margin, 1 gamma, 2 weight."""
-    score = score_from_logits(ops, s)
+    score = score_from_logits(ops, s, gamma)
 
     def kernel(rest: Index) -> Array | None:
         return None if "2" in rest else margin_derivative(ops, (rest.count("0"), rest.count("1")), score, gamma)
@@ -247,7 +262,7 @@ def two_term(
     derivative = margin_derivative if from_logits else share_derivative
     if ops.is_bool(y):
         return hard(ops, index, derivative, from_logits, x, y, gamma, (positive, negative))
-    score = score_from_logits(ops, x) if from_logits else score_from_shares(ops, x, 1 - x)
+    score = score_from_logits(ops, x, gamma) if from_logits else score_from_shares(ops, x, 1 - x)
 
     def term(side: Score, sign: int, coefficient: Coefficient) -> Array | None:
         def kernel(rest: Index) -> Array | None:
@@ -279,7 +294,7 @@ def hard(
     if weighed > 1 or "1" in index:
         return None
     if from_logits:
-        score = score_from_logits(ops, ops.where(y, x, -x))
+        score = score_from_logits(ops, ops.where(y, x, -x), gamma)
     else:
         score = score_from_shares(ops, ops.where(y, x, 1 - x), ops.where(y, 1 - x, x))
     side = derivative(ops, (index.count("0"), index.count("2")), score, gamma)

@@ -40,7 +40,7 @@ types: .venv/test
 	$(BIN)/mypy
 
 unit: .venv/test
-	$(BIN)/pytest tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" --ignore=tests/keras --ignore=tests/golden
+	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" --ignore=tests/keras --ignore=tests/golden
 
 # Keras chooses its backend once per process, so its tests run once per backend.
 keras: .venv/test

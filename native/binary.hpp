@@ -136,7 +136,7 @@ double sum_of(const T* __restrict value, int64_t n) {
   return double(sum);
 }
 
-// The buffers of a block. 1024 elements: with all of them in use 60 KiB in float, of which a call touches a few.
+// The buffers of a block. 1024 elements: 40 KiB in float, of which a call touches a few.
 template <class T>
 struct Buffers {
   alignas(64) T z[block_size], label[block_size], y[block_size], gamma[block_size];

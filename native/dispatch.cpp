@@ -18,7 +18,7 @@ namespace focal {
   extern const Kernels kernels; \
   }
 
-#if defined(__x86_64__)
+#if defined(FOCAL_X86_64)
 FOCAL_DECLARE(x86_64_v2)
 FOCAL_DECLARE(x86_64_v3)
 FOCAL_DECLARE(x86_64_v4)
@@ -35,14 +35,19 @@ struct Candidate {
 
 // Best first.
 std::vector<Candidate> candidates() {
-#if defined(__x86_64__)
+#if defined(FOCAL_X86_64)
   __builtin_cpu_init();
+#if defined(__clang__) || __GNUC__ < 12  // which do not know the names of the levels
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                  __builtin_cpu_supports("bmi2");
+  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
+#else
+  const bool v2 = __builtin_cpu_supports("x86-64-v2"), v3 = __builtin_cpu_supports("x86-64-v3"),
+             v4 = __builtin_cpu_supports("x86-64-v4");
+#endif
   return {{&x86_64_v4::kernels, v4}, {&x86_64_v3::kernels, v3}, {&x86_64_v2::kernels, v2}};
 #else
   return {{&baseline::kernels, true}};

@@ -16,8 +16,8 @@ void select(const std::string& name);
 Outcome run(const Binary&, int threads, bool of_team = false);
 Outcome run(const Softmax&, int threads, bool of_team = false);
 
-// The address of GOMP_parallel in the OpenMP that a framework has loaded. A process forked from this one does not use
-// it: the threads of a team do not survive a fork, and OpenMP would wait for them.
+// The address of GOMP_parallel in the OpenMP that a framework has loaded. A process forked after this call does not
+// use it: the threads of a team do not survive a fork, and OpenMP would wait for them.
 void use_team(uintptr_t address);
 
 // For the doors that are called without Python: how many threads a call may use.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -23,20 +24,29 @@ void run_pieces(int64_t pieces, Team team, const Work& work) {
     const Work& work;
     int64_t pieces;
     std::atomic<int64_t> next{0};
-    void run() {
-      for (int64_t piece; (piece = next++) < pieces;) work(piece);
+    std::atomic<bool> failed{false};
+    std::exception_ptr failure;  // an exception must not leave a thread
+    void run() noexcept {
+      try {
+        for (int64_t piece; (piece = next++) < pieces;) work(piece);
+      } catch (...) {
+        if (!failed.exchange(true)) failure = std::current_exception();
+      }
     }
   } queue{work, pieces};
-  if (pieces > 1 && team != nullptr)
-    return team([](void* data) { static_cast<Queue*>(data)->run(); }, &queue, unsigned(pieces), 0);
-  std::vector<std::thread> helpers;
-  try {
-    helpers.reserve(pieces);
-    for (int64_t t = 1; t < pieces; ++t) helpers.emplace_back([&queue] { queue.run(); });
-  } catch (const std::system_error&) {  // the machine gives no more threads: those that are there do the work
+  if (pieces > 1 && team != nullptr) {
+    team([](void* data) { static_cast<Queue*>(data)->run(); }, &queue, unsigned(pieces), 0);
+  } else {
+    std::vector<std::thread> helpers(pieces - 1);
+    try {
+      for (std::thread& helper : helpers) helper = std::thread([&queue] { queue.run(); });
+    } catch (const std::system_error&) {  // the machine gives no more threads: those that are there do the work
+    }
+    queue.run();
+    for (std::thread& helper : helpers)
+      if (helper.joinable()) helper.join();
   }
-  queue.run();
-  for (std::thread& helper : helpers) helper.join();
+  if (queue.failure) std::rethrow_exception(queue.failure);
 }
 
 // Calls function(begin, end, outcome) for consecutive chunks of [0, size), each thread a run of chunks, and adds the

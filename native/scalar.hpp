@@ -1,5 +1,5 @@
-// ONE element: the focal loss of a margin and its first and second derivative. All the mathematics of the native
-// kernels is here; the derivations are in CONTRIBUTING.md.
+// ONE element: the focal loss of a margin and its first and second derivative. What makes a margin of a softmax is in
+// softmax.hpp; the derivations are in CONTRIBUTING.md.
 //
 //     f(s) = q^g L,   p = sigmoid(s), q = 1 - p, L = -log p, l = -log q
 //
@@ -66,7 +66,6 @@ FOCAL_INLINE Pair<T> power_of_q(const Score<T>& score, T gamma) {
     const T distance = score.distance > far ? far : score.distance;
     Pair<T> l = two_sum(score.right ? distance : T(0), score.log1p.hi);
     l.lo += score.log1p.lo;
-    gamma = gamma > T(1e18) ? T(1e18) : gamma;
     const T hi = gamma * l.hi;
     return exp_of_negative(Pair<T>{hi, mul_add(gamma, l.lo, product_error(gamma, l.hi, hi))});
   } else if constexpr (twice == 0) {
@@ -101,6 +100,7 @@ struct Derivatives {
 template <int twice, int order, class T>
 FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
+  else gamma = gamma > T(1e18) ? T(1e18) : gamma;  // so that nothing below is infinite
   const Pair<T> factor = power_of_q<twice>(score, gamma);
   // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
   const T p = order > 1 ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;

@@ -13,7 +13,7 @@
 namespace focal::FOCAL_ISA {
 
 constexpr int64_t tile_size = 256;      // examples
-constexpr int64_t tile_elements = 8192;  // logits: half of a first cache in float
+constexpr int64_t tile_elements = 8192;  // logits: 32 KiB in float
 constexpr int64_t fewest_row_classes = 48;
 constexpr int64_t rows_together = 16;
 
@@ -80,8 +80,8 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
   const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t label = x.label[i] < 0 ? 0 : x.label[i];
-    x.gamma[i] = T(call.gamma[call.gammas == 1 ? 0 : label]);
-    x.weight[i] = T(call.weight[call.weights == 1 ? 0 : label]);
+    x.gamma[i] = T(call.gammas == 0 ? 1 : call.gamma[call.gammas == 1 ? 0 : label]);
+    x.weight[i] = T(call.weights == 0 ? 1 : call.weight[call.weights == 1 ? 0 : label]);
     x.ones[i] = T(1);
     x.upstream[i] = upstream[i];
   }
@@ -442,7 +442,8 @@ void softmax_range(const Softmax& call, int64_t begin, int64_t end, Outcome& out
   const bool rows = call.sparse && call.hessian == nullptr && call.inner == 1 && call.strides[1] == 1 &&
                     call.classes >= fewest_row_classes;
   const int64_t fit = tile_elements / (call.classes > 0 ? call.classes : 1) / 16 * 16;
-  const int64_t step = rows ? rows_together : fit < 16 ? 16 : fit > tile_size ? tile_size : fit;
+  const int64_t wanted = rows ? rows_together : fit < 16 ? 16 : fit > tile_size ? tile_size : fit;
+  const int64_t step = wanted < end - begin ? wanted : end - begin;  // few examples take little memory
   const int64_t area = step * (call.classes > 0 ? call.classes : 1);
   examples->stride = step;
   const std::unique_ptr<T[]> memory(new T[area * (rows ? 2 : call.sparse ? 3 : 6) + tile_size]);

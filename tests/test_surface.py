@@ -26,6 +26,7 @@ LEVELS = [
     {"_softmax"},
     {"_losses", "_host"},
     {"torch._native", "jax._backend", "tensorflow._backend"},
+    {"torch._operators"},
     {"numpy", "torch._backend", "jax._ffi", "tensorflow._native"},
     {"torch._functions", "jax._native", "tensorflow._functions"},
     {"torch._modules", "jax._functions"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -220,10 +221,74 @@ def test_any_memory_format(reduction: str) -> None:
             torch.testing.assert_close(b.grad, a.grad)
 
 
-def test_bad_labels_raise_in_compiled_code_too() -> None:
-    loss = torch.compile(lambda y, z: ours.binary_focal_loss(y, z, 2, **LOGITS), backend="eager")
-    with pytest.raises(ValueError, match=r"`y_true` must hold labels in \[0, 1\], got 2 at position \(1,\)"):
-        loss(torch.tensor([0, 2]), torch.zeros(2))
+def test_a_changed_parameter_is_seen() -> None:
+    z, gamma = torch.randn(4, requires_grad=True), torch.tensor([2.0, 1.0, 0.5, 0.0])
+    for reduction in ("none", "mean"):
+        loss = ours.binary_focal_loss(torch.ones(4), z, gamma, reduction=reduction, **LOGITS).sum()
+        gamma.add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            (2 * loss).backward()
+
+
+def test_results_are_where_the_logits_are() -> None:
+    z = torch.randn(4, requires_grad=True)
+    v = torch.randn(4, 3, requires_grad=True)
+    with torch.device("meta"):
+        losses = [ours.binary_focal_loss(z.detach() > 0, z, 2, reduction=r, **LOGITS) for r in ("none", "mean")]
+        losses += [ours.sparse_categorical_focal_loss(INDEX[:, 1].new_zeros(4, device="cpu"), v, 2, **LOGITS)]
+        for loss in losses:
+            loss.sum().backward()
+            assert loss.device.type == "cpu"
+    assert z.grad.device.type == v.grad.device.type == "cpu"
+
+
+def test_what_records_operations_sees_them() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    z, other = torch.randn(5), torch.randn(5)
+    traced = make_fx(lambda z: ours.binary_focal_loss(torch.ones(5), z, 2, **LOGITS))(z)
+    torch.testing.assert_close(traced(other), ours.binary_focal_loss(torch.ones(5), other, 2, **LOGITS))
+
+
+def test_a_jacobian_of_jacobians() -> None:
+    x = logits("hard")[:, 0].detach().requires_grad_()
+    y = x.detach() > 0
+    loss = lambda x: ours.binary_focal_loss(y, x, 2, **LOGITS)  # noqa: E731
+    jacobian = torch.autograd.functional.jacobian(loss, x, vectorize=True, create_graph=True)
+    torch.testing.assert_close(jacobian, torch.autograd.functional.jacobian(loss, x, create_graph=True))
+    torch.autograd.grad(jacobian.sum(), x)
+
+
+def test_half_precision_upstreams_do_not_overflow() -> None:
+    x = torch.tensor([7.0, 8.0, 20.0, -30.0], dtype=torch.float16, requires_grad=True)
+    loss = ours.binary_focal_loss(torch.ones(4), x, 2, **LOGITS)
+    slope = torch.autograd.grad(loss, x, torch.full_like(x, 1000), create_graph=True)[0]
+    curvature = torch.autograd.grad(slope, x, torch.full_like(x, 1000))[0]
+    assert curvature.isfinite().all()
+
+
+def test_a_sparse_upstream_gradient() -> None:
+    class Sparse(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad.to_sparse()
+
+    for name in ("hard", "sparse"):
+        x = logits(name)
+        found = torch.autograd.grad(Sparse.apply(LOSSES[name](x, "none")).sum(), x)[0]
+        torch.testing.assert_close(found, torch.autograd.grad(LOSSES[name](x, "none").sum(), x)[0])
+
+
+@pytest.mark.parametrize("module", [ours, __import__("focal_loss.numpy").numpy])
+def test_no_classes_at_all(module: object) -> None:
+    make = torch.zeros if module is ours else np.zeros
+    for gamma in (2, np.zeros(0)):
+        with pytest.raises(ValueError, match="class indices in"):
+            module.sparse_categorical_focal_loss([0, 0], make((2, 0)), gamma, **LOGITS)
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # shapes become constants

@@ -98,7 +98,7 @@ def native_binary(
     total, bad = _kernels.NATIVE.binary(
         mixed, shape, *(operand(a, shape) for a in arrays), 1.0, smoothing, *addresses, _kernels.num_threads()
     )
-    return results, total, bad
+    return [r.astype(x.dtype, copy=False) for r in results], total, bad
 
 
 def native_softmax(
@@ -127,7 +127,7 @@ def native_softmax(
         shape, operand(logits), operand(labels), sparse, ignore, *numbers, 1.0, smoothing, *addresses,
         _kernels.num_threads()
     )  # fmt: skip
-    return results, total, bad
+    return [r.astype(x.dtype, copy=False) for r in results], total, bad
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -244,7 +244,7 @@ def categorical(
     axis = normalize_axis(spec.axis, len(shape))
     check_dense(xp.shape(y), shape, axis)
     check_shapes(xp, y, shape)
-    if spec.from_logits and tuple(xp.shape(y)) == tuple(shape):
+    if spec.from_logits and shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
         smoothing = spec.label_smoothing or 0.0
         gamma, weight = class_parameters(xp, prediction, axis, spec)
         call = SoftmaxCall(prediction, y, gamma, weight, axis, False, None, smoothing, reduction, spec)
@@ -333,7 +333,8 @@ def sparse_categorical(
     if spec.from_logits:
         axis = normalize_axis(spec.axis, len(xp.shape(prediction)))
         y = class_labels(xp, y_true, prediction, axis)
-        if tuple(xp.shape(y)) == tuple(n for k, n in enumerate(xp.shape(prediction)) if k != axis):
+        shape = xp.shape(prediction)
+        if shape[axis] != 0 and tuple(xp.shape(y)) == tuple(n for k, n in enumerate(shape) if k != axis):
             gamma, weight = class_parameters(xp, prediction, axis, spec)
             call = SoftmaxCall(prediction, y, gamma, weight, axis, True, spec.ignore_class, 0.0, reduction, spec)
             fused = xp.fused_softmax(call)

@@ -71,6 +71,15 @@ def integer(name: str, value: object, remedy: str = "") -> int:
     return int(value)
 
 
+def ignored_class(value: object) -> int | None:
+    if value is None:
+        return None
+    number = integer("ignore_class", value, " (None: no class)")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"`ignore_class` must be an integer of 64 bits, got {number}")
+    return number
+
+
 def smoothing(value: object) -> float:
     """None, the default of the first three losses, means no smoothing."""
     if value is None:
@@ -208,6 +217,6 @@ class SparseCategorical:
             class_weight=lambda value: 1.0 if value is None else parameter(name, value),
             from_logits=logits_of,
             axis=axis_of,
-            ignore_class=lambda value: None if value is None else integer("ignore_class", value, " (None: no class)"),
+            ignore_class=ignored_class,
             weight_name=str,
         )

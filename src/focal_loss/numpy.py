@@ -388,7 +388,7 @@ def sparse_categorical_focal_loss_derivatives(
     prediction = _xp.prediction(y_pred)
     axis = normalize_axis(axis, prediction.ndim)
     y = _losses.class_labels(_xp, y_true, prediction, axis)
-    if y.shape == prediction.shape[:axis] + prediction.shape[axis + 1 :]:
+    if prediction.shape[axis] and y.shape == prediction.shape[:axis] + prediction.shape[axis + 1 :]:
         parameters = _losses.class_parameters(_xp, prediction, axis, spec)
         done = _host.native_softmax(prediction, y, *parameters, axis, True, None, 0.0, order=2)
         if done is not None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from focal_loss import _formula, _kernels, _losses, _softmax
-from focal_loss.torch import _native
+from focal_loss.torch import _native, _operators
 
 
 class _TorchOps:
@@ -216,9 +216,10 @@ def _covered(x: Tensor, *others: Tensor) -> bool:
 
 
 def _ordinary() -> bool:
-    """Not under `torch.func`, nor forward mode, nor `torch.jit.trace`, which would keep a number as a constant."""
+    """Not under `torch.func`, nor forward mode, nor in what records operations: it would see none, or a constant."""
     return not (
-        torch._C._functorch.peek_interpreter_stack() is not None
+        torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
         or torch.autograd.forward_ad._current_level >= 0
         or torch.jit.is_tracing()
     )
@@ -235,18 +236,18 @@ class _Torch(_TorchOps):
     def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
         x, y, gamma, positive, negative, smoothing, mixed, reduction = call
         others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
-        if not _covered(x, *others) or x.ndim > _kernels.MAX_RANK:
+        if not _covered(x, *others) or max(x.ndim, *(a.ndim for a in others)) > _kernels.MAX_RANK:
             return None
         if any(a.shape != x.shape for a in others):
             x = x.expand(torch.broadcast_shapes(x.shape, *(a.shape for a in others)))
         soft = mixed and (y.is_floating_point() or smoothing > 0)
         formula = None
         if soft:
-            unreduced = call._replace(reduction="none")
+            unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
             formula = lambda x, y: _losses.binary_formula(_FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
         options = _native.BinaryOptions(smoothing, mixed, reduction, formula)
         if torch.compiler.is_compiling():
-            return _native.binary_operator(x, y, (gamma, positive, negative), options)
+            return _operators.binary_operator(x, y, (gamma, positive, negative), options)
         return _native.binary(0, 1.0, x, y, gamma, positive, negative, options)
 
     def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
@@ -258,7 +259,7 @@ class _Torch(_TorchOps):
         gammas, weights = ([p] if isinstance(p, float) else p.reshape(-1).tolist() for p in (gamma, weight))
         options = _native.SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction)
         if compiling:
-            return _native.softmax_operator(x, y, options)
+            return _operators.softmax_operator(x, y, options)
         loss = _losses.sparse_categorical if sparse else _losses.categorical
         return _native.softmax(x, y, options, lambda x, y: loss(_FORMULA, y, x, spec, reduction))
 

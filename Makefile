@@ -7,9 +7,9 @@ export TF_ENABLE_ONEDNN_OPTS := 0
 # Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test demo bench lint types unit keras golden ulp sanitize huge clean
+.PHONY: test demo bench lint types unit formula keras golden ulp sanitize huge clean
 
-test: .venv/test lint types unit keras
+test: .venv/test lint types unit formula keras
 
 demo: .venv/demo
 	$(BIN)/python examples/digits.py
@@ -41,6 +41,10 @@ types: .venv/test
 
 unit: .venv/test
 	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" --ignore=tests/keras --ignore=tests/golden
+
+# The same numbers without the kernels, as on a GPU, under XLA or without a compiler.
+formula: .venv/test
+	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py
 
 # Keras chooses its backend once per process, so its tests run once per backend.
 keras: .venv/test

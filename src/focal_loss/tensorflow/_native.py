@@ -65,7 +65,7 @@ def _covered(x: Tensor, *others: Any) -> bool:
     if tf.executing_eagerly():
         return _host_only() or all("CPU" in t.device for t in tensors)
     graph = tf.compat.v1.get_default_graph()
-    # A graph that is exported must not need our library where it is loaded.
+    # A graph that is traced for an export must not need our library where it is loaded.
     return (
         isinstance(graph, FuncGraph)
         and _host_only()

@@ -48,8 +48,8 @@ Operand parameter(nb::handle object, int rank) {
 
 void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
-nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma, nb::handle positive,
-                 nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value, uintptr_t gradient,
+nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
+                 nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value, uintptr_t gradient,
                  uintptr_t hessian, int threads, bool of_team) {
   Binary call;
   call.family = mixed ? Family::mixed : Family::two_term;
@@ -121,8 +121,8 @@ NB_MODULE(_native, m) {
   m.def("use_team", &use_team, "address"_a, "The address of GOMP_parallel, for calls that ask for `of_team`.");
   m.def("binary", &binary, "mixed"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
-        "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the values "
-        "and the position of the first label that is none, or -1.");
+        "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the "
+        "values and the position of the first label that is none, or -1.");
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
         "As `binary`. Returns the sum, the number of examples not ignored, and the first label that is no class.");

@@ -148,7 +148,7 @@ FOCAL_INLINE Derivatives<T> mixed(T z, T y, T weight, T gamma) {
   const T ratio = present ? p * q / m.hi : p_t;
   Pair<T> factor;
   if constexpr (twice == any_power) {
-    // exp(-neg_log_m) is m but for the rounding of the logarithm, which gamma would multiply: it is seen and taken back.
+    // exp(-neg_log_m) is m but for the rounding of the logarithm, which gamma would multiply: it is taken back.
     const T neg_log_m = present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss);
     const T exponent = neg_log_m < 0 ? T(0) : neg_log_m, power = gamma > T(1e18) ? T(1e18) : gamma;
     const Pair<T> back = exp_of_negative<true>(exponent);

@@ -89,8 +89,8 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
 
 // f and its derivatives up to `order`, at least the first, of n margins that have weight 1.
 template <class T>
-void focal_of_margins(int twice, int order, int64_t n, const T* margin, const T* gamma, const T* ones, T* value, T* first,
-                      T* second) {
+void focal_of_margins(int twice, int order, int64_t n, const T* margin, const T* gamma, const T* ones, T* value,
+                      T* first, T* second) {
   Block<T> block{margin, ones, gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order};
   const Seen<T> seen = loop<false>(twice, Labels::hard, block, n);
   if (seen.largest > to_bits(Traits<T>::normal_exp)) loop<true>(twice, Labels::hard, block, n);
@@ -307,7 +307,8 @@ void sparse_rows(const Softmax& call, int twice, int64_t begin, int64_t n, T* bu
   T* const e = direct ? static_cast<T*>(call.gradient) + begin * classes : scratch;
   for (int64_t i = 0; i < n; ++i) {
     const Shape row{1, {classes}};
-    Operand operand{static_cast<const char*>(call.logits) + (begin + i) * call.strides[0] * item_size(call.dtype), call.dtype, 0, {1}};
+    const int64_t offset = (begin + i) * call.strides[0] * item_size(call.dtype);
+    const Operand operand{static_cast<const char*>(call.logits) + offset, call.dtype, 0, {1}};
     const T* v = load(operand, row, 0, classes, buffer, false);
     const int64_t label = x.label[i] < 0 ? classes : x.label[i], after = label + 1 < classes ? label + 1 : classes;
     const T peak = max_of(v + after, classes - after, max_of(v, label, T(-INFINITY)));

@@ -1,5 +1,5 @@
-// As much of the C ABI of XLA's foreign functions (FFI) as two handlers on the host need, so that building does not need
-// the headers of jaxlib.
+// As much of the C ABI of XLA's foreign functions (FFI) as two handlers on the host need, so that building needs none of
+// jaxlib's headers.
 //
 // Written for API version 0.3 (jax 0.10); the members below have the same place in every version 0.x. XLA promises that
 // a new minor version only adds members behind the others. Each struct that XLA hands over begins with its size, and
@@ -42,7 +42,9 @@ struct Api {
 };
 
 // By the numbers of XLA's PrimitiveType.
-enum class Type : int { boolean = 1, i8 = 2, i16 = 3, i32 = 4, i64 = 5, u8 = 6, f16 = 10, f32 = 11, f64 = 12, bf16 = 16 };
+enum class Type : int {
+  boolean = 1, i8 = 2, i16 = 3, i32 = 4, i64 = 5, u8 = 6, f16 = 10, f32 = 11, f64 = 12, bf16 = 16
+};
 
 // An array in C order.
 struct Buffer {

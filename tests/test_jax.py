@@ -123,7 +123,6 @@ def test_float64_stays_float64_where_it_is_enabled() -> None:
 # Native kernels
 # ---------------------------------------------------------------------------------------------------------------
 
-needs_kernels = pytest.mark.skipif(_kernels.NATIVE is None, reason="the kernels are not there")
 fused = pytest.mark.parametrize("name", ["binary", "binary hard", "mixed", "sparse", "dense"])
 
 
@@ -144,7 +143,6 @@ def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., jax.Array]:
     return call
 
 
-@needs_kernels
 @fused
 def test_the_kernels_run(name: str) -> None:
     """The value and the gradient by one call, the Hessian of a binary loss by a call too."""
@@ -155,7 +153,6 @@ def test_the_kernels_run(name: str) -> None:
     assert ("focal_loss_binary" in slope) == name.startswith("binary")
 
 
-@needs_kernels
 @fused
 def test_every_transformation_gives_what_the_formula_gives(name: str, formula: Callable[..., jax.Array]) -> None:
     function, x = total(name)
@@ -279,7 +276,6 @@ for kind in (AxisType.Auto, AxisType.Explicit):
 """
 
 
-@needs_kernels
 def test_a_sharded_batch_stays_where_it_is() -> None:
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run([sys.executable, "-c", SHARDED], env=os.environ | flags, capture_output=True, text=True)

@@ -161,7 +161,6 @@ print(*loss.numpy().tolist(), *tape.gradient(loss, z).numpy().tolist())
 # Ops and formula
 # ---------------------------------------------------------------------------------------------------------------
 
-native = pytest.mark.skipif(_kernels.NATIVE is None, reason="there are no native kernels")
 fused = pytest.mark.parametrize(
     ("function", "x"),
     [v for k, v in FUNCTIONS.items() if "prob" not in k],
@@ -203,14 +202,12 @@ def slope(function: Callable[..., tf.Tensor], x: tf.Tensor) -> tf.Tensor:
     return tape.gradient(loss, x)
 
 
-@native
 @fused
 def test_ops_run_in_eager_mode(function: Callable[..., tf.Tensor], x: np.ndarray, calls: list[str]) -> None:
     slope(function, tf.constant(x))
     assert len(calls) == 2
 
 
-@native
 @fused
 def test_ops_run_in_graphs_and_not_under_xla(function: Callable[..., tf.Tensor], x: np.ndarray) -> None:
     spec = tf.TensorSpec(x.shape, tf.float64)
@@ -219,7 +216,6 @@ def test_ops_run_in_graphs_and_not_under_xla(function: Callable[..., tf.Tensor],
     assert len(ops_of(tf.function(lambda x: slope(function, x)).get_concrete_function(spec))) in (1, 2)
 
 
-@native
 @fused
 @pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
 def test_a_function_that_xla_compiles_within_another(
@@ -237,7 +233,6 @@ def test_a_function_that_xla_compiles_within_another(
     assert outer_value(x).shape == expected[0].shape
 
 
-@native
 @fused
 def test_vectorized_maps_and_jacobians(function: Callable[..., tf.Tensor], x: np.ndarray) -> None:
     x = tf.constant(np.stack([x, x + 1, 2 * x]))
@@ -257,7 +252,6 @@ def test_vectorized_maps_and_jacobians(function: Callable[..., tf.Tensor], x: np
         np.testing.assert_allclose(jacobian(wrap), expected, rtol=1e-12, atol=1e-14)
 
 
-@native
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
 def test_broadcasts_dtypes_and_empty_tensors(dtype: str, wrap: Callable[..., Callable[..., tf.Tensor]]) -> None:
@@ -276,7 +270,6 @@ def test_broadcasts_dtypes_and_empty_tensors(dtype: str, wrap: Callable[..., Cal
                 np.testing.assert_allclose(tf.cast(a, tf.float64), tf.cast(b, tf.float64), rtol=16 * eps, atol=16 * eps)
 
 
-@native
 def test_data_pipelines_and_replicas() -> None:
     data = (
         tf.data.Dataset.from_tensor_slices((T, V))
@@ -295,7 +288,6 @@ def test_data_pipelines_and_replicas() -> None:
     np.testing.assert_allclose(step(), by_formula(lambda: slope(FUNCTIONS["binary"][0], z)), rtol=1e-12)
 
 
-@native
 def test_a_function_traced_before_its_export_is_loaded_beside_its_ops(tmp_path: Path) -> None:
     module = tf.Module()
     module.loss = tf.function(FUNCTIONS["binary hard"][0], input_signature=[tf.TensorSpec([6], tf.float64)])

@@ -52,9 +52,9 @@ NATIVE, DESCRIPTION = open_native()
 def set_num_threads(n: int) -> None:
     """Set how many threads compute a large array on the host.
 
-    A number of our own, apart from those of the frameworks. Without a call, PyTorch tensors are computed on
-    ``torch.get_num_threads()`` threads and everything else on as many as this process may use processors. The
-    threads live as long as the call that they serve; small arrays use one.
+    Without a call, PyTorch tensors are computed on ``torch.get_num_threads()`` threads and everything else on as many
+    as this process may use processors. The threads live as long as the call that they serve, but for PyTorch, whose
+    own are used where they are OpenMP's; small arrays use one.
 
     Parameters
     ----------

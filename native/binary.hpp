@@ -194,7 +194,7 @@ struct Expected {
 // One block by the loop that fits it.
 template <class T>
 void evaluate(const Binary& call, int twice, Block<T>& block, int64_t begin, int64_t n, Buffers<T>& buffers,
-                 Expected& expected) {
+              Expected& expected) {
   const T* y = block.y;
   for (;;) {
     const Labels labels = !expected.soft                   ? Labels::hard

@@ -62,7 +62,7 @@ if __name__ == "__main__":
     half_ln2 = log(2) / 2 * mpf("1.0001")  # n is rounded from a product that is itself rounded
     for name, f, low, high, weight, degrees in (
         ("exp", exp_tail, -half_ln2, half_ln2, lambda r: r * r / exp(r) + mpf("1e-3"), (4, 9)),
-        ("log1p", log1p_tail, mpf(0), mpf(1), lambda u: u + mpf("0.02"), (9, 20)),
+        ("log1p", log1p_tail, mpf(0), mpf(1), lambda u: u + mpf("0.02"), (8, 20)),
     ):
         for degree in degrees:
             coefficients, error = remez(f, low, high, degree, weight)

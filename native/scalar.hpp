@@ -3,8 +3,7 @@
 //
 //     f(s) = q^g L,   p = sigmoid(s), q = 1 - p, L = -log p, l = -log q
 //
-// `extreme` is whether |s| may exceed Traits::normal_exp, be infinite or NaN. A block of ordinary logits, which is
-// nearly every block, is spared what that costs.
+// |s| is at most the largest finite number, or NaN. What an infinite logit gives is up to who calls.
 #pragma once
 
 #include "vector_math.hpp"
@@ -17,72 +16,70 @@ template <class T>
 struct Score {
   Pair<T> p, q;
   T loss, other;  // L, l
-  Pair<T> log1p;  // log(1 + u) as a pair, for whoever needs l to more than T
-  T distance;     // |s|, at most the largest finite number
-  bool right;     // s >= 0
+  Pair<T> near;   // log(1 + u) as a pair, for whoever needs l to more than T
+  T distance;     // |s|
+  bool wrong;     // s < 0
 
-  FOCAL_INLINE Score flipped() const { return {q, p, other, loss, log1p, distance, !right}; }
+  FOCAL_INLINE Score flipped() const { return {q, p, other, loss, near, distance, !wrong}; }
 };
 
-template <bool extreme, class T>
-FOCAL_INLINE Score<T> score(T s) {
-  using C = Traits<T>;
-  T a = std::fabs(s);
-  if constexpr (extreme) a = a > C::largest ? C::largest : a;  // where inf would give 0 * inf
-  const auto [u, u_error] = exp_of_negative<extreme>(a);
+// Of s and the pair u (1 + u_error) = exp(-|s|) that exp_of_negative gives.
+template <class T>
+FOCAL_INLINE Score<T> score(T s, T u, T u_error) {
+  const T a = std::fabs(s);
   const T inverse = T(1) / (T(1) + u), small = u * inverse;
   // 1 / (1 + u) is inverse (1 + error): 1 - inverse is exact, so that the rounding of 1 + u is seen as well.
   const T error = mul_add(-small, u_error, mul_add(-u, inverse, T(1) - inverse));
   const Pair<T> smaller = {small, mul_add(small, error + u_error, product_error(u, inverse, small))};
   const Pair<T> larger = {inverse, inverse * error};
   // log(1 + u (1 + e)) is log(1 + u) + u e / (1 + u), for a small e.
-  const Pair<T> over = log1p_over(u, u_error * inverse);
-  const bool right = s >= 0;
-  const T near = u * over.hi;
-  return {{right ? larger.hi : smaller.hi, right ? larger.lo : smaller.lo},
-          {right ? smaller.hi : larger.hi, right ? smaller.lo : larger.lo},
-          mul_add(u, over.hi, right ? T(0) : a),
-          mul_add(u, over.hi, right ? a : T(0)),
-          {near, mul_add(u, over.lo, product_error(u, over.hi, near))},
+  const Pair<T> near = log1p(u, u_error * inverse);
+  const T far = near.hi + a;
+  const bool wrong = s < 0;
+  return {{wrong ? smaller.hi : larger.hi, wrong ? smaller.lo : larger.lo},
+          {wrong ? larger.hi : smaller.hi, wrong ? larger.lo : smaller.lo},
+          wrong ? far : near.hi,
+          wrong ? near.hi : far,
+          near,
           a,
-          right};
+          wrong};
 }
 
 // The exponents with a power of their own: 2 gamma, so that halves are integers. Any other is `any_power`.
 constexpr int any_power = -1;
 
 template <class T>
-FOCAL_INLINE Pair<T> exp_of_negative(Pair<T> a) {
+FOCAL_INLINE T exp_of_negative(Pair<T> a) {
   const Pair<T> e = exp_of_negative<true>(a.hi);
-  return {e.hi, e.hi * (e.lo - a.lo)};
+  return mul_add(e.hi, e.lo - a.lo, e.hi);
 }
 
-// q^g. Small integers and half-integers are products and a square root; any other g is exp(-g l).
+// q^g, rounded once. Small integers and half-integers are products and a square root; any other g is exp(-g l).
 template <int twice, class T>
-FOCAL_INLINE Pair<T> power_of_q(const Score<T>& score, T gamma) {
+FOCAL_INLINE T power_of_q(const Score<T>& score, T gamma) {
   if constexpr (twice == any_power) {
     // l is log1p(u), plus |s| where s >= 0. Beyond exp_limit only its size matters, and inf * 0 must not arise.
     constexpr T far = T(1000) * Traits<T>::exp_limit;
     const T distance = score.distance > far ? far : score.distance;
-    Pair<T> l = two_sum(score.right ? distance : T(0), score.log1p.hi);
-    l.lo += score.log1p.lo;
+    Pair<T> l = two_sum(score.wrong ? T(0) : distance, score.near.hi);
+    l.lo += score.near.lo;
     const T hi = gamma * l.hi;
     return exp_of_negative(Pair<T>{hi, mul_add(gamma, l.lo, product_error(gamma, l.hi, hi))});
   } else if constexpr (twice == 0) {
-    return {T(1), T(0)};
+    return T(1);
+  } else if constexpr (twice % 2 == 0) {
+    const Pair<T> q = score.q;
+    if constexpr (twice == 2) return q.hi + q.lo;
+    if constexpr (twice == 4) return rounded_square(q);
+    if constexpr (twice == 6) return rounded_product(square(q), q);
+    if constexpr (twice == 8) return rounded_square(square(q));
+    if constexpr (twice == 10) return rounded_product(square(square(q)), q);
   } else {
     const Pair<T> q = score.q;
-    constexpr int whole = twice / 2;
-    static_assert(whole <= 5);
-    Pair<T> result = q;  // for whole == 1
-    if constexpr (whole == 2) result = square(q);
-    if constexpr (whole == 3) result = multiply(square(q), q);
-    if constexpr (whole == 4) result = square(square(q));
-    if constexpr (whole == 5) result = multiply(square(square(q)), q);
-    if constexpr (twice % 2 == 0) return result;
-    const Pair<T> root = {std::sqrt(q.hi + q.lo), T(0)};  // which halves what the sum rounds
-    if constexpr (whole == 0) return root;
-    return multiply(root, result);
+    const T root = std::sqrt(q.hi + q.lo);  // which halves what the sum rounds
+    if constexpr (twice == 1) return root;
+    if constexpr (twice == 3) return rounded_product(q, root);
+    if constexpr (twice == 5) return rounded_product(square(q), root);
   }
 }
 
@@ -101,32 +98,23 @@ template <int twice, int order, class T>
 FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
   else gamma = gamma > T(1e18) ? T(1e18) : gamma;  // so that nothing below is infinite
-  const Pair<T> factor = power_of_q<twice>(score, gamma);
+  const T factor = power_of_q<twice>(score, gamma);
   // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
   const T p = order > 1 ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;
   const T slope = mul_add(gamma, p_loss, q);
-  Derivatives<T> result{times(factor, score.loss), -times(factor, slope), T(0)};
+  Derivatives<T> result{factor * score.loss, -(factor * slope), T(0)};
   if constexpr (order > 1)
-    result.second = times(factor, mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * mul_add(gamma, p, -q)));
+    result.second = factor * mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * mul_add(gamma, p, -q));
   return result;
-}
-
-// The limit of a value at an infinite logit: inf where the loss grows without bound.
-template <bool extreme, class T>
-FOCAL_INLINE T at_infinity(T value, T z) {
-  if constexpr (!extreme) return value;
-  return (std::fabs(z) > Traits<T>::largest) & (value > 0) ? T(INFINITY) : value;
 }
 
 // A soft label, two-term: a f(z) + b f(-z), with a = weight of the positives * y and b = weight of the negatives
 // * (1 - y).
-template <int twice, int order, bool extreme, class T>
-FOCAL_INLINE Derivatives<T> two_term(T z, T a, T b, T gamma) {
-  const Score<T> positive = score<extreme>(z);
+template <int twice, int order, class T>
+FOCAL_INLINE Derivatives<T> two_term(const Score<T>& positive, T a, T b, T gamma) {
   const Derivatives<T> f = focal<twice, order>(positive, gamma);
   const Derivatives<T> g = focal<twice, order>(positive.flipped(), gamma);
-  return {at_infinity<extreme>(mul_add(a, f.value, b * g.value), z), mul_add(a, f.first, -b * g.first),
-          mul_add(a, f.second, b * g.second)};
+  return {mul_add(a, f.value, b * g.value), mul_add(a, f.first, -b * g.first), mul_add(a, f.second, b * g.second)};
 }
 
 // A soft label, p_t mixed: (weighted) m^g B with m = 1 - p_t = y q + (1 - y) p and B = y L + (1 - y) l.
@@ -134,10 +122,9 @@ FOCAL_INLINE Derivatives<T> two_term(T z, T a, T b, T gamma) {
 //     d/dz = m^g [ (1 - y) p - y q + g (1 - 2y) (p q / m) B ]
 //
 // m underflows only where the label is hard; there p q / m is p_t.
-template <int twice, bool extreme, class T>
-FOCAL_INLINE Derivatives<T> mixed(T z, T y, T weight, T gamma) {
+template <int twice, class T>
+FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, T weight, T gamma) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
-  Score<T> at = score<extreme>(z);
   const T p = at.p.hi, q = at.q.hi;
   const Pair<T> label = {y, T(0)}, rest = fast_two_sum(T(1), -y);
   const Pair<T> yq = multiply(label, at.q), rest_p = multiply(rest, at.p);
@@ -146,7 +133,7 @@ FOCAL_INLINE Derivatives<T> mixed(T z, T y, T weight, T gamma) {
   const T p_t = mul_add(y, p, rest.hi * q), B = mul_add(y, at.loss, rest.hi * at.other);
   const bool present = m.hi >= Traits<T>::smallest;
   const T ratio = present ? p * q / m.hi : p_t;
-  Pair<T> factor;
+  T factor;
   if constexpr (twice == any_power) {
     // exp(-neg_log_m) is m but for the rounding of the logarithm, which gamma would multiply: it is taken back.
     const T neg_log_m = present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss);
@@ -161,7 +148,7 @@ FOCAL_INLINE Derivatives<T> mixed(T z, T y, T weight, T gamma) {
     factor = power_of_q<twice>(at, gamma);
   }
   const T inner = mul_add(rest.hi, p, -y * q) + gamma * (T(1) - T(2) * y) * ratio * B;
-  return {at_infinity<extreme>(weight * times(factor, B), z), weight * times(factor, inner), T(0)};
+  return {weight * (factor * B), weight * (factor * inner), T(0)};
 }
 
 }  // namespace focal::FOCAL_ISA

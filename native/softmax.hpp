@@ -37,6 +37,7 @@ FOCAL_INLINE T margin_of(T own, T peak, T others) {
 // What belongs to each of up to tile_size examples.
 template <class T>
 struct Examples {
+  Exponentials<T> exponentials;
   alignas(64) T own[tile_size], peak[tile_size], others[tile_size], rest[tile_size];
   alignas(64) T margin[tile_size], ones[tile_size], gamma[tile_size], weight[tile_size], upstream[tile_size];
   alignas(64) T value[tile_size], first[tile_size], second[tile_size];
@@ -89,11 +90,9 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
 
 // f and its derivatives up to `order`, at least the first, of n margins that have weight 1.
 template <class T>
-void focal_of_margins(int twice, int order, int64_t n, const T* margin, const T* gamma, const T* ones, T* value,
-                      T* first, T* second) {
-  Block<T> block{margin, ones, gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order};
-  const Seen<T> seen = loop<false>(twice, Labels::hard, block, n);
-  if (seen.largest > to_bits(Traits<T>::normal_exp)) loop<true>(twice, Labels::hard, block, n);
+void focal_of_margins(int twice, int order, int64_t n, const T* margin, Examples<T>& x, T* value, T* first, T* second) {
+  const Block<T> block{margin, x.ones, x.gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order};
+  evaluate(twice, Labels::hard, block, n, Ahead{}, x.exponentials);
 }
 
 inline int power_of(const Softmax& call) {
@@ -107,7 +106,7 @@ inline int power_of(const Softmax& call) {
 // no class NaN, without a gradient.
 template <class T>
 void finish(const Softmax& call, int twice, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
-  focal_of_margins(twice, call.hessian != nullptr ? 2 : 1, n, x.margin, x.gamma, x.ones, x.value, x.first, x.second);
+  focal_of_margins(twice, call.hessian != nullptr ? 2 : 1, n, x.margin, x, x.value, x.first, x.second);
   T sum = 0;
   for (int64_t i = 0; i < n; ++i) {
     const bool dead = x.label[i] < 0;
@@ -418,7 +417,7 @@ void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const 
     T *__restrict value = t.value, *__restrict slope = t.slope + k * x.stride;
     if (twice == any_power)
       for (int64_t i = 0; i < n; ++i) x.gamma[i] = gamma;
-    focal_of_margins(twice, 1, n, t.margin + k * x.stride, x.gamma, x.ones, value, slope, x.second);
+    focal_of_margins(twice, 1, n, t.margin + k * x.stride, x, value, slope, x.second);
     for (int64_t i = 0; i < n; ++i) {
       const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i], factor = weight * label;
       x.value[i] += factor == 0 && value[i] == T(INFINITY) ? T(0) : factor * value[i];

@@ -113,6 +113,14 @@ void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict 
     for (int64_t i = 0; i < n; ++i) buffer[i] = T(widen(data[i * stride]));
 }
 
+// 0 or 1, in the type itself where that is a byte: to compare first and convert the outcome takes the compiler longer.
+template <class T, class S>
+FOCAL_INLINE T hard_label(S x) {
+  if constexpr (sizeof(S) > 1) return x > 0 ? T(1) : T(0);
+  const S at_most_1 = x > 1 ? S(1) : x;
+  return T(at_most_1 < 0 ? S(0) : at_most_1);
+}
+
 // Integers as labels: 0 and 1; whatever else is positive counts as 1. Whether all of them were 0 or 1.
 template <class S, class T>
 bool convert_hard(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
@@ -120,11 +128,11 @@ bool convert_hard(const S* __restrict data, int64_t stride, int64_t n, T* __rest
     std::make_unsigned_t<S> seen = 0;
     if (stride == 1) {
       for (int64_t i = 0; i < n; ++i) seen |= std::make_unsigned_t<S>(data[i]);
-      for (int64_t i = 0; i < n; ++i) buffer[i] = data[i] > 0 ? T(1) : T(0);
+      for (int64_t i = 0; i < n; ++i) buffer[i] = hard_label<T>(data[i]);
     } else {
       for (int64_t i = 0; i < n; ++i) {
         seen |= std::make_unsigned_t<S>(data[i * stride]);
-        buffer[i] = data[i * stride] > 0 ? T(1) : T(0);
+        buffer[i] = hard_label<T>(data[i * stride]);
       }
     }
     return seen <= 1;

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,8 +61,16 @@ OPS = NumpyOps()
 # ---------------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=64)
+def code(dtype: np.dtype[Any]) -> int | None:
+    """Of a dtype that the kernels know. Remembered, because NumPy takes microseconds to name a dtype."""
+    return _kernels.CODES.get(dtype.name)
+
+
 def regular(x: Array) -> Array:
     """The array itself, or a copy of one that is of foreign byte order, misaligned, or has strides in mid-element."""
+    if x.flags.c_contiguous and x.dtype.isnative and x.flags.aligned:
+        return x
     if x.dtype.isnative and x.flags.aligned and not any(s % x.itemsize for s in x.strides):
         return x
     return x.astype(x.dtype.newbyteorder("="), order="C", copy=True)
@@ -73,7 +82,8 @@ def operand(x: Array, shape: tuple[int, ...] | None = None) -> Any:
         return x
     if shape is not None and x.shape != shape:
         x = np.broadcast_to(x, shape)
-    return address(x), _kernels.CODES[x.dtype.name], tuple(s // x.itemsize for s in x.strides)
+    size = x.itemsize
+    return address(x), code(x.dtype), tuple([s // size for s in x.strides])
 
 
 def address(x: Array | None) -> int:
@@ -87,10 +97,11 @@ def native_binary(
 
     None where the kernels do not cover it.
     """
-    tensors = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
-    shape = np.broadcast_shapes(x.shape, *(a.shape for a in tensors))
-    dtypes = {x.dtype.name, *(a.dtype.name for a in tensors)}
-    if _kernels.NATIVE is None or not dtypes <= set(_kernels.DTYPES) or len(shape) > _kernels.MAX_RANK:
+    tensors = [a for a in (x, y, gamma, positive, negative) if not isinstance(a, float)]
+    shape = x.shape
+    if any(a.shape != shape for a in tensors):
+        shape = np.broadcast_shapes(*(a.shape for a in tensors))
+    if _kernels.NATIVE is None or any(code(a.dtype) is None for a in tensors) or len(shape) > _kernels.MAX_RANK:
         return None
     arrays = [a if isinstance(a, float) else regular(a) for a in (x, y, gamma, positive, negative)]
     results = [np.empty(shape, x.dtype.newbyteorder("=")) for _ in range(order + 1)]
@@ -114,7 +125,7 @@ def native_softmax(
     order: int,
 ) -> tuple[Sequence[Array], float, int] | None:
     """As `native_binary`; `y` has the shape of `x`, without the class axis if `sparse`."""
-    if _kernels.NATIVE is None or not {x.dtype.name, y.dtype.name} <= set(_kernels.DTYPES):
+    if _kernels.NATIVE is None or code(x.dtype) is None or code(y.dtype) is None:
         return None
     rest = x.shape[:axis] + x.shape[axis + 1 :]
     shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))

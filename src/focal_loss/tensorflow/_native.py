@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,6 +108,8 @@ def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
     # In a graph every tensor is handed on: see `here`. Otherwise those that somebody differentiates.
     eager = tf.executing_eagerly()
     places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and possible_gradients([t]))]
+    if not places:
+        return loss.op(order, *((operands[-1], *operands[:-1]) if order else (None, *operands)))
 
     @tf.custom_gradient
     def run(*given: Tensor) -> tuple[Tensor, Any]:
@@ -175,7 +177,7 @@ class Native(Formula):
         soft = call.smoothing or y.dtype.is_floating
         loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.mixed and soft else 2, True)
         dtype = _wide_dtype(x)
-        tensors = [y, *(tf.constant(p, dtype) if isinstance(p, float) else p for p in parameters)]
+        tensors = [y, *(_constant(p, dtype) if isinstance(p, float) else p for p in parameters)]
         return _derivative(loss, 0, [_spread(x, tensors), *tensors])
 
     def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
@@ -185,13 +187,24 @@ class Native(Formula):
         if not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
             y = tf.broadcast_to(y, _example_shape(x, call.axis) if call.sparse else tf.shape(x))
         dtype = _wide_dtype(x)
-        tensors = [tf.constant(p, dtype) if isinstance(p, float) else p for p in parameters]
+        tensors = [_constant(p, dtype) if isinstance(p, float) else p for p in parameters]
         return _derivative(_Loss(_softmax_formula(call), _softmax_op(call), 1, False), 0, [x, y, *tensors])
 
 
 def _example_shape(x: Tensor, axis: int) -> Tensor:
     shape = tf.shape(x)
     return tf.concat([shape[:axis], shape[axis + 1 :]], 0)
+
+
+@lru_cache(maxsize=256)
+def _eager_constant(value: float, dtype: tf.DType) -> Tensor:
+    with tf.device("CPU:0"):
+        return tf.constant(value, dtype)
+
+
+def _constant(value: float, dtype: tf.DType) -> Tensor:
+    """Remembered in eager mode: to make five of them takes as long as the loss of 10^5 logits."""
+    return _eager_constant(value, dtype) if tf.executing_eagerly() else tf.constant(value, dtype)
 
 
 def _wide_dtype(x: Tensor) -> tf.DType:
@@ -229,8 +242,8 @@ def _binary_formula(call: _losses.BinaryCall) -> Callable[..., Tensor]:
 
 def _binary_op(call: _losses.BinaryCall) -> Callable[..., Tensor]:
     def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        factor = tf.constant(1.0, tf.float64) if upstream is None else upstream
-        smoothing = tf.constant(call.smoothing, tf.float64)
+        factor = _constant(1.0, tf.float64) if upstream is None else upstream
+        smoothing = _constant(call.smoothing, tf.float64)
         value, bad = _ops.focal_loss_binary(x, y, *parameters, factor, smoothing, order=order, mixed=call.mixed)
         if not order and tf.executing_eagerly() and y.dtype.is_integer and bad.numpy() >= 0:
             _losses.complain_of_binary(y.numpy())
@@ -260,7 +273,7 @@ def _softmax_op(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
     }
 
     def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        operands = x, y, *(tf.cast(p, tf.float64) for p in parameters), tf.constant(call.smoothing, tf.float64)
+        operands = x, y, *(tf.cast(p, tf.float64) for p in parameters), _constant(call.smoothing, tf.float64)
         if order:
             return _ops.focal_loss_softmax_gradient(*operands, upstream, **settings)[0]
         value, bad = _ops.focal_loss_softmax(*operands, **settings)

@@ -1,5 +1,5 @@
 // ONE element: the focal loss of a margin and its first and second derivative. What makes a margin of a softmax is in
-// softmax.hpp; the derivations are in CONTRIBUTING.md.
+// examples.hpp; the derivations are in CONTRIBUTING.md.
 //
 //     f(s) = q^g L,   p = sigmoid(s), q = 1 - p, L = -log p, l = -log q
 //
@@ -83,6 +83,12 @@ FOCAL_INLINE T power_of_q(const Score<T>& score, T gamma) {
   }
 }
 
+// Of an exponent that no power of any q < 1 survives, so that no product with it is infinite.
+template <class T>
+FOCAL_INLINE T bounded(T gamma) {
+  return gamma > T(1e18) ? T(1e18) : gamma;
+}
+
 template <class T>
 struct Derivatives {
   T value, first, second;
@@ -97,7 +103,7 @@ struct Derivatives {
 template <int twice, int order, class T>
 FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
-  else gamma = gamma > T(1e18) ? T(1e18) : gamma;  // so that nothing below is infinite
+  else gamma = bounded(gamma);
   const T factor = power_of_q<twice>(score, gamma);
   // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
   const T p = order > 1 ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;
@@ -137,7 +143,7 @@ FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, T weight, T gamma) {
   if constexpr (twice == any_power) {
     // exp(-neg_log_m) is m but for the rounding of the logarithm, which gamma would multiply: it is taken back.
     const T neg_log_m = present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss);
-    const T exponent = neg_log_m < 0 ? T(0) : neg_log_m, power = gamma > T(1e18) ? T(1e18) : gamma;
+    const T exponent = neg_log_m < 0 ? T(0) : neg_log_m, power = bounded(gamma);
     const Pair<T> back = exp_of_negative<true>(exponent);
     const T missed = ((m.hi - back.hi) + mul_add(-back.hi, back.lo, m.lo)) / m.hi;
     const T hi = power * exponent;

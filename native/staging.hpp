@@ -6,8 +6,6 @@
 
 namespace focal::FOCAL_ISA {
 
-constexpr int64_t block_size = 1024;
-
 // Half precision by its bits, so that every instruction set gives the same and the loops stay vectors.
 struct Half {
   uint16_t bits;

@@ -1,0 +1,107 @@
+// Softmax losses of a label per class: the sum over the classes of weight * label * f(margin of the class).
+#pragma once
+
+#include "examples.hpp"
+
+namespace focal::FOCAL_ISA {
+
+// The exponential of each class, and for each class the sum of the others: the total minus the class would cancel
+// where the class is most of it. Only the largest can be, and its sum is made without it.
+template <class T>
+void others_of_tile(const Softmax& call, const Tile<T>& logits, int64_t n, T* e, T* others, T* margin, Examples<T>& x) {
+  T *__restrict peak = x.peak, *__restrict rest = x.rest;
+  int32_t* __restrict top = x.top;
+  for (int64_t i = 0; i < n; ++i) {
+    peak[i] = T(-INFINITY);
+    rest[i] = 0;
+    top[i] = 0;
+  }
+  for (int64_t k = 0; k < call.classes; ++k) {
+    const T* __restrict v = logits.line(k);
+    for (int64_t i = 0; i < n; ++i) {
+      top[i] = v[i] > peak[i] ? int32_t(k) : top[i];
+      peak[i] = v[i] > peak[i] ? v[i] : peak[i];
+    }
+  }
+  for (int64_t k = 0; k < call.classes; ++k) {
+    const T* __restrict v = logits.line(k);
+    T* __restrict line = e + k * x.stride;
+    for (int64_t i = 0; i < n; ++i) {
+      line[i] = shifted_exp(v[i], peak[i]);
+      rest[i] += top[i] == k ? T(0) : line[i];
+    }
+  }
+  for (int64_t k = 0; k < call.classes; ++k) {
+    const T* __restrict v = logits.line(k);
+    T *__restrict o = others + k * x.stride, *__restrict s = margin + k * x.stride;
+    const T* __restrict line = e + k * x.stride;
+    for (int64_t i = 0; i < n; ++i) {
+      const T sum = top[i] == k ? rest[i] : (rest[i] - line[i]) + T(1);
+      s[i] = margin_of(v[i], peak[i], sum);
+      o[i] = sum > 0 ? sum : T(1);
+    }
+  }
+}
+
+// The gradient g_j - e_j * (sum over t != j of g_t / others_t), again without the largest; `slope` holds the g.
+template <class T>
+void pull_of_tile(const Softmax& call, int64_t n, const T* e, const T* others, T* slope, Examples<T>& x) {
+  T *__restrict rest = x.rest, *__restrict at_top = x.own;
+  for (int64_t i = 0; i < n; ++i) rest[i] = at_top[i] = 0;
+  for (int64_t k = 0; k < call.classes; ++k)
+    for (int64_t i = 0; i < n; ++i) {
+      const T ratio = slope[k * x.stride + i] / others[k * x.stride + i];
+      rest[i] += x.top[i] == k ? T(0) : ratio;
+      at_top[i] = x.top[i] == k ? ratio : at_top[i];
+    }
+  for (int64_t k = 0; k < call.classes; ++k)
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t at = k * x.stride + i;
+      const T ratio = slope[at] / others[at];
+      const T sum = x.top[i] == k ? rest[i] : (rest[i] - ratio) + at_top[i];
+      slope[at] = x.upstream[i] * (slope[at] - e[at] * sum);
+    }
+}
+
+template <class T>
+struct DenseTile {
+  T *buffer, *labels, *e, *others, *margin, *value, *slope;
+};
+
+template <class T>
+void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const DenseTile<T>& t, Examples<T>& x,
+                Outcome& outcome) {
+  const Shape shape{2, {call.outer, call.inner}};
+  const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
+  const T keep = T(1 - call.smoothing), shift = T(call.smoothing / double(call.classes));
+  others_of_tile(call, load_tile(call, call.logits, call.dtype, call.strides, begin, n, t.buffer, x.stride), n,
+                 t.e, t.others, t.margin, x);
+  const Tile<T> labels = load_tile(call, call.labels, call.label_dtype, call.label_strides, begin, n, t.labels,
+                                   x.stride);
+  for (int64_t i = 0; i < n; ++i) {
+    x.upstream[i] = upstream[i];
+    x.value[i] = 0;
+    x.ones[i] = T(1);
+  }
+  for (int64_t k = 0; k < call.classes; ++k) {
+    const T weight = T(call.weight[call.weights == 1 ? 0 : k]), gamma = T(call.gamma[call.gammas == 1 ? 0 : k]);
+    const T* __restrict y = labels.line(k);
+    T *__restrict value = t.value, *__restrict slope = t.slope + k * x.stride;
+    if (twice == any_power)
+      for (int64_t i = 0; i < n; ++i) x.gamma[i] = gamma;
+    focal_of_margins(twice, 1, n, t.margin + k * x.stride, x, value, slope, x.second);
+    for (int64_t i = 0; i < n; ++i) {
+      const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i], factor = weight * label;
+      x.value[i] += factor == 0 && value[i] == T(INFINITY) ? T(0) : factor * value[i];
+      slope[i] *= factor;
+    }
+  }
+  for (int64_t i = 0; i < n; ++i) outcome.sum += double(x.value[i]);
+  outcome.count += n;
+  put_values(call, begin, n, x.value);
+  if (call.gradient == nullptr) return;
+  pull_of_tile(call, n, t.e, t.others, t.slope, x);
+  store_tile(call, call.gradient, begin, n, t.slope, x.stride);
+}
+
+}  // namespace focal::FOCAL_ISA

@@ -1,0 +1,151 @@
+// What the softmax losses have in common. A softmax is a margin: s = v_t - log of the sum of exp(v_k) over the other
+// classes k, so that each example, once its margin is known, is one element of scalar.hpp with a hard label of 1.
+#pragma once
+
+#include "blocks.hpp"
+#include "staging.hpp"
+
+namespace focal::FOCAL_ISA {
+
+constexpr int64_t tile_size = 256;  // examples
+
+// exp(v - peak) for v <= peak, and 1 where both are the same infinity.
+template <class T>
+FOCAL_INLINE T shifted_exp(T v, T peak) {
+  return exp_of_negative<true>(v == peak ? T(0) : peak - v).hi;
+}
+
+// v_t - peak - log(others). A sum of 0 means that nothing else is left: an infinite margin, whose loss is 0. No finite
+// logits give an infinite loss.
+template <class T>
+FOCAL_INLINE T margin_of(T own, T peak, T others) {
+  constexpr T largest = Traits<T>::largest;
+  const T margin = (own == peak ? T(0) : own - peak) - log_of(others);
+  const bool finite = (std::fabs(own) <= largest) & (std::fabs(peak) <= largest) & (others > 0);
+  const T clipped = margin > largest ? largest : margin < -largest ? -largest : margin;
+  return finite ? clipped : margin;
+}
+
+// What belongs to each of up to tile_size examples.
+template <class T>
+struct Examples {
+  Exponentials<T> exponentials;
+  alignas(64) T own[tile_size], peak[tile_size], others[tile_size], rest[tile_size];
+  alignas(64) T margin[tile_size], ones[tile_size], gamma[tile_size], weight[tile_size], upstream[tile_size];
+  alignas(64) T value[tile_size], first[tile_size], second[tile_size];
+  int64_t stride;  // from one class to the next in a tile
+  int32_t label[tile_size], top[tile_size];  // label: the true class, `ignored` or `invalid`
+  static constexpr int32_t ignored = -1, invalid = -2;
+};
+
+// Where example `position` of a call lies.
+struct Place {
+  int64_t outer, inner;
+};
+
+inline Place place_of(const Softmax& call, int64_t position) { return {position / call.inner, position % call.inner}; }
+
+template <class T>
+void load_labels(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
+  typed(call.labels, call.label_dtype, [&](const auto* labels) {
+    for (int64_t i = 0; i < n; ++i) {
+      const Place at = place_of(call, begin + i);
+      const auto raw = widen(labels[at.outer * call.label_strides[0] + at.inner * call.label_strides[2]]);
+      const double label = double(raw);
+      const bool inside = label >= 0 && label < double(call.classes);
+      if (call.has_ignored && label == double(call.ignored)) {
+        x.label[i] = Examples<T>::ignored;
+      } else if (inside && label == double(int64_t(inside ? label : 0))) {
+        x.label[i] = int32_t(raw);
+        ++outcome.count;
+      } else {
+        x.label[i] = Examples<T>::invalid;
+        ++outcome.count;
+        if (outcome.first_bad < 0) outcome.first_bad = begin + i;
+      }
+    }
+  });
+}
+
+template <class T>
+void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x) {
+  const Shape shape{2, {call.outer, call.inner}};
+  const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t label = x.label[i] < 0 ? 0 : x.label[i];
+    x.gamma[i] = T(call.gammas == 0 ? 1 : call.gamma[call.gammas == 1 ? 0 : label]);
+    x.weight[i] = T(call.weights == 0 ? 1 : call.weight[call.weights == 1 ? 0 : label]);
+    x.ones[i] = T(1);
+    x.upstream[i] = upstream[i];
+  }
+}
+
+// f and its derivatives up to `order`, at least the first, of n margins that have weight 1.
+template <class T>
+void focal_of_margins(int twice, int order, int64_t n, const T* margin, Examples<T>& x, T* value, T* first, T* second) {
+  const Block<T> block{margin, x.ones, x.gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order};
+  const Seen<T> seen = exponentials<false>(margin, x.ones, n, Ahead{}, x.exponentials);
+  evaluate(twice, Labels::hard, block, n, seen.largest, x.exponentials);
+}
+
+inline int power_of(const Softmax& call) {
+  Operand gamma;
+  if (call.gammas == 1) gamma.value = call.gamma[0];
+  else gamma.data = call.gamma;
+  return power_of(gamma);
+}
+
+template <class T>
+void put_values(const Softmax& call, int64_t begin, int64_t n, const T* values) {
+  if (call.value == nullptr) return;
+  if (call.dtype == dtype_of<T>()) std::memcpy(static_cast<T*>(call.value) + begin, values, n * sizeof(T));
+  else store(call.value, call.dtype, begin, n, values);
+}
+
+// n examples side by side: class k of example i is line(k)[i].
+template <class T>
+struct Tile {
+  const T* data;
+  int64_t stride;
+  const T* line(int64_t k) const { return data + k * stride; }
+};
+
+// The logits, where they lie if they lie side by side, else copied.
+template <class T>
+Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int64_t* strides, int64_t begin, int64_t n,
+                  T* buffer, int64_t stride) {
+  const Place first = place_of(call, begin);
+  if (dtype == dtype_of<T>() && (strides[2] == 1 || n == 1) && first.inner + n <= call.inner)
+    return {static_cast<const T*>(array) + first.outer * strides[0] + first.inner * strides[2], strides[1]};
+  typed(array, dtype, [&](const auto* data) {
+    for (int64_t i = 0; i < n;) {  // one stretch of examples with the same outer index at a time
+      const Place at = place_of(call, begin + i);
+      const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;
+      const auto* start = data + at.outer * strides[0] + at.inner * strides[2];
+      for (int64_t k = 0; k < call.classes; ++k)
+        for (int64_t j = 0; j < count; ++j)
+          buffer[k * stride + i + j] = T(widen(start[k * strides[1] + j * strides[2]]));
+      i += count;
+    }
+  });
+  return {buffer, stride};
+}
+
+template <class T>
+void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, const T* tile, int64_t stride) {
+  if (array == nullptr) return;
+  const DType dtype = derivative_dtype(call.dtype, call.wide_derivatives);
+  for (int64_t i = 0; i < n;) {
+    const Place at = place_of(call, begin + i);
+    const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;
+    for (int64_t k = 0; k < call.classes; ++k) {
+      const int64_t position = (at.outer * call.classes + k) * call.inner + at.inner;
+      if (dtype == dtype_of<T>())
+        std::memcpy(static_cast<T*>(array) + position, tile + k * stride + i, count * sizeof(T));
+      else store(array, dtype, position, count, tile + k * stride + i);
+    }
+    i += count;
+  }
+}
+
+}  // namespace focal::FOCAL_ISA

@@ -12,8 +12,8 @@ namespace focal::FOCAL_ISA {
 // The buffers of a block. 1024 elements: 52 KiB in float, of which a call touches a few.
 template <class T>
 struct Buffers {
-  Exponentials<T> exponentials;
   alignas(64) T z[block_size], label[block_size], y[block_size], gamma[block_size];
+  alignas(64) T u[block_size], error[block_size], finite[block_size];
   alignas(64) T positive[block_size], negative[block_size];
   alignas(64) T upstream[block_size], value[block_size], gradient[block_size], hessian[block_size];
 };
@@ -29,110 +29,123 @@ void multiply_by(const T* __restrict factor, int64_t n, T* __restrict values) {
   for (int64_t i = 0; i < n; ++i) values[i] *= factor[i];
 }
 
-// Weights that are arrays, for hard labels: computed with weight 1, then multiplied.
-template <class T>
-void weigh(const Binary& call, int64_t begin, int64_t n, const Block<T>& block, Buffers<T>& buffers) {
-  const T* positive = load(call.positive, call.shape, begin, n, buffers.positive, true);
-  const T* negative = load(call.negative, call.shape, begin, n, buffers.negative, true);
-  T *__restrict weight = buffers.positive, *__restrict value = block.value;
-  for (int64_t i = 0; i < n; ++i) {
-    weight[i] = block.y[i] > T(0.5) ? positive[i] : negative[i];
-    const T product = weight[i] * value[i];
-    value[i] = (weight[i] == 0) & (value[i] == T(INFINITY)) ? T(0) : product;
-  }
-  if (block.order > 0) multiply_by(weight, n, block.gradient);
-  if (block.order > 1) multiply_by(weight, n, block.hessian);
-}
-
-// y -> (1 - a) y + a / 2, then the coefficients of the two terms, or the weight of the mixture.
-template <class T>
-void soften(const Binary& call, Labels labels, int64_t begin, int64_t n, const T* y, Buffers<T>& buffers) {
-  const T keep = T(1 - call.smoothing), shift = T(call.smoothing / 2);
-  const T* positive = load(call.positive, call.shape, begin, n, buffers.positive, true);
-  const T* negative = load(call.negative, call.shape, begin, n, buffers.negative, true);
-  const bool smoothed = call.smoothing != 0, mix = labels == Labels::mixed;
-  for (int64_t i = 0; i < n; ++i) {
-    const T label = smoothed ? mul_add(keep, y[i], shift) : y[i];
-    const T a = positive[i] * label, b = negative[i] * (T(1) - label);
-    buffers.y[i] = label;
-    buffers.positive[i] = mix ? a + b : a;
-    buffers.negative[i] = b;
-  }
-}
-
-template <class T>
-void block_of(const Binary& call, int twice, int64_t begin, int64_t n, const Ahead& ahead, Buffers<T>& buffers,
-              bool& soft, Outcome& outcome) {
-  const bool integer = call.labels.dtype >= DType::boolean, direct = call.logits.dtype == dtype_of<T>();
-  const bool numbers = call.positive.data == nullptr && call.negative.data == nullptr;
-  const bool one_upstream = call.upstream.data == nullptr;
-  const bool direct_slopes = derivative_dtype(call.logits.dtype, call.wide_derivatives) == dtype_of<T>();
-  Block<T> block;
-  block.z = load(call.logits, call.shape, begin, n, buffers.z, false);
-  block.y = integer ? load_hard(call.labels, call.shape, begin, n, buffers.label, outcome)
-                    : load(call.labels, call.shape, begin, n, buffers.label, false);
-  block.gamma = twice == any_power ? load(call.gamma, call.shape, begin, n, buffers.gamma, true) : nullptr;
-  block.order = call.hessian != nullptr ? 2 : call.gradient != nullptr ? 1 : 0;
-  block.positive = buffers.positive;
-  block.negative = buffers.negative;
-  block.value = target(call.value, direct, begin, buffers.value);
-  block.gradient = target(call.gradient, direct_slopes, begin, buffers.gradient);
-  block.hessian = target(call.hessian, direct_slopes, begin, buffers.hessian);
-  for (int k : {0, 1}) {
-    const double weight = !numbers ? 1 : k == 1 ? call.positive.value : call.negative.value;
-    block.value_weight[k] = T(weight);
-    block.gradient_weight[k] = T(one_upstream ? weight * call.upstream.value : weight);
-  }
-  Exponentials<T>& x = buffers.exponentials;
-  const Seen<T> seen = integer || soft ? exponentials<false>(block.z, block.y, n, ahead, x)
-                                       : exponentials<true>(block.z, block.y, n, ahead, x);
-  soft = soft || seen.soft != 0;
-  const Labels labels = !soft ? Labels::hard : call.family == Family::mixed ? Labels::mixed : Labels::two_term;
-  if (soft) {
-    soften(call, labels, begin, n, block.y, buffers);
-    block.y = buffers.y;
-  }
-  evaluate(twice, labels, block, n, seen.largest, x);
-  if (!soft && !numbers) weigh(call, begin, n, block, buffers);
-  outcome.sum += sum_of(block.value, n);
-  if (!one_upstream || (soft && call.upstream.value != 1)) {
-    const T* upstream = load(call.upstream, call.shape, begin, n, buffers.upstream, false);
-    if (block.order > 0) multiply_by(upstream, n, block.gradient);
-    if (block.order > 1) multiply_by(upstream, n, block.hessian);
-  }
-  if (!direct) store(call.value, call.logits.dtype, begin, n, block.value);
-  if (!direct_slopes) {
-    store(call.gradient, call.logits.dtype, begin, n, block.gradient);
-    store(call.hessian, call.logits.dtype, begin, n, block.hessian);
-  }
-}
-
 // Where the elements from `begin` on lie, if they lie together.
 inline const char* contiguous_from(const Operand& operand, const Shape& shape, int64_t begin) {
   if (operand.data == nullptr || !is_contiguous(operand, shape)) return nullptr;
   return static_cast<const char*>(operand.data) + begin * item_size(operand.dtype);
 }
 
+// A call, and what its blocks have in common.
 template <class T>
-void binary_range(const Binary& call, int64_t begin, int64_t end, Outcome& outcome) {
-  Buffers<T> buffers;
-  const int twice = power_of(call.gamma);
-  bool soft = call.smoothing != 0;  // from the first soft label on
-  Ahead ahead;
-  ahead.logit_size = item_size(call.logits.dtype);
-  ahead.label_size = item_size(call.labels.dtype);
-  for (int64_t start = begin; start < end; start += block_size) {
-    const int64_t next = start + block_size;
-    ahead.logits = next < end ? contiguous_from(call.logits, call.shape, next) : nullptr;
-    ahead.labels = next < end ? contiguous_from(call.labels, call.shape, next) : nullptr;
-    block_of(call, twice, start, next < end ? block_size : end - start, ahead, buffers, soft, outcome);
+class BinaryBlocks {
+ public:
+  explicit BinaryBlocks(const Binary& call) : call_(call) {}
+
+  void run(int64_t begin, int64_t end, Outcome& outcome) {
+    for (int64_t start = begin; start < end; start += block_size)
+      one(start, end - start < block_size ? end - start : block_size, end, outcome);
+    outcome.count += end - begin;
   }
-  outcome.count += end - begin;
-}
+
+ private:
+  const Binary& call_;
+  const int twice_ = power_of(call_.gamma);
+  const bool integer_labels_ = call_.labels.dtype >= DType::boolean;
+  const bool one_upstream_ = call_.upstream.data == nullptr;
+  const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // for each kind of label
+  const bool direct_ = call_.logits.dtype == dtype_of<T>();
+  const bool direct_slopes_ = derivative_dtype(call_.logits.dtype, call_.wide_derivatives) == dtype_of<T>();
+  bool soft_ = call_.smoothing != 0;  // from the first soft label on
+  Buffers<T> buffers_;
+
+  void one(int64_t begin, int64_t n, int64_t end, Outcome& outcome) {
+    Block<T> block = describe(begin, n, outcome);
+    const Ahead ahead = ahead_of(begin + block_size, end);
+    const Exponentials<T> x{buffers_.u, buffers_.error, buffers_.finite};
+    const Seen<T> seen = integer_labels_ || soft_ ? exponentials<false>(block, n, ahead, x)
+                                                  : exponentials<true>(block, n, ahead, x);
+    soft_ = soft_ || seen.soft != 0;
+    const Labels labels = !soft_ ? Labels::hard : call_.family == Family::mixed ? Labels::mixed : Labels::two_term;
+    if (soft_) soften(labels, begin, n, block);
+    evaluate(twice_, labels, block, n, seen, x);
+    if (!soft_ && !one_weight_) weigh(begin, n, block);
+    outcome.sum += sum_of(block.value, n);
+    finish(begin, n, block);
+  }
+
+  Block<T> describe(int64_t begin, int64_t n, Outcome& outcome) {
+    Block<T> block;
+    block.z = load(call_.logits, call_.shape, begin, n, buffers_.z, false);
+    block.y = integer_labels_ ? load_hard(call_.labels, call_.shape, begin, n, buffers_.label, outcome)
+                              : load(call_.labels, call_.shape, begin, n, buffers_.label, false);
+    block.gamma = twice_ == any_power ? load(call_.gamma, call_.shape, begin, n, buffers_.gamma, true) : nullptr;
+    block.order = call_.hessian != nullptr ? 2 : call_.gradient != nullptr ? 1 : 0;
+    block.positive = buffers_.positive;
+    block.negative = buffers_.negative;
+    block.value = target(call_.value, direct_, begin, buffers_.value);
+    block.gradient = target(call_.gradient, direct_slopes_, begin, buffers_.gradient);
+    block.hessian = target(call_.hessian, direct_slopes_, begin, buffers_.hessian);
+    for (int k : {0, 1}) {
+      const double weight = !one_weight_ ? 1 : k == 1 ? call_.positive.value : call_.negative.value;
+      block.value_weight[k] = T(weight);
+      block.gradient_weight[k] = T(one_upstream_ ? weight * call_.upstream.value : weight);
+    }
+    return block;
+  }
+
+  Ahead ahead_of(int64_t next, int64_t end) const {
+    if (next >= end) return {};
+    return {contiguous_from(call_.logits, call_.shape, next), contiguous_from(call_.labels, call_.shape, next),
+            item_size(call_.logits.dtype), item_size(call_.labels.dtype)};
+  }
+
+  // y -> (1 - a) y + a / 2, then the coefficients of the two terms, or the weight of the mixture.
+  void soften(Labels labels, int64_t begin, int64_t n, Block<T>& block) {
+    const T keep = T(1 - call_.smoothing), shift = T(call_.smoothing / 2);
+    const T* positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, true);
+    const T* negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, true);
+    const bool smoothed = call_.smoothing != 0, mix = labels == Labels::mixed;
+    for (int64_t i = 0; i < n; ++i) {
+      const T label = smoothed ? mul_add(keep, block.y[i], shift) : block.y[i];
+      const T a = positive[i] * label, b = negative[i] * (T(1) - label);
+      buffers_.y[i] = label;
+      buffers_.positive[i] = mix ? a + b : a;
+      buffers_.negative[i] = b;
+    }
+    block.y = buffers_.y;
+  }
+
+  // Weights that are arrays, for hard labels: computed with weight 1, then multiplied.
+  void weigh(int64_t begin, int64_t n, const Block<T>& block) {
+    const T* positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, true);
+    const T* negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, true);
+    T *weight = buffers_.positive, *__restrict value = block.value;
+    for (int64_t i = 0; i < n; ++i) {
+      weight[i] = is_negative(block.y[i]) ? negative[i] : positive[i];
+      const T product = weight[i] * value[i];
+      value[i] = (weight[i] == 0) & (value[i] == T(INFINITY)) ? T(0) : product;
+    }
+    if (block.order > 0) multiply_by(weight, n, block.gradient);
+    if (block.order > 1) multiply_by(weight, n, block.hessian);
+  }
+
+  // The upstream gradient where the loop did not have it, and results of another dtype.
+  void finish(int64_t begin, int64_t n, const Block<T>& block) {
+    if (!one_upstream_ || (soft_ && call_.upstream.value != 1)) {
+      const T* upstream = load(call_.upstream, call_.shape, begin, n, buffers_.upstream, false);
+      if (block.order > 0) multiply_by(upstream, n, block.gradient);
+      if (block.order > 1) multiply_by(upstream, n, block.hessian);
+    }
+    if (!direct_) store(call_.value, call_.logits.dtype, begin, n, block.value);
+    if (direct_slopes_) return;
+    store(call_.gradient, call_.logits.dtype, begin, n, block.gradient);
+    store(call_.hessian, call_.logits.dtype, begin, n, block.hessian);
+  }
+};
 
 inline void binary(const Binary& call, int64_t begin, int64_t end, Outcome& outcome) {
-  return call.logits.dtype == DType::f64 ? binary_range<double>(call, begin, end, outcome)
-                                         : binary_range<float>(call, begin, end, outcome);
+  return call.logits.dtype == DType::f64 ? BinaryBlocks<double>(call).run(begin, end, outcome)
+                                         : BinaryBlocks<float>(call).run(begin, end, outcome);
 }
 
 }  // namespace focal::FOCAL_ISA

@@ -49,8 +49,8 @@ Operand parameter(nb::handle object, int rank) {
 void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
 nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
-                 nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value, uintptr_t gradient,
-                 uintptr_t hessian, int threads, bool of_team) {
+                 nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value,
+                 uintptr_t gradient, uintptr_t hessian, int threads, bool of_team) {
   Binary call;
   call.family = mixed ? Family::mixed : Family::two_term;
   call.shape.rank = int(nb::len(shape));

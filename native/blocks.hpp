@@ -1,5 +1,5 @@
-// A block of logits, small enough for the first cache, through the mathematics of scalar.hpp: one loop per kind of label
-// and power.
+// A block of logits, small enough for the first cache, through the mathematics of scalar.hpp: one loop per kind of
+// label and power.
 #pragma once
 
 #include "kernels.hpp"
@@ -20,13 +20,13 @@ struct Block {
   int order;  // of the last derivative that is wanted
 };
 
-// exp(-|z|) of a block as pairs. By themselves, because from a logit to its loss some 40 operations wait for one
-// another, and no processor looks far enough ahead to fill that time with the next elements: two loops over the first
-// cache are a fifth faster than one.
+// exp(-|z|) of a block as pairs u (1 + error). By themselves, because from a logit to its loss some 40 operations wait
+// for one another, and no processor looks far enough ahead to fill that time with the next elements: two loops over the
+// first cache are a fifth faster than one.
 template <class T>
 struct Exponentials {
-  alignas(64) T u[block_size], error[block_size];
-  alignas(64) T finite[block_size];  // the logits, infinite ones replaced
+  T *u, *error;
+  T* finite;  // room for the logits, infinite ones replaced
 };
 
 // Memory that the next block will read, fetched while this one is computed: left to itself, the processor fetches too
@@ -45,14 +45,16 @@ FOCAL_INLINE void fetch(const char* data, int64_t begin, int64_t bytes) {
 // What the first loop over a block saw on its way.
 template <class T>
 struct Seen {
-  Bits<T> largest;  // the bits of the largest |z|, above which are inf and NaN
-  Bits<T> soft;     // 0 if every label is 0 or 1
+  Bits<T> largest;  // the bits of the largest |z|, above which are those of inf and NaN
+  Bits<T> soft;     // 0 if every label that was looked at is 0 or 1
+  bool extreme() const { return largest > to_bits(Traits<T>::normal_exp); }
+  bool infinite() const { return largest > to_bits(Traits<T>::largest); }
 };
 
-// `check_labels`: they are not known to be hard.
 template <bool check_labels, class T>
-Seen<T> exponentials(const T* __restrict z, const T* __restrict y, int64_t n, const Ahead& ahead, Exponentials<T>& x) {
+Seen<T> exponentials(const Block<T>& b, int64_t n, const Ahead& ahead, const Exponentials<T>& x) {
   constexpr int64_t strip = 128;
+  const T *__restrict z = b.z, *__restrict y = b.y;
   T *__restrict u = x.u, *__restrict error = x.error;
   Bits<T> largest = 0, soft = 0;
   for (int64_t begin = 0; begin < n; begin += strip) {
@@ -75,7 +77,7 @@ Seen<T> exponentials(const T* __restrict z, const T* __restrict y, int64_t n, co
 
 // The same for logits of any size, which a block of ordinary ones, nearly every block, is spared.
 template <class T>
-void extreme_exponentials(const T* __restrict z, int64_t n, Exponentials<T>& x) {
+void extreme_exponentials(const T* __restrict z, int64_t n, const Exponentials<T>& x) {
   constexpr T largest = Traits<T>::largest;
   for (int64_t i = 0; i < n; ++i) {
     const Pair<T> e = exp_of_negative<true>(std::fabs(z[i]));
@@ -83,6 +85,12 @@ void extreme_exponentials(const T* __restrict z, int64_t n, Exponentials<T>& x) 
     x.error[i] = e.lo;
     x.finite[i] = std::fabs(z[i]) > largest ? std::copysign(largest, z[i]) : z[i];
   }
+}
+
+// Of a hard label.
+template <class T>
+FOCAL_INLINE bool is_negative(T y) {
+  return y < T(0.5);
 }
 
 template <int twice, int order, bool unit, class T>
@@ -93,7 +101,7 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    const bool negative = y[i] < T(0.5);
+    const bool negative = is_negative(y[i]);
     // The sign as bits: of a negation under a condition the compiler makes a second comparison.
     const T s = from_bits<T>(to_bits(z[i]) ^ (negative ? to_bits(T(-0.0)) : 0));
     const Derivatives<T> f = focal<twice, order>(score(s, u[i], error[i]), twice == any_power ? gamma[i] : T(0));
@@ -139,7 +147,7 @@ void mixed_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
 enum class Labels { hard, two_term, mixed };
 
 template <int twice, int order, class T>
-void loop(Labels labels, const Block<T>& b, const Exponentials<T>& x, int64_t n) {
+void loop_for_labels(Labels labels, const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   if (labels == Labels::mixed) return mixed_loop<twice, order>(b, x, n);
   if (labels == Labels::two_term) return two_term_loop<twice, order>(b, x, n);
   const bool unit = b.value_weight[0] == 1 && b.value_weight[1] == 1;
@@ -147,10 +155,10 @@ void loop(Labels labels, const Block<T>& b, const Exponentials<T>& x, int64_t n)
 }
 
 template <int twice, class T>
-void loop(Labels labels, const Block<T>& b, const Exponentials<T>& x, int64_t n) {
-  if (b.order == 0) return loop<twice, 0>(labels, b, x, n);
-  if (b.order == 1) return loop<twice, 1>(labels, b, x, n);
-  return loop<twice, 2>(labels, b, x, n);
+void loop_for_order(Labels labels, const Block<T>& b, const Exponentials<T>& x, int64_t n) {
+  if (b.order == 0) return loop_for_labels<twice, 0>(labels, b, x, n);
+  if (b.order == 1) return loop_for_labels<twice, 1>(labels, b, x, n);
+  return loop_for_labels<twice, 2>(labels, b, x, n);
 }
 
 // Which power serves this gamma: 2 gamma, or any_power.
@@ -162,37 +170,43 @@ inline int power_of(const Operand& gamma) {
 }
 
 template <class T>
-void loop(int twice, Labels labels, const Block<T>& block, const Exponentials<T>& x, int64_t n) {
+void loop_for_power(int twice, Labels labels, const Block<T>& block, const Exponentials<T>& x, int64_t n) {
   switch (twice) {
-    case 0: return loop<0>(labels, block, x, n);
-    case 1: return loop<1>(labels, block, x, n);
-    case 2: return loop<2>(labels, block, x, n);
-    case 3: return loop<3>(labels, block, x, n);
-    case 4: return loop<4>(labels, block, x, n);
-    case 5: return loop<5>(labels, block, x, n);
-    case 6: return loop<6>(labels, block, x, n);
-    case 8: return loop<8>(labels, block, x, n);
-    case 10: return loop<10>(labels, block, x, n);
-    default: return loop<any_power>(labels, block, x, n);
+    case 0: return loop_for_order<0>(labels, block, x, n);
+    case 1: return loop_for_order<1>(labels, block, x, n);
+    case 2: return loop_for_order<2>(labels, block, x, n);
+    case 3: return loop_for_order<3>(labels, block, x, n);
+    case 4: return loop_for_order<4>(labels, block, x, n);
+    case 5: return loop_for_order<5>(labels, block, x, n);
+    case 6: return loop_for_order<6>(labels, block, x, n);
+    case 8: return loop_for_order<8>(labels, block, x, n);
+    case 10: return loop_for_order<10>(labels, block, x, n);
+    default: return loop_for_order<any_power>(labels, block, x, n);
   }
+}
+
+// Whether the loss grows without bound towards the infinity that logit i is.
+template <class T>
+bool grows(Labels labels, const Block<T>& b, int64_t i) {
+  if (labels != Labels::mixed) return b.value[i] > 0;
+  return b.positive[i] > 0 && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);  // though m^g may be too small for a number
 }
 
 // Value and derivatives of a block whose exponentials are there.
 template <class T>
-void evaluate(int twice, Labels labels, Block<T> block, int64_t n, Bits<T> largest, Exponentials<T>& x) {
-  const T* z = block.z;
-  if (largest > to_bits(Traits<T>::normal_exp)) {
+void evaluate(int twice, Labels labels, Block<T> block, int64_t n, const Seen<T>& seen, const Exponentials<T>& x) {
+  const T* const z = block.z;
+  if (seen.extreme()) {
     extreme_exponentials(z, n, x);
     block.z = x.finite;
   }
-  loop(twice, labels, block, x, n);
-  if (largest <= to_bits(Traits<T>::largest)) return;
-  // The limit at an infinite logit: inf where the loss grows without bound.
+  loop_for_power(twice, labels, block, x, n);
+  if (!seen.infinite()) return;
   for (int64_t i = 0; i < n; ++i)
-    if (std::fabs(z[i]) > Traits<T>::largest && block.value[i] > 0) block.value[i] = T(INFINITY);
+    if (std::fabs(z[i]) > Traits<T>::largest && grows(labels, block, i)) block.value[i] = T(INFINITY);
 }
 
-// In T within a block, where no more than 64 numbers meet in one lane of the widest vectors; in double beyond.
+// In T within a block, where at most 64 numbers meet in one sum, the narrowest vectors taken; in double beyond.
 template <class T>
 double sum_of(const T* __restrict value, int64_t n) {
   const int64_t quarter = n / 4;  // four sums, because an addition takes four times as long as until the next can start

@@ -29,9 +29,9 @@ FOCAL_INLINE T margin_of(T own, T peak, T others) {
 // What belongs to each of up to tile_size examples.
 template <class T>
 struct Examples {
-  Exponentials<T> exponentials;
   alignas(64) T own[tile_size], peak[tile_size], others[tile_size], rest[tile_size];
   alignas(64) T margin[tile_size], ones[tile_size], gamma[tile_size], weight[tile_size], upstream[tile_size];
+  alignas(64) T u[tile_size], error[tile_size], finite[tile_size];
   alignas(64) T value[tile_size], first[tile_size], second[tile_size];
   int64_t stride;  // from one class to the next in a tile
   int32_t label[tile_size], top[tile_size];  // label: the true class, `ignored` or `invalid`
@@ -80,12 +80,12 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
   }
 }
 
-// f and its derivatives up to `order`, at least the first, of n margins that have weight 1.
+// f and its derivatives up to `order` of n margins that have weight 1.
 template <class T>
 void focal_of_margins(int twice, int order, int64_t n, const T* margin, Examples<T>& x, T* value, T* first, T* second) {
   const Block<T> block{margin, x.ones, x.gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order};
-  const Seen<T> seen = exponentials<false>(margin, x.ones, n, Ahead{}, x.exponentials);
-  evaluate(twice, Labels::hard, block, n, seen.largest, x.exponentials);
+  const Exponentials<T> e{x.u, x.error, x.finite};
+  evaluate(twice, Labels::hard, block, n, exponentials<false>(block, n, Ahead{}, e), e);
 }
 
 inline int power_of(const Softmax& call) {

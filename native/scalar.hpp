@@ -16,11 +16,8 @@ template <class T>
 struct Score {
   Pair<T> p, q;
   T loss, other;  // L, l
-  Pair<T> near;   // log(1 + u) as a pair, for whoever needs l to more than T
-  T distance;     // |s|
-  bool wrong;     // s < 0
 
-  FOCAL_INLINE Score flipped() const { return {q, p, other, loss, near, distance, !wrong}; }
+  FOCAL_INLINE Score flipped() const { return {q, p, other, loss}; }
 };
 
 // Of s and the pair u (1 + u_error) = exp(-|s|) that exp_of_negative gives.
@@ -33,38 +30,37 @@ FOCAL_INLINE Score<T> score(T s, T u, T u_error) {
   const Pair<T> smaller = {small, mul_add(small, error + u_error, product_error(u, inverse, small))};
   const Pair<T> larger = {inverse, inverse * error};
   // log(1 + u (1 + e)) is log(1 + u) + u e / (1 + u), for a small e.
-  const Pair<T> near = log1p(u, u_error * inverse);
-  const T far = near.hi + a;
+  const T near = log1p(u, u_error * inverse), far = near + a;
   const bool wrong = s < 0;
   return {{wrong ? smaller.hi : larger.hi, wrong ? smaller.lo : larger.lo},
           {wrong ? larger.hi : smaller.hi, wrong ? larger.lo : smaller.lo},
-          wrong ? far : near.hi,
-          wrong ? near.hi : far,
-          near,
-          a,
-          wrong};
+          wrong ? far : near,
+          wrong ? near : far};
 }
 
 // The exponents with a power of their own: 2 gamma, so that halves are integers. Any other is `any_power`.
 constexpr int any_power = -1;
 
+// m^g by exp(-g a), where a is -log(m) but for its rounding, which gamma would multiply: it is taken back by comparing
+// exp(-a) with m. Where m is subnormal, a stands alone.
 template <class T>
-FOCAL_INLINE T exp_of_negative(Pair<T> a) {
-  const Pair<T> e = exp_of_negative<true>(a.hi);
-  return mul_add(e.hi, e.lo - a.lo, e.hi);
+FOCAL_INLINE T power(Pair<T> m, T a, T gamma) {
+  constexpr T far = T(1000) * Traits<T>::exp_limit;  // beyond it only the size of a matters, and inf * 0 must not arise
+  a = a > far ? far : a < 0 ? T(0) : a;
+  const Pair<T> back = exp_of_negative<true>(a);
+  const T missed = ((m.hi - back.hi) + mul_add(-back.hi, back.lo, m.lo)) / m.hi;
+  const T hi = gamma * a;
+  const T lo = m.hi >= Traits<T>::smallest ? mul_add(-gamma, missed, product_error(gamma, a, hi)) : T(0);
+  const Pair<T> exponent = two_sum(hi, lo);
+  const Pair<T> e = exp_of_negative<true>(exponent.hi < 0 ? T(0) : exponent.hi);
+  return mul_add(e.hi, e.lo - exponent.lo, e.hi);
 }
 
-// q^g, rounded once. Small integers and half-integers are products and a square root; any other g is exp(-g l).
+// q^g, rounded once more at most than its pair. Small integers and half-integers are products and a square root.
 template <int twice, class T>
 FOCAL_INLINE T power_of_q(const Score<T>& score, T gamma) {
   if constexpr (twice == any_power) {
-    // l is log1p(u), plus |s| where s >= 0. Beyond exp_limit only its size matters, and inf * 0 must not arise.
-    constexpr T far = T(1000) * Traits<T>::exp_limit;
-    const T distance = score.distance > far ? far : score.distance;
-    Pair<T> l = two_sum(score.wrong ? T(0) : distance, score.near.hi);
-    l.lo += score.near.lo;
-    const T hi = gamma * l.hi;
-    return exp_of_negative(Pair<T>{hi, mul_add(gamma, l.lo, product_error(gamma, l.hi, hi))});
+    return power(score.q, score.other, gamma);
   } else if constexpr (twice == 0) {
     return T(1);
   } else if constexpr (twice % 2 == 0) {
@@ -83,7 +79,7 @@ FOCAL_INLINE T power_of_q(const Score<T>& score, T gamma) {
   }
 }
 
-// Of an exponent that no power of any q < 1 survives, so that no product with it is infinite.
+// So that no product with gamma is infinite.
 template <class T>
 FOCAL_INLINE T bounded(T gamma) {
   return gamma > T(1e18) ? T(1e18) : gamma;
@@ -141,14 +137,7 @@ FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, T weight, T gamma) {
   const T ratio = present ? p * q / m.hi : p_t;
   T factor;
   if constexpr (twice == any_power) {
-    // exp(-neg_log_m) is m but for the rounding of the logarithm, which gamma would multiply: it is taken back.
-    const T neg_log_m = present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss);
-    const T exponent = neg_log_m < 0 ? T(0) : neg_log_m, power = bounded(gamma);
-    const Pair<T> back = exp_of_negative<true>(exponent);
-    const T missed = ((m.hi - back.hi) + mul_add(-back.hi, back.lo, m.lo)) / m.hi;
-    const T hi = power * exponent;
-    factor = exp_of_negative(
-        Pair<T>{hi, present ? mul_add(-power, missed, product_error(power, exponent, hi)) : T(0)});
+    factor = power(m, present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss), bounded(gamma));
   } else {
     at.q = m;
     factor = power_of_q<twice>(at, gamma);

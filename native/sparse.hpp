@@ -13,15 +13,16 @@ namespace focal::FOCAL_ISA {
 // no class NaN, without a gradient.
 template <class T>
 void finish(const Softmax& call, int twice, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
-  focal_of_margins(twice, call.hessian != nullptr ? 2 : 1, n, x.margin, x, x.value, x.first, x.second);
+  const int order = call.hessian != nullptr ? 2 : call.gradient != nullptr ? 1 : 0;
+  focal_of_margins(twice, order, n, x.margin, x, x.value, x.first, x.second);
   T sum = 0;
   for (int64_t i = 0; i < n; ++i) {
     const bool dead = x.label[i] < 0;
     const T absent = x.label[i] == Examples<T>::invalid ? T(NAN) : T(0);
     const T value = x.value[i] == T(INFINITY) && x.weight[i] == 0 ? T(0) : x.weight[i] * x.value[i];
     x.value[i] = dead ? absent : value;
-    x.first[i] = dead ? T(0) : x.weight[i] * x.first[i] * x.upstream[i];
-    x.second[i] = dead || call.hessian == nullptr ? T(0) : x.weight[i] * x.second[i] * x.upstream[i];
+    x.first[i] = dead || order < 1 ? T(0) : x.weight[i] * x.first[i] * x.upstream[i];
+    x.second[i] = dead || order < 2 ? T(0) : x.weight[i] * x.second[i] * x.upstream[i];
     sum += x.value[i];
   }
   outcome.sum += double(sum);

@@ -100,6 +100,26 @@ def test_golden_numbers_within_the_bound(instruction_set: str, dtype: str, secti
         assert found.share <= 1, f"{quantity}: {found}"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("gamma", [0.1, 1.7, 9.7, 10.0])
+def test_a_gamma_without_a_power_of_its_own_keeps_the_bound(instruction_set: str, gamma: float, dtype: type) -> None:
+    """Near 0, where the bound is narrowest and nothing but gamma multiplies the error of the logarithm."""
+    z = np.concatenate([s * np.geomspace(1e-6, 3, 20_000) for s in (1, -1)]).astype(dtype)
+    s = z.astype(np.longdouble)
+    q, loss = 1 / (1 + np.exp(s)), np.log1p(np.exp(-s))
+    slope = gamma * (1 - q) * loss + q
+    value, gradient, _ = xp.binary_focal_loss_derivatives(np.ones(z.shape, bool), z, gamma)
+    bound = (8 + 2 * gamma * abs(s)) * np.finfo(dtype).eps
+    assert np.all(abs(value - q**gamma * loss) <= bound * q**gamma * loss)
+    assert np.all(abs(gradient + q**gamma * slope) <= bound * q**gamma * slope)
+
+
+def test_the_mixture_grows_without_bound_where_its_factor_underflows(instruction_set: str) -> None:
+    y, z = np.float32([[1e-5, 1 - 1e-5, 0.3, 0, 1]]), np.float32([[-np.inf, np.inf, np.inf, -np.inf, np.inf]])
+    value = xp.binary_focal_crossentropy(y.T, z.T, gamma=100.0, from_logits=True)
+    np.testing.assert_array_equal(value, [np.inf, np.inf, np.inf, 0, 0])
+
+
 @pytest.fixture(scope="module")
 def formula(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     file = tmp_path_factory.mktemp("formula") / "results.npz"

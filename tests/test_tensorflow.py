@@ -134,6 +134,34 @@ def test_gradients_of_labels_gamma_and_weights() -> None:
         np.testing.assert_allclose(a, b, rtol=1e-7)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
+@each
+def test_forward_mode_agrees_with_the_gradient(
+    function: Callable[..., tf.Tensor], x: np.ndarray, wrap: Callable[..., Callable[..., tf.Tensor]]
+) -> None:
+    logits = tf.constant(x)
+    tangent = tf.constant(RNG.normal(size=x.shape))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        total = tf.reduce_sum(function(logits))
+    with tf.autodiff.ForwardAccumulator(logits, tangent) as forward:
+        value = wrap(function)(logits)
+    expected = tf.reduce_sum(tape.gradient(total, logits) * tangent)
+    np.testing.assert_allclose(tf.reduce_sum(forward.jvp(value)), expected, rtol=1e-12)
+
+
+def test_forward_mode_in_gamma_and_labels() -> None:
+    for k in (0, 2):
+        operands = [tf.constant(Y), tf.constant(Z), tf.constant(1.5, tf.float64)]
+        with tf.GradientTape() as tape:
+            tape.watch(operands[k])
+            total = tf.reduce_sum(ours.binary_focal_loss(*operands, **LOGITS))
+        with tf.autodiff.ForwardAccumulator(operands[k], tf.ones_like(operands[k])) as forward:
+            value = ours.binary_focal_loss(*operands, **LOGITS)
+        expected = tf.reduce_sum(tape.gradient(total, operands[k]))
+        np.testing.assert_allclose(tf.reduce_sum(forward.jvp(value)), expected, rtol=1e-12)
+
+
 def test_saved_model_in_a_fresh_process(tmp_path: Path) -> None:
     class Module(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([None])])

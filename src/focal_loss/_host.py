@@ -63,15 +63,14 @@ OPS = NumpyOps()
 
 @lru_cache(maxsize=64)
 def code(dtype: np.dtype[Any]) -> int | None:
-    """Of a dtype that the kernels know. Remembered, because NumPy takes microseconds to name a dtype."""
+    """The kernels' number for a dtype, or None. Remembered: NumPy takes microseconds to name a dtype."""
     return _kernels.CODES.get(dtype.name)
 
 
 def regular(x: Array) -> Array:
     """The array itself, or a copy of one that is of foreign byte order, misaligned, or has strides in mid-element."""
-    if x.flags.c_contiguous and x.dtype.isnative and x.flags.aligned:
-        return x
-    if x.dtype.isnative and x.flags.aligned and not any(s % x.itemsize for s in x.strides):
+    whole = x.flags.c_contiguous or not any(s % x.itemsize for s in x.strides)
+    if whole and x.dtype.isnative and x.flags.aligned:
         return x
     return x.astype(x.dtype.newbyteorder("="), order="C", copy=True)
 
@@ -83,7 +82,7 @@ def operand(x: Array, shape: tuple[int, ...] | None = None) -> Any:
     if shape is not None and x.shape != shape:
         x = np.broadcast_to(x, shape)
     size = x.itemsize
-    return address(x), code(x.dtype), tuple([s // size for s in x.strides])
+    return address(x), code(x.dtype), tuple(s // size for s in x.strides)
 
 
 def address(x: Array | None) -> int:

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converter_registry, wrap
+from tensorflow.python.pywrap_tfe import TFE_Py_PackJVPs as pack_tangents
 from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
 from tensorflow.python.saved_model.save_context import in_save_context
 
@@ -63,7 +64,8 @@ def _covered(x: Tensor, *others: Any) -> bool:
     if _ops is None or any(t.dtype.name not in _kernels.DTYPES or t.shape.rank > _kernels.MAX_RANK for t in tensors):
         return False
     if tf.executing_eagerly():
-        return _host_only() or all("CPU" in t.device for t in tensors)
+        # The ops have no forward mode: a `tf.autodiff.ForwardAccumulator` sees the formula.
+        return not pack_tangents(tensors)[1] and (_host_only() or all("CPU" in t.device for t in tensors))
     graph = tf.compat.v1.get_default_graph()
     # A graph that is traced for an export must not need our library where it is loaded.
     return (
@@ -97,10 +99,20 @@ class _Loss(NamedTuple):
 def _by_formula(loss: _Loss, order: int, upstream: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
     if not order:
         return loss.formula(*tensors)
+    x, *rest = tensors
+    upstream = None if upstream is None else tf.cast(upstream, x.dtype)
+    return _differentiate(lambda x: _by_formula(loss, order - 1, None, [x, *rest]), [x], upstream)[0]
+
+
+def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstream: Tensor | None) -> list[Tensor]:
+    zero = tf.UnconnectedGradients.ZERO
+    if not tf.executing_eagerly():  # where TensorFlow may have stopped its tapes, as it does for forward mode
+        at = [tf.identity(tensor) for tensor in at]
+        return tf.gradients(function(*at), at, upstream, unconnected_gradients=zero)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(tensors[0])
-        below = _by_formula(loss, order - 1, None, tensors)
-    return tape.gradient(below, tensors[0], None if upstream is None else tf.cast(upstream, below.dtype))
+        tape.watch(at)
+        value = function(*at)
+    return tape.gradient(value, at, upstream, zero)
 
 
 def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
@@ -109,13 +121,14 @@ def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
     eager = tf.executing_eagerly()
     places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and possible_gradients([t]))]
     if not places:
-        return loss.op(order, *((operands[-1], *operands[:-1]) if order else (None, *operands)))
+        upstream, tensors = _split(order, operands)
+        return loss.op(order, upstream, *tensors)
 
     @tf.custom_gradient
     def run(*given: Tensor) -> tuple[Tensor, Any]:
         # A tape that is open while a graph is built would ask for the gradient of whatever is in here.
         inner = _filled(operands, places, [tf.stop_gradient(tensor) for tensor in given])
-        upstream, tensors = (inner[-1], inner[:-1]) if order else (None, inner)
+        upstream, tensors = _split(order, inner)
 
         def gradient(outer: Tensor) -> list[Tensor | None]:
             found = _gradients(loss, order, outer, _filled(operands, places, here(*given)), places)
@@ -125,6 +138,11 @@ def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
         return value, gradient
 
     return run(*here(*(operands[k] for k in places)))
+
+
+def _split(order: int, operands: Sequence[Tensor]) -> tuple[Tensor | None, Sequence[Tensor]]:
+    """What comes from above, which is the last operand of a derivative, and the tensors of the loss."""
+    return (operands[-1], operands[:-1]) if order else (None, operands)
 
 
 def _filled(operands: Sequence[Tensor], places: Sequence[int], given: Sequence[Tensor]) -> list[Tensor]:
@@ -138,7 +156,7 @@ def _gradients(
     loss: _Loss, order: int, outer: Tensor, operands: Sequence[Tensor], places: Sequence[int]
 ) -> dict[int, Tensor]:
     """Of <outer, `_derivative`>: in the logits and in the upstream by ops where there are any, else by the formula."""
-    upstream, tensors = (operands[-1], operands[:-1]) if order else (None, operands)
+    upstream, tensors = _split(order, operands)
     found: dict[int, Tensor] = {}
     if 0 in places and order < loss.orders:
         factor = outer if upstream is None else _wide(outer) * _wide(upstream)
@@ -148,11 +166,11 @@ def _gradients(
         found[last] = tf.cast(_derivative(loss, order, [*tensors, outer]), operands[last].dtype)
     rest = [k for k in places if k not in found and operands[k].dtype.is_floating]
     if rest:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([operands[k] for k in rest])
-            value = _by_formula(loss, order, upstream, tensors)
-        zero = tf.UnconnectedGradients.ZERO
-        found |= zip(rest, tape.gradient(value, [operands[k] for k in rest], outer, zero), strict=True)
+
+        def value(*given: Tensor) -> Tensor:
+            return _by_formula(loss, order, *_split(order, _filled(operands, rest, given)))
+
+        found |= zip(rest, _differentiate(value, [operands[k] for k in rest], outer), strict=True)
     return found
 
 
@@ -198,12 +216,12 @@ def _example_shape(x: Tensor, axis: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _eager_constant(value: float, dtype: tf.DType) -> Tensor:
-    with tf.device("CPU:0"):
+    with tf.device("CPU:0"):  # whatever device the first caller is on
         return tf.constant(value, dtype)
 
 
 def _constant(value: float, dtype: tf.DType) -> Tensor:
-    """Remembered in eager mode: to make five of them takes as long as the loss of 10^5 logits."""
+    """Remembered in eager mode, where to make one takes tens of microseconds."""
     return _eager_constant(value, dtype) if tf.executing_eagerly() else tf.constant(value, dtype)
 
 

@@ -7,15 +7,19 @@ export TF_ENABLE_ONEDNN_OPTS := 0
 # Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test demo bench lint types unit formula keras golden ulp sanitize huge clean
+.PHONY: test demo bench bench-gpu lint types unit formula gpu keras golden ulp sanitize huge clean
 
-test: .venv/test lint types unit formula keras
+test: .venv/test lint types unit formula gpu keras
 
 demo: .venv/demo
 	$(BIN)/python examples/digits.py
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/run.py
+
+# On a machine with a GPU, and a build of torch for it in the environment.
+bench-gpu: .venv/bench .venv/gpu
+	PYTHONPATH=.venv/gpu $(BIN)/python benchmarks/gpu.py
 
 # Environments. A group named in pyproject.toml is installed, and the kernels are compiled, once and again when what
 # they are made of changes.
@@ -40,11 +44,22 @@ types: .venv/test
 	$(BIN)/mypy
 
 unit: .venv/test
-	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" --ignore=tests/keras --ignore=tests/golden
+	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden
 
 # The same numbers without the kernels, as on a GPU, under XLA or without a compiler.
 formula: .venv/test
 	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py
+
+# Triton beside TensorFlow in one process crashes, so it lies in a folder of its own, and its tests are a process of their
+# own: by Triton's interpreter, on the CPU. With a GPU, `make gpu INTERPRET=0` runs them there.
+INTERPRET ?= 1
+
+.venv/gpu: .venv/test
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ triton==3.7.1
+	touch $@
+
+gpu: .venv/gpu
+	TRITON_INTERPRET=$(INTERPRET) PYTHONPATH=.venv/gpu $(BIN)/pytest -n auto --dist worksteal tests/gpu
 
 # Keras chooses its backend once per process, so its tests run once per backend.
 keras: .venv/test

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from focal_loss import _kernels
 from focal_loss import torch as ours
-from focal_loss.torch import _native
+from focal_loss.torch import _cpu
 
 
 def torchvision_focal_loss() -> Callable[..., Tensor]:
@@ -46,7 +46,7 @@ def kernel() -> Iterator[Contest]:
 
         def run(y: Tensor = y) -> None:
             operands = ((x.data_ptr(), _kernels.CODES[str(x.dtype).removeprefix("torch.")], (1,)) for x in (z, y))
-            rest = (2.0, 1.0, 1.0, 1.0, 0.0, 0, gradient.data_ptr(), 0, _kernels.num_threads(), _native._HAS_TEAM)
+            rest = (2.0, 1.0, 1.0, 1.0, 0.0, 0, gradient.data_ptr(), 0, _kernels.num_threads(), _cpu._HAS_TEAM)
             _kernels.NATIVE.binary(False, (n,), *operands, *rest)
 
         def triad(a: Tensor = a, b: Tensor = b, c: Tensor = c) -> None:

@@ -132,8 +132,9 @@ T max_of(const T* __restrict v, int64_t n, T peak) {
   return peak;
 }
 
+// `e` may be `v`: a gradient may take the place of its logits.
 template <class T>
-T exps_of(const T* __restrict v, int64_t n, T peak, T* __restrict e) {
+T exps_of(const T* v, int64_t n, T peak, T* e) {
 #pragma GCC ivdep
   for (int64_t k = 0; k < n; ++k) e[k] = shifted_exp(v[k], peak);
   T sum = 0;

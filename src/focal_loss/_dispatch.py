@@ -23,7 +23,7 @@ BACKENDS = ("numpy", *FRAMEWORKS)
 
 # Where each runs the native kernels, if they are there.
 KERNELS = {
-    "torch": "kernels for tensors on the CPU; the formula on other devices and under torch.func",
+    "torch": "kernels for tensors on the CPU, and with Triton on CUDA; the formula elsewhere and under torch.func",
     "jax": "kernels in programs for the CPU; the formula in others",
     "tensorflow": "kernels on the CPU, eager and in graphs; the formula under XLA and on other devices",
 }

@@ -47,6 +47,7 @@ def open_native() -> tuple[Any, str]:
 
 
 NATIVE, DESCRIPTION = open_native()
+TRITON = find_spec("triton") is not None and os.environ.get("FOCAL_LOSS_ISA") != "formula"  # for PyTorch's GPUs
 
 
 def set_num_threads(n: int) -> None:

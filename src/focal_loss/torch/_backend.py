@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from focal_loss import _formula, _kernels, _losses, _softmax
-from focal_loss.torch import _native, _operators
+from focal_loss.torch import _autograd, _cpu, _operators
+from focal_loss.torch._options import BinaryOptions, SoftmaxOptions
 
 
 class _TorchOps:
@@ -202,15 +203,19 @@ def _tensor(value: Any, device: torch.device | None = None) -> Tensor:
         raise TypeError(f"a tensor, an array or real numbers are needed, got {value!r}") from error
 
 
-_FLOATING = tuple(getattr(torch, name) for name in _kernels.FLOATING)
+_HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
+_FLOATING = {  # the logits that kernels take, by the type of their device
+    "cpu": (*_HALF_AND_SINGLE, torch.float64) if _kernels.NATIVE is not None else (),
+    "cuda": _HALF_AND_SINGLE if _kernels.TRITON else (),
+}
 
 
 def _covered(x: Tensor, *others: Tensor) -> bool:
-    """Whether the native kernels serve these tensors: they give derivatives in the logits alone, on the CPU."""
-    if _kernels.NATIVE is None or x.dtype not in _FLOATING or x.device.type != "cpu":
+    """Whether there are kernels for these tensors: they give derivatives in the logits alone."""
+    if x.dtype not in _FLOATING.get(x.device.type, ()):
         return False
     for other in others:
-        if other.dtype not in _native.CODES or other.device.type != "cpu" or other.requires_grad:
+        if other.dtype not in _cpu.CODES or other.device != x.device or other.requires_grad:
             return False
     return torch.compiler.is_compiling() or (_ordinary() and all(map(_plain, (x, *others))))
 
@@ -245,23 +250,32 @@ class _Torch(_TorchOps):
         if soft:
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
             formula = lambda x, y: _losses.binary_formula(_FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
-        options = _native.BinaryOptions(smoothing, mixed, reduction, formula)
+        options = BinaryOptions(smoothing, mixed, reduction, formula)
         if torch.compiler.is_compiling():
             return _operators.binary_operator(x, y, (gamma, positive, negative), options)
-        return _native.binary(0, 1.0, x, y, gamma, positive, negative, options)
+        return _autograd.binary(0, 1.0, x, y, gamma, positive, negative, options)
 
     def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
-        x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, spec = call
-        parameters = [p for p in (gamma, weight) if not isinstance(p, float)]
-        compiling = torch.compiler.is_compiling()
-        if not _covered(x, y, *parameters) or (compiling and parameters):
+        options = self.softmax_options(call)
+        if options is None:
             return None
-        gammas, weights = ([p] if isinstance(p, float) else p.reshape(-1).tolist() for p in (gamma, weight))
-        options = _native.SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction)
-        if compiling:
+        x, y, spec, reduction = call.x, call.y, call.spec, call.reduction
+        if torch.compiler.is_compiling():
             return _operators.softmax_operator(x, y, options)
-        loss = _losses.sparse_categorical if sparse else _losses.categorical
-        return _native.softmax(x, y, options, lambda x, y: loss(_FORMULA, y, x, spec, reduction))
+        loss = _losses.sparse_categorical if call.sparse else _losses.categorical
+        return _autograd.softmax(x, y, options, lambda x, y: loss(_FORMULA, y, x, spec, reduction))
+
+    def softmax_options(self, call: _losses.SoftmaxCall) -> SoftmaxOptions | None:
+        """As the kernels take them; None where there are no kernels for this call."""
+        x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, _ = call
+        parameters = [p for p in (gamma, weight) if not isinstance(p, float)]
+        compiling, on_host = torch.compiler.is_compiling(), x.device.type == "cpu"
+        if not _covered(x, y, *parameters) or (compiling and parameters) or not (on_host or sparse):
+            return None
+        if on_host:
+            gamma, weight = (p if isinstance(p, float) else p.tolist() for p in (gamma, weight))
+        gammas, weights = ([p] if isinstance(p, float) else p for p in (gamma, weight))
+        return SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction)
 
     def prediction(self, y_pred: Any) -> Tensor:
         x = _tensor(y_pred)

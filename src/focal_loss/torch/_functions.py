@@ -12,7 +12,7 @@ from focal_loss._docs import MEAN_VALID, REDUCTION, documented
 from focal_loss.torch._backend import XP
 
 
-def _checked(kind: type[_spec.Spec], *values: Any) -> _spec.Spec:
+def checked(kind: type[_spec.Spec], *values: Any) -> _spec.Spec:
     """`_spec.checked`, whose memory the compiler would warn of."""
     return kind(*values) if torch.compiler.is_compiling() else _spec.checked(kind, *values)
 
@@ -46,7 +46,7 @@ def binary_focal_loss(
     >>> logits.grad
     tensor([ 0.0994, -0.0994, -0.0994])
     """
-    spec = _checked(_spec.Binary, gamma, pos_weight, from_logits, label_smoothing)
+    spec = checked(_spec.Binary, gamma, pos_weight, from_logits, label_smoothing)
     return _losses.binary(XP, y_true, y_pred, spec, _spec.reduction(reduction))
 
 
@@ -73,7 +73,7 @@ def categorical_focal_loss(
     >>> categorical_focal_loss(torch.tensor([0.7, 0.2, 0.1]), torch.zeros(3), gamma=2, from_logits=True)
     tensor(0.4883)
     """
-    spec = _checked(_spec.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
+    spec = checked(_spec.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
     return _losses.categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
 
 
@@ -106,7 +106,7 @@ def sparse_categorical_focal_loss(
     tensor([[[0.4883, 0.4883],
              [0.4883, 0.0000]]])
     """
-    spec = _checked(_spec.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
+    spec = checked(_spec.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
     return _losses.sparse_categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
 
 
@@ -135,7 +135,7 @@ def binary_focal_crossentropy(
     >>> binary_focal_crossentropy(y_true, y_pred, gamma=2)
     tensor([0.3299, 0.2058])
     """
-    spec = _checked(_spec.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    spec = checked(_spec.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
     return _losses.binary_mixed(XP, y_true, y_pred, spec, _spec.reduction(reduction))
 
 
@@ -162,7 +162,7 @@ def categorical_focal_crossentropy(
     >>> categorical_focal_crossentropy(torch.tensor([0, 0, 1]), torch.tensor([0.1, 0.8, 0.1]))
     tensor(0.4663)
     """
-    spec = _checked(_spec.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+    spec = checked(_spec.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
     return _losses.categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
 
 
@@ -189,7 +189,7 @@ def sparse_categorical_focal_crossentropy(
     >>> sparse_categorical_focal_crossentropy(torch.tensor(2), torch.tensor([0.1, 0.8, 0.1]))
     tensor(0.4663)
     """
-    spec = _checked(_spec.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
+    spec = checked(_spec.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
     return _losses.sparse_categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
 
 
@@ -240,5 +240,5 @@ def sigmoid_focal_loss(
     tensor([0.1755, 0.0433, 0.0057])
     """
     balanced = not (_spec.is_number(alpha) and alpha == -1)
-    spec = _checked(_spec.BinaryCrossentropy, balanced, alpha if balanced else 0.25, gamma, True)
+    spec = checked(_spec.BinaryCrossentropy, balanced, alpha if balanced else 0.25, gamma, True)
     return _losses.binary_mixed(XP, targets, inputs, spec, _spec.reduction(reduction), average=False)

@@ -11,16 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss.torch._native import (
-    BinaryOptions,
-    Parameter,
-    SoftmaxOptions,
-    compute_binary,
-    compute_softmax,
-    keep,
-    kept,
-    wide,
-)
+from focal_loss.torch._autograd import kernels
+from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, keep, kept, wide
 
 LIBRARY = torch.library.Library("focal_loss", "DEF")
 LIBRARY.define(
@@ -46,7 +38,8 @@ def softmax_operator(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
 
 
 @torch.library.impl(LIBRARY, "binary", "CPU")
-def _binary_cpu(
+@torch.library.impl(LIBRARY, "binary", "CUDA")
+def _binary(
     order: int,
     upstream: Tensor | None,
     x: Tensor,
@@ -61,14 +54,14 @@ def _binary_cpu(
     places = zip((gamma, positive, negative), numbers, strict=False)
     parameters = [number if tensor is None else tensor for tensor, number in places]
     options = BinaryOptions(numbers[3], mixed, reduction, check=False)
-    return compute_binary(order, 1.0 if upstream is None else upstream, x, y, *parameters, options)
+    return kernels(x).binary(order, 1.0 if upstream is None else upstream, x, y, *parameters, options)
 
 
 @torch.library.impl(LIBRARY, "softmax", "CPU")
-def _softmax_cpu(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *options: Any) -> Tensor:
-    return compute_softmax(
-        order, 1.0 if upstream is None else upstream, x, y, SoftmaxOptions(*options)._replace(check=False)
-    )[0]
+@torch.library.impl(LIBRARY, "softmax", "CUDA")
+def _softmax(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *options: Any) -> Tensor:
+    given = SoftmaxOptions(*options)._replace(check=False)
+    return kernels(x).softmax(order, 1.0 if upstream is None else upstream, x, y, given)
 
 
 @torch.library.register_fake("focal_loss::binary", lib=LIBRARY)

@@ -1,0 +1,422 @@
+"""The GPU kernels, in Triton: the mathematics of `native/`, for one element, then for blocks of them.
+
+Everything is computed in float32. Where the result is float32 as well, ``precise`` is true: then p, q and the
+exponential are pairs, unevaluated sums of two floats, because gamma multiplies their roundings. The comments that say
+why stand in `native/scalar.hpp` and `native/vector_math.hpp`, line by line the same.
+
+Nothing here waits for the device. A result is made by one program in a fixed order: the same bits every time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+from triton import knobs
+
+# The interpreter, which runs these kernels on the host for the tests, rounds the product of `tl.fma`.
+INTERPRETED = tl.constexpr(knobs.runtime.interpret)
+ANY_POWER = tl.constexpr(-1)  # a gamma without a power of its own; the others are 2 gamma
+POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)
+LARGEST = tl.constexpr(3.40282347e38)
+SMALLEST = tl.constexpr(1.17549435e-38)
+INFINITY = tl.constexpr(float("inf"))
+NAN = tl.constexpr(float("nan"))
+LN2_HI = tl.constexpr(0.693145751953125)
+LN2_LO = tl.constexpr(1.428606765330187e-06)
+FAR = tl.constexpr(104.0)  # exp(-104) rounds to 0
+
+Value = Any  # a block of float32
+
+
+@triton.jit
+def fma(a, b, c):
+    """With a block first; b and c may be numbers."""
+    if INTERPRETED:
+        return (a.to(tl.float64) * b + c).to(tl.float32)
+    else:
+        return tl.fma(a, b, c)
+
+
+@triton.jit
+def put(pointer, x, mask):
+    """Round to the dtype of the array. The interpreter would cut a bfloat16 off."""
+    if INTERPRETED and pointer.dtype.element_ty == tl.bfloat16:
+        bits = x.to(tl.int32, bitcast=True)
+        rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & -65536
+        x = tl.where(tl.abs(x) <= LARGEST, rounded.to(tl.float32, bitcast=True), x)
+    tl.store(pointer, x, mask=mask)
+
+
+@triton.jit
+def two_sum(x, y):
+    total = x + y
+    z = total - x
+    return total, (x - (total - z)) + (y - z)
+
+
+@triton.jit
+def scaled(x, n):
+    """x 2^-n for 0 <= n <= 151, by two factors: 2^-n may be subnormal."""
+    half = n >> 1
+    first = ((127 - half) << 23).to(tl.float32, bitcast=True)
+    second = ((127 - (n - half)) << 23).to(tl.float32, bitcast=True)
+    return x * first * second
+
+
+@triton.jit
+def exp_of_negative(a, precise: tl.constexpr):
+    """exp(-a) for a >= 0 as hi (1 + relative)."""
+    if not precise:
+        return tl.exp(-a), tl.zeros_like(a)
+    a = tl.where(a > FAR, FAR, a)  # NaN stays
+    shifted = fma(a, 1.44269504088896340736, 12582912.0)
+    n = shifted - 12582912.0
+    r_hi = fma(n, LN2_HI, -a)
+    r = fma(n, LN2_LO, r_hi)
+    r2 = r * r
+    tail = fma(r, 0.0013816859037436928169, 0.0083686466331062650711)
+    tail = fma(tail, r, 0.041668340581161919017)
+    tail = fma(tail, r, 0.16666521387432108594)
+    tail = fma(tail, r, 0.49999993688676261576)
+    t = fma(r2, tail, r)
+    e = t + 1.0
+    rest = fma(r2, tail, fma(n, LN2_LO, r_hi - (e - 1.0)))
+    whole = shifted.to(tl.int32, bitcast=True) - 0x4B400000  # the bits of 1.5 * 2^23
+    return scaled(e, tl.where(a == a, whole, 0)), fma(-t, rest, rest)
+
+
+@triton.jit
+def log1p_tail(u):
+    """(u - log(1 + u)) / u^2 for u in [0, 1]."""
+    p = fma(u, 0.0036247987442554280582, -0.021599024443337370276)
+    p = fma(p, u, 0.060313681679495690646)
+    p = fma(p, u, -0.10952489424910898129)
+    p = fma(p, u, 0.15518405723534032821)
+    p = fma(p, u, -0.19752894262683329934)
+    p = fma(p, u, 0.2496997042710400612)
+    p = fma(p, u, -0.33331627393897118191)
+    return fma(p, u, 0.49999971829186297653)
+
+
+@triton.jit
+def log_of(x):
+    """log(x) for x >= 0, with an absolute error of at most 1.3 eps (1 + |log x|)."""
+    tiny = x < SMALLEST
+    bits = tl.where(tiny, x * 4294967296.0, x).to(tl.int32, bitcast=True)
+    u = ((bits & 0x7FFFFF) | 0x3F800000).to(tl.float32, bitcast=True) - 1.0
+    n = (bits >> 23).to(tl.float32) - tl.where(tiny, 159.0, 127.0)
+    result = fma(n, LN2_HI, fma(n, LN2_LO, u * fma(-u, log1p_tail(u), 1.0)))
+    limit = tl.where(x > 0, x, tl.where(x == 0, -INFINITY, x))
+    return tl.where((x > 0) & (x <= LARGEST), result, limit)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# One element
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@triton.jit
+def score(s, precise: tl.constexpr):
+    """p, q as pairs, L = -log p and l = -log q of a finite margin."""
+    a = tl.abs(s)
+    u, u_error = exp_of_negative(a, precise)
+    inverse = 1.0 / (1.0 + u)
+    small = u * inverse
+    error, small_lo = tl.zeros_like(s), tl.zeros_like(s)
+    if precise:
+        error = fma(-small, u_error, fma(-u, inverse, 1.0 - inverse))
+        small_lo = fma(small, error + u_error, fma(u, inverse, -small))
+    near = fma(u, fma(-u, log1p_tail(u), u_error * inverse), u)
+    wrong = s < 0
+    p, p_lo = tl.where(wrong, small, inverse), tl.where(wrong, small_lo, inverse * error)
+    q, q_lo = tl.where(wrong, inverse, small), tl.where(wrong, inverse * error, small_lo)
+    return p, p_lo, q, q_lo, tl.where(wrong, near + a, near), tl.where(wrong, near, near + a)
+
+
+@triton.jit
+def product(x, x_lo, y, y_lo):
+    hi = x * y
+    return hi, fma(x, y, -hi) + fma(x, y_lo, x_lo * y)
+
+
+@triton.jit
+def power_by_log(m, m_lo, a, gamma, precise: tl.constexpr):
+    """m^gamma, where a is -log m but for its rounding, which is taken back."""
+    a = tl.where(a > 1000.0 * FAR, 1000.0 * FAR, tl.where(a < 0, 0.0, a))
+    hi = gamma * a
+    if not precise:
+        return tl.exp(-hi)
+    back, back_error = exp_of_negative(a, True)
+    missed = ((m - back) + fma(-back, back_error, m_lo)) / m
+    lo = tl.where(m >= SMALLEST, fma(-gamma, missed, fma(gamma, a, -hi)), 0.0)
+    exponent, rest = two_sum(hi, lo)
+    e, e_error = exp_of_negative(tl.where(exponent < 0, 0.0, exponent), True)
+    return fma(e, e_error - rest, e)
+
+
+@triton.jit
+def power(m, m_lo, a, gamma, twice: tl.constexpr, precise: tl.constexpr):
+    """m^gamma for a pair m: by products and a square root where 2 gamma is `twice`."""
+    if twice == ANY_POWER:
+        return power_by_log(m, m_lo, a, gamma, precise)
+    if twice == 0:
+        return tl.full(m.shape, 1.0, tl.float32)
+    if twice == 2:
+        return m + m_lo
+    square, square_lo = product(m, m_lo, m, m_lo)
+    fourth, fourth_lo = product(square, square_lo, square, square_lo)
+    root = tl.sqrt_rn(m + m_lo)
+    if twice == 1:
+        return root
+    if twice == 3:
+        return fma(m, root, m_lo * root)
+    if twice == 4:
+        return square + square_lo
+    if twice == 5:
+        return fma(square, root, square_lo * root)
+    if twice == 6:
+        return fma(square, m, fma(square, m_lo, square_lo * m))
+    if twice == 8:
+        return fourth + fourth_lo
+    return fma(fourth, m, fma(fourth, m_lo, fourth_lo * m))
+
+
+@triton.jit
+def focal(p, p_lo, q, q_lo, loss, other, gamma, twice: tl.constexpr, precise: tl.constexpr):
+    """f = q^g L and its first and second derivative in the margin."""
+    factor = power(q, q_lo, other, gamma, twice, precise)
+    p += p_lo
+    q += q_lo
+    p_loss = p * loss
+    first = -(factor * fma(p_loss, gamma, q))
+    second = factor * fma(p * q, 2.0 * gamma + 1.0, gamma * p_loss * fma(p, gamma, -q))
+    return factor * loss, first, second
+
+
+@triton.jit
+def two_term(z, a, b, gamma, twice: tl.constexpr, precise: tl.constexpr):
+    """a f(z) + b f(-z)."""
+    p, p_lo, q, q_lo, loss, other = score(z, precise)
+    f, f1, f2 = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
+    g, g1, g2 = focal(q, q_lo, p, p_lo, other, loss, gamma, twice, precise)
+    return fma(a, f, b * g), fma(a, f1, -b * g1), fma(a, f2, b * g2)
+
+
+@triton.jit
+def mixed(z, y, weight, gamma, twice: tl.constexpr, precise: tl.constexpr):
+    """weight * m^g B with m = y q + (1 - y) p and B = y L + (1 - y) l. No second derivative: NaN."""
+    p, p_lo, q, q_lo, loss, other = score(z, precise)
+    rest = 1.0 - y
+    rest_lo = -y - (rest - 1.0)
+    yq, yq_lo = product(y, 0.0, q, q_lo)
+    rp, rp_lo = product(rest, rest_lo, p, p_lo)
+    m, m_lo = two_sum(yq, rp)
+    m_lo += yq_lo + rp_lo
+    entropy = fma(y, loss, rest * other)
+    present = m >= SMALLEST
+    ratio = tl.where(present, p * q / m, fma(y, p, rest * q))
+    log_m = tl.where(present, -log_of(m), fma(y, other, rest * loss))
+    factor = power(m, m_lo, log_m, gamma, twice, precise)
+    inner = fma(rest, p, -y * q) + gamma * (1.0 - 2.0 * y) * ratio * entropy
+    return weight * (factor * entropy), weight * (factor * inner), tl.full(z.shape, NAN, tl.float32)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Binary
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@triton.jit
+def parameter(number, pointer, period, i, mask):
+    """A number, or an element of an array that repeats along the last axes."""
+    if pointer is None:
+        return tl.full(i.shape, 1.0, tl.float32) * number
+    else:
+        return number * tl.load(pointer + i % period, mask=mask, other=1.0).to(tl.float32)
+
+
+@triton.jit
+def finite(z):
+    return tl.where(z > LARGEST, LARGEST, tl.where(z < -LARGEST, -LARGEST, z))
+
+
+@triton.jit
+def binary_element(z, y, gamma, positive, negative, family: tl.constexpr, twice: tl.constexpr, precise: tl.constexpr):
+    """Value and derivatives; `family` is hard, two_term or mixed. An infinite logit gives the limit."""
+    inner = finite(z)
+    if family == "hard":
+        is_negative = y < 0.5
+        weight = tl.where(is_negative, negative, positive)
+        p, p_lo, q, q_lo, loss, other = score(tl.where(is_negative, -inner, inner), precise)
+        value, first, second = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
+        value, first, second = weight * value, tl.where(is_negative, -weight, weight) * first, weight * second
+        grows = value > 0
+    elif family == "two_term":
+        value, first, second = two_term(inner, positive * y, negative * (1.0 - y), gamma, twice, precise)
+        grows = value > 0
+    else:
+        weight = positive * y + negative * (1.0 - y)
+        value, first, second = mixed(inner, y, weight, gamma, twice, precise)
+        grows = (weight > 0) & tl.where(z < 0, y > 0, y < 1)
+    return tl.where((tl.abs(z) > LARGEST) & grows, INFINITY, value), first, second
+
+
+@triton.jit
+def binary(
+    z_pointer,
+    y_pointer,
+    gamma_pointer,
+    positive_pointer,
+    negative_pointer,
+    upstream_pointer,
+    value_pointer,  # None: not wanted, here and below
+    sum_pointer,  # one per program
+    slope_pointer,  # upstream times the derivative of this order
+    size,
+    gamma_period,
+    positive_period,
+    negative_period,
+    upstream_period,
+    gamma,
+    positive,
+    negative,
+    upstream,
+    smoothing,
+    order: tl.constexpr,
+    twice: tl.constexpr,
+    mix: tl.constexpr,
+    integer_labels: tl.constexpr,
+    smooth: tl.constexpr,
+    precise: tl.constexpr,
+    unless_one: tl.constexpr,  # leave `slope` as it is if the upstream, a single number, is 1
+    block: tl.constexpr,
+):
+    i = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    mask = i < size
+    above = parameter(upstream, upstream_pointer, upstream_period, i, mask)
+    if unless_one:
+        if tl.load(upstream_pointer) == 1.0:
+            return
+    z = tl.load(z_pointer + i, mask=mask, other=0.0).to(tl.float32)
+    raw = tl.load(y_pointer + i, mask=mask, other=0)
+    g = parameter(gamma, gamma_pointer, gamma_period, i, mask)
+    a = parameter(positive, positive_pointer, positive_period, i, mask)
+    b = parameter(negative, negative_pointer, negative_period, i, mask)
+    valid = mask | True
+    if integer_labels:
+        valid = (raw == 0) | (raw == 1)
+        y = (raw > 0).to(tl.float32)
+    else:
+        y = raw.to(tl.float32)
+    soft: tl.constexpr = "mixed" if mix else "two_term"
+    if smooth:
+        y = (1.0 - smoothing) * y + 0.5 * smoothing
+        value, first, second = binary_element(z, y, g, a, b, soft, twice, precise)
+    elif integer_labels or tl.sum(((y != 0) & (y != 1)).to(tl.int32), 0) == 0:
+        value, first, second = binary_element(z, y, g, a, b, "hard", twice, precise)
+    else:
+        value, first, second = binary_element(z, y, g, a, b, soft, twice, precise)
+    value = tl.where(valid, value, NAN)
+    if value_pointer is not None:
+        put(value_pointer + i, value, mask)
+    if sum_pointer is not None:
+        tl.store(sum_pointer + tl.program_id(0), tl.sum(tl.where(mask, value, 0.0), 0))
+    if slope_pointer is not None:
+        slope = above * (first if order == 1 else second)
+        put(slope_pointer + i, tl.where(valid, slope, 0.0), mask)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Softmax, class indices
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@triton.jit
+def shifted_exp(v, peak):
+    return tl.where(v == peak, 1.0, tl.exp(v - peak))
+
+
+@triton.jit
+def softmax(
+    v_pointer,
+    label_pointer,
+    gamma_pointer,  # a float32 per class; None: the number
+    weight_pointer,
+    upstream_pointer,  # a number or one per example
+    factor_pointer,  # a number
+    value_pointer,
+    sum_pointer,
+    slope_pointer,  # upstream times the gradient
+    examples,
+    classes,
+    inner,
+    ignored,
+    upstream_step,
+    gamma,
+    weight,
+    upstream,
+    twice: tl.constexpr,
+    has_ignored: tl.constexpr,
+    rows: tl.constexpr,  # classes lie together
+    precise: tl.constexpr,
+    unless_one: tl.constexpr,
+    width: tl.constexpr,  # examples
+    step: tl.constexpr,  # classes at a time
+):
+    i = tl.program_id(0).to(tl.int64) * width + tl.arange(0, width)
+    mask = i < examples
+    if unless_one:
+        if tl.load(upstream_pointer) == 1.0:
+            return
+    label = tl.load(label_pointer + i, mask=mask, other=0)
+    ignore = label == ignored if has_ignored else label != label
+    whole = label.to(tl.int64)
+    invalid = ((whole.to(label.dtype) != label) | (whole < 0) | (whole >= classes)) & ~ignore
+    alive = mask & ~ignore & ~invalid
+    target = tl.where(alive, whole, -1)
+    if rows:
+        line, stride = i * classes, 1
+    else:
+        line, stride = (i // inner) * classes * inner + i % inner, inner
+    own = tl.load(v_pointer + line + target * stride, mask=alive, other=0.0).to(tl.float32)
+    peak = tl.full([width], -INFINITY, tl.float32)
+    others = tl.zeros([width], tl.float32)
+    for first_class in range(0, classes, step):
+        k = first_class + tl.arange(0, step).to(tl.int64)
+        there = alive[:, None] & (k < classes)[None, :]
+        v = tl.load(v_pointer + line[:, None] + k[None, :] * stride, mask=there, other=-INFINITY).to(tl.float32)
+        v = tl.where(k[None, :] == target[:, None], -INFINITY, v)
+        higher = tl.maximum(peak, tl.max(v, 1), propagate_nan=tl.PropagateNan.ALL)
+        added = tl.sum(tl.where(v == -INFINITY, 0.0, shifted_exp(v, higher[:, None])), 1)
+        others = tl.where(others == 0, 0.0, others * shifted_exp(peak, higher)) + added
+        peak = higher
+    margin = tl.where(own == peak, 0.0, own - peak) - log_of(others)
+    bounded = (tl.abs(own) <= LARGEST) & (tl.abs(peak) <= LARGEST) & (others > 0)
+    margin = tl.where(bounded, finite(margin), margin)
+    g = parameter(gamma, gamma_pointer, classes, target, alive)
+    w = parameter(weight, weight_pointer, classes, target, alive)
+    one = tl.full([width], 1.0, tl.float32)
+    value, first, _ = binary_element(margin, one, g, w, one, "hard", twice, precise)
+    value = tl.where(alive, value, tl.where(invalid, NAN, 0.0))
+    if value_pointer is not None:
+        put(value_pointer + i, value, mask)
+    if sum_pointer is not None:
+        tl.store(sum_pointer + tl.program_id(0), tl.sum(tl.where(mask, value, 0.0), 0))
+    if slope_pointer is not None:
+        if upstream_pointer is not None:
+            first *= tl.load(upstream_pointer + i * upstream_step, mask=mask, other=0.0).to(tl.float32)
+        if factor_pointer is not None:
+            first *= tl.load(factor_pointer)
+        first = tl.where(alive, first * upstream, 0.0)
+        ratio = tl.where(others == 0, 0.0, -first / others)
+        for first_class in range(0, classes, step):
+            k = first_class + tl.arange(0, step).to(tl.int64)
+            there = mask[:, None] & (k < classes)[None, :]
+            v = tl.load(v_pointer + line[:, None] + k[None, :] * stride, mask=there & alive[:, None], other=0.0).to(
+                tl.float32
+            )
+            off = tl.where((first == 0)[:, None], 0.0, shifted_exp(v, peak[:, None]) * ratio[:, None])
+            slope = tl.where(k[None, :] == target[:, None], first[:, None], off)
+            put(slope_pointer + line[:, None] + k[None, :] * stride, slope, there)

@@ -1,0 +1,171 @@
+"""The kernels as autograd functions, for eager tensors.
+
+The compiler sees the operators of `_operators.py` instead, which would cost an eager tensor more. A derivative is the
+same function at the next order, times what comes from above.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from focal_loss.torch import _cpu
+from focal_loss.torch._options import Parameter, SoftmaxOptions, keep, kept, share, share_of_example, wide
+
+
+def kernels(x: Tensor) -> ModuleType:
+    """`_cpu` or `_cuda`, which is opened on the first tensor of a GPU: by where the logits are."""
+    if x.device.type == "cpu":
+        return _cpu
+    from focal_loss.torch import _cuda
+
+    return _cuda
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Binary
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class _Binary(torch.autograd.Function):
+    """`binary` of the kernels of an eager tensor. Nothing but its inputs is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, order: int, upstream: Parameter, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+        ctx.order = order
+        keep(ctx, upstream, x, y, *rest)
+        return kernels(x).binary(order, upstream, x, y, *rest)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        upstream, x, y, *rest = kept(ctx)
+        in_upstream = None
+        if ctx.order > 1:
+            raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
+        if ctx.order == 1:
+            if ctx.needs_input_grad[1]:
+                in_upstream = _times(1, grad, x, y, *rest).sum_to_size(upstream.shape)
+            in_x = _times(2, wide(grad) * (upstream if isinstance(upstream, float) else wide(upstream)), x, y, *rest)
+        else:
+            in_x = _first(grad, x, y, *rest)
+        return None, in_upstream, in_x, None, None, None, None, None
+
+
+class _ReducedBinary(torch.autograd.Function):
+    """A mean or a sum: the gradient is computed together with it, in one pass over the logits.
+
+    A reduced loss is nearly always what `backward` is called on: then its upstream gradient is 1 and the gradient is
+    ready. It takes the memory that the backward pass would take a moment later. For any other upstream gradient, and a
+    second time, it is computed anew from the inputs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+        keep(ctx, x, y, *rest)
+        value, ctx.gradient = kernels(x).binary_with_gradient(x, y, *rest)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, y, *rest = kept(ctx)
+        ready, ctx.gradient = ctx.gradient, None
+        if ready is None or torch.is_grad_enabled() or _is_batched(grad):
+            ready = _first(wide(grad) * share(x, rest[-1]), x, y, *rest)
+        else:
+            ready = kernels(x).times_upstream(ready, grad, x, y, *rest)
+        return ready, None, None, None, None, None
+
+
+def _first(upstream: Tensor, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+    """Upstream times the first derivative, for whoever may want another one of it."""
+    if torch.is_grad_enabled() and rest[-1].formula is not None:
+        unreduced = rest[-1].formula(x, y)
+        upstream = upstream.to(x.dtype).expand(x.shape)
+        return torch.autograd.grad(unreduced, x, upstream, create_graph=True)[0]
+    return _times(1, upstream, x, y, *rest)
+
+
+def _is_batched(x: Tensor) -> bool:
+    """Whether `vmap` of either kind is at work: then a tensor has no memory that a kernel could read."""
+    functorch = torch._C._functorch
+    return functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(x)
+
+
+def _times(order: int, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
+    """The derivative of this order times `upstream`, in the dtype of the logits."""
+    if _is_batched(upstream):
+        return (wide(upstream) * binary(order, 1.0, x, *rest)).to(x.dtype)
+    return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), x, *rest)
+
+
+def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
+    """`binary` of the kernels, recorded for autograd where that is on."""
+    if not torch.is_grad_enabled():
+        return kernels(x).binary(order, upstream, x, *rest)
+    if order == 0 and rest[-1].reduction != "none" and x.requires_grad:
+        return _ReducedBinary.apply(x, *rest)
+    return _Binary.apply(order, upstream, x, *rest)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Softmax
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class _Softmax(torch.autograd.Function):
+    """`softmax` of the kernels. `formula` is the same loss, for whoever wants a second derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
+        ctx.save_for_backward(x, y)
+        ctx.options, ctx.formula = options, formula
+        return kernels(x).softmax(0, 1.0, x, y, options)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, y = ctx.saved_tensors
+        return _first_softmax(grad, x, y, ctx.options, ctx.formula), None, None, None
+
+
+class _ReducedSoftmax(torch.autograd.Function):
+    """As `_ReducedBinary`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
+        ctx.save_for_backward(x, y)
+        ctx.options, ctx.formula = options, formula
+        value, ctx.gradient = kernels(x).softmax_with_gradient(x, y, options)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        x, y = ctx.saved_tensors
+        ready, ctx.gradient = ctx.gradient, None
+        if ready is None or torch.is_grad_enabled() or _is_batched(grad):
+            ready = _first_softmax(grad, x, y, ctx.options, ctx.formula)
+        else:
+            ready = kernels(x).softmax_times_upstream(ready, grad, x, y, ctx.options)
+        return ready, None, None, None
+
+
+def _first_softmax(grad: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
+    """As `_first`."""
+    if torch.is_grad_enabled():
+        return torch.autograd.grad(formula(x, y), x, grad, create_graph=True)[0]
+    grad = wide(grad if grad.layout == torch.strided else grad.to_dense()) * share_of_example(x, y, options)
+    if not _is_batched(grad):
+        return kernels(x).softmax(1, grad, x, y, options)
+    grad = grad if options.reduction != "none" else grad.unsqueeze(options.axis)
+    return (grad * kernels(x).softmax(1, 1.0, x, y, options)).to(x.dtype)
+
+
+def softmax(x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
+    """The value, reduced as the options say, recorded for autograd where that is on."""
+    if not torch.is_grad_enabled():
+        return kernels(x).softmax(0, 1.0, x, y, options)
+    if options.reduction != "none" and x.requires_grad:
+        return _ReducedSoftmax.apply(x, y, options, formula)
+    return _Softmax.apply(x, y, options, formula)

@@ -1,0 +1,65 @@
+"""What the kernels of every device are handed, and what autograd keeps of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+from torch import Tensor
+
+Parameter: TypeAlias = Any  # a tensor, or a float
+
+
+class BinaryOptions(NamedTuple):
+    """What is no tensor in a binary loss."""
+
+    smoothing: float
+    mixed: bool
+    reduction: str
+    formula: Any = None  # the same loss of (x, y), where the kernels have no second derivative
+    check: bool = True  # whether a label that is none is an error
+
+
+class SoftmaxOptions(NamedTuple):
+    """What is no tensor in a softmax loss."""
+
+    gamma: list[float] | Tensor  # one, or one per class
+    weight: list[float] | Tensor
+    axis: int
+    sparse: bool
+    ignore: int | None
+    smoothing: float
+    reduction: str
+    check: bool = True
+
+
+def share(x: Tensor, options: BinaryOptions) -> float:
+    """Of each element in the reduced loss."""
+    return 1 / max(x.numel(), 1) if options.reduction == "mean" else 1.0
+
+
+def share_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter:
+    """Of each example that is not ignored. A tensor where only the device of `y` knows how many those are."""
+    if options.reduction != "mean":
+        return 1.0
+    if options.ignore is not None:
+        count = (y != options.ignore).sum()
+        return 1 / max(int(count), 1) if y.device.type == "cpu" else 1.0 / count.clamp(min=1)
+    return 1 / max(x.numel() // max(x.shape[options.axis], 1), 1)
+
+
+def wide(x: Tensor) -> Tensor:
+    """Half precision as float32: a product is not rounded before it is multiplied further."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def keep(ctx: Any, *values: Any) -> None:
+    """For the backward pass: tensors where autograd sees whether they are changed meanwhile, others as they are."""
+    ctx.is_tensor = [isinstance(v, Tensor) for v in values]
+    ctx.others = [None if isinstance(v, Tensor) else v for v in values]
+    ctx.save_for_backward(*[v for v in values if isinstance(v, Tensor)])
+
+
+def kept(ctx: Any) -> list[Any]:
+    tensors = iter(ctx.saved_tensors)
+    places = zip(ctx.is_tensor, ctx.others, strict=True)
+    return [next(tensors) if is_tensor else other for is_tensor, other in places]

@@ -1,0 +1,194 @@
+"""The Triton kernels on tensors of the host, by Triton's interpreter: every loss of PyTorch is routed through them.
+
+In a process of its own, with ``TRITON_INTERPRET=1``: Triton and TensorFlow have an LLVM each, and only one order of
+importing them works.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from focal_loss import _triton  # isort: skip  (before TensorFlow)
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import accuracy
+import numpy as np
+import pytest
+import torch
+from cases import FRAMEWORK, Arrays, one_by_one, torch_numpy, torch_tensor
+from test_torch_native import LOSSES, formula, logits  # noqa: F401  (a fixture)
+from torch import Tensor
+
+import focal_loss.torch as ours
+from focal_loss.torch import _autograd, _backend, _cuda
+
+# The interpreter computes with NumPy, which warns of what a GPU does quietly.
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+DTYPES = ["float32", "float16", "bfloat16"]
+LOGITS = {"from_logits": True}
+
+
+@pytest.fixture(autouse=True)
+def route(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Tensors of the host go where those of a GPU go. The names of the kernels that ran."""
+    ran: list[str] = []
+
+    def spy(name: str) -> Any:
+        kernel = getattr(_triton, name)
+
+        class Spy:
+            def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., Any]:
+                ran.append(name)
+                return kernel[grid]
+
+        return Spy()
+
+    for name in ("binary", "softmax"):
+        monkeypatch.setattr(_triton, name, spy(name))
+    monkeypatch.setattr(_autograd, "kernels", lambda x: _cuda)
+    monkeypatch.setitem(_backend._FLOATING, "cpu", _cuda.DTYPES)
+    return ran
+
+
+def test_this_is_the_interpreter() -> None:
+    assert _triton.INTERPRETED.value
+
+
+def derivatives_in_logits(function: Callable[..., Tensor], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    """Nothing else, because gradients in labels, gamma and weights are the formula's."""
+    tensors = {k: torch_tensor(v, dtype) for k, v in arrays.items()}
+    name, x = next(iter(tensors.items()))
+    value = function(**tensors | {name: x.requires_grad_()})
+    (first,) = torch.autograd.grad(value.sum(), x, create_graph=second)
+    result = {"value": value, name: first}
+    if second:
+        (result["second"],) = torch.autograd.grad(first.sum(), x)
+    return {k: torch_numpy(v) for k, v in result.items()}
+
+
+TORCH = replace(FRAMEWORK["torch"], derivatives=derivatives_in_logits, per_row=one_by_one(derivatives_in_logits))
+
+
+@pytest.mark.parametrize("section", accuracy.SECTIONS[:3] + accuracy.SECTIONS[4:5], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_golden_numbers_within_the_bound(dtype: str, section: Any, route: list[str]) -> None:
+    for quantity, found in accuracy.worst(TORCH, dtype, section).items():
+        assert found.share <= 1, f"{quantity}: {found}"
+    assert route
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "dense"])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("dtype", [getattr(torch, name) for name in DTYPES], ids=str)
+def test_the_same_as_the_formula(
+    name: str,
+    reduction: str,
+    dtype: torch.dtype,
+    formula: Callable[..., Tensor],  # noqa: F811
+    route: list[str],
+) -> None:
+    x = logits(name, dtype)
+    found, expected = LOSSES[name](x, reduction), formula(LOSSES[name], x, reduction)
+    assert len(route) == 1
+    assert found.dtype == dtype
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(found, expected, rtol=64 * eps, atol=eps)
+    for upstream in (torch.ones_like(found), torch.rand_like(found) + 0.5):
+        slopes = (torch.autograd.grad(loss, x, upstream, retain_graph=True)[0] for loss in (found, expected))
+        torch.testing.assert_close(*slopes, rtol=64 * eps, atol=eps)
+
+
+@pytest.mark.parametrize("shape", [(1,), (1023,), (1024,), (3000,), (0,), (5, 0), (13, 7, 11)], ids=str)
+@pytest.mark.parametrize("layout", ["as it is", "transposed", "every second"])
+def test_sizes_and_layouts(shape: tuple[int, ...], layout: str) -> None:
+    z = 3 * torch.randn(tuple(2 * n for n in shape) if layout == "every second" else shape)
+    z = z.T if layout == "transposed" and z.ndim == 2 else z[tuple(slice(None, None, 2) for _ in shape)]
+    x, copy = z.detach().requires_grad_(), z.detach().double().requires_grad_()
+    y = torch.rand(x.shape) < 0.3
+    for reduction in ("none", "mean"):
+        found = ours.binary_focal_loss(y, x, 2.0, reduction=reduction, **LOGITS)
+        expected = ours.binary_focal_loss(y, copy, 2.0, reduction=reduction, **LOGITS)
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-30)
+        slopes = [torch.autograd.grad(loss.sum(), v)[0] for loss, v in ((found, x), (expected, copy))]
+        torch.testing.assert_close(slopes[0].double(), slopes[1], rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((5, 4), 1), ((3, 9000), 1), ((40, 1), 1), ((2, 6, 9, 7), 1), ((70, 300), 0)]
+)
+def test_any_number_of_classes_on_any_axis(shape: tuple[int, ...], axis: int) -> None:
+    x = (3 * torch.randn(shape)).requires_grad_()
+    copy = x.detach().double().requires_grad_()
+    y = torch.randint(0, shape[axis], shape[:axis] + shape[axis + 1 :])
+    found = ours.sparse_categorical_focal_loss(y, x, 2.0, axis=axis, **LOGITS)
+    expected = ours.sparse_categorical_focal_loss(y, copy, 2.0, axis=axis, **LOGITS)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-30)
+    slopes = [torch.autograd.grad(loss.sum(), v)[0] for loss, v in ((found, x), (expected, copy))]
+    torch.testing.assert_close(slopes[0].double(), slopes[1], rtol=1e-4, atol=1e-30)
+
+
+@pytest.mark.parametrize("bad", [-1, 4, 2**40, -(2**62)])
+def test_a_label_out_of_range_is_nan_for_its_row_alone(bad: int) -> None:
+    x = torch.randn(6, 4).requires_grad_()
+    y = torch.tensor([0, 1, bad, 3, 255, 2])
+    value = ours.sparse_categorical_focal_loss(y, x, 2.0, ignore_class=255, **LOGITS)
+    good = torch.tensor([0, 1, 3, 5])
+    assert value[2].isnan()
+    assert value[4] == 0
+    assert value[good].isfinite().all()
+    (slope,) = torch.autograd.grad(value[good].sum(), x)
+    assert slope[good].ne(0).all()
+    assert slope[[2, 4]].eq(0).all()
+
+
+def test_a_binary_label_that_is_none_is_nan_by_itself() -> None:
+    value = ours.binary_focal_loss(torch.tensor([0, 1, 2, -1]), torch.zeros(4), 2.0, **LOGITS)
+    np.testing.assert_array_equal(value.isnan(), [False, False, True, True])
+
+
+def test_extreme_logits() -> None:
+    inf = float("inf")
+    z = torch.tensor([-inf, inf, -3e38, 3e38, -1e4, 0.0, float("nan")], requires_grad=True)
+    value = ours.binary_focal_loss(torch.ones(7, dtype=torch.bool), z, 2.0, **LOGITS)
+    np.testing.assert_array_equal(value.detach()[[0, 1, 2, 3, 4, 6]], np.float32([inf, 0, 3e38, 0, 1e4, np.nan]))
+    (slope,) = torch.autograd.grad(value, z, torch.ones(7))
+    np.testing.assert_array_equal(slope[[0, 1, 2, 3, 4, 6]], np.float32([-1, 0, -1, 0, -1, np.nan]))
+    rows = torch.tensor([[inf, 0.0], [-inf, 0.0], [-inf, -inf], [3e38, -3e38], [float("nan"), 0.0]])
+    values = ours.sparse_categorical_focal_loss(torch.zeros(5, dtype=torch.int64), rows, 2.0, **LOGITS)
+    np.testing.assert_array_equal(values[[0, 1, 3, 4]], np.float32([0, inf, 0, np.nan]))
+
+
+def test_a_small_gradient_survives_the_scale_of_the_loss() -> None:
+    """What a loss scaler in float16 is for: 1e-9 would be 0 if it were not computed together with the scale."""
+    z = torch.full((4,), 9.0, dtype=torch.float16, requires_grad=True)
+    loss = ours.binary_focal_loss(torch.ones(4), z, 1.0, reduction="sum", **LOGITS)
+    (slope,) = torch.autograd.grad(loss, z, torch.tensor(2.0**14, dtype=torch.float16))
+    exact = z.detach().double().requires_grad_()
+    (expected,) = torch.autograd.grad(
+        ours.binary_focal_loss(torch.ones(4), exact, 1.0, reduction="sum", **LOGITS), exact
+    )
+    torch.testing.assert_close(slope.double(), expected * 2.0**14, rtol=1e-3, atol=0)
+
+
+def test_the_same_bits_every_time() -> None:
+    x, y = torch.randn(5000).requires_grad_(), torch.rand(5000)
+    found = [torch.autograd.grad(ours.binary_focal_loss(y, x, 1.7, reduction="mean", **LOGITS), x)[0] for _ in range(2)]
+    assert torch.equal(*found)
+
+
+COMPILE = Path(__file__).with_name("compile_kernels.py")
+
+
+def test_kernels_compile_for_gpus() -> None:
+    """To machine code of two generations, which needs no GPU."""
+    variables = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, str(COMPILE)], capture_output=True, text=True, check=False, env=variables)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("instructions") >= 12

@@ -138,6 +138,23 @@ CONTRACTS: dict[str, tuple[list[str], str]] = {
         SPARSE_NOTES,
         index=INDEX,
     ),
+    "linear_sparse_categorical_focal_loss": contract(
+        [
+            """hidden : floating tensor, shape (..., D)
+    What the last layer is applied to.
+weight : floating tensor, shape (K, D), the dtype of `hidden`
+    Of the last layer, whose logits are ``hidden @ weight.T + bias``.
+y_true : tensor of int, shape (...)
+    Class indices in [0, K).""",
+            GAMMA.format(gamma_shape=PER_CLASS),
+            "bias : floating tensor, shape (K,), optional\n    Of the last layer.",
+            "class_weight : float or array_like, shape () or (K,), optional\n    The weight of each class. 1 if None.",
+            IGNORE,
+        ],
+        f"loss : a number, or an array of the shape of `y_true` if `reduction` is 'none'\n    {WIDTH}",
+        SPARSE_NOTES,
+        index=INDEX,
+    ),
     "binary_focal_crossentropy": contract(
         [
             BINARY_DATA,

@@ -37,3 +37,25 @@ def aligned(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     if len(b) == len(a) + 1 and b[-1] == 1:
         return (y_true[..., None], y_pred) if len(a) == 1 else (y_true, y_pred[..., 0])
     return y_true, y_pred
+
+
+FEWEST_ROWS = 128  # below, a product of matrices is slow
+PARTS = 64  # of all the logits, at least, where there are so many rows
+
+
+def chunk_rows(rows: int, features: int, classes: int) -> int:
+    """How many rows of a linear layer at a time: logits about as large as their input, few beside all of them."""
+    like_input = -(-rows * features // max(classes, 1))
+    return max(1, min(rows, max(FEWEST_ROWS, min(like_input, -(-rows // PARTS)))))
+
+
+def check_linear(hidden: Shape, weight: Shape, bias: Shape | None, y_true: Shape) -> None:
+    """(..., D), (K, D), (K,) and (...)."""
+    if len(weight) != 2 or weight[1] != hidden[-1]:
+        raise ValueError(f"`weight` must have the shape (K, {hidden[-1]}), got {tuple(weight)}")
+    if bias is not None and tuple(bias) != (weight[0],):
+        raise ValueError(f"`bias` must have the shape ({weight[0]},), got {tuple(bias)}")
+    if tuple(y_true) != tuple(hidden[:-1]):
+        raise ValueError(
+            f"`y_true` of shape {tuple(y_true)} must have the shape {tuple(hidden)} of `hidden` without its last axis"
+        )

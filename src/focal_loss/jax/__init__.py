@@ -13,12 +13,14 @@ from focal_loss.jax._functions import (
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
 )
+from focal_loss.jax._linear import linear_sparse_categorical_focal_loss
 
 __all__ = [
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "linear_sparse_categorical_focal_loss",
     "sigmoid_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",

@@ -14,6 +14,7 @@ from focal_loss.torch._functions import (
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
 )
+from focal_loss.torch._linear import linear_sparse_categorical_focal_loss
 from focal_loss.torch._modules import BinaryFocalLoss, CategoricalFocalLoss, SparseCategoricalFocalLoss
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "linear_sparse_categorical_focal_loss",
     "sigmoid_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",

@@ -1,0 +1,237 @@
+"""A last layer and its softmax focal loss as one: the logits never exist but for a few rows at a time.
+
+The gradient in the logits is a number per row times (softmax - one-hot), so a chunk of logits can be turned into its
+gradient where it lies, and multiplied into the gradients in the layer's input and weight, before the next is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from focal_loss import _losses, _spec
+from focal_loss._docs import MEAN_VALID, REDUCTION, documented
+from focal_loss._shapes import check_linear, chunk_rows
+from focal_loss.torch import _autograd
+from focal_loss.torch._backend import XP
+from focal_loss.torch._functions import checked
+from focal_loss.torch._options import wide
+
+
+def _autocast(hidden: Tensor) -> bool:
+    return torch.is_autocast_enabled(hidden.device.type)
+
+
+@documented("linear_sparse_categorical_focal_loss", REDUCTION.format(mean=MEAN_VALID))
+def linear_sparse_categorical_focal_loss(
+    hidden: Tensor,
+    weight: Tensor,
+    y_true: Any,
+    gamma: _spec.Parameter,
+    *,
+    bias: Tensor | None = None,
+    class_weight: _spec.Parameter | None = None,
+    ignore_class: int | None = None,
+    reduction: _spec.Reduction = "mean",
+) -> Tensor:
+    """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
+
+    The same as ``sparse_categorical_focal_loss(y_true, linear(hidden, weight, bias), gamma, from_logits=True, ...)``.
+    A mean or a sum computes its gradients at once, chunk by chunk; they are all that is kept. Half precision adds up
+    the gradients of weight and bias in float32. Differentiable once, in `hidden`, `weight` and `bias`. `torch.compile`
+    breaks its graph here.
+
+    {contract}
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import linear_sparse_categorical_focal_loss
+    >>> layer = torch.nn.Linear(8, 1000)
+    >>> hidden = torch.zeros(4, 8)
+    >>> loss = linear_sparse_categorical_focal_loss(
+    ...     hidden, layer.weight, torch.tensor([1, 2, 3, 999]), gamma=2, bias=torch.zeros(1000)
+    ... )
+    >>> loss.backward()
+    >>> loss, layer.weight.grad.shape
+    (tensor(6.8940, grad_fn=<_LinearBackward>), torch.Size([1000, 8]))
+    """
+    spec = checked(_spec.SparseCategorical, gamma, class_weight, True, -1, ignore_class)
+    reduction = _spec.reduction(reduction)
+    y = XP.labels(y_true, hidden)
+    _check(hidden, weight, bias, y, spec)
+    if _autocast(hidden):
+        dtype = torch.get_autocast_dtype(hidden.device.type)
+        hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
+    problem = _Problem(spec, reduction, torch.is_grad_enabled())
+    loss = _Linear.apply(hidden.reshape(-1, hidden.shape[-1]), weight, bias, y.reshape(-1), problem)
+    return loss.reshape(y.shape) if reduction == "none" else loss
+
+
+def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: _spec.SparseCategorical) -> None:
+    if not (isinstance(hidden, Tensor) and hidden.is_floating_point()):
+        raise TypeError(f"`hidden` must be a floating tensor, got {getattr(hidden, 'dtype', hidden)!r}")
+    if not hidden.ndim:
+        raise ValueError("`hidden` must have an axis of features, got a number")
+    check_linear(hidden.shape, weight.shape, None if bias is None else bias.shape, y.shape)
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and tensor.dtype != hidden.dtype and not _autocast(hidden):
+            raise TypeError(f"`{name}` must have the dtype of `hidden`, {hidden.dtype}, got {tensor.dtype}")
+    for name, value in (("gamma", spec.gamma), ("class_weight", spec.class_weight)):
+        if isinstance(value, Tensor) and value.requires_grad:
+            raise ValueError(
+                f"`{name}` must not require a gradient here; take `sparse_categorical_focal_loss` for that"
+            )
+    if XP.readable(y):
+        _losses.complain_of_classes(XP.to_numpy(y), weight.shape[0], spec.ignore_class)
+
+
+class _Problem(NamedTuple):
+    spec: _spec.SparseCategorical
+    reduction: _spec.Reduction
+    recorded: bool
+
+
+def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+    """The logits of some rows at a time, each in the memory of those before: who wants to keep them copies them."""
+    rows = chunk_rows(len(hidden), hidden.shape[1], len(weight))
+    buffer = hidden.new_empty(rows, len(weight))
+    for begin in range(0, len(hidden), rows):
+        part = slice(begin, min(begin + rows, len(hidden)))
+        logits = torch.mm(hidden[part], weight.T, out=buffer[: part.stop - begin])
+        yield part, logits if bias is None else logits.add_(bias)
+
+
+def _loss(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical, reduction: _spec.Reduction) -> Tensor:
+    return _losses.sparse_categorical(XP, y, logits, spec, reduction)
+
+
+def _options(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical, reduction: _spec.Reduction) -> Any:
+    """Of the kernels, or None."""
+    gamma, weight = _losses.class_parameters(XP, logits, 1, spec)
+    call = _losses.SoftmaxCall(logits, y, gamma, weight, 1, True, spec.ignore_class, 0.0, reduction, spec)
+    return XP.softmax_options(call)
+
+
+def _sum_and_slope(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> tuple[Tensor, Tensor]:
+    """The sum of the losses, and its gradient: in the place of the logits where there are kernels."""
+    options = _options(logits, y, spec, "sum")
+    if options is not None:
+        return _autograd.kernels(logits).softmax_with_gradient(logits, y, options, logits)
+    with torch.enable_grad():
+        loss = _loss(logits.requires_grad_(), y, spec, "sum")
+    return loss.detach(), torch.autograd.grad(loss, logits)[0]
+
+
+def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> Tensor:
+    """The gradient of upstream * loss, likewise."""
+    options = _options(logits, y, spec, "none")
+    if options is not None:
+        return _autograd.kernels(logits).softmax(1, upstream, logits, y, options, logits)
+    with torch.enable_grad():
+        loss = _loss(logits.requires_grad_(), y, spec, "none")
+    return torch.autograd.grad(loss, logits, upstream)[0]
+
+
+class _Gradients:
+    """In the layer's input, weight and bias, as far as they are wanted, added up in float32 or wider."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, ...]) -> None:
+        self.hidden, self.weight = hidden, weight
+        self.in_hidden = torch.empty_like(hidden) if wanted[0] else None
+        self.in_weight = wide(torch.zeros_like(weight)) if wanted[1] else None
+        self.in_bias = wide(torch.zeros_like(bias)) if bias is not None and wanted[2] else None
+
+    def add(self, part: slice, slope: Tensor) -> None:
+        """`slope` is the gradient in the logits of these rows."""
+        if self.in_hidden is not None:
+            torch.mm(slope, self.weight, out=self.in_hidden[part])
+        if self.in_weight is not None:
+            if self.in_weight.dtype == slope.dtype:
+                self.in_weight.addmm_(slope.T, self.hidden[part])
+            else:
+                self.in_weight += slope.T @ self.hidden[part]
+        if self.in_bias is not None:
+            self.in_bias += slope.sum(0, dtype=self.in_bias.dtype)
+
+    def scaled(self, factor: Tensor | float) -> tuple[Tensor | None, ...]:
+        dtype = self.hidden.dtype
+        return tuple(
+            None if g is None else (g * factor).to(dtype) if g.dtype != dtype else g.mul_(factor)
+            for g in (self.in_hidden, self.in_weight, self.in_bias)
+        )
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, problem: _Problem) -> Tensor:
+        spec, reduction, recorded = problem
+        ctx.save_for_backward(hidden, weight, bias, y)
+        ctx.problem, ctx.ready = problem, None
+        wanted = ctx.needs_input_grad[:3]
+        if reduction != "none" and recorded and any(wanted):
+            total, ctx.ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)
+            return (total * _share(y, problem)).to(hidden.dtype)
+        values = [_loss(logits, y[part], spec, "none") for part, logits in _chunks(hidden, weight, bias)]
+        value = torch.cat(values) if values else hidden.new_zeros(0)
+        if reduction == "none":
+            return value
+        return (wide(value).sum() * _share(y, problem)).to(hidden.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise NotImplementedError(
+                "the fused linear focal loss gives first derivatives; take the layer and the loss"
+            )
+        hidden, weight, bias, y = ctx.saved_tensors
+        spec, reduction, _ = ctx.problem
+        wanted = ctx.needs_input_grad[:3]
+        if reduction == "none":
+            return (*_gradients_of_rows(grad, hidden, weight, bias, y, spec, wanted).scaled(1.0), None, None)
+        ready, ctx.ready = ctx.ready, None
+        if ready is None:  # a second time
+            ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)[1]
+        return (*ready.scaled(wide(grad) * _share(y, ctx.problem)), None, None)
+
+
+def _share(y: Tensor, problem: _Problem) -> Tensor | float:
+    if problem.reduction == "sum":
+        return 1.0
+    ignore = problem.spec.ignore_class
+    return 1 / max(y.numel(), 1) if ignore is None else 1.0 / (y != ignore).sum(dtype=torch.float64).clamp(min=1)
+
+
+def _sum_and_gradients(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    y: Tensor,
+    spec: _spec.SparseCategorical,
+    wanted: tuple[bool, ...],
+) -> tuple[Tensor, _Gradients]:
+    gradients = _Gradients(hidden, weight, bias, wanted)
+    sums = []
+    for part, logits in _chunks(hidden, weight, bias):
+        total, slope = _sum_and_slope(logits, y[part], spec)
+        sums.append(total)
+        gradients.add(part, slope)
+    return torch.stack(sums).sum() if sums else wide(hidden.new_zeros(())), gradients
+
+
+def _gradients_of_rows(
+    upstream: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    y: Tensor,
+    spec: _spec.SparseCategorical,
+    wanted: tuple[bool, ...],
+) -> _Gradients:
+    gradients = _Gradients(hidden, weight, bias, wanted)
+    for part, logits in _chunks(hidden, weight, bias):
+        gradients.add(part, _slope(upstream[part], logits, y[part], spec))
+    return gradients

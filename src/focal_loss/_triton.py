@@ -26,6 +26,8 @@ NAN = tl.constexpr(float("nan"))
 LN2_HI = tl.constexpr(0.693145751953125)
 LN2_LO = tl.constexpr(1.428606765330187e-06)
 FAR = tl.constexpr(104.0)  # exp(-104) rounds to 0
+ORDINARY = tl.constexpr(87.0)
+ORDINARY_BITS = tl.constexpr(0x42AE0000)
 
 Value = Any  # a block of float32
 
@@ -66,11 +68,12 @@ def scaled(x, n):
 
 
 @triton.jit
-def exp_of_negative(a, precise: tl.constexpr):
-    """exp(-a) for a >= 0 as hi (1 + relative)."""
+def exp_of_negative(a, precise: tl.constexpr, ordinary: tl.constexpr):
+    """exp(-a) for a >= 0 as hi (1 + relative). `ordinary`: a is at most ORDINARY, beyond which it is subnormal."""
     if not precise:
         return tl.exp(-a), tl.zeros_like(a)
-    a = tl.where(a > FAR, FAR, a)  # NaN stays
+    if not ordinary:
+        a = tl.where(a > FAR, FAR, a)  # NaN stays
     shifted = fma(a, 1.44269504088896340736, 12582912.0)
     n = shifted - 12582912.0
     r_hi = fma(n, LN2_HI, -a)
@@ -83,8 +86,12 @@ def exp_of_negative(a, precise: tl.constexpr):
     t = fma(r2, tail, r)
     e = t + 1.0
     rest = fma(r2, tail, fma(n, LN2_LO, r_hi - (e - 1.0)))
-    whole = shifted.to(tl.int32, bitcast=True) - 0x4B400000  # the bits of 1.5 * 2^23
-    return scaled(e, tl.where(a == a, whole, 0)), fma(-t, rest, rest)
+    relative = fma(-t, rest, rest)
+    bits = shifted.to(tl.int32, bitcast=True)  # the integer n stands in the low ones
+    if ordinary:
+        return (e.to(tl.int32, bitcast=True) - (bits << 23)).to(tl.float32, bitcast=True), relative
+    else:
+        return scaled(e, tl.where(a == a, bits - 0x4B400000, 0)), relative  # less those of 1.5 * 2^23
 
 
 @triton.jit
@@ -118,10 +125,10 @@ def log_of(x):
 
 
 @triton.jit
-def score(s, precise: tl.constexpr):
+def score(s, precise: tl.constexpr, ordinary: tl.constexpr):
     """p, q as pairs, L = -log p and l = -log q of a finite margin."""
     a = tl.abs(s)
-    u, u_error = exp_of_negative(a, precise)
+    u, u_error = exp_of_negative(a, precise, ordinary)
     inverse = 1.0 / (1.0 + u)
     small = u * inverse
     error, small_lo = tl.zeros_like(s), tl.zeros_like(s)
@@ -148,11 +155,11 @@ def power_by_log(m, m_lo, a, gamma, precise: tl.constexpr):
     hi = gamma * a
     if not precise:
         return tl.exp(-hi)
-    back, back_error = exp_of_negative(a, True)
+    back, back_error = exp_of_negative(a, True, False)
     missed = ((m - back) + fma(-back, back_error, m_lo)) / m
     lo = tl.where(m >= SMALLEST, fma(-gamma, missed, fma(gamma, a, -hi)), 0.0)
     exponent, rest = two_sum(hi, lo)
-    e, e_error = exp_of_negative(tl.where(exponent < 0, 0.0, exponent), True)
+    e, e_error = exp_of_negative(tl.where(exponent < 0, 0.0, exponent), True, False)
     return fma(e, e_error - rest, e)
 
 
@@ -198,7 +205,7 @@ def focal(p, p_lo, q, q_lo, loss, other, gamma, twice: tl.constexpr, precise: tl
 @triton.jit
 def two_term(z, a, b, gamma, twice: tl.constexpr, precise: tl.constexpr):
     """a f(z) + b f(-z)."""
-    p, p_lo, q, q_lo, loss, other = score(z, precise)
+    p, p_lo, q, q_lo, loss, other = score(z, precise, False)
     f, f1, f2 = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
     g, g1, g2 = focal(q, q_lo, p, p_lo, other, loss, gamma, twice, precise)
     return fma(a, f, b * g), fma(a, f1, -b * g1), fma(a, f2, b * g2)
@@ -207,7 +214,7 @@ def two_term(z, a, b, gamma, twice: tl.constexpr, precise: tl.constexpr):
 @triton.jit
 def mixed(z, y, weight, gamma, twice: tl.constexpr, precise: tl.constexpr):
     """weight * m^g B with m = y q + (1 - y) p and B = y L + (1 - y) l. No second derivative: NaN."""
-    p, p_lo, q, q_lo, loss, other = score(z, precise)
+    p, p_lo, q, q_lo, loss, other = score(z, precise, False)
     rest = 1.0 - y
     rest_lo = -y - (rest - 1.0)
     yq, yq_lo = product(y, 0.0, q, q_lo)
@@ -243,23 +250,29 @@ def finite(z):
 
 
 @triton.jit
-def binary_element(z, y, gamma, positive, negative, family: tl.constexpr, twice: tl.constexpr, precise: tl.constexpr):
-    """Value and derivatives; `family` is hard, two_term or mixed. An infinite logit gives the limit."""
+def hard(z, is_negative, positive, negative, gamma, twice: tl.constexpr, precise: tl.constexpr, ordinary: tl.constexpr):
+    """Value and derivatives for a label of 0 or 1. An infinite logit gives the limit."""
+    inner = z if ordinary else finite(z)
+    weight = tl.where(is_negative, negative, positive)
+    p, p_lo, q, q_lo, loss, other = score(tl.where(is_negative, -inner, inner), precise, ordinary)
+    value, first, second = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
+    value *= weight
+    if not ordinary:
+        value = tl.where((tl.abs(z) > LARGEST) & (value > 0), INFINITY, value)
+    return value, tl.where(is_negative, -weight, weight) * first, weight * second
+
+
+@triton.jit
+def soft(z, y, positive, negative, gamma, mix: tl.constexpr, twice: tl.constexpr, precise: tl.constexpr):
+    """The same for any label."""
     inner = finite(z)
-    if family == "hard":
-        is_negative = y < 0.5
-        weight = tl.where(is_negative, negative, positive)
-        p, p_lo, q, q_lo, loss, other = score(tl.where(is_negative, -inner, inner), precise)
-        value, first, second = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
-        value, first, second = weight * value, tl.where(is_negative, -weight, weight) * first, weight * second
-        grows = value > 0
-    elif family == "two_term":
-        value, first, second = two_term(inner, positive * y, negative * (1.0 - y), gamma, twice, precise)
-        grows = value > 0
-    else:
+    if mix:
         weight = positive * y + negative * (1.0 - y)
         value, first, second = mixed(inner, y, weight, gamma, twice, precise)
         grows = (weight > 0) & tl.where(z < 0, y > 0, y < 1)
+    else:
+        value, first, second = two_term(inner, positive * y, negative * (1.0 - y), gamma, twice, precise)
+        grows = value > 0
     return tl.where((tl.abs(z) > LARGEST) & grows, INFINITY, value), first, second
 
 
@@ -310,14 +323,18 @@ def binary(
         y = (raw > 0).to(tl.float32)
     else:
         y = raw.to(tl.float32)
-    soft: tl.constexpr = "mixed" if mix else "two_term"
     if smooth:
-        y = (1.0 - smoothing) * y + 0.5 * smoothing
-        value, first, second = binary_element(z, y, g, a, b, soft, twice, precise)
-    elif integer_labels or tl.sum(((y != 0) & (y != 1)).to(tl.int32), 0) == 0:
-        value, first, second = binary_element(z, y, g, a, b, "hard", twice, precise)
+        value, first, second = soft(z, (1.0 - smoothing) * y + 0.5 * smoothing, a, b, g, mix, twice, precise)
     else:
-        value, first, second = binary_element(z, y, g, a, b, soft, twice, precise)
+        # Most blocks hold ordinary logits and hard labels: one branch for them, decided for the block as a whole.
+        size = z.to(tl.int32, bitcast=True) & 0x7FFFFFFF  # of NaN it is the largest
+        unusual = tl.max(tl.where((y != 0) & (y != 1), 0x7FFFFFFF, size), 0)
+        if unusual <= ORDINARY_BITS:
+            value, first, second = hard(z, y == 0, a, b, g, twice, precise, True)
+        elif integer_labels:
+            value, first, second = hard(z, y == 0, a, b, g, twice, precise, False)
+        else:
+            value, first, second = soft(z, y, a, b, g, mix, twice, precise)
     value = tl.where(valid, value, NAN)
     if value_pointer is not None:
         put(value_pointer + i, value, mask)
@@ -397,8 +414,7 @@ def softmax(
     margin = tl.where(bounded, finite(margin), margin)
     g = parameter(gamma, gamma_pointer, classes, target, alive)
     w = parameter(weight, weight_pointer, classes, target, alive)
-    one = tl.full([width], 1.0, tl.float32)
-    value, first, _ = binary_element(margin, one, g, w, one, "hard", twice, precise)
+    value, first, _ = hard(margin, tl.zeros([width], tl.int1), w, w, g, twice, precise, False)
     value = tl.where(alive, value, tl.where(invalid, NAN, 0.0))
     if value_pointer is not None:
         put(value_pointer + i, value, mask)

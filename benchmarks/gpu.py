@@ -23,6 +23,13 @@ from torch.nn import functional
 from focal_loss import torch as ours
 
 RESULTS = Path(__file__).parent / "results"
+ASKED = {  # theirs / ours, at least
+    "copy of as many bytes": 0.85,
+    "torchvision eager": 8,
+    "torchvision compiled": 1.2,
+    "torch cross_entropy": 2,
+    "its three matrix products": 1 / 1.1,
+}
 REPEATS = 30
 DEVICE = "cuda"
 Row = dict[str, object]
@@ -55,7 +62,14 @@ def copy_of(size: int) -> Callable[[], object]:
 def contest(name: str, ours_: Callable[[], object], rivals: dict[str, Callable[[], object]]) -> list[Row]:
     times = milliseconds({"ours": ours_, **rivals})
     return [
-        {"what": name, "against": rival, "ours_ms": times["ours"], "theirs_ms": t, "ratio": t / times["ours"]}
+        {
+            "what": name,
+            "against": rival,
+            "ours_ms": times["ours"],
+            "theirs_ms": t,
+            "ratio": t / times["ours"],
+            "asked": ASKED.get(rival),
+        }
         for rival, t in times.items()
         if rival != "ours"
     ]
@@ -153,10 +167,11 @@ def main() -> None:
         for part in (binary, softmax, linear):
             rows += part(dtype)
             torch.cuda.empty_cache()
-    table = Table("what", "against", "ours ms", "theirs ms", "ratio")
+    table = Table("what", "against", "ours ms", "theirs ms", "ratio", "asked")
     for row in rows:
         times = (f"{row[k]:.3f}" if k in row else "" for k in ("ours_ms", "theirs_ms"))
-        table.add_row(str(row["what"]), str(row["against"]), *times, f"{row['ratio']:.2f}")
+        asked = f">= {row['asked']:.2f}" if row.get("asked") else ""
+        table.add_row(str(row["what"]), str(row["against"]), *times, f"{row['ratio']:.2f}", asked)
     Console(width=130).print(table)
     (RESULTS / "gpu.json").write_text(json.dumps({"about": about(), "rows": rows}, indent=1) + "\n")
 

@@ -125,7 +125,7 @@ def torch_tensor(x: Any, dtype: str) -> torch.Tensor:
 
 
 def torch_numpy(x: torch.Tensor) -> np.ndarray:
-    return x.detach().to(torch.float64).numpy()
+    return x.detach().to(torch.float64).cpu().numpy()
 
 
 def jax_tensor(x: Any, dtype: str) -> jax.Array:

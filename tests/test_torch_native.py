@@ -29,7 +29,7 @@ LOSSES: dict[str, Callable[[Tensor, str], Tensor]] = {
     "mixed": lambda z, r: ours.sigmoid_focal_loss(z, z.detach().sigmoid(), 0.25, 2, r),
     "averaged": lambda z, r: ours.binary_focal_crossentropy(z.detach() > 0, z, reduction=r, **LOGITS),
     "sparse": lambda z, r: ours.sparse_categorical_focal_loss(
-        INDEX, z, 2, axis=1, ignore_class=255, class_weight=[1.0, 2.0, 0.5], reduction=r, **LOGITS
+        INDEX.to(z.device), z, 2, axis=1, ignore_class=255, class_weight=[1.0, 2.0, 0.5], reduction=r, **LOGITS
     ),
     "dense": lambda z, r: ours.categorical_focal_loss(z.detach().softmax(1), z, 2, axis=1, reduction=r, **LOGITS),
 }
@@ -38,9 +38,9 @@ reductions = pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 
 
 def logits(name: str, dtype: torch.dtype = torch.float64) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
     shape = (3, 3, 2) if name in ("sparse", "dense") else (7, 2)
-    return (3 * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype).requires_grad_()
+    values = 3 * np.random.default_rng(1).standard_normal(shape)
+    return torch.tensor(values, dtype=dtype).requires_grad_()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""The Triton kernels on tensors of the host, by Triton's interpreter: every loss of PyTorch is routed through them.
+"""The Triton kernels: with ``TRITON_INTERPRET=1`` by Triton's interpreter on tensors of the host, which are routed
+through them, else on a GPU.
 
-In a process of its own, with ``TRITON_INTERPRET=1``: Triton and TensorFlow have an LLVM each, and only one order of
-importing them works.
+In a process of its own: Triton and TensorFlow have an LLVM each, and only one order of importing them works.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 from cases import FRAMEWORK, Arrays, one_by_one, torch_numpy, torch_tensor
 from test_torch_native import LOSSES, formula, logits  # noqa: F401  (a fixture)
 from torch import Tensor
+from torch.nn import functional
 
 import focal_loss.torch as ours
 from focal_loss.torch import _autograd, _backend, _cuda
@@ -52,13 +53,12 @@ def route(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     for name in ("binary", "softmax"):
         monkeypatch.setattr(_triton, name, spy(name))
-    monkeypatch.setattr(_autograd, "kernels", lambda x: _cuda)
-    monkeypatch.setitem(_backend._FLOATING, "cpu", _cuda.DTYPES)
-    return ran
-
-
-def test_this_is_the_interpreter() -> None:
-    assert _triton.INTERPRETED.value
+    if _triton.INTERPRETED.value:
+        monkeypatch.setattr(_autograd, "kernels", lambda x: _cuda)
+        monkeypatch.setitem(_backend._FLOATING, "cpu", _cuda.DTYPES)
+    torch.set_default_device("cpu" if _triton.INTERPRETED.value else "cuda")
+    yield ran
+    torch.set_default_device(None)
 
 
 def derivatives_in_logits(function: Callable[..., Tensor], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
@@ -150,19 +150,19 @@ def test_a_label_out_of_range_is_nan_for_its_row_alone(bad: int) -> None:
 
 def test_a_binary_label_that_is_none_is_nan_by_itself() -> None:
     value = ours.binary_focal_loss(torch.tensor([0, 1, 2, -1]), torch.zeros(4), 2.0, **LOGITS)
-    np.testing.assert_array_equal(value.isnan(), [False, False, True, True])
+    np.testing.assert_array_equal(value.isnan().cpu(), [False, False, True, True])
 
 
 def test_extreme_logits() -> None:
     inf = float("inf")
     z = torch.tensor([-inf, inf, -3e38, 3e38, -1e4, 0.0, float("nan")], requires_grad=True)
     value = ours.binary_focal_loss(torch.ones(7, dtype=torch.bool), z, 2.0, **LOGITS)
-    np.testing.assert_array_equal(value.detach()[[0, 1, 2, 3, 4, 6]], np.float32([inf, 0, 3e38, 0, 1e4, np.nan]))
+    np.testing.assert_array_equal(value.detach().cpu()[[0, 1, 2, 3, 4, 6]], np.float32([inf, 0, 3e38, 0, 1e4, np.nan]))
     (slope,) = torch.autograd.grad(value, z, torch.ones(7))
-    np.testing.assert_array_equal(slope[[0, 1, 2, 3, 4, 6]], np.float32([-1, 0, -1, 0, -1, np.nan]))
+    np.testing.assert_array_equal(slope.cpu()[[0, 1, 2, 3, 4, 6]], np.float32([-1, 0, -1, 0, -1, np.nan]))
     rows = torch.tensor([[inf, 0.0], [-inf, 0.0], [-inf, -inf], [3e38, -3e38], [float("nan"), 0.0]])
     values = ours.sparse_categorical_focal_loss(torch.zeros(5, dtype=torch.int64), rows, 2.0, **LOGITS)
-    np.testing.assert_array_equal(values[[0, 1, 3, 4]], np.float32([0, inf, 0, np.nan]))
+    np.testing.assert_array_equal(values.cpu()[[0, 1, 3, 4]], np.float32([0, inf, 0, np.nan]))
 
 
 def test_a_small_gradient_survives_the_scale_of_the_loss() -> None:
@@ -175,6 +175,21 @@ def test_a_small_gradient_survives_the_scale_of_the_loss() -> None:
         ours.binary_focal_loss(torch.ones(4), exact, 1.0, reduction="sum", **LOGITS), exact
     )
     torch.testing.assert_close(slope.double(), expected * 2.0**14, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [getattr(torch, name) for name in DTYPES], ids=str)
+def test_no_further_off_than_cross_entropy(dtype: torch.dtype) -> None:
+    """At gamma 0 the loss is cross-entropy: our error at most that of torch's own, and one rounding."""
+    v, t = (4 * torch.randn(40, 100)).to(dtype), torch.randint(0, 100, (40,))
+    own = lambda x: ours.sparse_categorical_focal_loss(t, x, 0, reduction="mean", **LOGITS)  # noqa: E731
+    results = []
+    for loss, x in ((own, v), (functional.cross_entropy, v), (functional.cross_entropy, v.double())):
+        x = x.detach().clone().requires_grad_()
+        value = loss(x) if loss is own else loss(x, t)
+        results.append([a.detach().double() for a in (value, torch.autograd.grad(value, x)[0])])
+    for found, theirs, exact in zip(*results, strict=True):
+        rounding = torch.finfo(dtype).eps * exact.abs().max()
+        assert (found - exact).abs().max() <= (theirs - exact).abs().max() + rounding
 
 
 def test_the_same_bits_every_time() -> None:

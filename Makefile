@@ -44,7 +44,9 @@ types: .venv/test
 	$(BIN)/mypy
 
 unit: .venv/test
-	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden
+	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" \
+	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
+	  --ignore=src/focal_loss/_triton.py --ignore=src/focal_loss/torch/_cuda.py
 
 # The same numbers without the kernels, as on a GPU, under XLA or without a compiler.
 formula: .venv/test

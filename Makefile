@@ -52,8 +52,8 @@ unit: .venv/test
 formula: .venv/test
 	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py
 
-# Triton beside TensorFlow in one process crashes, so it lies in a folder of its own, and its tests are a process of their
-# own: by Triton's interpreter, on the CPU. With a GPU, `make gpu INTERPRET=0` runs them there.
+# Triton beside TensorFlow in one process crashes, so it lies in a folder of its own, and its tests are a process of
+# their own: by Triton's interpreter, on the CPU. With a GPU, `make gpu INTERPRET=0` runs them there.
 INTERPRET ?= 1
 
 .venv/gpu: .venv/test

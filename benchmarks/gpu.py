@@ -118,6 +118,9 @@ def linear(dtype: torch.dtype, rows: int = 8192, features: int = 4096, classes: 
     weight = (torch.randn(classes, features, device=DEVICE) / 64).to(dtype).requires_grad_()
     y = torch.randint(classes, (rows,), device=DEVICE)
 
+    loss = lambda h: ours.linear_sparse_categorical_focal_loss(h, weight.to(h.dtype), y[:64], 2)  # noqa: E731
+    check(loss, hidden[:64].detach().requires_grad_())
+
     def fused() -> None:
         hidden.grad = weight.grad = None
         ours.linear_sparse_categorical_focal_loss(hidden, weight, y, 2).backward()

@@ -117,6 +117,35 @@ def test_narrow_dtypes_of_torch(dtype: torch.dtype) -> None:
         assert ours <= theirs + torch.finfo(dtype).eps
 
 
+def test_float16_neither_overflows_a_sum_nor_a_gradient() -> None:
+    hidden = torch.full((2000, 1), 1500.0, dtype=torch.float16)
+    weight = torch.zeros(2, 1, dtype=torch.float16, requires_grad=True)
+    y = torch.zeros(2000, dtype=torch.int64)
+    loss = focal_loss.torch.linear_sparse_categorical_focal_loss(hidden, weight, y, 0)
+    loss.backward()
+    torch.testing.assert_close(weight.grad, torch.tensor([[-750.0], [750.0]], dtype=torch.float16), rtol=1e-3, atol=0)
+    many, classes = torch.randn(9000, 8).half(), torch.zeros(3000, 8, dtype=torch.float16, requires_grad=True)
+    loss = focal_loss.torch.linear_sparse_categorical_focal_loss(many, classes, torch.zeros(9000).long(), 0)
+    torch.testing.assert_close(loss.item(), np.log(3000), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_an_ignored_label_that_narrow_integers_cannot_hold(framework: str) -> None:
+    """In uint8, -100 would be 156, which is a class."""
+    hidden, weight, labels = RNG.normal(size=(3, 4)), RNG.normal(size=(200, 4)), [156, 3, 4]
+    found = []
+    for dtype in ("uint8", "int32"):
+        if framework == "torch":
+            y = torch.tensor(labels, dtype=getattr(torch, dtype))
+            arrays = torch.tensor(hidden), torch.tensor(weight)
+            loss = focal_loss.torch.linear_sparse_categorical_focal_loss(*arrays, y, 2, ignore_class=-100)
+        else:
+            y = jnp.asarray(labels, dtype)
+            loss = focal_loss.jax.linear_sparse_categorical_focal_loss(hidden, weight, y, 2, ignore_class=-100)
+        found.append(float(loss))
+    assert found[0] == found[1]
+
+
 def test_jax_adds_up_in_float32() -> None:
     """300 rows that each add 1/256 of what is there: in bfloat16 the sum would stand still."""
     hidden, weight = jnp.ones((3000, 1), jnp.bfloat16), jnp.zeros((2, 1), jnp.bfloat16)
@@ -210,6 +239,7 @@ def test_memory_of_jax() -> None:
 
 
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"hidden": np.zeros((5, 0))}, ValueError, "`hidden` must have an axis of features"),
     ({"weight": np.zeros((4, 2))}, ValueError, r"`weight` must have the shape \(K, 3\), got \(4, 2\)"),
     ({"bias": np.zeros(3)}, ValueError, r"`bias` must have the shape \(4,\), got \(3,\)"),
     ({"y_true": np.zeros((5, 1), int)}, ValueError, r"`y_true` of shape \(5, 1\) must have the shape \(5, 3\)"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from importlib.util import find_spec
 from typing import Any
 
@@ -47,7 +48,13 @@ def open_native() -> tuple[Any, str]:
 
 
 NATIVE, DESCRIPTION = open_native()
-TRITON = find_spec("triton") is not None and os.environ.get("FOCAL_LOSS_ISA") != "formula"  # for PyTorch's GPUs
+
+
+def triton_usable() -> bool:
+    """Whether PyTorch's GPUs have kernels. Triton that is imported after TensorFlow takes the process down."""
+    if find_spec("triton") is None or os.environ.get("FOCAL_LOSS_ISA") == "formula":
+        return False
+    return "triton" in sys.modules or "tensorflow" not in sys.modules
 
 
 def set_num_threads(n: int) -> None:

@@ -51,6 +51,8 @@ def chunk_rows(rows: int, features: int, classes: int) -> int:
 
 def check_linear(hidden: Shape, weight: Shape, bias: Shape | None, y_true: Shape) -> None:
     """(..., D), (K, D), (K,) and (...)."""
+    if not hidden or not hidden[-1]:
+        raise ValueError(f"`hidden` must have an axis of features, got shape {tuple(hidden)}")
     if len(weight) != 2 or weight[1] != hidden[-1]:
         raise ValueError(f"`weight` must have the shape (K, {hidden[-1]}), got {tuple(weight)}")
     if bias is not None and tuple(bias) != (weight[0],):

@@ -9,14 +9,13 @@ Nothing here waits for the device. A result is made by one program in a fixed or
 
 from __future__ import annotations
 
-from typing import Any
+import os
 
 import triton
 import triton.language as tl
-from triton import knobs
 
 # The interpreter, which runs these kernels on the host for the tests, rounds the product of `tl.fma`.
-INTERPRETED = tl.constexpr(knobs.runtime.interpret)
+INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 ANY_POWER = tl.constexpr(-1)  # a gamma without a power of its own; the others are 2 gamma
 POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)
 LARGEST = tl.constexpr(3.40282347e38)
@@ -28,8 +27,6 @@ LN2_LO = tl.constexpr(1.428606765330187e-06)
 FAR = tl.constexpr(104.0)  # exp(-104) rounds to 0
 ORDINARY = tl.constexpr(87.0)
 ORDINARY_BITS = tl.constexpr(0x42AE0000)
-
-Value = Any  # a block of float32
 
 
 @triton.jit
@@ -327,8 +324,8 @@ def binary(
         value, first, second = soft(z, (1.0 - smoothing) * y + 0.5 * smoothing, a, b, g, mix, twice, precise)
     else:
         # Most blocks hold ordinary logits and hard labels: one branch for them, decided for the block as a whole.
-        size = z.to(tl.int32, bitcast=True) & 0x7FFFFFFF  # of NaN it is the largest
-        unusual = tl.max(tl.where((y != 0) & (y != 1), 0x7FFFFFFF, size), 0)
+        magnitude = z.to(tl.int32, bitcast=True) & 0x7FFFFFFF  # of NaN it is the largest
+        unusual = tl.max(tl.where((y != 0) & (y != 1), 0x7FFFFFFF, magnitude), 0)
         if unusual <= ORDINARY_BITS:
             value, first, second = hard(z, y == 0, a, b, g, twice, precise, True)
         elif integer_labels:
@@ -388,8 +385,9 @@ def softmax(
         if tl.load(upstream_pointer) == 1.0:
             return
     label = tl.load(label_pointer + i, mask=mask, other=0)
-    ignore = label == ignored if has_ignored else label != label
     whole = label.to(tl.int64)
+    is_whole = whole.to(label.dtype) == label
+    ignore = (whole == ignored) & is_whole if has_ignored else whole != whole
     invalid = ((whole.to(label.dtype) != label) | (whole < 0) | (whole >= classes)) & ~ignore
     alive = mask & ~ignore & ~invalid
     target = tl.where(alive, whole, -1)

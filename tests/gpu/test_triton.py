@@ -29,6 +29,7 @@ from torch.nn import functional
 
 import focal_loss.torch as ours
 from focal_loss.torch import _autograd, _backend, _cuda
+from focal_loss.torch._options import SoftmaxOptions
 
 # The interpreter computes with NumPy, which warns of what a GPU does quietly.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -132,6 +133,18 @@ def test_any_number_of_classes_on_any_axis(shape: tuple[int, ...], axis: int) ->
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-30)
     slopes = [torch.autograd.grad(loss.sum(), v)[0] for loss, v in ((found, x), (expected, copy))]
     torch.testing.assert_close(slopes[0].double(), slopes[1], rtol=1e-4, atol=1e-30)
+
+
+def test_parameters_that_are_tensors_stay_on_the_device() -> None:
+    """The path of a GPU's tensors, which no Python number comes from."""
+    x, y = torch.randn(5, 7), torch.randint(0, 7, (5,), dtype=torch.uint8)
+    for gamma in (torch.tensor(2.0), torch.linspace(0, 3, 7)):
+        for weight in (torch.tensor(0.5), torch.rand(7)):
+            options = SoftmaxOptions(gamma, weight, 1, True, -100, 0.0, "mean")
+            found = _cuda.softmax(0, 1.0, x, y, options)
+            more = {"class_weight": weight.double(), "reduction": "mean"}
+            expected = ours.sparse_categorical_focal_loss(y.long(), x.double(), gamma.double(), **more, **LOGITS)
+            torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("bad", [-1, 4, 2**40, -(2**62)])

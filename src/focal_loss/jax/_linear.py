@@ -31,8 +31,8 @@ def linear_sparse_categorical_focal_loss(
 
     The same as ``sparse_categorical_focal_loss(y_true, hidden @ weight.T + bias, gamma, from_logits=True, ...)``.
     Under `jax.grad` a mean or a sum computes its gradients at once, chunk by chunk in a `jax.lax.scan`; they are all
-    that is kept. Half precision adds up the gradients of weight and bias in float32. Differentiable once, in reverse
-    mode, in `hidden`, `weight` and `bias`.
+    that is kept. Half precision adds up the gradients of weight and bias in float32. Differentiable in reverse mode,
+    in `hidden`, `weight` and `bias`.
 
     {contract}
 
@@ -50,8 +50,6 @@ def linear_sparse_categorical_focal_loss(
     x, w = XP.prediction(hidden), XP.prediction(weight)
     b = None if bias is None else XP.prediction(bias)
     y = XP.labels(y_true, x)
-    if not x.ndim:
-        raise ValueError("`hidden` must have an axis of features, got a number")
     check_linear(x.shape, w.shape, None if b is None else b.shape, y.shape)
     if XP.readable(y):
         _losses.complain_of_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
@@ -127,6 +125,7 @@ def _share(problem: _Problem, y: Array) -> Array | float:
         return 1.0
     if problem.ignore is None:
         return 1 / max(y.size, 1)
+    y = y.astype(jnp.int32) if y.dtype.itemsize < 4 else y  # in uint8, -100 would be 156
     return 1 / jnp.maximum((y != problem.ignore).sum(), 1)
 
 

@@ -206,13 +206,13 @@ def _tensor(value: Any, device: torch.device | None = None) -> Tensor:
 _HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
 _FLOATING = {  # the logits that kernels take, by the type of their device
     "cpu": (*_HALF_AND_SINGLE, torch.float64) if _kernels.NATIVE is not None else (),
-    "cuda": _HALF_AND_SINGLE if _kernels.TRITON else (),
+    "cuda": _HALF_AND_SINGLE,
 }
 
 
 def _covered(x: Tensor, *others: Tensor) -> bool:
     """Whether there are kernels for these tensors: they give derivatives in the logits alone."""
-    if x.dtype not in _FLOATING.get(x.device.type, ()):
+    if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not _kernels.triton_usable()):
         return False
     for other in others:
         if other.dtype not in _cpu.CODES or other.device != x.device or other.requires_grad:

@@ -118,7 +118,7 @@ def softmax(
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
     if order == 0 and options.reduction != "none":
         total, count = _run_softmax((None, None), 1.0, x, y, options)
-        return _reduced_softmax(total, count, x, options)
+        return _reduced_softmax(total, count, x.dtype, options)
     shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
     if result is None:
         result = torch.empty(shape, dtype=x.dtype, device=HOST)
@@ -127,13 +127,13 @@ def softmax(
 
 
 def softmax_with_gradient(
-    x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None
+    x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The reduced value, and its gradient: in memory of its own or in that given, which may be that of the logits."""
+    """The reduced value, of this dtype or that of the logits, and its gradient, which may take the logits' place."""
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=HOST)
     total, count = _run_softmax((None, gradient), share_of_example(x, y, options), x, y, options)
-    return _reduced_softmax(total, count, x, options), gradient
+    return _reduced_softmax(total, count, dtype or x.dtype, options), gradient
 
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
@@ -143,9 +143,9 @@ def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Ten
     return softmax(1, wide(upstream) * share_of_example(x, y, options), x, y, options)
 
 
-def _reduced_softmax(total: float, count: int, x: Tensor, options: SoftmaxOptions) -> Tensor:
+def _reduced_softmax(total: float, count: int, dtype: torch.dtype, options: SoftmaxOptions) -> Tensor:
     mean = options.reduction == "mean"
-    return torch.scalar_tensor(total / max(count, 1) if mean else total, dtype=x.dtype, device=HOST)
+    return torch.scalar_tensor(total / max(count, 1) if mean else total, dtype=dtype, device=HOST)
 
 
 def _run_softmax(

@@ -1,6 +1,7 @@
-"""The Triton kernels for tensors on a GPU: what `_host.py` is for the CPU.
+"""The Triton kernels for tensors on a GPU: what `_cpu.py` is for the CPU.
 
-Nothing waits for the device: sums, means and numbers of examples stay tensors. Float32, float16 and bfloat16; the
+Nothing waits for the device: sums, means and numbers of examples stay tensors. Only a list of numbers per class is
+copied there. Float32, float16 and bfloat16; the
 softmax of class indices.
 """
 
@@ -41,9 +42,9 @@ def _twice(gamma: Parameter) -> int:
     return int(2 * gamma) if isinstance(gamma, float) and 2 * gamma in _triton.POWERS else _triton.ANY_POWER.value
 
 
-def _total(sums: Tensor, like: Tensor) -> Tensor:
+def _total(sums: Tensor, dtype: torch.dtype) -> Tensor:
     """The partial sums were made in float32; there may be many."""
-    return sums.sum(dtype=torch.float64).to(like.dtype)
+    return sums.sum(dtype=torch.float64).to(dtype)
 
 
 def _sums(programs: int, x: Tensor) -> Tensor:
@@ -76,28 +77,29 @@ def _run_binary(
     operands = [_operand(p, shape) for p in (gamma, positive, negative, upstream)]
     numbers, arrays, periods = zip(*operands, strict=True)
     value, sums, slope = results
-    _triton.binary[(_programs(x),)](
-        x,
-        y,
-        *arrays,
-        value,
-        sums,
-        slope,
-        x.numel(),
-        *periods,
-        *numbers[:3],
-        factor * numbers[3],
-        options.smoothing,
-        order=order,
-        twice=_twice(gamma),
-        mix=options.mixed,
-        integer_labels=not y.is_floating_point(),
-        smooth=options.smoothing > 0,
-        precise=x.dtype == torch.float32,
-        unless_one=unless_one,
-        block=BLOCK,
-        enable_fp_fusion=False,  # a product that is fused where it is added would differ from its rounding error
-    )
+    with torch.cuda.device_of(x):  # Triton launches on the current device
+        _triton.binary[(_programs(x),)](
+            x,
+            y,
+            *arrays,
+            value,
+            sums,
+            slope,
+            x.numel(),
+            *periods,
+            *numbers[:3],
+            factor * numbers[3],
+            options.smoothing,
+            order=order,
+            twice=_twice(gamma),
+            mix=options.mixed,
+            integer_labels=not y.is_floating_point(),
+            smooth=options.smoothing > 0,
+            precise=x.dtype == torch.float32,
+            unless_one=unless_one,
+            block=BLOCK,
+            enable_fp_fusion=False,  # a product that is fused where it is added would differ from its rounding error
+        )
 
 
 def _programs(x: Tensor) -> int:
@@ -109,7 +111,7 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
     if order == 0 and rest[-1].reduction != "none":
         sums = _sums(_programs(x), x)
         _run_binary((None, sums, None), 1, 1.0, 1.0, False, x, *rest)
-        return _total(sums * share(x, rest[-1]), x)
+        return _total(sums * share(x, rest[-1]), x.dtype)
     result = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     _run_binary((None, None, result) if order else (result, None, None), order or 1, 1.0, upstream, False, x, *rest)
     return result
@@ -120,7 +122,7 @@ def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     factor = share(x, rest[-1])
     sums, gradient = _sums(_programs(x), x), torch.empty(x.shape, dtype=x.dtype, device=x.device)
     _run_binary((None, sums, gradient), 1, factor, 1.0, False, x, *rest)
-    return _total(sums * factor, x), gradient
+    return _total(sums * factor, x.dtype), gradient
 
 
 def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
@@ -143,7 +145,7 @@ def softmax(
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
     if order == 0 and options.reduction != "none":
         sums = _run_softmax((None, None), True, 1.0, 1.0, x, y, options)
-        return _total(sums * share_of_example(x, y, options), x)
+        return _total(sums * share_of_example(x, y, options), x.dtype)
     shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
     if result is None:
         result = torch.empty(shape, dtype=x.dtype, device=x.device)
@@ -152,14 +154,14 @@ def softmax(
 
 
 def softmax_with_gradient(
-    x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None
+    x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The reduced value, and its gradient: in memory of its own or in that given, which may be that of the logits."""
+    """The reduced value, of this dtype or that of the logits, and its gradient, which may take the logits' place."""
     factor = share_of_example(x, y, options)
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sums = _run_softmax((None, gradient), True, 1.0, factor, x, y, options)
-    return _total(sums * factor, x), gradient
+    return _total(sums * factor, dtype or x.dtype), gradient
 
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
@@ -189,42 +191,43 @@ def _run_softmax(
     sums = _sums(programs if reduced else 0, x)
     if not examples:
         return sums
-    (gamma, gammas), (weight, weights) = (_per_class(p, x) for p in (options.gamma, options.weight))
+    (gamma, gammas), (weight, weights) = (_per_class(p, x, classes) for p in (options.gamma, options.weight))
     factor_number, factor_pointer = (1.0, factor) if isinstance(factor, Tensor) else (factor, None)
     number, pointer = (1.0, upstream.contiguous()) if isinstance(upstream, Tensor) else (upstream, None)
-    _triton.softmax[(programs,)](
-        x.contiguous(),
-        _labels(y),
-        gammas,
-        weights,
-        pointer,
-        factor_pointer,
-        results[0],
-        sums if reduced else None,
-        results[1],
-        examples,
-        classes,
-        inner,
-        0 if options.ignore is None else options.ignore,
-        0 if pointer is None or pointer.ndim == 0 else 1,
-        gamma,
-        weight,
-        factor_number * number,
-        twice=_twice(gamma) if gammas is None else _triton.ANY_POWER.value,
-        has_ignored=options.ignore is not None,
-        rows=rows,
-        precise=x.dtype == torch.float32,
-        unless_one=unless_one,
-        width=width,
-        step=step,
-        num_warps=4 if step < TILE else 8,
-        enable_fp_fusion=False,
-    )
+    with torch.cuda.device_of(x):
+        _triton.softmax[(programs,)](
+            x.contiguous(),
+            _labels(y),
+            gammas,
+            weights,
+            pointer,
+            factor_pointer,
+            results[0],
+            sums if reduced else None,
+            results[1],
+            examples,
+            classes,
+            inner,
+            0 if options.ignore is None else options.ignore,
+            0 if pointer is None or pointer.ndim == 0 else 1,
+            gamma,
+            weight,
+            factor_number * number,
+            twice=_twice(gamma) if gammas is None else _triton.ANY_POWER.value,
+            has_ignored=options.ignore is not None,
+            rows=rows,
+            precise=x.dtype == torch.float32,
+            unless_one=unless_one,
+            width=width,
+            step=step,
+            num_warps=4 if step < TILE else 8,
+            enable_fp_fusion=False,
+        )
     return sums
 
 
-def _per_class(p: list[float] | Tensor, x: Tensor) -> tuple[float, Tensor | None]:
-    """A number, or a factor of 1 and an array."""
+def _per_class(p: list[float] | Tensor, x: Tensor, classes: int) -> tuple[float, Tensor | None]:
+    """A number, or a factor of 1 and an entry per class."""
     if isinstance(p, list) and len(p) == 1:
         return p[0], None
-    return 1.0, torch.as_tensor(p, dtype=torch.float32, device=x.device).contiguous()
+    return 1.0, torch.as_tensor(p, dtype=torch.float32, device=x.device).expand(classes).contiguous()

@@ -18,11 +18,12 @@ from focal_loss._shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import checked
-from focal_loss.torch._options import wide
+from focal_loss.torch._options import is_counted, wide
 
 
 def _autocast(hidden: Tensor) -> bool:
-    return torch.is_autocast_enabled(hidden.device.type)
+    """Which leaves float64 alone."""
+    return hidden.dtype != torch.float64 and torch.is_autocast_enabled(hidden.device.type)
 
 
 @documented("linear_sparse_categorical_focal_loss", REDUCTION.format(mean=MEAN_VALID))
@@ -41,8 +42,9 @@ def linear_sparse_categorical_focal_loss(
 
     The same as ``sparse_categorical_focal_loss(y_true, linear(hidden, weight, bias), gamma, from_logits=True, ...)``.
     A mean or a sum computes its gradients at once, chunk by chunk; they are all that is kept. Half precision adds up
-    the gradients of weight and bias in float32. Differentiable once, in `hidden`, `weight` and `bias`. `torch.compile`
-    breaks its graph here.
+    the gradients of weight and bias in float32, on a GPU the rounded products of the chunks. In float16 a gradient in
+    a logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. Differentiable once, in `hidden`,
+    `weight` and `bias`. `torch.compile` breaks its graph here.
 
     {contract}
 
@@ -61,8 +63,21 @@ def linear_sparse_categorical_focal_loss(
     """
     spec = checked(_spec.SparseCategorical, gamma, class_weight, True, -1, ignore_class)
     reduction = _spec.reduction(reduction)
+    for name, tensor in (("hidden", hidden), ("weight", weight)):
+        if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
+            raise TypeError(
+                f"`{name}` must be a floating tensor, got {getattr(tensor, 'dtype', type(tensor).__name__)}"
+            )
     y = XP.labels(y_true, hidden)
     _check(hidden, weight, bias, y, spec)
+    # Lists and arrays become tensors once, not for every chunk.
+    spec = checked(
+        _spec.SparseCategorical,
+        *(XP.parameter(p, hidden) for p in (spec.gamma, spec.class_weight)),
+        True,
+        -1,
+        ignore_class,
+    )
     if _autocast(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
@@ -72,10 +87,6 @@ def linear_sparse_categorical_focal_loss(
 
 
 def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: _spec.SparseCategorical) -> None:
-    if not (isinstance(hidden, Tensor) and hidden.is_floating_point()):
-        raise TypeError(f"`hidden` must be a floating tensor, got {getattr(hidden, 'dtype', hidden)!r}")
-    if not hidden.ndim:
-        raise ValueError("`hidden` must have an axis of features, got a number")
     check_linear(hidden.shape, weight.shape, None if bias is None else bias.shape, y.shape)
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype != hidden.dtype and not _autocast(hidden):
@@ -120,10 +131,10 @@ def _sum_and_slope(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> 
     """The sum of the losses, and its gradient: in the place of the logits where there are kernels."""
     options = _options(logits, y, spec, "sum")
     if options is not None:
-        return _autograd.kernels(logits).softmax_with_gradient(logits, y, options, logits)
+        return _autograd.kernels(logits).softmax_with_gradient(logits, y, options, logits, torch.float64)
     with torch.enable_grad():
-        loss = _loss(logits.requires_grad_(), y, spec, "sum")
-    return loss.detach(), torch.autograd.grad(loss, logits)[0]
+        losses = _loss(logits.requires_grad_(), y, spec, "none")
+    return losses.detach().sum(dtype=torch.float64), torch.autograd.grad(losses.sum(), logits)[0]
 
 
 def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> Tensor:
@@ -152,8 +163,10 @@ class _Gradients:
         if self.in_weight is not None:
             if self.in_weight.dtype == slope.dtype:
                 self.in_weight.addmm_(slope.T, self.hidden[part])
-            else:
+            elif slope.is_cuda:
                 self.in_weight += slope.T @ self.hidden[part]
+            else:
+                self.in_weight.addmm_(slope.T.float(), self.hidden[part].float())
         if self.in_bias is not None:
             self.in_bias += slope.sum(0, dtype=self.in_bias.dtype)
 
@@ -202,7 +215,9 @@ def _share(y: Tensor, problem: _Problem) -> Tensor | float:
     if problem.reduction == "sum":
         return 1.0
     ignore = problem.spec.ignore_class
-    return 1 / max(y.numel(), 1) if ignore is None else 1.0 / (y != ignore).sum(dtype=torch.float64).clamp(min=1)
+    return (
+        1 / max(y.numel(), 1) if ignore is None else 1.0 / is_counted(y, ignore).sum(dtype=torch.float64).clamp(min=1)
+    )
 
 
 def _sum_and_gradients(

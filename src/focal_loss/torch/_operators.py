@@ -1,4 +1,4 @@
-"""The native kernels as torch operators: opaque to `torch.compile` and `torch.export`, which so break no graph.
+"""The kernels as torch operators: opaque to `torch.compile` and `torch.export`, which so break no graph.
 
 They have fake tensors, autograd and vmap of their own. Like all compiled code they do not complain of labels: a class
 index out of range makes the loss of its example NaN.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from focal_loss.torch._autograd import kernels
-from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, keep, kept, wide
+from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, is_counted, keep, kept, wide
 
 LIBRARY = torch.library.Library("focal_loss", "DEF")
 LIBRARY.define(
@@ -105,7 +105,7 @@ def _softmax_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     if rest[-1] == "mean":
         ignore = rest[4]
         count = y.numel() // (1 if rest[3] else max(x.shape[rest[2]], 1))
-        grad = wide(grad) / (max(count, 1) if ignore is None else (y != ignore).sum().clamp(min=1))
+        grad = wide(grad) / (max(count, 1) if ignore is None else is_counted(y, ignore).sum().clamp(min=1))
     return None, None, torch.ops.focal_loss.softmax(1, grad, x, y, *rest), *(None,) * (1 + len(rest))
 
 
@@ -147,7 +147,7 @@ def _softmax_vmap(info: Any, dims: tuple[Any, ...], order: int, *arguments: Any)
         order, upstream, x, y, gamma, weight, axis + 1, sparse, ignore, smoothing, "none"
     )
     if order == 0 and reduction == "mean" and ignore is not None:
-        count = (y != ignore).flatten(1).sum(1).clamp(min=1)
+        count = is_counted(y, ignore).flatten(1).sum(1).clamp(min=1)
         return result.flatten(1).sum(1) / count, 0
     return _reduce_each(result, reduction if order == 0 else "none"), 0
 

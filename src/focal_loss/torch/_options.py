@@ -37,13 +37,18 @@ def share(x: Tensor, options: BinaryOptions) -> float:
     return 1 / max(x.numel(), 1) if options.reduction == "mean" else 1.0
 
 
+def is_counted(y: Tensor, ignore: int) -> Tensor:
+    """Whether an example is not ignored. Narrow integers are widened: in uint8, -100 would be 156."""
+    return (y if y.is_floating_point() else y.long()) != ignore
+
+
 def share_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter:
     """Of each example that is not ignored. A tensor where only the device of `y` knows how many those are."""
     if options.reduction != "mean":
         return 1.0
     if options.ignore is not None:
-        count = (y != options.ignore).sum()
-        return 1 / max(int(count), 1) if y.device.type == "cpu" else 1.0 / count.clamp(min=1)
+        count = is_counted(y, options.ignore).sum()
+        return 1 / max(int(count), 1) if y.device.type == "cpu" else 1.0 / count.clamp(min=1).float()
     return 1 / max(x.numel() // max(x.shape[options.axis], 1), 1)
 
 

@@ -1,8 +1,8 @@
 """Focal losses of PyTorch tensors, as functions and as modules.
 
 Gradients are closed forms: right at every finite logit, to second order, under `torch.compile`, autocast,
-`torch.func` and double backward. Losses from logits on the CPU run native kernels and save nothing but their inputs for
-the backward pass; a binary mean or sum computes its gradient at once.
+`torch.func` and double backward. Losses from logits run native kernels on the CPU and Triton kernels on CUDA, and save
+nothing but their inputs for the backward pass; a mean or a sum computes its gradient at once.
 """
 
 from focal_loss.torch._functions import (

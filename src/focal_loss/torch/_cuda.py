@@ -1,8 +1,7 @@
 """The Triton kernels for tensors on a GPU: what `_cpu.py` is for the CPU.
 
 Nothing waits for the device: sums, means and numbers of examples stay tensors. Only a list of numbers per class is
-copied there. Float32, float16 and bfloat16; the
-softmax of class indices.
+copied there. Float32, float16 and bfloat16; of the softmax losses that of class indices.
 """
 
 from __future__ import annotations

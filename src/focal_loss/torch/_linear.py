@@ -204,7 +204,8 @@ class _Linear(torch.autograd.Function):
         spec, reduction, _ = ctx.problem
         wanted = ctx.needs_input_grad[:3]
         if reduction == "none":
-            return (*_gradients_of_rows(grad, hidden, weight, bias, y, spec, wanted).scaled(1.0), None, None)
+            gradients = _sum_and_gradients(hidden, weight, bias, y, spec, wanted, grad)[1]
+            return (*gradients.scaled(1.0), None, None)
         ready, ctx.ready = ctx.ready, None
         if ready is None:  # a second time
             ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)[1]
@@ -227,26 +228,16 @@ def _sum_and_gradients(
     y: Tensor,
     spec: _spec.SparseCategorical,
     wanted: tuple[bool, ...],
+    upstream: Tensor | None = None,
 ) -> tuple[Tensor, _Gradients]:
+    """The sum of the losses and its gradients; with an upstream per row, the gradients of their sum times it."""
     gradients = _Gradients(hidden, weight, bias, wanted)
-    sums = []
+    total = torch.zeros((), dtype=torch.float64, device=hidden.device)
     for part, logits in _chunks(hidden, weight, bias):
-        total, slope = _sum_and_slope(logits, y[part], spec)
-        sums.append(total)
+        if upstream is None:
+            value, slope = _sum_and_slope(logits, y[part], spec)
+            total += value
+        else:
+            slope = _slope(upstream[part], logits, y[part], spec)
         gradients.add(part, slope)
-    return torch.stack(sums).sum() if sums else wide(hidden.new_zeros(())), gradients
-
-
-def _gradients_of_rows(
-    upstream: Tensor,
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    y: Tensor,
-    spec: _spec.SparseCategorical,
-    wanted: tuple[bool, ...],
-) -> _Gradients:
-    gradients = _Gradients(hidden, weight, bias, wanted)
-    for part, logits in _chunks(hidden, weight, bias):
-        gradients.add(part, _slope(upstream[part], logits, y[part], spec))
-    return gradients
+    return total, gradients

@@ -22,29 +22,36 @@ def compile_kernel(kernel: Any, capability: int, types: dict[str, str], constant
     return sum(line.endswith(";") and not line.strip().startswith(".") for line in compiled.asm["ptx"].splitlines())
 
 
-def binary(logits: str, labels: str, order: int, twice: int, mix: bool) -> tuple[dict[str, str], dict[str, Any]]:
+def binary(logits: str, labels: str, twice: int, mix: bool, form: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """`form` is "gradient" (with the sum of the values), "second" derivative, "value", or "rescale" by the upstream."""
     types = dict.fromkeys(("size", "gamma_period", "positive_period", "negative_period"), "i64")
     types |= {"z_pointer": logits, "y_pointer": labels, "slope_pointer": logits, "sum_pointer": "*fp32"}
-    types |= {"upstream_pointer": "*fp32"}
-    constants = dict.fromkeys(("gamma_pointer", "positive_pointer", "negative_pointer", "value_pointer"), None)
-    constants |= {"order": order, "twice": twice, "mix": mix, "integer_labels": labels == "*u8", "smooth": False}
-    constants |= {"precise": logits == "*fp32", "unless_one": False, "block": 1024, "upstream_period": 1}
-    return types, constants
+    types |= {"upstream_pointer": logits if form == "rescale" else "*fp32", "value_pointer": logits}
+    absent = {"gradient": ["value_pointer"], "second": ["value_pointer", "sum_pointer"]}
+    absent |= {"value": ["upstream_pointer", "slope_pointer", "sum_pointer"], "rescale": absent["second"]}
+    absent[form] += ["gamma_pointer", "positive_pointer", "negative_pointer"]
+    constants = dict.fromkeys(absent[form]) | {"order": 2 if form == "second" else 1, "twice": twice, "mix": mix}
+    constants |= {"integer_labels": labels == "*u8", "smooth": False, "precise": logits == "*fp32"}
+    return types, constants | {"unless_one": form == "rescale", "block": 1024, "upstream_period": 1}
 
 
-def softmax(logits: str, rows: bool) -> tuple[dict[str, str], dict[str, Any]]:
+def softmax(logits: str, rows: bool, form: str) -> tuple[dict[str, str], dict[str, Any]]:
     types = {"v_pointer": logits, "label_pointer": "*i64", "slope_pointer": logits, "value_pointer": logits}
-    types |= {"gamma_pointer": "*fp32", "upstream_pointer": "*fp32", "sum_pointer": "*fp32", "examples": "i64"}
+    types |= {"gamma_pointer": "*fp32", "factor_pointer": "*fp32", "sum_pointer": "*fp32", "examples": "i64"}
     types |= {"classes": "i32", "inner": "i32", "ignored": "i64", "upstream_step": "i32"}
-    constants = {"weight_pointer": None, "factor_pointer": None, "twice": -1, "has_ignored": True, "rows": rows}
-    constants |= {"precise": logits == "*fp32", "unless_one": True}
+    types |= {"upstream_pointer": logits if form == "rescale" else "*fp32"}
+    absent = {"gradient": ["weight_pointer", "factor_pointer"], "value": ["weight_pointer", "slope_pointer"]}
+    absent |= {"rescale": ["weight_pointer", "gamma_pointer", "value_pointer", "sum_pointer"]}
+    constants = dict.fromkeys(absent[form]) | {"twice": -1, "has_ignored": True, "rows": rows}
+    constants |= {"precise": logits == "*fp32", "unless_one": form == "rescale"}
     return types, constants | ({"width": 1, "step": 4096} if rows else {"width": 256, "step": 1})
 
 
 for capability in (80, 90):
-    for logits, labels, twice, mix in itertools.product(("*fp32", "*bf16"), ("*u8", "*fp32"), (4, -1), (False, True)):
-        count = compile_kernel(_triton.binary, capability, *binary(logits, labels, 1, twice, mix))
-        print(f"sm_{capability} binary {logits} {labels} {twice} {mix}: {count} instructions")
-    for logits, rows in itertools.product(("*fp32", "*fp16"), (True, False)):
-        count = compile_kernel(_triton.softmax, capability, *softmax(logits, rows))
-        print(f"sm_{capability} softmax {logits} rows {rows}: {count} instructions")
+    grid = itertools.product(("*fp32", "*bf16"), ("*u8", "*fp32"), (4, -1), (False, True), ("gradient", "rescale"))
+    for variant in [*grid, ("*fp32", "*u8", 4, False, "second"), ("*fp16", "*fp32", 1, True, "value")]:
+        count = compile_kernel(_triton.binary, capability, *binary(*variant))
+        print(f"sm_{capability} binary {variant}: {count} instructions")
+    for variant in itertools.product(("*fp32", "*fp16"), (True, False), ("gradient", "value", "rescale")):
+        count = compile_kernel(_triton.softmax, capability, *softmax(*variant))
+        print(f"sm_{capability} softmax {variant}: {count} instructions")

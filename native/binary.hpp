@@ -80,6 +80,7 @@ class BinaryBlocks {
                               : load(call_.labels, call_.shape, begin, n, buffers_.label, false);
     block.gamma = twice_ == any_power ? load(call_.gamma, call_.shape, begin, n, buffers_.gamma, true) : nullptr;
     block.order = call_.hessian != nullptr ? 2 : call_.gradient != nullptr ? 1 : 0;
+    block.concave = T(call_.majorizer ? 0 : 1);
     block.positive = buffers_.positive;
     block.negative = buffers_.negative;
     block.value = target(call_.value, direct_, begin, buffers_.value);

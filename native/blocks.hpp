@@ -18,6 +18,7 @@ struct Block {
   T value_weight[2], gradient_weight[2];            // hard labels: of the negatives and of the positives
   T *value, *gradient, *hessian;
   int order;  // of the last derivative that is wanted
+  T concave;  // of the Hessian: see `focal`
 };
 
 // exp(-|z|) of a block as pairs u (1 + error). By themselves, because from a logit to its loss some 40 operations wait
@@ -99,12 +100,14 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
+  const T concave = b.concave;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     const bool negative = is_negative(y[i]);
     // The sign as bits: of a negation under a condition the compiler makes a second comparison.
     const T s = from_bits<T>(to_bits(z[i]) ^ (negative ? to_bits(T(-0.0)) : 0));
-    const Derivatives<T> f = focal<twice, order>(score(s, u[i], error[i]), twice == any_power ? gamma[i] : T(0));
+    const Derivatives<T> f =
+        focal<twice, order>(score(s, u[i], error[i]), twice == any_power ? gamma[i] : T(0), concave);
     const T slope_weight = negative ? g0 : g1;
     value[i] = unit ? f.value : (negative ? v0 : v1) * f.value;
     if constexpr (order > 0) gradient[i] = slope_weight * f.first;
@@ -118,10 +121,11 @@ void two_term_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   const T *__restrict positive = b.positive, *__restrict negative = b.negative;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
+  const T concave = b.concave;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     const Derivatives<T> f = two_term<twice, order>(score(z[i], u[i], error[i]), positive[i], negative[i],
-                                                    twice == any_power ? gamma[i] : T(0));
+                                                    twice == any_power ? gamma[i] : T(0), concave);
     value[i] = f.value;
     if constexpr (order > 0) gradient[i] = f.first;
     if constexpr (order > 1) hessian[i] = f.second;

@@ -89,7 +89,7 @@ void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const 
     T *__restrict value = t.value, *__restrict slope = t.slope + k * x.stride;
     if (twice == any_power)
       for (int64_t i = 0; i < n; ++i) x.gamma[i] = gamma;
-    focal_of_margins(twice, 1, n, t.margin + k * x.stride, x, value, slope, x.second);
+    focal_of_margins(twice, 1, T(1), n, t.margin + k * x.stride, x, value, slope, x.second);
     for (int64_t i = 0; i < n; ++i) {
       const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i], factor = weight * label;
       x.value[i] += factor == 0 && value[i] == T(INFINITY) ? T(0) : factor * value[i];

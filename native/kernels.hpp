@@ -48,6 +48,7 @@ struct Binary {
   Operand logits, labels, gamma, positive, negative, upstream;
   double smoothing = 0;
   bool wide_derivatives = false;
+  bool majorizer = false;  // in place of the Hessian: see scalar.hpp
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // null: not wanted
 };
 
@@ -69,6 +70,7 @@ struct Softmax {
   int64_t gammas = 1, weights = 1;
   Operand upstream;  // shape (outer, inner): the two strides stand first
   bool wide_derivatives = false;
+  bool majorizer = false;
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, the others as the logits
 };
 

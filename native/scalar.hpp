@@ -96,8 +96,9 @@ struct Derivatives {
 //     f_ss =  q^g [ (2g+1) p q + g p L (g p - q) ]
 //
 // No q^(g-1) is formed, so 0 < g < 1 needs no care. p L comes first: it is at most 0.28, where g L could overflow.
+// The only negative term of f_ss is multiplied by `concave`: 0 leaves the majorizer, which is positive everywhere.
 template <int twice, int order, class T>
-FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma) {
+FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma, T concave) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
   else gamma = bounded(gamma);
   const T factor = power_of_q<twice>(score, gamma);
@@ -106,16 +107,16 @@ FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma) {
   const T slope = mul_add(gamma, p_loss, q);
   Derivatives<T> result{factor * score.loss, -(factor * slope), T(0)};
   if constexpr (order > 1)
-    result.second = factor * mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * mul_add(gamma, p, -q));
+    result.second = factor * mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * mul_add(gamma, p, -concave * q));
   return result;
 }
 
 // A soft label, two-term: a f(z) + b f(-z), with a = weight of the positives * y and b = weight of the negatives
 // * (1 - y).
 template <int twice, int order, class T>
-FOCAL_INLINE Derivatives<T> two_term(const Score<T>& positive, T a, T b, T gamma) {
-  const Derivatives<T> f = focal<twice, order>(positive, gamma);
-  const Derivatives<T> g = focal<twice, order>(positive.flipped(), gamma);
+FOCAL_INLINE Derivatives<T> two_term(const Score<T>& positive, T a, T b, T gamma, T concave) {
+  const Derivatives<T> f = focal<twice, order>(positive, gamma, concave);
+  const Derivatives<T> g = focal<twice, order>(positive.flipped(), gamma, concave);
   return {mul_add(a, f.value, b * g.value), mul_add(a, f.first, -b * g.first), mul_add(a, f.second, b * g.second)};
 }
 

@@ -14,7 +14,7 @@ namespace focal::FOCAL_ISA {
 template <class T>
 void finish(const Softmax& call, int twice, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
   const int order = call.hessian != nullptr ? 2 : call.gradient != nullptr ? 1 : 0;
-  focal_of_margins(twice, order, n, x.margin, x, x.value, x.first, x.second);
+  focal_of_margins(twice, order, T(call.majorizer ? 0 : 1), n, x.margin, x, x.value, x.first, x.second);
   T sum = 0;
   for (int64_t i = 0; i < n; ++i) {
     const bool dead = x.label[i] < 0;

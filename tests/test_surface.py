@@ -22,9 +22,10 @@ MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics"]
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
     {"_formula", "_spec", "_docs", "_shapes"},
-    {"_kernels"},
+    {"_kernels", "_curvature"},
     {"_softmax"},
     {"_losses", "_host"},
+    {"_derivatives"},
     {"torch._options", "jax._backend", "tensorflow._backend", "_triton"},
     {"torch._cpu", "torch._cuda"},
     {"torch._autograd"},

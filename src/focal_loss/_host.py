@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -90,24 +90,36 @@ def address(x: Array | None) -> int:
 
 
 def native_binary(
-    x: Array, y: Array, gamma: Array, positive: Array, negative: Array, smoothing: float, mixed: bool, *, order: int
+    x: Array,
+    y: Array,
+    gamma: Array,
+    positive: Array,
+    negative: Array,
+    smoothing: float,
+    mixed: bool,
+    *,
+    order: int,
+    upstream: Array = 1.0,
+    majorizer: bool = False,
 ) -> tuple[Sequence[Array], float, int] | None:
     """Value and derivatives up to `order` of a binary loss, their sum, and the position of the first bad label.
 
-    None where the kernels do not cover it.
+    The derivatives are multiplied by `upstream`. None where the kernels do not cover it.
     """
-    tensors = [a for a in (x, y, gamma, positive, negative) if not isinstance(a, float)]
+    given = (x, y, gamma, positive, negative, upstream)
+    tensors = [a for a in given if not isinstance(a, float)]
     shape = x.shape
     if any(a.shape != shape for a in tensors):
         shape = np.broadcast_shapes(*(a.shape for a in tensors))
     if _kernels.NATIVE is None or any(code(a.dtype) is None for a in tensors) or len(shape) > _kernels.MAX_RANK:
         return None
-    arrays = [a if isinstance(a, float) else regular(a) for a in (x, y, gamma, positive, negative)]
+    arrays = [a if isinstance(a, float) else regular(a) for a in given]
     results = [np.empty(shape, x.dtype.newbyteorder("=")) for _ in range(order + 1)]
     addresses = [address(r) for r in results] + [0] * (2 - order)
     total, bad = _kernels.NATIVE.binary(
-        mixed, shape, *(operand(a, shape) for a in arrays), 1.0, smoothing, *addresses, _kernels.num_threads()
-    )
+        mixed, shape, *(operand(a, shape) for a in arrays), smoothing, *addresses, _kernels.num_threads(),
+        majorizer=majorizer
+    )  # fmt: skip
     return [r.astype(x.dtype, copy=False) for r in results], total, bad
 
 
@@ -122,20 +134,23 @@ def native_softmax(
     smoothing: float,
     *,
     order: int,
+    upstream: Array = 1.0,
+    majorizer: bool = False,
 ) -> tuple[Sequence[Array], float, int] | None:
-    """As `native_binary`; `y` has the shape of `x`, without the class axis if `sparse`."""
+    """As `native_binary`; `y` has the shape of `x`, without the class axis if `sparse`, and so has `upstream`."""
     if _kernels.NATIVE is None or code(x.dtype) is None or code(y.dtype) is None:
         return None
     rest = x.shape[:axis] + x.shape[axis + 1 :]
     shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
     logits = regular(np.reshape(x, shape))
     labels = regular(np.reshape(y, (shape[0], 1, shape[2]) if sparse else shape))
+    above = upstream if isinstance(upstream, float) else regular(np.reshape(upstream, shape[::2]))
     results = [np.empty(rest if k == 0 else x.shape, logits.dtype) for k in range(order + 1)]
     addresses = [address(r) for r in results] + [0] * (2 - order)
     numbers = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (gamma, weight))
     total, _, bad = _kernels.NATIVE.softmax(
-        shape, operand(logits), operand(labels), sparse, ignore, *numbers, 1.0, smoothing, *addresses,
-        _kernels.num_threads()
+        shape, operand(logits), operand(labels), sparse, ignore, *numbers, operand(above), smoothing, *addresses,
+        _kernels.num_threads(), majorizer=majorizer
     )  # fmt: skip
     return [r.astype(x.dtype, copy=False) for r in results], total, bad
 
@@ -180,12 +195,16 @@ def wide(x: Array) -> Array:
 
 def elementwise(family: str, index: _formula.Index, *arguments: Array) -> Array:
     """`_formula.evaluate` on host arrays that broadcast, in the dtype of the first."""
+    return apply(partial(_formula.evaluate, OPS, family, index), *arguments)
+
+
+def apply(function: Callable[..., Array], *arguments: Array) -> Array:
+    """An elementwise function of host arrays that broadcast, in the dtype of the first."""
     shape = np.broadcast_shapes(*(np.shape(a) for a in arguments))
     dtype = arguments[0].dtype
 
     def evaluate(*block: Array) -> Array:
-        value = _formula.evaluate(OPS, family, index, *map(wide, block))
-        return np.asarray(value).astype(dtype, copy=False)
+        return np.asarray(function(*map(wide, block))).astype(dtype, copy=False)
 
     with np.errstate(all="ignore"):
         value = in_blocks(evaluate, arguments, shape)

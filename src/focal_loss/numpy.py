@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss import _host, _losses, _spec
+from focal_loss import _derivatives, _host, _losses, _spec
 from focal_loss._docs import documented
 from focal_loss._shapes import normalize_axis
 
@@ -284,9 +284,6 @@ def sparse_categorical_focal_crossentropy(
     return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
 
 
-Derivatives = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-
-
 def binary_focal_loss_derivatives(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -294,20 +291,25 @@ def binary_focal_loss_derivatives(
     *,
     pos_weight: ArrayLike | None = None,
     label_smoothing: float | None = None,
-) -> Derivatives:
+    hessian: _derivatives.Hessian = "exact",
+) -> _derivatives.Derivatives:
     """Value, gradient and Hessian of the binary focal loss with respect to its logits.
 
     Parameters
     ----------
     y_true, y_pred, gamma, pos_weight, label_smoothing
         As in `binary_focal_loss`, with `y_pred` holding logits.
+    hessian : {'exact', 'majorizer', 'relative_floor'}
+        What the third result is. The Hessian itself is negative for the worst mistakes (below a margin of about -2.8
+        at gamma = 2), where a Newton step would go uphill. The majorizer is the Hessian without its only negative
+        term, q^g p [(2g+1) q + g^2 p L] for a hard label: positive, and nowhere below the Hessian. The relative
+        floor is the Hessian where that is at least a quarter of the gradient's size, else that quarter.
 
     Returns
     -------
-    value, gradient, hessian : tuple of arrays, the shape to which the arguments broadcast
-        The loss of each example and its first and second derivative in that example's logit, in the dtype of
-        `y_pred`. The Hessian is the exact one: it is negative for the worst mistakes (below a margin of about -2.8
-        at gamma = 2).
+    value, gradient, hessian : named tuple of arrays, the shape to which the arguments broadcast
+        The loss of each example, its first derivative in that example's logit, and its second or what stands in its
+        place, in the dtype of `y_pred`.
 
     Raises
     ------
@@ -327,21 +329,11 @@ def binary_focal_loss_derivatives(
     (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.399143], dtype=float32))
     """
     spec = _spec.checked(_spec.Binary, gamma, pos_weight, True, label_smoothing)
+    policy = _derivatives.hessian_of(hessian)
     x = _xp.prediction(y_pred)
     y, gamma, positive = _losses.binary_inputs(_xp, y_true, x, spec)
-    smoothing = spec.label_smoothing or 0.0
-    done = _host.native_binary(x, y, gamma, positive, 1.0, smoothing, False, order=2)
-    if done is not None:
-        (value, slope, curvature), _, bad = done
-        if bad >= 0:
-            _losses.complain_of_binary(y)
-        return value[()], slope[()], curvature[()]
-    wide = _xp.widen(x)
-    arguments = (wide, _losses.binary_labels(_xp, y, wide, smoothing), gamma, positive, 1.0)
-    value, slope, curvature = (
-        _xp.cast(_host.elementwise("two_term", index, *arguments), x) for index in ("", "0", "00")
-    )
-    return value, slope, curvature
+    found = _derivatives.binary(x, y, gamma, positive, smoothing=spec.label_smoothing or 0.0, hessian=policy)
+    return _derivatives.Derivatives(*(a[()] for a in found))
 
 
 def sparse_categorical_focal_loss_derivatives(
@@ -351,13 +343,18 @@ def sparse_categorical_focal_loss_derivatives(
     *,
     class_weight: ArrayLike | None = None,
     axis: int = -1,
-) -> Derivatives:
+    hessian: _derivatives.Hessian = "exact",
+) -> _derivatives.Derivatives:
     """Value, gradient and diagonal of the Hessian of the softmax focal loss with respect to its logits.
 
     Parameters
     ----------
     y_true, y_pred, gamma, class_weight, axis
         As in `sparse_categorical_focal_loss`, with `y_pred` holding logits.
+    hessian : {'exact', 'majorizer', 'relative_floor'}
+        What the third result is: the diagonal of the Hessian, the same with the majorizer in place of the second
+        derivative in the margin of the true class (positive, and nowhere below it), or the diagonal where that is at
+        least a quarter of the gradient's size, else that quarter.
 
     Returns
     -------
@@ -365,7 +362,7 @@ def sparse_categorical_focal_loss_derivatives(
         The loss of each example, in the dtype of `y_pred`.
     gradient, hessian : arrays, the shape of `y_pred`
         Its first derivative in each logit, which sums to 0 over the classes, and its second derivative in each
-        logit by itself.
+        logit by itself, or what stands in its place.
 
     Raises
     ------
@@ -385,27 +382,13 @@ def sparse_categorical_focal_loss_derivatives(
     (array([[-0.098288,  0.071854,  0.026434]], dtype=float32), array([[0.185294, 0.118354, 0.032727]], dtype=float32))
     """
     spec = _spec.checked(_spec.SparseCategorical, gamma, class_weight, True, axis)
-    prediction = _xp.prediction(y_pred)
-    axis = normalize_axis(axis, prediction.ndim)
-    y = _losses.class_labels(_xp, y_true, prediction, axis)
-    if prediction.shape[axis] and y.shape == prediction.shape[:axis] + prediction.shape[axis + 1 :]:
-        parameters = _losses.class_parameters(_xp, prediction, axis, spec)
-        done = _host.native_softmax(prediction, y, *parameters, axis, True, None, 0.0, order=2)
-        if done is not None:
-            (value, slope, curvature), _, bad = done
-            if bad >= 0:
-                _losses.complain_of_classes(y, prediction.shape[axis], None)
-            return value[()], slope, curvature
-    return _formula_derivatives(y_true, prediction, spec)
-
-
-def _formula_derivatives(y_true: ArrayLike, prediction: Array, spec: _spec.SparseCategorical) -> Derivatives:
-    v, hot, axis, gamma, weight, *_ = _losses.sparse_rows(_xp, y_true, _xp.widen(prediction), spec)
-    margin = _host.margin(v, hot, axis)
-    gamma, weight = (np.expand_dims(p, axis) if np.ndim(p) else p for p in (gamma, weight))
-    value, first, second = (_host.elementwise("margin", index, margin, gamma, weight) for index in ("", "0", "00"))
-    return (
-        _xp.cast(np.squeeze(value, axis), prediction),
-        _xp.cast(_host.pull(v, hot, axis, first), prediction),
-        _xp.cast(_host.diagonal(v, hot, axis, first, second), prediction),
-    )
+    policy = _derivatives.hessian_of(hessian)
+    logits = _xp.prediction(y_pred)
+    axis = normalize_axis(axis, logits.ndim)
+    y = _losses.class_labels(_xp, y_true, logits, axis)
+    _losses.check_shapes(_xp, y, logits.shape[:axis] + logits.shape[axis + 1 :])
+    common = np.broadcast_shapes(y.shape, logits.shape[:axis] + logits.shape[axis + 1 :])
+    y = np.broadcast_to(y, common)
+    logits = np.broadcast_to(logits, (*common[:axis], logits.shape[axis], *common[axis:]))
+    found = _derivatives.softmax(logits, y, *_losses.class_parameters(_xp, logits, axis, spec), axis, hessian=policy)
+    return found._replace(value=found.value[()])

@@ -1,0 +1,148 @@
+"""Value, gradient and Hessian of host arrays in one pass, for those who take a Newton step themselves: boosted trees.
+
+A Newton step wants a positive curvature, and that of the focal loss is negative for the worst mistakes. What stands in
+the Hessian's place goes by the name of its policy:
+
+"exact"
+    the Hessian itself
+"majorizer"
+    the Hessian without its only negative term (`_curvature`): positive, and nowhere below the Hessian
+"relative_floor"
+    the Hessian, but at least a quarter of the gradient's size, so that no example asks for a step longer than 4
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from focal_loss import _curvature, _host, _losses
+
+Array = Any
+Hessian = Literal["exact", "majorizer", "relative_floor"]
+HESSIANS = get_args(Hessian)
+FLOOR = 0.25
+
+
+class Derivatives(NamedTuple):
+    value: Array
+    gradient: Array
+    hessian: Array
+
+
+def hessian_of(policy: object) -> Hessian:
+    if policy not in HESSIANS:
+        raise ValueError(f"`hessian` must be one of {', '.join(map(repr, HESSIANS))}, got {policy!r}")
+    return policy  # type: ignore[return-value]
+
+
+def binary(
+    x: Array,
+    y: Array,
+    gamma: Array,
+    positive: Array,
+    negative: Array = 1.0,
+    *,
+    upstream: Array = 1.0,
+    smoothing: float = 0.0,
+    hessian: Hessian = "exact",
+) -> Derivatives:
+    """Of the binary focal loss of logits `x`; the derivatives are multiplied by `upstream`.
+
+    Raises
+    ------
+    ValueError
+        If a label is not in [0, 1].
+    """
+    done = _host.native_binary(
+        x, y, gamma, positive, negative, smoothing, False, order=2, upstream=upstream, majorizer=hessian == "majorizer"
+    )
+    if done is None:
+        return floored(binary_formula(x, y, gamma, positive, negative, upstream, smoothing, hessian), hessian)
+    results, _, bad = done
+    if bad >= 0:
+        _losses.complain_of_binary(y)
+    return floored(Derivatives(*results), hessian)
+
+
+def binary_formula(
+    x: Array, y: Array, gamma: Array, positive: Array, negative: Array, upstream: Array, smoothing: float, hessian: str
+) -> Derivatives:
+    if y.dtype.kind in "iu":
+        _losses.complain_of_binary(y)
+        y = y > 0
+    wide = computed_in(x)
+    if y.dtype.kind != "b" or smoothing:
+        y = (1 - smoothing) * y.astype(wide.dtype) + smoothing / 2
+    arguments = (wide, y, gamma, positive, negative)
+    value, first, second = (_host.elementwise("two_term", index, *arguments) for index in ("", "0", "00"))
+    if hessian == "majorizer":
+        second = _host.apply(partial(_curvature.two_term, _host.OPS), *arguments)
+    return of_dtype(x, value, first * upstream, second * upstream)
+
+
+def softmax(
+    v: Array,
+    y: Array,
+    gamma: Array,
+    weight: Array,
+    axis: int,
+    *,
+    upstream: Array = 1.0,
+    hessian: Hessian = "exact",
+) -> Derivatives:
+    """Of the softmax focal loss of class indices; the Hessian is a diagonal. `y` and `upstream`: without `axis`.
+
+    Raises
+    ------
+    ValueError
+        If a label is no class.
+    """
+    done = v.shape[axis] and _host.native_softmax(
+        v, y, gamma, weight, axis, True, None, 0.0, order=2, upstream=upstream, majorizer=hessian == "majorizer"
+    )
+    if not done:
+        return floored(softmax_formula(v, y, gamma, weight, axis, upstream, hessian), hessian)
+    results, _, bad = done
+    if bad >= 0:
+        _losses.complain_of_classes(y, v.shape[axis], None)
+    return floored(Derivatives(*results), hessian)
+
+
+def softmax_formula(
+    v: Array, y: Array, gamma: Array, weight: Array, axis: int, upstream: Array, hessian: str
+) -> Derivatives:
+    classes = v.shape[axis]
+    _losses.complain_of_classes(y, classes, None)
+    label = np.expand_dims(y.astype(np.int64), axis)
+    hot = np.arange(classes).reshape((-1,) + (1,) * (v.ndim - axis - 1)) == label
+    gamma, weight = (p if isinstance(p, float) else np.broadcast_to(p, classes)[label] for p in (gamma, weight))
+    wide = computed_in(v)
+    above = upstream if isinstance(upstream, float) else np.expand_dims(upstream, axis)
+    arguments = (_host.margin(wide, hot, axis), gamma, weight)
+    value, first, second = (_host.elementwise("margin", index, *arguments) for index in ("", "0", "00"))
+    if hessian == "majorizer":
+        second = _host.apply(partial(_curvature.margin, _host.OPS), *arguments)
+    gradient = _host.pull(wide, hot, axis, first * above)
+    return of_dtype(
+        v, np.squeeze(value, axis), gradient, _host.diagonal(wide, hot, axis, first * above, second * above)
+    )
+
+
+def computed_in(x: Array) -> Array:
+    return x.astype(np.float32) if x.dtype.itemsize < 4 else x
+
+
+def of_dtype(x: Array, *results: Array) -> Derivatives:
+    with np.errstate(over="ignore", under="ignore"):
+        return Derivatives(*(np.asarray(a).astype(x.dtype, copy=False) for a in results))
+
+
+def floored(found: Derivatives, hessian: Hessian) -> Derivatives:
+    if hessian != "relative_floor":
+        return found
+    floor = np.abs(found.gradient)
+    floor *= found.gradient.dtype.type(FLOOR)
+    return found._replace(hessian=np.maximum(found.hessian, floor, out=floor))

@@ -83,6 +83,15 @@ def binary_formula(
     return of_dtype(x, value, first * upstream, second * upstream)
 
 
+def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
+    """The loss alone, of labels in [0, 1]."""
+    done = _host.native_binary(x, y, gamma, positive, negative, 0.0, False, order=0)
+    if done is None:
+        labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
+        return _host.elementwise("two_term", "", x, labels, gamma, positive, negative)
+    return done[0][0]
+
+
 def softmax(
     v: Array,
     y: Array,
@@ -129,6 +138,22 @@ def softmax_formula(
     return of_dtype(
         v, np.squeeze(value, axis), gradient, _host.diagonal(wide, hot, axis, first * above, second * above)
     )
+
+
+def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -> Array:
+    """The loss alone.
+
+    Raises
+    ------
+    ValueError
+        If a label is no class.
+    """
+    done = _host.native_softmax(v, y, gamma, weight, axis, True, None, 0.0, order=0)
+    if done is None:
+        return softmax_formula(v, y, gamma, weight, axis, 1.0, "exact").value
+    if done[2] >= 0:
+        _losses.complain_of_classes(y, v.shape[axis], None)
+    return done[0][0]
 
 
 def computed_in(x: Array) -> Array:

@@ -1,0 +1,144 @@
+"""The focal loss of the scores that a booster has made so far: what every boosting library's objective is made of.
+
+The adapters bring scores, labels and weights in their library's layout and take the results away in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from focal_loss import _derivatives, _losses, _spec
+
+Array = Any
+
+
+def one_number(name: str, value: object) -> float:
+    """A parameter that trees cannot have per element."""
+    checked = _spec.parameter(name, value)
+    if not isinstance(checked, float):
+        raise TypeError(f"`{name}` must be one non-negative number, got {value!r}")
+    return checked
+
+
+def per_class(name: str, value: object) -> float | tuple[float, ...]:
+    """A number, or one for each class."""
+    checked = _spec.parameter(name, value)
+    if isinstance(checked, float):
+        return checked
+    if np.ndim(checked) != 1:
+        raise ValueError(f"`{name}` must be a non-negative number or one for each class, got {value!r}")
+    return tuple(float(number) for number in checked)
+
+
+def single(scores: Array) -> Array:
+    """In float32, which is what trees are grown from in every library."""
+    return np.asarray(scores).astype(np.float32, copy=False)
+
+
+def weight_of(weight: Array | None, labels: Array) -> Array:
+    if weight is None or not len(weight):
+        return 1.0
+    weight = np.asarray(weight)
+    if weight.shape != labels.shape:
+        raise ValueError(f"weights of shape {weight.shape} do not go with labels of shape {labels.shape}")
+    return single(weight)
+
+
+def mean(values: Array, weight: Array) -> float:
+    return float(np.mean(values, dtype=np.float64) if isinstance(weight, float) else np.average(values, weights=weight))
+
+
+@dataclass(frozen=True)
+class BinaryLoss:
+    """Of one score per example and labels in [0, 1]."""
+
+    gamma: float
+    positive: float = 1.0
+    negative: float = 1.0
+    hessian: _derivatives.Hessian = "majorizer"
+
+    def derivatives(self, scores: Array, labels: Array, weight: Array | None = None) -> tuple[Array, Array]:
+        """Gradient and Hessian in float32, of the shape (n,)."""
+        x, y = self._inputs(scores, labels)
+        arguments = (self.gamma, self.positive, self.negative)
+        found = _derivatives.binary(x, y, *arguments, upstream=weight_of(weight, y), hessian=self.hessian)
+        return found.gradient, found.hessian
+
+    def mean(self, scores: Array, labels: Array, weight: Array | None = None) -> float:
+        """The mean loss."""
+        x, y = self._inputs(scores, labels)
+        values = _derivatives.binary_values(x, y, self.gamma, self.positive, self.negative)
+        return mean(values, weight_of(weight, y))
+
+    def _inputs(self, scores: Array, labels: Array) -> tuple[Array, Array]:
+        y = np.asarray(labels)
+        if np.size(scores) != y.size or y.ndim != 1:
+            raise ValueError(
+                f"a binary objective takes one score and one label per example, got scores of shape "
+                f"{np.shape(scores)} and labels of shape {y.shape}; for more classes take the categorical objective"
+            )
+        if y.size and not (y.min() >= 0 and y.max() <= 1):  # NaN is neither
+            _losses.complain_of_binary(y)
+        return single(scores).reshape(-1), y
+
+
+@dataclass(frozen=True)
+class CategoricalLoss:
+    """Of a score per class and class indices."""
+
+    gamma: float | tuple[float, ...]
+    weight: float | tuple[float, ...] = 1.0
+    hessian: _derivatives.Hessian = "majorizer"
+
+    def derivatives(
+        self, scores: Array, labels: Array, weight: Array | None = None, *, overlap: float, axis: int = 1
+    ) -> tuple[Array, Array]:
+        """Gradient and diagonal of the Hessian in float32, of the shape of the scores, whose classes are on `axis`.
+
+        The Hessian is multiplied by `overlap`: by its diagonal alone the trees of all classes, which are grown at once
+        from the same scores, would each take the whole step. Every library has its own factor for its softmax
+        objective; with it a gamma of 0 is that objective.
+        """
+        x, y, gamma, class_weight = self._inputs(scores, labels, axis)
+        found = _derivatives.softmax(
+            x, y, gamma, class_weight, axis, upstream=weight_of(weight, y), hessian=self.hessian
+        )
+        hessian = found.hessian
+        hessian *= np.float32(overlap)
+        return found.gradient, hessian
+
+    def mean(self, scores: Array, labels: Array, weight: Array | None = None, axis: int = 1) -> float:
+        """The mean loss."""
+        x, y, gamma, class_weight = self._inputs(scores, labels, axis)
+        return mean(_derivatives.softmax_values(x, y, gamma, class_weight, axis), weight_of(weight, y))
+
+    def _inputs(self, scores: Array, labels: Array, axis: int) -> tuple[Array, Array, Array, Array]:
+        x, y = single(scores), np.asarray(labels)
+        if x.ndim != 2 or y.ndim != 1 or x.shape[1 - axis] != y.size:
+            raise ValueError(
+                f"a categorical objective takes a score for each example and class, got scores of shape {x.shape} and "
+                f"labels of shape {y.shape}; say how many classes there are (`num_class`)"
+            )
+        classes = x.shape[axis]
+        return x, y, of_classes("gamma", self.gamma, classes), of_classes("class_weight", self.weight, classes)
+
+
+def of_classes(name: str, value: float | tuple[float, ...], classes: int) -> Array:
+    if isinstance(value, float):
+        return value
+    if len(value) != classes:
+        raise ValueError(f"`{name}` has {len(value)} entries, but there are {classes} classes")
+    return np.asarray(value)
+
+
+def binary_loss(gamma: object, pos_weight: object, hessian: object = "majorizer") -> BinaryLoss:
+    positive = 1.0 if pos_weight is None else one_number("pos_weight", pos_weight)
+    return BinaryLoss(one_number("gamma", gamma), positive, 1.0, _derivatives.hessian_of(hessian))
+
+
+def categorical_loss(gamma: object, class_weight: object, hessian: object = "majorizer") -> CategoricalLoss:
+    weight = 1.0 if class_weight is None else per_class("class_weight", class_weight)
+    return CategoricalLoss(per_class("gamma", gamma), weight, _derivatives.hessian_of(hessian))

@@ -1,0 +1,237 @@
+"""What the classifiers of all boosting libraries have in common: labels and weights before training, probabilities
+after it, and what a saved model has to remember.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length
+
+from focal_loss import _boosting, _derivatives, calibration
+
+Array = Any
+
+LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
+FORMAT = 1  # of what a saved model remembers of ours
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Labels and weights
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def encode(y: Any) -> tuple[Array, Array]:
+    """The classes, sorted, and the index of each label's class.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing or infinite, the labels are no classes, or there is only one.
+    """
+    labels = column_or_1d(y, warn=True)
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"`y` must hold at least two classes, got one class: {classes.tolist()}")
+    return classes, codes
+
+
+def class_weights(class_weight: Any, pos_weight: Any, classes: Array, codes: Array) -> tuple[float, ...]:
+    """The weight of each class: that of `class_weight`, times `pos_weight` for the second of two."""
+    if isinstance(class_weight, dict):
+        known = set(classes.tolist())
+        unknown = [label for label in class_weight if label not in known]
+        if unknown:
+            raise ValueError(f"`class_weight` names {unknown[0]!r}, but the classes are {classes.tolist()}")
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes]).astype(np.float64)
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError(f"`class_weight` must hold positive numbers, got {class_weight!r}")
+    if pos_weight is not None:
+        if len(classes) > 2:
+            raise ValueError(f"`pos_weight` is for two classes, got {len(classes)}; give `class_weight` instead")
+        weights[1] *= positive("pos_weight", pos_weight)
+    return tuple(weights.tolist())
+
+
+def positive(name: str, value: object) -> float:
+    number = _boosting.one_number(name, value)
+    if number == 0:
+        raise ValueError(f"`{name}` must be a positive number, got {value!r}")
+    return number
+
+
+def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
+    """The share of each class in the weighted sample."""
+    if sample_weight is None:
+        totals = np.bincount(codes, minlength=len(classes)).astype(np.float64)
+    else:
+        weight = np.asarray(sample_weight, np.float64)
+        check_consistent_length(codes, weight)
+        if weight.ndim != 1 or not (np.isfinite(weight).all() and (weight >= 0).all()):
+            raise ValueError("`sample_weight` must hold one non-negative number per example")
+        totals = np.bincount(codes, weight, minlength=len(classes))
+    if not totals.all():
+        raise ValueError(f"`sample_weight` leaves nothing of class {classes[totals == 0].tolist()[0]!r}")
+    return totals / totals.sum()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Scores and probabilities
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The loss of a fit: its gamma, and the weight of each class."""
+
+    gamma: float
+    weights: tuple[float, ...]
+    hessian: _derivatives.Hessian
+
+    @property
+    def classes(self) -> int:
+        return len(self.weights)
+
+    @property
+    def odds(self) -> float:
+        """Of two classes, the weight of the second over that of the first."""
+        return self.weights[1] / self.weights[0]
+
+    def loss(self) -> _boosting.BinaryLoss | _boosting.CategoricalLoss:
+        if self.classes == 2:
+            return _boosting.BinaryLoss(self.gamma, self.weights[1], self.weights[0], self.hessian)
+        return _boosting.CategoricalLoss(self.gamma, self.weights, self.hessian)
+
+    def start(self, shares: Array) -> Array:
+        """The best constant scores for classes of these shares, of shape () for two classes and (K,) for more."""
+        if self.classes == 2:
+            return np.float64(calibration.prior_logit(shares[1], self.gamma, pos_weight=self.odds))
+        return calibration.categorical_prior_logits(shares, self.gamma, class_weight=self.weights)
+
+    def probabilities(self, scores: Array, calibrated: bool) -> Array:
+        """Of shape (n, K). Calibrated: the class posteriors. Otherwise what the loss itself was computed from."""
+        scores = np.asarray(scores, np.float64)
+        gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
+        if self.classes == 2:
+            return np.column_stack(
+                [
+                    calibration.posterior_from_logits(-scores, gamma, pos_weight=1 / odds),
+                    calibration.posterior_from_logits(scores, gamma, pos_weight=odds),
+                ]
+            )
+        return calibration.categorical_posterior_from_logits(scores, gamma, class_weight=weights)
+
+
+def focus(estimator: Any, classes: Array, codes: Array) -> Focus:
+    """Of an estimator's parameters, checked."""
+    if not isinstance(estimator.calibrated, bool | np.bool_):
+        raise TypeError(f"`calibrated` must be True or False, got {estimator.calibrated!r}")
+    weights = class_weights(estimator.class_weight, estimator.pos_weight, classes, codes)
+    gamma = _boosting.one_number("gamma", estimator.gamma)
+    return Focus(gamma, weights, _derivatives.hessian_of(estimator.hessian))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Metrics
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of labels (class indices), raw scores and weights: a number, and whether more of it is better.
+
+    `function` is one of ours by name, or a user's: it is given labels and probabilities, as it would be for the
+    library's own objective, and weights if it takes three arguments.
+    """
+
+    function: str | Callable[..., Any]
+    focus: Focus
+    calibrated: bool
+
+    def __call__(self, labels: Array, scores: Array, weight: Array | None) -> Any:
+        if self.function == FOCAL_LOSS:
+            return FOCAL_LOSS, self.focus.loss().mean(scores, labels, weight), False
+        probabilities = self.focus.probabilities(scores, self.calibrated)
+        if self.function == LOG_LOSS:
+            every = range(self.focus.classes)
+            return LOG_LOSS, log_loss(labels, probabilities, sample_weight=weight, labels=every), False
+        if self.function == ERROR:
+            found = probabilities.argmax(axis=1)
+            return ERROR, 1 - accuracy_score(labels, found, sample_weight=weight), False
+        assert callable(self.function)
+        shown = probabilities[:, 1] if self.focus.classes == 2 else probabilities
+        takes_weight = len(inspect.signature(self.function).parameters) > 2
+        return self.function(labels, shown, weight) if takes_weight else self.function(labels, shown)
+
+
+def metrics(
+    wanted: Any, ours: dict[str, str], native: Sequence[str]
+) -> tuple[list[str], list[str | Callable[..., Any]]]:
+    """Of the metrics that a user names: those the library computes of raw scores as well as of probabilities, and the
+    others, which are computed here. `ours` are the library's names for them.
+    """
+    given = [] if wanted is None else list(wanted) if isinstance(wanted, list | tuple) else [wanted]
+    left, right = [], []
+    for metric in given:
+        if callable(metric) or metric in ours:
+            right.append(ours.get(metric, metric) if isinstance(metric, str) else metric)
+        elif metric in native:
+            left.append(metric)
+        else:
+            known = ", ".join(map(repr, (*ours, *native)))
+            raise ValueError(f"`eval_metric` must be one of {known} or a function, got {metric!r}")
+    return left, right
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# What a saved model remembers
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def remember(estimator: Any, fitted: Focus, classes: Array) -> str:
+    """The parameters and classes as one line of JSON."""
+    values = classes.tolist()
+    if not all(isinstance(value, str | int | float | bool) for value in values):
+        raise TypeError(f"only classes that are strings or numbers can be saved, got {values!r}; pickle the estimator")
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "gamma": fitted.gamma,
+            "weights": fitted.weights,
+            "hessian": fitted.hessian,
+            "calibrated": bool(estimator.calibrated),
+            "classes": values,
+            "dtype": "object" if classes.dtype == object else classes.dtype.str,
+        }
+    )
+
+
+def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]:
+    """Set the parameters of an estimator to those of a saved model; the classes.
+
+    Raises
+    ------
+    ValueError
+        If the model was not saved by a classifier of this library, or by a newer version of it.
+    """
+    if text is None:
+        raise ValueError(f"{source} holds no focal loss; it was not saved by {type(estimator).__name__}.save_model")
+    known = json.loads(text)
+    if known["format"] > FORMAT:
+        raise ValueError(f"{source} was saved by a newer version of focal_loss; upgrade it")
+    classes = np.array(known["classes"], dtype=known["dtype"])
+    fitted = Focus(known["gamma"], tuple(known["weights"]), _derivatives.hessian_of(known["hessian"]))
+    estimator.gamma, estimator.hessian, estimator.calibrated = fitted.gamma, fitted.hessian, known["calibrated"]
+    estimator.pos_weight, estimator.class_weight = None, dict(zip(known["classes"], fitted.weights, strict=True))
+    return fitted, classes

@@ -73,16 +73,13 @@ def positive(name: str, value: object) -> float:
 
 def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
     """The share of each class in the weighted sample."""
-    if sample_weight is None:
-        totals = np.bincount(codes, minlength=len(classes)).astype(np.float64)
-    else:
-        weight = np.asarray(sample_weight, np.float64)
-        check_consistent_length(codes, weight)
-        if weight.ndim != 1 or not (np.isfinite(weight).all() and (weight >= 0).all()):
-            raise ValueError("`sample_weight` must hold one non-negative number per example")
-        totals = np.bincount(codes, weight, minlength=len(classes))
+    weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    check_consistent_length(codes, weight)
+    if weight.ndim != 1 or not (np.isfinite(weight).all() and (weight >= 0).all()):
+        raise ValueError("`sample_weight` must hold one non-negative number per example")
+    totals = np.bincount(codes, weight, minlength=len(classes))
     if not totals.all():
-        raise ValueError(f"`sample_weight` leaves nothing of class {classes[totals == 0].tolist()[0]!r}")
+        raise ValueError(f"`sample_weight` is zero for every example of class {classes[totals == 0].tolist()[0]!r}")
     return totals / totals.sum()
 
 

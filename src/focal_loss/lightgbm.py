@@ -178,6 +178,9 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
            [0., 1.]])
     """
 
+    class_weight: Any
+    _Booster: Any
+
     def __init__(
         self,
         *,
@@ -194,7 +197,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         self.hessian = hessian
         self.calibrated = calibrated
 
-    def fit(  # type: ignore[override]
+    def fit(
         self,
         X: Any,
         y: Any,
@@ -246,7 +249,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
                     eval_metric=[*native, *(_classifier.Metric(m, focus, self.calibrated) for m in ours)],
                     feature_name=feature_name,
                     categorical_feature=categorical_feature,
-                    callbacks=callbacks,
+                    callbacks=[*(callbacks or []), _keep_objective],
                     init_model=init_model,
                 )
         finally:
@@ -259,7 +262,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         """The probability of each class, of shape (n, K). The arguments are those of `lightgbm.LGBMClassifier`."""
         if raw_score or kwargs.get("pred_leaf") or kwargs.get("pred_contrib"):
             return super().predict_proba(X, raw_score=raw_score, **kwargs)
-        return self._focus.probabilities(super().predict_proba(X, raw_score=True, **kwargs), self.calibrated)
+        scores = super().predict_proba(X, raw_score=True, **kwargs)
+        return self._focus.probabilities(scores, self.calibrated)
 
     def predict(self, X: Any, raw_score: bool = False, **kwargs: Any) -> Array:
         """The most probable class of each example. The arguments are those of `lightgbm.LGBMClassifier`."""
@@ -306,7 +310,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         self._n_classes, self._objective = len(self._classes), "focal_loss"
         self._n_features = self._n_features_in = self._Booster.num_feature()
         self._best_iteration = self._Booster.best_iteration
-        self._fitted_with_feature_names = True
+        names = self._Booster.feature_name()
+        self._fitted_with_feature_names = names != [f"Column_{k}" for k in range(len(names))]
         self.fitted_ = True
         return self
 
@@ -315,11 +320,9 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         parameters = super()._process_params(stage)
         for name in ("gamma", "pos_weight", "hessian", "calibrated"):
             parameters.pop(name)
+        self._objective = "focal_loss"
         parameters["objective"] = _objective(self._focus.loss()) if stage == "fit" else "None"
-        if stage == "fit":
-            self._objective = "focal_loss"
-            parameters["metric"] = "None"  # every metric goes to `fit`
-        return parameters
+        return parameters | {"metric": "None"}  # every metric goes to `fit`
 
     def _wanted_metrics(self, eval_metric: Any) -> list[Any]:
         """Those of `fit`, then those of the estimator: by default the loss itself."""
@@ -333,6 +336,14 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         for name, remedy in REFUSED.items():
             if given.get(name) not in (None, False):
                 raise ValueError(f"`{name}` must be left alone, got {given[name]!r}: {remedy}")
+
+
+def _keep_objective(env: Any) -> None:
+    """LightGBM sets a custom objective again before the first round; without a usable column that is an error."""
+    env.model._Booster__set_objective_to_none = True
+
+
+_keep_objective.before_iteration = True  # type: ignore[attr-defined]
 
 
 def _listed(value: Any) -> list[Any]:

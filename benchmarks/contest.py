@@ -27,16 +27,18 @@ class Contest:
     rivals: dict[str, Callable[[], object]]
     asked: dict[str, float] = field(default_factory=dict)
     floor: tuple[str, ...] = ("triad",)  # the rivals that nobody can beat
+    warm: int = 2  # runs before any is timed
+    fewest: int = FEWEST
 
     def run(self) -> list[dict[str, object]]:
         """A row per rival: median milliseconds and the ratio."""
         contestants = {"ours": self.ours, **self.rivals}
         for run in contestants.values():  # compile, fill pools and caches
-            run()
-            run()
+            for _ in range(self.warm):
+                run()
         times: dict[str, list[float]] = {name: [] for name in contestants}
         started = time.perf_counter()
-        while len(times["ours"]) < FEWEST or (len(times["ours"]) < MOST and time.perf_counter() - started < SECONDS):
+        while len(times["ours"]) < self.fewest or (len(times["ours"]) < MOST and time.perf_counter() - started < SECONDS):
             for name, run in contestants.items():
                 before = time.perf_counter()
                 run()

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
-FRAMEWORKS = ("torch", "numpy", "jax", "tensorflow")
+FRAMEWORKS = ("torch", "numpy", "jax", "tensorflow", "boosting")
 
 
 def measure(framework: str) -> None:
@@ -44,7 +44,7 @@ def about() -> dict[str, str]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=True
     )
-    packages = ("numpy", "torch", "torchvision", "jax", "optax", "tensorflow-cpu", "keras")
+    packages = ("numpy", "torch", "torchvision", "jax", "optax", "tensorflow-cpu", "keras", "lightgbm", "xgboost-cpu")
     versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
     return {
         "date": date.today().isoformat(),

@@ -23,7 +23,7 @@ MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics"]
 LEVELS = [
     {"_formula", "_spec", "_docs", "_shapes"},
     {"_kernels"},
-    {"_softmax"},
+    {"_softmax", "_posterior"},
     {"_losses", "_host"},
     {"torch._options", "jax._backend", "tensorflow._backend", "_triton"},
     {"torch._cpu", "torch._cuda"},
@@ -34,7 +34,7 @@ LEVELS = [
     {"torch._linear", "torch._modules", "jax._functions", "jax._linear"},
     {"torch", "jax", "tensorflow"},
     {"_dispatch"},
-    {"_functions"},
+    {"_functions", "calibration"},
     {"keras._backend"},
     {"keras.losses", "keras.metrics"},
     {"keras"},

@@ -121,8 +121,8 @@ def get_backend() -> str:
     return default_backend()[0]
 
 
-def module_for(*arguments: Any) -> ModuleType:
-    """The module of the one framework among the arguments, or of the default backend."""
+def framework_among(*arguments: Any) -> str | None:
+    """The one framework whose tensors are among the arguments; None if there are none."""
     found: dict[str, type] = {}
     for value in arguments:
         name = framework_of(value)
@@ -131,7 +131,18 @@ def module_for(*arguments: Any) -> ModuleType:
     if len(found) > 1:
         kinds = " and ".join(f"{name} ({kind.__name__})" for name, kind in found.items())
         raise TypeError(f"the arguments must be tensors of one framework, got {kinds}; convert one of them")
-    return load(f"focal_loss.{next(iter(found)) if found else get_backend()}")
+    return next(iter(found), None)
+
+
+def module_for(*arguments: Any) -> ModuleType:
+    """The module of the one framework among the arguments, or of the default backend."""
+    return load(f"focal_loss.{framework_among(*arguments) or get_backend()}")
+
+
+def formula_for(*arguments: Any) -> Any:
+    """The `_losses.Backend` of the one framework among the arguments, or NumPy's; without native kernels."""
+    name = framework_among(*arguments)
+    return load("focal_loss.numpy" if name is None else f"focal_loss.{name}._backend").FORMULA
 
 
 def load(module: str) -> ModuleType:

@@ -51,7 +51,7 @@ class Backend(Ops, Protocol):
     def fused_binary(self, call: BinaryCall, /) -> Array | None: ...  # None: the kernels do not cover this call
     def fused_softmax(self, call: SoftmaxCall, /) -> Array | None: ...
 
-    def prediction(self, y_pred: Any, /) -> Array: ...  # a floating tensor; integers and lists become float32
+    def prediction(self, y_pred: Any, name: str = ..., /) -> Array: ...  # floating; integers and lists become float32
     def labels(self, y_true: Any, like: Array, /) -> Array: ...  # a tensor of any dtype on the device of `like`
     def parameter(self, value: Any, like: Array, /) -> Array: ...  # a number, or a tensor as wide as `like`, widened
     def widen(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32

@@ -20,9 +20,9 @@ def broadcast_shape(first: tuple[str, Shape], second: tuple[str, Shape]) -> list
     return result
 
 
-def normalize_axis(axis: int, rank: int) -> int:
+def normalize_axis(axis: int, rank: int, name: str = "y_pred") -> int:
     if not -rank <= axis < rank:
-        raise ValueError(f"`axis` must be in [{-rank}, {rank}) for `y_pred` with {rank} axes, got {axis}")
+        raise ValueError(f"`axis` must be in [{-rank}, {rank}) for `{name}` with {rank} axes, got {axis}")
     return axis % rank
 
 

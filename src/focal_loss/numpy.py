@@ -52,10 +52,10 @@ class _Numpy(_host.NumpyOps):
             _losses.complain_of_classes(call.y, call.x.shape[call.axis], call.ignore)
         return results[0][()]
 
-    def prediction(self, y_pred: Any) -> Array:
+    def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
         array = np.asarray(y_pred)
         if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            raise TypeError(f"`y_pred` must be an array of real numbers, got dtype {array.dtype}")
+            raise TypeError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}")
         from_list = not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes")
         return array.astype(np.float32) if from_list or array.dtype.kind in "biu" else array
 
@@ -130,7 +130,7 @@ class _Numpy(_host.NumpyOps):
         return _host.shares(x, hot, axis)
 
 
-_xp = _Numpy()
+_xp = FORMULA = _Numpy()
 
 
 @documented("binary_focal_loss")

@@ -132,10 +132,10 @@ class Formula(JaxOps):
     def fused_softmax(self, call: _losses.SoftmaxCall, /) -> Array | None:
         return None
 
-    def prediction(self, y_pred: Any) -> Array:
+    def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
         x = _array(y_pred)
         if jnp.issubdtype(x.dtype, jnp.complexfloating):
-            raise TypeError(f"`y_pred` must be an array of real numbers, got dtype {x.dtype}")
+            raise TypeError(f"`{name}` must be an array of real numbers, got dtype {x.dtype}")
         keep = jnp.issubdtype(x.dtype, jnp.floating) and hasattr(y_pred, "dtype")
         return x if keep else x.astype(jnp.float32)
 

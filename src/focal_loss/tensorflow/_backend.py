@@ -156,9 +156,9 @@ class Formula(_TensorflowOps):
     def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
         return None
 
-    def prediction(self, y_pred: Any) -> Tensor:
+    def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
         x = _tensor(y_pred)
-        _check_real("y_pred", x)
+        _check_real(name, x)
         keep = x.dtype.is_floating and hasattr(y_pred, "dtype")
         return x if keep else tf.cast(x, tf.float32)
 
@@ -240,3 +240,6 @@ class Formula(_TensorflowOps):
 
     def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
         return _softmax.shares(self, x, hot, axis)
+
+
+FORMULA = Formula()

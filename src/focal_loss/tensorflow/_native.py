@@ -22,7 +22,7 @@ from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as 
 from tensorflow.python.saved_model.save_context import in_save_context
 
 from focal_loss import _kernels, _losses, _spec
-from focal_loss.tensorflow._backend import Formula, Tensor, here
+from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, here
 
 
 def _load() -> tuple[Any, str]:
@@ -182,8 +182,6 @@ def _wide(x: Tensor) -> Tensor:
 # The backend
 # ---------------------------------------------------------------------------------------------------------------
 
-_formula = Formula()
-
 
 class Native(Formula):
     """`_losses.Backend` for TensorFlow."""
@@ -249,11 +247,11 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
 
 def _binary_formula(call: _losses.BinaryCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        wide = _formula.widen(x)
+        wide = FORMULA.widen(x)
         # A gamma that is a Python number is a product of powers, where a tensor is an exponential.
         numbers = (p if isinstance(p, float) else t for p, t in zip(call[2:5], parameters, strict=True))
-        labels = _losses.binary_labels(_formula, y, wide, call.smoothing)
-        return tf.cast(_formula.elementwise("mixed" if call.mixed else "two_term", wide, labels, *numbers), x.dtype)
+        labels = _losses.binary_labels(FORMULA, y, wide, call.smoothing)
+        return tf.cast(FORMULA.elementwise("mixed" if call.mixed else "two_term", wide, labels, *numbers), x.dtype)
 
     return formula
 
@@ -275,9 +273,9 @@ def _softmax_formula(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
         gamma, weight = (p if isinstance(p, float) else t for p, t in zip(call[2:4], parameters, strict=True))
         if call.sparse:
             sparse = _spec.SparseCategorical(gamma, weight, True, call.axis, call.ignore)
-            return _losses.sparse_categorical(_formula, y, x, sparse)
+            return _losses.sparse_categorical(FORMULA, y, x, sparse)
         dense = _spec.Categorical(gamma, weight, True, call.smoothing, call.axis)
-        return _losses.categorical(_formula, y, x, dense)
+        return _losses.categorical(FORMULA, y, x, dense)
 
     return formula
 

@@ -249,7 +249,7 @@ class _Torch(_TorchOps):
         formula = None
         if soft:
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
-            formula = lambda x, y: _losses.binary_formula(_FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
+            formula = lambda x, y: _losses.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
         options = BinaryOptions(smoothing, mixed, reduction, formula)
         if torch.compiler.is_compiling():
             return _operators.binary_operator(x, y, (gamma, positive, negative), options)
@@ -263,7 +263,7 @@ class _Torch(_TorchOps):
         if torch.compiler.is_compiling():
             return _operators.softmax_operator(x, y, options)
         loss = _losses.sparse_categorical if call.sparse else _losses.categorical
-        return _autograd.softmax(x, y, options, lambda x, y: loss(_FORMULA, y, x, spec, reduction))
+        return _autograd.softmax(x, y, options, lambda x, y: loss(FORMULA, y, x, spec, reduction))
 
     def softmax_options(self, call: _losses.SoftmaxCall) -> SoftmaxOptions | None:
         """As the kernels take them; None where there are no kernels for this call."""
@@ -277,10 +277,10 @@ class _Torch(_TorchOps):
         gammas, weights = ([p] if isinstance(p, float) else p for p in (gamma, weight))
         return SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction)
 
-    def prediction(self, y_pred: Any) -> Tensor:
+    def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
         x = _tensor(y_pred)
         if x.is_complex():
-            raise TypeError(f"`y_pred` must be a tensor of real numbers, got dtype {x.dtype}")
+            raise TypeError(f"`{name}` must be a tensor of real numbers, got dtype {x.dtype}")
         keep = x.is_floating_point() and hasattr(y_pred, "dtype")
         return x if keep else x.to(torch.float32)
 
@@ -379,4 +379,4 @@ class _TorchFormula(_Torch):
 
 
 XP = _Torch()
-_FORMULA = _TorchFormula()
+FORMULA = _TorchFormula()

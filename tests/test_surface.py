@@ -17,14 +17,15 @@ import focal_loss
 
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
-MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics"]
+MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
     {"_formula", "_spec", "_docs", "_shapes"},
     {"_kernels"},
     {"_softmax", "_posterior"},
-    {"_losses", "_host"},
+    {"_losses", "_host", "_calibration_error"},
+    {"_temperature"},
     {"torch._options", "jax._backend", "tensorflow._backend", "_triton"},
     {"torch._cpu", "torch._cuda"},
     {"torch._autograd"},
@@ -34,7 +35,8 @@ LEVELS = [
     {"torch._linear", "torch._modules", "jax._functions", "jax._linear"},
     {"torch", "jax", "tensorflow"},
     {"_dispatch"},
-    {"_functions", "calibration"},
+    {"_functions", "_calibration"},
+    {"calibration"},
     {"keras._backend"},
     {"keras.losses", "keras.metrics"},
     {"keras"},

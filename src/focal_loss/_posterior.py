@@ -6,7 +6,7 @@ posterior is e, the expected loss w e f(z) + (1 - e) f(-z) is stationary at the 
     e / (1 - e) = -f'(-z) / (-w f'(z)),    -f'(s) = q^g (q + g p L)
 
 (Charoenphakdee, Vongkulbhisal, Chairatanakul and Sugiyama, "On focal loss for class-posterior probability
-estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172, theorem 11.) For K classes the posterior is
+estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172.) For K classes the posterior is
 proportional to p_k / phi_k with phi_k = w_k q_k^(g-1) (q_k + g p_k L_k). Both are made of one function of a margin s,
 the logarithm of p / phi without the weight,
 
@@ -32,6 +32,7 @@ import numpy as np
 from focal_loss._formula import FAMILIES, Array, Index, Ops, Score, score_from_logits
 
 STEPS = 4  # of Newton's method in `inverse`; see there
+EDGE = 2.0**20  # times the smallest normal number: the probability whose derivative that of 0 is taken to be
 
 
 class Evidence(NamedTuple):
@@ -147,9 +148,9 @@ def score_of_posterior(ops: Ops, index: Index, x: Array, gamma: Array, weight: A
 
 
 def edged(ops: Ops, x: Array) -> tuple[Array, Array]:
-    """x and 1 - x, neither of them 0."""
-    tiny = ops.smallest(x)
-    return ops.clip(x, tiny, 1.0), ops.clip(1 - x, tiny, 1.0)
+    """x and 1 - x, neither of them so small that a weight could make it one that is flushed to zero."""
+    least = EDGE * ops.smallest(x)
+    return ops.clip(x, least, 1.0), ops.clip(1 - x, least, 1.0)
 
 
 def class_evidence(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array) -> Array:

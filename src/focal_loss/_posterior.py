@@ -32,7 +32,6 @@ import numpy as np
 from focal_loss._formula import FAMILIES, Array, Index, Ops, Score, score_from_logits
 
 STEPS = 4  # of Newton's method in `inverse`; see there
-EDGE = 2.0**20  # times the smallest normal number: the probability whose derivative that of 0 is taken to be
 
 
 class Evidence(NamedTuple):
@@ -127,30 +126,35 @@ def posterior_of_score(ops: Ops, index: Index, x: Array, gamma: Array, weight: A
     first_order(index)
     if index != "0":
         return posterior(ops, index, ops.log(x / (1 - x)), gamma, weight)
-    p, q = edged(ops, x)
-    odds = log_odds(ops, ops.log(p / q), gamma)
-    found = sigmoid(ops, odds.value - log_weight(ops, weight))
-    return (found.p / p) * (found.q / q) * odds.in_logit  # each quotient is finite where its divisor is tiny
+    z = inner_logit(ops, x)
+    odds = log_odds(ops, z, gamma)
+    return stretch(ops, odds.value - log_weight(ops, weight), z) * odds.in_logit
 
 
 def score_of_posterior(ops: Ops, index: Index, x: Array, gamma: Array, weight: Array) -> Array:
     """The inverse of `posterior_of_score`, with the derivatives of an implicit function."""
     first_order(index)
-    p, q = (x, 1 - x) if index != "0" else edged(ops, x)
-    z = inverse(ops, ops.log(p / q) + log_weight(ops, weight), gamma)
+    t = inner_logit(ops, x) if index == "0" else ops.log(x / (1 - x))
+    z = inverse(ops, t + log_weight(ops, weight), gamma)
     score = sigmoid(ops, z)
     if not index:
         return score.p
     odds = log_odds(ops, z, gamma)
     if index == "0":
-        return (score.p / p) * (score.q / q) / odds.in_logit
+        return stretch(ops, z, t) / odds.in_logit
     return score.p * score.q / odds.in_logit * (-odds.in_gamma if index == "1" else 1 / weight)
 
 
-def edged(ops: Ops, x: Array) -> tuple[Array, Array]:
-    """x and 1 - x, neither of them so small that a weight could make it one that is flushed to zero."""
-    least = EDGE * ops.smallest(x)
-    return ops.clip(x, least, 1.0), ops.clip(1 - x, least, 1.0)
+def inner_logit(ops: Ops, x: Array) -> Array:
+    """The logit of x, or at 0 and 1 of the numbers next to them."""
+    tiny = ops.smallest(x)
+    return ops.log(ops.clip(x, tiny, 1.0) / ops.clip(1 - x, tiny, 1.0))
+
+
+def stretch(ops: Ops, t: Array, z: Array) -> Array:
+    """d sigmoid(t) / d sigmoid(z) for t = z + a constant, finite where both are tiny."""
+    new, old = sigmoid(ops, t), sigmoid(ops, z)
+    return ops.exp((old.neg_log_p - new.neg_log_p) + (old.neg_log_q - new.neg_log_q))
 
 
 def class_evidence(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array) -> Array:

@@ -111,7 +111,8 @@ class FocalTemperature(BaseEstimator):
 
         def log_loss(log_temperature: float) -> float:
             score = self._score(z / np.exp(log_temperature))
-            return float(np.average(np.take_along_axis(score.neg_log_p, index, 1)[:, 0], weights=weight))
+            with np.errstate(over="ignore"):  # of a temperature so low that it cannot be the best
+                return float(np.average(np.take_along_axis(score.neg_log_p, index, 1)[:, 0], weights=weight))
 
         best = int(np.argmin([log_loss(t) for t in COARSE]))
         bounds = COARSE[max(best - 1, 0)], COARSE[min(best + 1, len(COARSE) - 1)]
@@ -171,7 +172,7 @@ class FocalTemperature(BaseEstimator):
 
 
 def _columns(logits: Any) -> NDArray[np.float64]:
-    array = check_array(logits, ensure_2d=False, dtype=np.float64, input_name="logits")
+    array = check_array(logits, ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="logits")
     if array.ndim not in (1, 2):
         raise ValueError(f"`logits` must have the shape (n,), (n, 1) or (n, K), got {array.shape}")
     return array[:, None] if array.ndim == 1 else array

@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
     try:
         return importlib.import_module("focal_loss._temperature").FocalTemperature
     except ModuleNotFoundError as error:
-        if error.name not in ("sklearn", "scipy"):
+        if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
             raise
         message = f"`{name}` needs scikit-learn, which is not installed: pip install 'focal-loss[calibration]'"
         raise ModuleNotFoundError(message, name=error.name) from error

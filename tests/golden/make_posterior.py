@@ -144,7 +144,13 @@ def softmax_rows() -> Iterator[Row]:
 
         gradient = [difference(lambda u, j=j: weighed(u, j), logits[j], OUTER) for j in range(len(v))]
         found = softmax_posterior(logits, g, weight)
-        yield {"v": v, "gamma": gamma, "w": w, "value": [text(e) for e in found], "gradient": [text(d) for d in gradient]}
+        yield {
+            "v": v,
+            "gamma": gamma,
+            "w": w,
+            "value": [text(e) for e in found],
+            "gradient": [text(d) for d in gradient],
+        }
 
 
 def check_known_numbers() -> None:

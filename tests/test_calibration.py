@@ -252,6 +252,13 @@ def test_shapes_broadcast(framework: Framework) -> None:
     np.testing.assert_allclose(framework.numpy(found), np.tile([1 / 2, 1 / 3, 1 / 4], (4, 1)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+def test_where_p_underflows_and_the_posterior_does_not(framework: Framework) -> None:
+    z = framework.tensor([-105.0], "float32")  # T = 1.1 z + log(1 + gamma)
+    found = posterior_from_logits(z, 0.1, pos_weight=1e-37)
+    np.testing.assert_allclose(framework.numpy(found), np.exp(1.1 * -105) * 1.1 * 1e37, rtol=1e-4)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10, 1000])
 @pytest.mark.parametrize("gamma", [0, 0.01, 0.5, 2, 10, "each"])
 def test_prior_logits_have_the_prior_as_posterior(classes: int, gamma: Any) -> None:

@@ -233,7 +233,8 @@ def softmax_of_evidence(ops: Ops, targets: Array, gamma: Array, top: int) -> Arr
     """log p_k of the probabilities, of sum 1, with U(s_k) = targets_k + a common constant.
 
     The unknown is the margin of the class `top`, which gives the constant, which gives the others. Their sum rises
-    with it and 1 - p_top falls. That class should be the most probable: the smaller a sum, the better it is known.
+    with it and 1 - p_top falls. `top` has the largest target: a probability next to 1 can only be its own, and the
+    smaller the sum of the others, the better it is known.
     """
     others = np.arange(len(targets)) != top
     gap, focus = targets[others] - targets[top], gamma[others]
@@ -258,9 +259,6 @@ def softmax_of_evidence(ops: Ops, targets: Array, gamma: Array, top: int) -> Arr
 def logits_of_prior(ops: Ops, prior: Array, gamma: Array, weight: Array) -> Array:
     """Scores, of mean 0, whose posterior is proportional to `prior`; all of shape (K,), float64 and positive."""
     targets = np.log(prior) + np.log(weight)
-    top = int(np.argmax(targets))
     with np.errstate(all="ignore"):
-        logits = softmax_of_evidence(ops, targets, gamma, top)
-        if np.argmax(logits) != top:  # where the gammas differ
-            logits = softmax_of_evidence(ops, targets, gamma, int(np.argmax(logits)))
+        logits = softmax_of_evidence(ops, targets, gamma, int(np.argmax(targets)))
     return logits - logits.mean()

@@ -72,6 +72,7 @@ golden: .venv/test
 	$(BIN)/python -m pip install --quiet mpmath==1.3.0
 	$(BIN)/python tests/golden/make_golden.py
 	$(BIN)/python tests/golden/make_majorizer.py
+	$(BIN)/python tests/golden/make_posterior.py
 
 # Programs in C++; they need CMake and g++, but not Python.
 ISA ?= x86-64-v4

@@ -38,7 +38,9 @@ class Contest:
                 run()
         times: dict[str, list[float]] = {name: [] for name in contestants}
         started = time.perf_counter()
-        while len(times["ours"]) < self.fewest or (len(times["ours"]) < MOST and time.perf_counter() - started < SECONDS):
+        while len(times["ours"]) < self.fewest or (
+            len(times["ours"]) < MOST and time.perf_counter() - started < SECONDS
+        ):
             for name, run in contestants.items():
                 before = time.perf_counter()
                 run()

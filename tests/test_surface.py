@@ -17,15 +17,15 @@ import focal_loss
 
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
-MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.lightgbm"]
+MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration", "focal_loss.lightgbm"]
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
     {"_formula", "_spec", "_docs", "_boosting_docs", "_shapes"},
     {"_kernels", "_curvature"},
     {"_softmax", "_posterior"},
-    {"_losses", "_host"},
-    {"_derivatives"},
+    {"_losses", "_host", "_calibration_error"},
+    {"_derivatives", "_temperature"},
     {"_boosting"},
     {"torch._options", "jax._backend", "tensorflow._backend", "_triton"},
     {"torch._cpu", "torch._cuda"},
@@ -36,7 +36,8 @@ LEVELS = [
     {"torch._linear", "torch._modules", "jax._functions", "jax._linear"},
     {"torch", "jax", "tensorflow"},
     {"_dispatch"},
-    {"_functions", "calibration"},
+    {"_functions", "_calibration"},
+    {"calibration"},
     {"_classifier"},
     {"lightgbm"},
     {"keras._backend"},

@@ -17,7 +17,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length
 
-from focal_loss import _boosting, _derivatives, calibration
+from focal_loss import _boosting, _derivatives, _spec, calibration
 
 Array = Any
 
@@ -60,15 +60,8 @@ def class_weights(class_weight: Any, pos_weight: Any, classes: Array, codes: Arr
     if pos_weight is not None:
         if len(classes) > 2:
             raise ValueError(f"`pos_weight` is for two classes, got {len(classes)}; give `class_weight` instead")
-        weights[1] *= positive("pos_weight", pos_weight)
+        weights[1] *= _boosting.one_number("pos_weight", _spec.positive("pos_weight", pos_weight))
     return tuple(weights.tolist())
-
-
-def positive(name: str, value: object) -> float:
-    number = _boosting.one_number(name, value)
-    if number == 0:
-        raise ValueError(f"`{name}` must be a positive number, got {value!r}")
-    return number
 
 
 def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:

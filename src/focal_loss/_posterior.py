@@ -6,7 +6,7 @@ posterior is e, the expected loss w e f(z) + (1 - e) f(-z) is stationary at the 
     e / (1 - e) = -f'(-z) / (-w f'(z)),    -f'(s) = q^g (q + g p L)
 
 (Charoenphakdee, Vongkulbhisal, Chairatanakul and Sugiyama, "On focal loss for class-posterior probability
-estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172, theorem 11.) For K classes the posterior is
+estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172.) For K classes the posterior is
 proportional to p_k / phi_k with phi_k = w_k q_k^(g-1) (q_k + g p_k L_k). Both are made of one function of a margin s,
 the logarithm of p / phi without the weight,
 
@@ -126,30 +126,35 @@ def posterior_of_score(ops: Ops, index: Index, x: Array, gamma: Array, weight: A
     first_order(index)
     if index != "0":
         return posterior(ops, index, ops.log(x / (1 - x)), gamma, weight)
-    p, q = edged(ops, x)
-    odds = log_odds(ops, ops.log(p / q), gamma)
-    found = sigmoid(ops, odds.value - log_weight(ops, weight))
-    return (found.p / p) * (found.q / q) * odds.in_logit  # each quotient is finite where its divisor is tiny
+    z = inner_logit(ops, x)
+    odds = log_odds(ops, z, gamma)
+    return stretch(ops, odds.value - log_weight(ops, weight), z) * odds.in_logit
 
 
 def score_of_posterior(ops: Ops, index: Index, x: Array, gamma: Array, weight: Array) -> Array:
     """The inverse of `posterior_of_score`, with the derivatives of an implicit function."""
     first_order(index)
-    p, q = (x, 1 - x) if index != "0" else edged(ops, x)
-    z = inverse(ops, ops.log(p / q) + log_weight(ops, weight), gamma)
+    t = inner_logit(ops, x) if index == "0" else ops.log(x / (1 - x))
+    z = inverse(ops, t + log_weight(ops, weight), gamma)
     score = sigmoid(ops, z)
     if not index:
         return score.p
     odds = log_odds(ops, z, gamma)
     if index == "0":
-        return (score.p / p) * (score.q / q) / odds.in_logit
+        return stretch(ops, z, t) / odds.in_logit
     return score.p * score.q / odds.in_logit * (-odds.in_gamma if index == "1" else 1 / weight)
 
 
-def edged(ops: Ops, x: Array) -> tuple[Array, Array]:
-    """x and 1 - x, neither of them 0."""
+def inner_logit(ops: Ops, x: Array) -> Array:
+    """The logit of x, or at 0 and 1 of the numbers next to them."""
     tiny = ops.smallest(x)
-    return ops.clip(x, tiny, 1.0), ops.clip(1 - x, tiny, 1.0)
+    return ops.log(ops.clip(x, tiny, 1.0) / ops.clip(1 - x, tiny, 1.0))
+
+
+def stretch(ops: Ops, t: Array, z: Array) -> Array:
+    """d sigmoid(t) / d sigmoid(z) for t = z + a constant, finite where both are tiny."""
+    new, old = sigmoid(ops, t), sigmoid(ops, z)
+    return ops.exp((old.neg_log_p - new.neg_log_p) + (old.neg_log_q - new.neg_log_q))
 
 
 def class_evidence(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array) -> Array:
@@ -228,7 +233,8 @@ def softmax_of_evidence(ops: Ops, targets: Array, gamma: Array, top: int) -> Arr
     """log p_k of the probabilities, of sum 1, with U(s_k) = targets_k + a common constant.
 
     The unknown is the margin of the class `top`, which gives the constant, which gives the others. Their sum rises
-    with it and 1 - p_top falls. That class should be the most probable: the smaller a sum, the better it is known.
+    with it and 1 - p_top falls. `top` has the largest target: a probability next to 1 can only be its own, and the
+    smaller the sum of the others, the better it is known.
     """
     others = np.arange(len(targets)) != top
     gap, focus = targets[others] - targets[top], gamma[others]
@@ -253,9 +259,6 @@ def softmax_of_evidence(ops: Ops, targets: Array, gamma: Array, top: int) -> Arr
 def logits_of_prior(ops: Ops, prior: Array, gamma: Array, weight: Array) -> Array:
     """Scores, of mean 0, whose posterior is proportional to `prior`; all of shape (K,), float64 and positive."""
     targets = np.log(prior) + np.log(weight)
-    top = int(np.argmax(targets))
     with np.errstate(all="ignore"):
-        logits = softmax_of_evidence(ops, targets, gamma, top)
-        if np.argmax(logits) != top:  # where the gammas differ
-            logits = softmax_of_evidence(ops, targets, gamma, int(np.argmax(logits)))
+        logits = softmax_of_evidence(ops, targets, gamma, int(np.argmax(targets)))
     return logits - logits.mean()

@@ -47,6 +47,14 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
     return value
 
 
+def positive(name: str, value: Parameter) -> Parameter:
+    """As `parameter`, of weights that divide; 1 for None. A class of weight 0 has no part in what was learned."""
+    checked = 1.0 if value is None else parameter(name, value)
+    if isinstance(checked, float | list | np.ndarray) and not np.all(np.asarray(checked, np.float64) > 0):
+        raise ValueError(f"`{name}` must be a positive number, got 0{'' if is_number(value) else ' in an array'}")
+    return checked
+
+
 def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:
     """A NumPy array or a pandas series, as float64."""
     array = np.asarray(value)

@@ -1,7 +1,8 @@
 """From the scores of a model trained with focal loss back to probabilities.
 
 Such a score is closer to 1/2 than the probability it stands for. The functions here undo that, and the weights, in
-closed form; the other way they give the constant scores to start from.
+closed form; the other way they give the constant scores to start from. `FocalTemperature` adds one number fitted to
+held-out data, for a model that is too sure of what it learned.
 
 A tensor of a framework among the arguments decides: the result is of that framework. Everything else gives NumPy
 arrays, whatever backend Keras is set to: calibration comes after the training.
@@ -9,27 +10,47 @@ arrays, whatever backend Keras is set to: calibration comes after the training.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss import _losses, _posterior, _spec
-from focal_loss._dispatch import formula_for
-from focal_loss._host import OPS
-from focal_loss._shapes import broadcast_shape, normalize_axis
+from focal_loss import _calibration
+from focal_loss._calibration_error import expected_calibration_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from focal_loss._temperature import FocalTemperature
 
 __all__ = [
+    "FocalTemperature",
     "categorical_posterior_from_logits",
     "categorical_posterior_from_score",
     "categorical_prior_logits",
+    "expected_calibration_error",
     "posterior_from_logits",
     "posterior_from_score",
     "prior_logit",
     "score_from_posterior",
 ]
 
-Array = Any
+
+def __getattr__(name: str) -> Any:
+    """The estimator needs scikit-learn, which nothing else here does."""
+    if name != "FocalTemperature":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return importlib.import_module("focal_loss._temperature").FocalTemperature
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
+            raise
+        message = f"`{name}` needs scikit-learn, which is not installed: pip install 'focal-loss[calibration]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def posterior_from_logits(logits: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
@@ -79,7 +100,7 @@ def posterior_from_logits(logits: Any, gamma: Any, *, pos_weight: Any | None = N
     >>> posterior_from_logits([-2.0, 0.0, 2.0], gamma=2).round(4)
     array([0.0045, 0.5   , 0.9955], dtype=float32)
     """
-    return _elementwise("posterior", "logits", logits, gamma, pos_weight)
+    return _calibration.elementwise("posterior", "logits", logits, gamma, pos_weight)
 
 
 def posterior_from_score(score: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
@@ -118,7 +139,7 @@ def posterior_from_score(score: Any, gamma: Any, *, pos_weight: Any | None = Non
     >>> posterior_from_score([0.15362, 0.5, 0.74979], gamma=2).round(3)
     array([0.01, 0.5 , 0.95], dtype=float32)
     """
-    return _elementwise("posterior_of_score", "score", score, gamma, pos_weight, "posterior_from_logits")
+    return _calibration.elementwise("posterior_of_score", "score", score, gamma, pos_weight, "posterior_from_logits")
 
 
 def score_from_posterior(posterior: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
@@ -155,7 +176,7 @@ def score_from_posterior(posterior: Any, gamma: Any, *, pos_weight: Any | None =
     >>> score_from_posterior([0.01, 0.5, 0.95], gamma=2).round(5)
     array([0.15362, 0.5    , 0.74979], dtype=float32)
     """
-    return _elementwise("score_of_posterior", "posterior", posterior, gamma, pos_weight, "")
+    return _calibration.elementwise("score_of_posterior", "posterior", posterior, gamma, pos_weight, "")
 
 
 def categorical_posterior_from_logits(
@@ -205,7 +226,7 @@ def categorical_posterior_from_logits(
     >>> categorical_posterior_from_logits([[1.0, 0.0, -1.0]], gamma=2).round(4)
     array([[0.8838, 0.0875, 0.0287]], dtype=float32)
     """
-    return _softmax("logits", logits, gamma, class_weight, axis)
+    return _calibration.softmax("logits", logits, gamma, class_weight, axis)
 
 
 def categorical_posterior_from_score(
@@ -243,7 +264,7 @@ def categorical_posterior_from_score(
     >>> categorical_posterior_from_score([[0.53517, 0.29269, 0.17214]], gamma=2).round(4)
     array([[0.7, 0.2, 0.1]], dtype=float32)
     """
-    return _softmax("scores", scores, gamma, class_weight, axis)
+    return _calibration.softmax("scores", scores, gamma, class_weight, axis)
 
 
 def prior_logit(prior: ArrayLike, gamma: ArrayLike, *, pos_weight: ArrayLike | None = None) -> Any:
@@ -278,11 +299,7 @@ def prior_logit(prior: ArrayLike, gamma: ArrayLike, *, pos_weight: ArrayLike | N
     >>> print(prior_logit(0.01, gamma=0).round(5), prior_logit(0.01, gamma=2).round(5))
     -4.59512 -1.70645
     """
-    share = _host_numbers("prior", prior, high=1.0)
-    focus, weight = _host_numbers("gamma", gamma, zero=True), _host_numbers("pos_weight", _one(pos_weight))
-    shape = broadcast_shape(("prior", share.shape), ("gamma", focus.shape))
-    broadcast_shape(("pos_weight", weight.shape), ("prior", shape))
-    return _posterior.inverse(OPS, np.log(share) - np.log1p(-share) + np.log(weight), focus)[()]
+    return _calibration.prior_logit(prior, gamma, pos_weight)
 
 
 def categorical_prior_logits(
@@ -319,92 +336,4 @@ def categorical_prior_logits(
     >>> categorical_prior_logits([0.7, 0.2, 0.1], gamma=2).round(5)
     array([ 0.57925, -0.02421, -0.55503])
     """
-    share = _host_numbers("prior", prior)
-    if share.ndim != 1 or len(share) < 2:
-        raise ValueError(f"`prior` must have one entry for each of at least 2 classes, got shape {share.shape}")
-    focus, weight = _host_numbers("gamma", gamma, zero=True), _host_numbers("class_weight", _one(class_weight))
-    for name, values in (("gamma", focus), ("class_weight", weight)):
-        if values.shape not in ((), share.shape):
-            raise ValueError(
-                f"`{name}` must be a number or have one entry per class ({len(share)}), got shape {values.shape}"
-            )
-    return _posterior.logits_of_prior(OPS, share, np.broadcast_to(focus, share.shape), weight)
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# From arguments to the mathematics
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def _elementwise(
-    family: str, name: str, value: Any, gamma: Any, pos_weight: Any | None, instead: str | None = None
-) -> Array:
-    """`instead`: for probabilities, the function that takes logits, or nothing."""
-    focus, weight = _spec.parameter("gamma", gamma), _positive("pos_weight", pos_weight)
-    xp = formula_for(value, gamma, pos_weight)
-    given = xp.prediction(value, name)
-    x = xp.widen(given)
-    if instead is not None:
-        _check_probabilities(xp, name, x, instead)
-    focus, weight = xp.parameter(focus, x), xp.parameter(weight, x)
-    shape = xp.shape(x)
-    for other, tensor in (("gamma", focus), ("pos_weight", weight)):
-        if not isinstance(tensor, float):
-            shape = broadcast_shape((other, xp.shape(tensor)), (name, shape))
-    return xp.cast(xp.elementwise(family, x, focus, weight), given)
-
-
-def _softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: int) -> Array:
-    focus, weight = _spec.parameter("gamma", gamma), _positive("class_weight", class_weight)
-    axis = _spec.axis_of(axis)
-    xp = formula_for(value, gamma, class_weight)
-    given = xp.prediction(value, name)
-    x = xp.widen(given)
-    rank = len(xp.shape(x))
-    axis = normalize_axis(axis, rank, name)
-    if name == "scores":
-        _check_probabilities(xp, name, x, "categorical_posterior_from_logits")
-        x = xp.where(xp.max(x, axis) > 0, xp.elementwise("logarithm", x), float("nan"))
-    classes = xp.shape(x)[axis]
-    focus, weight = (
-        _losses.along_axis(xp, _losses.per_class(xp, other, xp.parameter(parameter, x), classes), axis, rank)
-        for other, parameter in (("gamma", focus), ("class_weight", weight))
-    )
-    evidence = xp.elementwise("class_evidence", xp.margin(x, None, axis), focus, weight)
-    # With gamma 0 and weight 1 the posterior of a margin is its sigmoid: all of it a softmax.
-    return xp.cast(xp.elementwise("posterior", xp.margin(evidence, None, axis), 0.0, 1.0), given)
-
-
-def _check_probabilities(xp: Any, name: str, x: Array, instead: str) -> None:
-    if not xp.readable(x):
-        return
-    numbers = xp.to_numpy(x)
-    bad = (numbers < 0) | (numbers > 1)
-    if bad.any():
-        remedy = f"; apply a {'softmax' if name == 'scores' else 'sigmoid'} first, or use {instead}" if instead else ""
-        raise ValueError(f"`{name}` must hold numbers in [0, 1], got {numbers[bad].flat[0]:g}{remedy}")
-
-
-def _one(weight: Any) -> Any:
-    return 1.0 if weight is None else weight
-
-
-def _positive(name: str, weight: Any) -> Any:
-    """A class without weight has no part in the loss, and no score says anything of it."""
-    checked = _spec.parameter(name, _one(weight))
-    if isinstance(checked, float | list | np.ndarray) and not np.all(np.asarray(checked, np.float64) > 0):
-        raise ValueError(f"`{name}` must be a positive number, got 0{' in an array' * (not _spec.is_number(weight))}")
-    return checked
-
-
-def _host_numbers(name: str, value: Any, *, zero: bool = False, high: float = float("inf")) -> Array:
-    """Positive numbers as float64, read from wherever they are."""
-    numbers = np.asarray(value)
-    if numbers.dtype.kind not in "iuf":
-        raise TypeError(f"`{name}` must be a number or an array of numbers, got {value!r}")
-    numbers = numbers.astype(np.float64)
-    bad = ~((numbers >= 0 if zero else numbers > 0) & (numbers < high))
-    if bad.any():
-        kind = f"number in (0, {high:g})" if high < float("inf") else f"{'non-negative' if zero else 'positive'} number"
-        raise ValueError(f"`{name}` must be a {kind}, got {numbers[bad].flat[0]:g}")
-    return numbers
+    return _calibration.categorical_prior_logits(prior, gamma, class_weight)

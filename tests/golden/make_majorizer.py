@@ -29,7 +29,8 @@ def majorizer(s: mpf, gamma: mpf) -> mpf:
     p, q = 1 / (1 + mp.exp(-s)), 1 / (1 + mp.exp(s))
     found = second + gamma * p * q ** (gamma + 1) * mp.log1p(mp.exp(-s))
     closed = q**gamma * p * ((2 * gamma + 1) * q + gamma**2 * p * mp.log1p(mp.exp(-s)))
-    assert abs(found - closed) <= abs(closed) * mpf(10) ** -30 and found > 0
+    assert abs(found - closed) <= abs(closed) * mpf(10) ** -30
+    assert found > 0
     return found
 
 

@@ -13,6 +13,7 @@ test: .venv/test lint types unit formula gpu keras
 
 demo: .venv/demo
 	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/table.py
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/run.py

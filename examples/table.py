@@ -78,8 +78,8 @@ def main() -> None:
         )
     Console(highlight=False, width=130).print(
         table,
-        "A posterior and its score rank alike. Only the posterior is a probability: by the score nearly everybody would be "
-        f"flagged, at {1000 * (1 - y.mean()):.0f}.",
+        "A posterior ranks as its score does; only the posterior is a probability to decide by. "
+        f"To flag every patient costs {1000 * (1 - y.mean()):.0f}.",
         sep="\n",
     )
 

@@ -1,4 +1,4 @@
-"""From what a function is handed to the module that computes it. The only file that lists the frameworks.
+"""From what a function is handed to the module that computes it. The only file that lists frameworks and boosters.
 
 No framework is imported to find out: a tensor of one can only exist where it is in `sys.modules` already.
 """
@@ -27,6 +27,7 @@ KERNELS = {
     "torch": "kernels for tensors on the CPU, and with Triton on CUDA; the formula elsewhere and under torch.func",
     "jax": "kernels in programs for the CPU; the formula in others",
     "tensorflow": "kernels on the CPU, eager and in graphs; the formula under XLA and on other devices",
+    **dict.fromkeys(BOOSTERS, "kernels for the objectives and metrics"),
 }
 
 _backend: str | None = None
@@ -176,7 +177,7 @@ def show_config() -> None:
     print(f"focal_loss {version}, Python {platform.python_version()}, {platform.machine()}")
     print(f"lists and NumPy arrays: {backend} (set by {reason})")
     print(f"from logits: {kernels.DESCRIPTION}, {kernels.num_threads()} threads; from probabilities: the formula")
-    for name in FRAMEWORKS:
+    for name in (*FRAMEWORKS, *BOOSTERS):
         print(f"{name}: {implementation(name, kernels.NATIVE is not None)}")
 
 

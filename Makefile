@@ -50,7 +50,7 @@ unit: .venv/test
 
 # The same numbers without the kernels, as on a GPU, under XLA or without a compiler.
 formula: .venv/test
-	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py
+	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py tests/test_majorizer.py
 
 # Triton beside TensorFlow in one process crashes, so it lies in a folder of its own, and its tests are a process of
 # their own: by Triton's interpreter, on the CPU. With a GPU, `make gpu INTERPRET=0` runs them there.
@@ -71,6 +71,7 @@ keras: .venv/test
 golden: .venv/test
 	$(BIN)/python -m pip install --quiet mpmath==1.3.0
 	$(BIN)/python tests/golden/make_golden.py
+	$(BIN)/python tests/golden/make_majorizer.py
 
 # Programs in C++; they need CMake and g++, but not Python.
 ISA ?= x86-64-v4

@@ -17,15 +17,16 @@ import focal_loss
 
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
-MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics"]
+MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.lightgbm"]
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
-    {"_formula", "_spec", "_docs", "_shapes"},
+    {"_formula", "_spec", "_docs", "_boosting_docs", "_shapes"},
     {"_kernels", "_curvature"},
     {"_softmax", "_posterior"},
     {"_losses", "_host"},
     {"_derivatives"},
+    {"_boosting"},
     {"torch._options", "jax._backend", "tensorflow._backend", "_triton"},
     {"torch._cpu", "torch._cuda"},
     {"torch._autograd"},
@@ -36,6 +37,8 @@ LEVELS = [
     {"torch", "jax", "tensorflow"},
     {"_dispatch"},
     {"_functions", "calibration"},
+    {"_classifier"},
+    {"lightgbm"},
     {"keras._backend"},
     {"keras.losses", "keras.metrics"},
     {"keras"},
@@ -79,7 +82,7 @@ def test_imports_run_downward() -> None:
 def test_frameworks_are_imported_only_by_their_module() -> None:
     for path in SOURCE.rglob("*.py"):
         name = module_name(path)
-        for framework in ("torch", "jax", "tensorflow", "keras"):
+        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm"):
             if name.partition(".")[0] != framework:
                 roots = {imported.partition(".")[0] for imported in imports(path)}
                 assert framework not in roots, f"{name} imports {framework}"
@@ -154,7 +157,11 @@ def test_a_star_import_takes_no_name_of_a_framework() -> None:
 
 
 def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
-    for name, use in (("jax", "focal_loss.jax"), ("keras", "focal_loss.BinaryFocalLoss")):
+    for name, use in (
+        ("jax", "focal_loss.jax"),
+        ("keras", "focal_loss.BinaryFocalLoss"),
+        ("lightgbm", "focal_loss.lightgbm"),
+    ):
         code = f"import sys; sys.modules[{name!r}] = None\nimport focal_loss\n{use}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert f"needs {name}, which is not installed: pip install 'focal-loss[{name}]'" in done.stderr
@@ -162,7 +169,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 def loaded(code: str) -> set[str]:
     """The frameworks that are in memory after running the code."""
-    watched = "{'torch', 'jax', 'tensorflow', 'keras', 'numpy', 'scipy', 'pandas'}"
+    watched = "{'torch', 'jax', 'tensorflow', 'keras', 'numpy', 'scipy', 'pandas', 'sklearn', 'lightgbm'}"
     code += f"\nimport sys; print(*({watched} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
@@ -173,7 +180,7 @@ def test_the_package_by_itself_loads_nothing() -> None:
     assert loaded("import focal_loss, numpy; focal_loss.__version__") == {"numpy"}
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm"])
 def test_a_module_loads_what_its_framework_loads(name: str) -> None:
     assert loaded(f"import focal_loss.{name}") - loaded(f"import {name}") <= {"numpy"}
 

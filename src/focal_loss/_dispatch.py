@@ -20,6 +20,7 @@ FRAMEWORKS = {
     "tensorflow": ("Tensor", "Variable", "RaggedTensor", "SparseTensor"),
 }
 BACKENDS = ("numpy", *FRAMEWORKS)
+BOOSTERS = ("lightgbm", "xgboost", "catboost")
 
 # Where each runs the native kernels, if they are there.
 KERNELS = {
@@ -150,9 +151,10 @@ def load(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in (*FRAMEWORKS, "keras"):
+        if error.name not in (*FRAMEWORKS, "keras", *BOOSTERS, "sklearn"):
             raise
-        message = f"`{module}` needs {error.name}, which is not installed: pip install 'focal-loss[{error.name}]'"
+        extra = module.rpartition(".")[2] if error.name == "sklearn" else error.name
+        message = f"`{module}` needs {error.name}, which is not installed: pip install 'focal-loss[{extra}]'"
         raise ModuleNotFoundError(message, name=error.name) from error
 
 

@@ -1,0 +1,327 @@
+"""LightGBM: the objectives are the loss, and the classifier is what a classifier promises to be."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.utils.estimator_checks import check_estimator
+
+import focal_loss
+from focal_loss import calibration
+from focal_loss.lightgbm import (
+    FocalLGBMClassifier,
+    binary_focal_metric,
+    binary_focal_objective,
+    categorical_focal_metric,
+    categorical_focal_objective,
+)
+
+FAST = {"n_estimators": 25, "verbosity": -1, "n_jobs": 1}
+
+
+def table(n: int = 3000, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Rare classes, and a truth that no model can see through."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 5))
+    scores = np.stack([np.zeros(n), X[:, 0] + X[:, 1] * X[:, 2] - 2, 1.5 * X[:, 3] - 3][:classes], axis=1)
+    return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+
+
+def builtin(**parameters: Any) -> lightgbm.LGBMClassifier:
+    return lightgbm.LGBMClassifier(**(FAST | parameters))
+
+
+def focal(**parameters: Any) -> FocalLGBMClassifier:
+    return FocalLGBMClassifier(**(FAST | parameters))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Objectives and metrics
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def test_binary_objective_is_the_derivative_of_the_loss() -> None:
+    X, y = table(50)
+    weight, scores = np.linspace(0, 2, 50), np.linspace(-9, 9, 50)
+    data = lightgbm.Dataset(X, y, weight=weight).construct()
+    for policy in ("exact", "majorizer", "relative_floor"):
+        gradient, hessian = binary_focal_objective(1.5, pos_weight=3.0, hessian=policy)(scores, data)
+        exact = focal_loss.numpy.binary_focal_loss_derivatives(y, scores, 1.5, pos_weight=3.0, hessian=policy)
+        assert gradient.dtype == hessian.dtype == np.float32
+        np.testing.assert_allclose(gradient, weight * exact.gradient, rtol=1e-5)
+        np.testing.assert_allclose(hessian, weight * exact.hessian, rtol=1e-5, atol=1e-9)
+    name, value, higher_is_better = binary_focal_metric(1.5, pos_weight=3.0)(scores, data)
+    assert (name, higher_is_better) == ("focal_loss", False)
+    np.testing.assert_allclose(value, np.average(exact.value, weights=weight), rtol=1e-6)
+
+
+def test_categorical_objective_is_the_derivative_of_the_loss() -> None:
+    X, y = table(60, classes=3)
+    weight, scores = np.linspace(0, 2, 60), np.asfortranarray(np.random.default_rng(0).normal(size=(60, 3)) * 4)
+    data = lightgbm.Dataset(X, y, weight=weight).construct()
+    gradient, hessian = categorical_focal_objective([0, 1, 2], class_weight=[1, 2, 3])(scores, data)
+    exact = focal_loss.numpy.sparse_categorical_focal_loss_derivatives(
+        y, scores, [0, 1, 2], class_weight=[1, 2, 3], hessian="majorizer"
+    )
+    np.testing.assert_allclose(gradient, weight[:, None] * exact.gradient, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(hessian, 1.5 * weight[:, None] * exact.hessian, rtol=1e-4, atol=1e-9)
+    _, value, _ = categorical_focal_metric([0, 1, 2], class_weight=[1, 2, 3])(scores, data)
+    np.testing.assert_allclose(value, np.average(exact.value, weights=weight), rtol=1e-6)
+    for result in (gradient, hessian):  # LightGBM flattens by column; it must not have to copy
+        assert np.shares_memory(result, result.ravel(order="F"))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gamma_0_grows_the_trees_of_the_builtin_objective(classes: int, weighted: bool) -> None:
+    X, y = table(classes=classes)
+    weight = np.random.default_rng(1).uniform(0.5, 2, len(y)) if weighted else None
+    theirs = builtin().fit(X, y, sample_weight=weight).predict_proba(X)
+    ours = focal(gamma=0).fit(X, y, sample_weight=weight).predict_proba(X)
+    np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Classifier
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_start_score_is_the_best_constant(gamma: float) -> None:
+    X, y = table()
+    model = focal(gamma=gamma, pos_weight=2.0, min_split_gain=1e9).fit(X, y)
+    assert model.booster_.num_trees() == 1
+    expected = calibration.prior_logit(y.mean(), gamma, pos_weight=2.0)
+    np.testing.assert_allclose(model.predict(X, raw_score=True), expected, rtol=1e-6)
+    np.testing.assert_allclose(model.start_score_, expected)
+    np.testing.assert_allclose(model.predict_proba(X)[:, 1], y.mean(), rtol=1e-6)
+
+
+def test_start_scores_of_classes_give_their_shares() -> None:
+    X, y = table(classes=3)
+    model = focal(class_weight={1: 4.0}, min_split_gain=1e9).fit(X, y)
+    shares = np.bincount(y) / len(y)
+    np.testing.assert_allclose(model.predict_proba(X[:1])[0], shares, rtol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("options", [{}, {"class_weight": "balanced"}, {"hessian": "exact"}, {"gamma": 5.0}])
+def test_probabilities_are_as_good_as_those_of_cross_entropy(classes: int, options: dict[str, Any]) -> None:
+    X, y = table(6000, classes)
+    train, test = slice(0, 4000), slice(4000, None)
+    plain = log_loss(y[test], builtin(learning_rate=0.05).fit(X[train], y[train]).predict_proba(X[test]))
+    model = focal(learning_rate=0.05, **options).fit(X[train], y[train])
+    probabilities = model.predict_proba(X[test])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_array_equal(model.predict(X[test]), probabilities.argmax(axis=1))
+    assert log_loss(y[test], probabilities) < 1.05 * plain
+    raw = model.set_params(calibrated=False).predict_proba(X[test])
+    assert log_loss(y[test], raw) > 1.1 * plain, "without the map these are no probabilities"
+
+
+def test_weights_move_the_scores_and_not_the_probabilities() -> None:
+    X, y = table(6000)
+    plain, weighted = focal().fit(X, y), focal(pos_weight=9.0).fit(X, y)
+    assert weighted.predict(X, raw_score=True).mean() > plain.predict(X, raw_score=True).mean() + 0.5
+    np.testing.assert_allclose(weighted.predict_proba(X).mean(axis=0), plain.predict_proba(X).mean(axis=0), atol=0.02)
+
+
+def test_sample_weight_is_repetition() -> None:
+    X, y = table(1500)
+    count = np.random.default_rng(2).integers(1, 4, len(y))
+    options = {"min_child_samples": 1, "min_child_weight": 1e-3, "max_bin": 63}
+    weighted = focal(**options).fit(X, y, sample_weight=count)
+    repeated = focal(**options).fit(np.repeat(X, count, axis=0), np.repeat(y, count))
+    assert weighted.start_score_ == pytest.approx(repeated.start_score_)
+    found, expected = (model.predict_proba(X)[:, 1] for model in (weighted, repeated))
+    assert np.corrcoef(found, expected)[0, 1] > 0.95  # the bins of the histogram differ
+
+
+def test_early_stopping_and_metrics_see_probabilities() -> None:
+    X, y = table(4000)
+    train, test = slice(0, 2000), slice(2000, None)
+    seen = []
+
+    def mean_of(labels: np.ndarray, probabilities: np.ndarray) -> tuple[str, float, bool]:
+        seen.append(probabilities)
+        return "mean", float(probabilities.mean()), False
+
+    model = focal(n_estimators=300, learning_rate=0.3, pos_weight=2.0)
+    model.fit(
+        X[train],
+        y[train],
+        eval_set=[(X[train], y[train]), (X[test], y[test])],
+        eval_metric=["binary_logloss", "auc", "binary_error", mean_of],
+        callbacks=[lightgbm.early_stopping(5, verbose=False)],
+    )
+    found = model.evals_result_["valid_1"]
+    best = model.best_iteration_ - 1
+    assert 0 <= best < 250
+    assert set(found) == {"log_loss", "error", "auc", "mean", "focal_loss"}
+    probabilities = model.predict_proba(X[test])
+    assert found["log_loss"][best] == pytest.approx(log_loss(y[test], probabilities))
+    assert found["auc"][best] == pytest.approx(roc_auc_score(y[test], probabilities[:, 1]))
+    assert found["error"][best] == pytest.approx(np.mean(model.predict(X[test]) != y[test]))
+    scores = model.predict(X[test], raw_score=True)
+    loss = focal_loss.numpy.binary_focal_loss(y[test], scores, 2.0, pos_weight=2.0, from_logits=True)
+    assert found["focal_loss"][best] == pytest.approx(loss.mean(), rel=1e-5)
+    assert seen[0].shape == (2000,)
+    assert seen[0].min() >= 0
+    assert seen[0].max() <= 1
+
+
+def test_evaluation_sets_in_either_form() -> None:
+    X, y = table(classes=3)
+    pairs = focal().fit(X, y, eval_set=[(X, y)], eval_sample_weight=[np.ones(len(y))])
+    apart = focal().fit(X, y, eval_X=X, eval_y=y)
+    assert pairs.evals_result_["training"] == apart.evals_result_["training"]
+    with pytest.raises(ValueError, match="`eval_X` and `eval_y`"):
+        focal().fit(X, y, eval_X=X)
+
+
+def test_categories_missing_values_pandas_and_arrow() -> None:
+    X, y = table(2000)
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    frame.loc[::7, "a"] = np.nan
+    frame["kind"] = pd.Categorical(np.where(y == 1, "x", np.where(X[:, 3] > 0, "y", "z")))
+    names = pd.Series(np.where(y == 1, "ill", "well"))
+    model = focal().fit(frame, names)
+    assert model.classes_.tolist() == ["ill", "well"]
+    assert (model.predict(frame) == names).mean() > 0.99, "the category tells"
+    numbers = frame.drop(columns="kind")
+    from_arrow = focal().fit(pyarrow.Table.from_pandas(numbers), names)
+    from_pandas = focal().fit(numbers, names)
+    np.testing.assert_array_equal(
+        from_arrow.predict_proba(pyarrow.Table.from_pandas(numbers)), from_pandas.predict_proba(numbers)
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_saved_model_is_the_same_model(classes: int, tmp_path: Path) -> None:
+    X, y = table(classes=classes)
+    names = np.array(["low", "high", "none"])[y]
+    model = focal(gamma=1.5, class_weight={"high": 3.0}).fit(X, names)
+    expected = model.predict_proba(X)
+    loaded = FocalLGBMClassifier().load_model(model.save_model(tmp_path / "m.txt") and tmp_path / "m.txt")
+    for other in (pickle.loads(pickle.dumps(model)), loaded):
+        np.testing.assert_array_equal(other.predict_proba(X), expected)
+        np.testing.assert_array_equal(other.predict(X), model.predict(X))
+        assert other.classes_.tolist() == model.classes_.tolist()
+    assert loaded.gamma == 1.5
+    assert loaded.class_weight["high"] == 3.0
+    raw = lightgbm.Booster(model_file=tmp_path / "m.txt").predict(X, raw_score=True)
+    np.testing.assert_array_equal(raw, model.predict(X, raw_score=True))
+    builtin().fit(X, y).booster_.save_model(tmp_path / "theirs.txt")
+    with pytest.raises(ValueError, match="holds no focal loss"):
+        FocalLGBMClassifier().load_model(tmp_path / "theirs.txt")
+
+
+def test_training_goes_on_from_a_model() -> None:
+    X, y = table()
+    half = focal(n_estimators=10).fit(X, y)
+    both = focal(n_estimators=10).fit(X, y, init_model=half)
+    whole = focal(n_estimators=20).fit(X, y)
+    np.testing.assert_allclose(both.predict_proba(X), whole.predict_proba(X), atol=1e-5)
+
+
+def test_a_start_score_of_the_callers_is_no_part_of_the_model() -> None:
+    X, y = table()
+    model = focal().fit(X, y, init_score=np.full(len(y), -1.0))
+    again = focal(min_split_gain=1e9).fit(X, y, init_score=np.full(len(y), -1.0))
+    assert model.start_score_ == 0
+    np.testing.assert_array_equal(again.predict(X, raw_score=True), 0)
+
+
+@pytest.mark.parametrize("policy", ["majorizer", "exact", "relative_floor"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_no_run_diverges(policy: str, classes: int) -> None:
+    X, y = table(2000, classes)
+    harsh = {"reg_lambda": 0, "max_depth": 8, "num_leaves": 255, "learning_rate": 1.0, "n_estimators": 60}
+    scores = focal(gamma=5.0, hessian=policy, **harsh).fit(X, y).predict(X, raw_score=True)
+    assert np.abs(scores).max() < 60
+
+
+def test_parameters_and_clones() -> None:
+    model = focal(gamma=3.0, pos_weight=2.0, hessian="exact", calibrated=False, num_leaves=7)
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert copy.get_params()["num_leaves"] == 7
+    X, y = table(500)
+    before = {**model.get_params()}
+    model.set_params(class_weight="balanced").fit(X, y)
+    assert model.get_params() == before | {"class_weight": "balanced"}
+
+
+def test_every_check_of_scikit_learn_passes() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LightGBM warns of formats that it converts
+        results = check_estimator(FocalLGBMClassifier(), on_fail=None, on_skip=None)
+    assert [r["check_name"] for r in results if r["status"] == "failed"] == []
+    assert len(results) > 50
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Bad input
+# ---------------------------------------------------------------------------------------------------------------
+
+X, Y = table(100)
+BAD = [
+    ({"gamma": -1}, {}, ValueError, "`gamma` must be a non-negative number, got -1"),
+    ({"gamma": "2"}, {}, TypeError, "`gamma` must be a non-negative number"),
+    ({"gamma": [1.0, 2.0]}, {}, TypeError, "`gamma` must be one non-negative number"),
+    ({"pos_weight": 0}, {}, ValueError, "`pos_weight` must be a positive number, got 0"),
+    ({"class_weight": {7: 2.0}}, {}, ValueError, "`class_weight` names 7, but the classes are"),
+    ({"class_weight": {1: -2.0}}, {}, ValueError, "`class_weight` must hold positive numbers"),
+    ({"hessian": "floor"}, {}, ValueError, "`hessian` must be one of"),
+    ({"calibrated": "yes"}, {}, TypeError, "`calibrated` must be True or False"),
+    ({"objective": "binary"}, {}, ValueError, "`objective` must be left alone"),
+    ({"scale_pos_weight": 3}, {}, ValueError, "give `pos_weight`"),
+    ({"is_unbalance": True}, {}, ValueError, "give `class_weight='balanced'`"),
+    ({"linear_tree": True}, {}, ValueError, "`linear_tree` must be left alone"),
+    ({}, {"y": np.zeros(100)}, ValueError, r"at least two classes, got one class: \[0.0\]"),
+    ({}, {"y": np.where(Y, np.nan, 0.0)}, ValueError, "Input y contains NaN"),
+    ({}, {"y": Y[:50]}, ValueError, "inconsistent numbers of samples"),
+    ({}, {"sample_weight": -np.ones(100)}, ValueError, "`sample_weight` must hold one non-negative number"),
+    ({}, {"sample_weight": np.ones(3)}, ValueError, "inconsistent numbers of samples"),
+    ({}, {"sample_weight": 1.0 - Y}, ValueError, "`sample_weight` is zero for every example of class 1"),
+    ({}, {"eval_metric": "rmse", "eval_set": [(X, Y)]}, ValueError, "`eval_metric` must be one of 'focal_loss'"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "arguments", "error", "message"), BAD, ids=[str(b[3])[:40] for b in BAD])
+def test_bad_input_is_refused_before_training(
+    parameters: dict[str, Any], arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        focal(**parameters).fit(X, **({"y": Y} | arguments))
+
+
+def test_weight_of_the_positives_needs_two_classes() -> None:
+    with pytest.raises(ValueError, match="`pos_weight` is for two classes, got 3"):
+        focal(pos_weight=2.0).fit(*table(500, classes=3))
+
+
+def test_objective_complains_of_labels() -> None:
+    data = lightgbm.Dataset(np.zeros((2, 1)), [0, 2]).construct()
+    with pytest.raises(ValueError, match=r"labels in \[0, 1\], got 2"):
+        binary_focal_objective(2)(np.zeros(2), data)
+
+
+def test_objectives_complain_of_shapes() -> None:
+    data = lightgbm.Dataset(np.zeros((4, 1)), [0, 1, 2, 1]).construct()
+    with pytest.raises(ValueError, match="for more classes take the categorical objective"):
+        binary_focal_objective(2)(np.zeros((4, 3)), data)
+    with pytest.raises(ValueError, match="`num_class`"):
+        categorical_focal_objective(2)(np.zeros(4)[:, None].T, data)
+    with pytest.raises(ValueError, match="has 2 entries, but there are 3 classes"):
+        categorical_focal_objective(2, class_weight=[1, 2])(np.zeros((4, 3)), data)

@@ -1,8 +1,8 @@
 """The softmax focal loss of one example in Python's numbers, for a library that asks example by example: its gradient
 and its whole Hessian.
 
-With s the margin of the true class t (`_softmax`), f(s) the loss and r_j = P_tj the shares of the other classes, 0 for t
-itself, the margin has the gradient u = e_t - r and the Hessian r r^T - diag r. Hence
+With s the margin of the true class t (`_softmax`), f(s) the loss and r_j = P_tj the shares of the other classes, 0 for
+t itself, the margin has the gradient u = e_t - r and the Hessian r r^T - diag r. Hence
 
     gradient = f_s u,    Hessian = f_ss u u^T - f_s (diag r - r r^T)
 

@@ -5,6 +5,7 @@ The adapters bring scores, labels and weights in their library's layout and take
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,8 +111,8 @@ class CategoricalLoss:
         hessian *= np.float32(overlap)
         return found.gradient, hessian
 
-    def of_one(self, scores: list[float], label: float, weight: float) -> tuple[list[float], list[list[float]]]:
-        """Gradient and whole Hessian of one example."""
+    def of_one(self, scores: list[float], label: float, weight: float) -> tuple[list[float], Iterator[list[float]]]:
+        """Gradient and, row by row, the whole Hessian of one example."""
         classes = len(scores)
         if not (0 <= label < classes and label == int(label)):
             _losses.complain_of_classes(np.array([label]), classes, None)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from focal_loss import _curvature, _formula
@@ -41,32 +41,39 @@ OPS: Any = Numbers()
 
 def softmax(
     scores: Sequence[float], label: int, gamma: float, weight: float, hessian: Hessian
-) -> tuple[list[float], list[list[float]]]:
-    """Gradient and Hessian in the scores. The policies of `_derivatives` are about f_ss."""
+) -> tuple[list[float], Iterator[list[float]]]:
+    """Gradient and Hessian in the scores; the rows of the Hessian are made when they are asked for.
+
+    The policies of `_derivatives` are about f_ss.
+    """
     others = [score for k, score in enumerate(scores) if k != label]
     top = max(others)
     exponentials = [math.exp(score - top) for score in others]
     total = sum(exponentials)
     shares = [e / total for e in exponentials]
     shares.insert(label, 0.0)
-    first, second = margin(scores[label] - top - math.log(total), gamma, hessian)
-    first, second = weight * first, weight * second
+    score = _formula.score_from_logits(OPS, scores[label] - top - math.log(total), gamma)
+    first = _formula.margin_derivative(OPS, (1, 0), score, gamma)
+    slope = weight * first
+    gradient = [-slope * share for share in shares]
+    gradient[label] = slope
+    return gradient, rows(shares, label, slope, lambda: weight * curvature(score, first, gamma, hessian))
+
+
+def rows(shares: list[float], label: int, slope: float, bend: Callable[[], float]) -> Iterator[list[float]]:
+    second = bend()
     direction = [-share for share in shares]
     direction[label] = 1.0
-    matrix = []
-    for j, (u, r) in enumerate(zip(direction, shares, strict=True)):
-        bent, straight = first * r, second * u
-        row = [straight * v + bent * q for v, q in zip(direction, shares, strict=True)]
-        row[j] -= bent
-        matrix.append(row)
-    return [first * u for u in direction], matrix
+    for j, share in enumerate(shares):
+        straight, turned = second * direction[j], slope * share
+        row = [straight * u + turned * r for u, r in zip(direction, shares, strict=True)]
+        row[j] -= turned
+        yield row
 
 
-def margin(s: float, gamma: float, hessian: Hessian) -> tuple[float, float]:
-    """f_s, and f_ss by its policy."""
-    score = _formula.score_from_logits(OPS, s, gamma)
-    first = _formula.margin_derivative(OPS, (1, 0), score, gamma)
+def curvature(score: _formula.Score, first: float, gamma: float, hessian: Hessian) -> float:
+    """f_ss by its policy."""
     if hessian == "majorizer":
-        return first, _curvature.majorizer(OPS, score, gamma)
+        return _curvature.majorizer(OPS, score, gamma)
     second = _formula.margin_derivative(OPS, (2, 0), score, gamma)
-    return first, max(second, -FLOOR * first) if hessian == "relative_floor" else second
+    return max(second, -FLOOR * first) if hessian == "relative_floor" else second

@@ -17,7 +17,8 @@ import focal_loss
 
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
-MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration", "focal_loss.lightgbm"]
+MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
+MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catboost")]
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
@@ -26,6 +27,7 @@ LEVELS = [
     {"_softmax", "_posterior"},
     {"_losses", "_host", "_calibration_error"},
     {"_derivatives", "_temperature"},
+    {"_single"},
     {"_boosting"},
     {"torch._options", "jax._backend", "tensorflow._backend", "_triton"},
     {"torch._cpu", "torch._cuda"},
@@ -39,7 +41,9 @@ LEVELS = [
     {"_functions", "_calibration"},
     {"calibration"},
     {"_classifier"},
-    {"lightgbm"},
+    {"lightgbm", "catboost._objectives"},
+    {"catboost._estimator"},
+    {"catboost"},
     {"keras._backend"},
     {"keras.losses", "keras.metrics"},
     {"keras"},
@@ -83,7 +87,7 @@ def test_imports_run_downward() -> None:
 def test_frameworks_are_imported_only_by_their_module() -> None:
     for path in SOURCE.rglob("*.py"):
         name = module_name(path)
-        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm"):
+        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm", "catboost"):
             if name.partition(".")[0] != framework:
                 roots = {imported.partition(".")[0] for imported in imports(path)}
                 assert framework not in roots, f"{name} imports {framework}"
@@ -162,6 +166,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
         ("jax", "focal_loss.jax"),
         ("keras", "focal_loss.BinaryFocalLoss"),
         ("lightgbm", "focal_loss.lightgbm"),
+        ("catboost", "focal_loss.catboost"),
     ):
         code = f"import sys; sys.modules[{name!r}] = None\nimport focal_loss\n{use}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -170,7 +175,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 def loaded(code: str) -> set[str]:
     """The frameworks that are in memory after running the code."""
-    watched = "{'torch', 'jax', 'tensorflow', 'keras', 'numpy', 'scipy', 'pandas', 'sklearn', 'lightgbm'}"
+    watched = "{'torch', 'jax', 'tensorflow', 'keras', 'numpy', 'scipy', 'pandas', 'sklearn', 'lightgbm', 'catboost'}"
     code += f"\nimport sys; print(*({watched} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
@@ -181,9 +186,10 @@ def test_the_package_by_itself_loads_nothing() -> None:
     assert loaded("import focal_loss, numpy; focal_loss.__version__") == {"numpy"}
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm", "catboost"])
 def test_a_module_loads_what_its_framework_loads(name: str) -> None:
-    assert loaded(f"import focal_loss.{name}") - loaded(f"import {name}") <= {"numpy"}
+    own = {"numpy", "sklearn"} if name == "catboost" else {"numpy"}  # catboost's classifiers do without scikit-learn
+    assert loaded(f"import focal_loss.{name}") - loaded(f"import {name}") <= own
 
 
 def test_the_probe_can_fail() -> None:

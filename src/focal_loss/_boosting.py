@@ -5,12 +5,13 @@ The adapters bring scores, labels and weights in their library's layout and take
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from focal_loss import _derivatives, _losses, _spec
+from focal_loss import _derivatives, _losses, _single, _spec
 
 Array = Any
 
@@ -109,6 +110,18 @@ class CategoricalLoss:
         hessian = found.hessian
         hessian *= np.float32(overlap)
         return found.gradient, hessian
+
+    def of_one(self, scores: list[float], label: float, weight: float) -> tuple[list[float], Iterator[list[float]]]:
+        """Gradient and, row by row, the whole Hessian of one example."""
+        classes = len(scores)
+        if not (0 <= label < classes and label == int(label)):
+            _losses.complain_of_classes(np.array([label]), classes, None)
+        k = int(label)
+        gamma, own = (
+            p if isinstance(p, float) else float(of_classes(name, p, classes)[k])
+            for name, p in (("gamma", self.gamma), ("class_weight", self.weight))
+        )
+        return _single.softmax(scores, k, gamma, weight * own, self.hessian)
 
     def mean(self, scores: Array, labels: Array, weight: Array | None = None, axis: int = 1) -> float:
         """The mean loss."""

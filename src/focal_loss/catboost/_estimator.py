@@ -1,0 +1,292 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import catboost
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_consistent_length
+
+from focal_loss import _classifier
+from focal_loss._boosting_docs import documented
+from focal_loss.catboost._objectives import accuracy, metric_of_fit, objective_of
+
+Array = Any
+
+# CatBoost's names of the metrics that are computed here, because it would compute them of raw scores.
+OURS = {
+    "focal_loss": _classifier.FOCAL_LOSS,
+    **dict.fromkeys(("Logloss", "CrossEntropy", "MultiClass", "logloss"), _classifier.LOG_LOSS),
+    "ZeroOneLoss": _classifier.ERROR,
+    "Accuracy": "accuracy",
+}
+OF_SCORES = ("AUC", "PRAUC", "NormalizedGini")
+# Parameters of CatBoost that belong to its own objectives, or that are found in the labels.
+REFUSED = {
+    **dict.fromkeys(("loss_function", "objective"), "it is the focal loss"),
+    **dict.fromkeys(("class_weights", "auto_class_weights"), "give `class_weight`, a dict or 'balanced'"),
+    "scale_pos_weight": "give `pos_weight`",
+    "boost_from_average": "training starts at the best constant score",
+    **dict.fromkeys(("class_names", "classes_count", "target_border"), "the classes are found in the labels"),
+}
+PARAMETERS = ("gamma", "pos_weight", "class_weight", "hessian", "calibrated")
+KEY = "focal_loss"  # in a model's metadata
+
+
+class _Parameter:
+    """One of ours, kept among CatBoost's own: whatever copies, shows or pickles those does so with ours."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        return self if model is None else model._init_params.get(self.name)
+
+    def __set__(self, model: Any, value: Any) -> None:
+        model._init_params[self.name] = value
+
+
+class _Labels(NamedTuple):
+    focus: _classifier.Focus
+    classes: Array
+    codes: Array
+    start: Array
+
+
+@documented("classifier", parent="`catboost.CatBoostClassifier`")
+class FocalCatBoostClassifier(catboost.CatBoostClassifier):
+    """`catboost.CatBoostClassifier` trained with the focal loss, for two classes or more.
+
+    {contract}
+
+    `eval_metric` is 'focal_loss' unless given, which is what early stopping looks at. It may be one of CatBoost's
+    names, a function of labels, probabilities and, if it takes them, weights, which returns a name, a number and
+    whether more of it is better, or an object as CatBoost takes it, which sees raw scores. At gamma = 0 the loss is
+    CatBoost's own ``Logloss`` or ``MultiClass``, with its choice of a learning rate. At any other gamma it is an
+    objective of Python's, on the CPU: see `binary_focal_objective` and `categorical_focal_objective` for what that
+    costs, which for three classes or more is much.
+
+    Examples
+    --------
+    >>> from focal_loss.catboost import FocalCatBoostClassifier
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = FocalCatBoostClassifier(gamma=2, iterations=20, learning_rate=0.3, allow_writing_files=False)
+    >>> model.fit(X[:400], y[:400], verbose=False).predict_proba(X[400:403]).round(1)
+    array([[1., 0.],
+           [0., 1.],
+           [0., 1.]])
+    """
+
+    gamma, pos_weight, class_weight, hessian, calibrated = (_Parameter() for _ in PARAMETERS)
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 2.0,
+        pos_weight: float | None = None,
+        class_weight: Any = None,
+        hessian: str = "majorizer",
+        calibrated: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.gamma = gamma
+        self.pos_weight = pos_weight
+        self.class_weight = class_weight
+        self.hessian = hessian
+        self.calibrated = calibrated
+
+    @property
+    def classes_(self) -> Array:
+        """The labels, sorted."""
+        return self._known()[1]
+
+    @property
+    def start_score_(self) -> Array:
+        """The constant score that is part of the model."""
+        self._known()
+        return np.array(self.get_scale_and_bias()[1])
+
+    def save_model(self, fname: Any, format: str = "cbm", **kwargs: Any) -> FocalCatBoostClassifier:  # noqa: A002
+        """Write CatBoost's own format, which `catboost.CatBoost` reads as well, and which `load_model` reads.
+
+        Raises
+        ------
+        TypeError
+            If the classes are neither strings nor numbers.
+        """
+        self.get_metadata()[KEY] = _classifier.remember(self, *self._known())
+        super().save_model(fname, format=format, **kwargs)
+        return self
+
+    def load_model(
+        self, fname: Any = None, format: str = "cbm", stream: Any = None, blob: Any = None  # noqa: A002
+    ) -> FocalCatBoostClassifier:  # fmt: skip
+        """Become the model that `save_model` wrote; the parameters of the loss become those that it was trained with.
+
+        Raises
+        ------
+        ValueError
+            If the model is not one of `save_model`, or one of a newer version.
+        """
+        super().load_model(fname, format=format, stream=stream, blob=blob)
+        for name in (*REFUSED, "eval_metric"):
+            self._init_params.pop(name, None)  # as CatBoost describes what it was trained with, not as it was given
+        source = "the model" if fname is None else fname
+        self._fitted = _classifier.recall(self, dict(self.get_metadata()).get(KEY), source)
+        return self
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters themselves: of copies scikit-learn could not tell that they are what it gave."""
+        return dict(self._init_params)
+
+    def set_params(self, **params: Any) -> FocalCatBoostClassifier:
+        """Set parameters. Those of the loss may be set after training too, `calibrated` with effect at once."""
+        for name in set(PARAMETERS) & set(params):
+            setattr(self, name, params.pop(name))
+        return super().set_params(**params) if params else self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_fitted": self.__dict__.get("_fitted")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._fitted = state.pop("_fitted")
+        super().__setstate__(state)
+
+    # From here on: what CatBoost's own methods call.
+
+    def _get_canonized_params(self) -> dict[str, Any]:
+        hidden = (*PARAMETERS, "loss_function", "eval_metric")
+        return {name: value for name, value in super()._get_canonized_params().items() if name not in hidden}
+
+    def _prepare_train_params(self, X: Any = None, y: Any = None, **given: Any) -> dict[str, Any]:
+        self._refuse()
+        if y is not None:
+            if not isinstance(X, catboost.FeaturesData):
+                check_consistent_length(X, y)
+            found = self._labels(y, given.get("sample_weight"))
+            y = found.classes[found.codes]
+        given["eval_set"] = _readable(given.get("eval_set"))
+        prepared = super()._prepare_train_params(X=_readable(X), y=y, **given)
+        pool = prepared["train_pool"]
+        if y is None:
+            found = self._labels(np.asarray(pool.get_label()), pool.get_weight())
+        focus, classes, codes, start = found
+        goes_on = given.get("init_model") is not None or np.size(pool.get_baseline())
+        self._fitted, self._start = (focus, classes), np.zeros_like(start) if goes_on else start
+        prepared["params"] |= self._loss_of_fit(focus, codes) | {"class_names": classes.tolist()}
+        return prepared
+
+    def _labels(self, y: Any, weight: Any) -> _Labels:
+        classes, codes = _classifier.encode(y)
+        if classes.dtype.kind in "iuf" and len(np.unique(classes.astype(np.float32))) < len(classes):
+            raise ValueError(f"`y` is read as float32, which cannot tell {classes.tolist()} apart; give strings")
+        focus = _classifier.focus(self, classes, codes)
+        return _Labels(focus, classes, codes, focus.start(_classifier.prior(classes, codes, weight)))
+
+    def _loss_of_fit(self, focus: _classifier.Focus, codes: Array) -> dict[str, Any]:
+        """CatBoost's own loss where that is the same, and the metric."""
+        if focus.gamma:
+            return {"loss_function": objective_of(focus.loss()), "eval_metric": self._metric(focus, codes, None)}
+        found: dict[str, Any] = {"loss_function": "Logloss" if focus.classes == 2 else "MultiClass"}
+        factors = None
+        if set(focus.weights) != {1.0}:
+            factors = np.array(focus.weights)
+            found["class_weights"] = factors.tolist()
+        return found | {"eval_metric": self._metric(focus, codes, factors)}
+
+    def _metric(self, focus: _classifier.Focus, codes: Array, factors: Array | None) -> Any:
+        wanted = self._init_params.get("eval_metric") or "focal_loss"
+        if hasattr(wanted, "evaluate"):
+            return wanted
+        if not callable(wanted) and not isinstance(wanted, str):
+            raise TypeError(f"`eval_metric` must be one name, function or object with `evaluate`, got {wanted!r}")
+        name = wanted.partition(":")[0] if isinstance(wanted, str) else wanted
+        native, ours = _classifier.metrics(name, OURS, OF_SCORES)
+        if native:
+            return wanted
+        function = accuracy if ours[0] == "accuracy" else ours[0]
+        return metric_of_fit(_classifier.Metric(function, focus, self.calibrated), codes, factors)
+
+    def _refuse(self) -> None:
+        for name, remedy in REFUSED.items():
+            value = self._init_params.get(name)
+            if value is not None and value is not False:
+                raise ValueError(f"`{name}` must be left alone, got {value!r}: {remedy}")
+        for name in ("custom_metric", "custom_loss"):
+            wanted = self._init_params.get(name) or []
+            for metric in [wanted] if isinstance(wanted, str) else wanted:
+                if str(metric).partition(":")[0] not in OF_SCORES:
+                    known = ", ".join(map(repr, OF_SCORES))
+                    raise ValueError(f"`{name}` must be of {known}, got {metric!r}; `eval_metric` takes more")
+
+    def _train(
+        self, train_pool: Any, test_pool: list[Any], params: Any, allow_clear_pool: bool, init_model: Any
+    ) -> None:
+        """Train from the start score: a baseline for the time of training, and afterwards part of the model."""
+        start, pools = self._start, [train_pool, *test_pool]
+        before = [pool.get_baseline() for pool in pools]
+        try:
+            if start.any():
+                for pool in pools:
+                    pool.set_baseline(np.tile(start, (pool.num_row(), 1)))
+            super()._train(train_pool, test_pool, params, allow_clear_pool, init_model)
+        finally:
+            for pool, baseline in list(zip(pools, before, strict=True))[allow_clear_pool:]:
+                pool.set_baseline(baseline)
+        if init_model is not None:  # CatBoost goes on from its start score, and leaves it out of the result
+            start = np.asarray(init_model.get_scale_and_bias()[1])
+        self.set_scale_and_bias(1.0, start.tolist())
+
+    def _process_predict_input_data(self, data: Any, parent_method_name: str, *args: Any, **kwargs: Any) -> Any:
+        self._known()
+        return super()._process_predict_input_data(_readable(data), parent_method_name, *args, **kwargs)
+
+    def _predict(self, data: Any, prediction_type: str, *args: Any, **kwargs: Any) -> Any:
+        if prediction_type not in ("Class", "Probability", "LogProbability"):
+            return super()._predict(data, prediction_type, *args, **kwargs)
+        return self._of_scores(super()._predict(data, "RawFormulaVal", *args, **kwargs), prediction_type)
+
+    def _staged_predict(self, data: Any, prediction_type: str, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        if prediction_type not in ("Class", "Probability", "LogProbability"):
+            yield from super()._staged_predict(data, prediction_type, *args, **kwargs)
+            return
+        for scores in super()._staged_predict(data, "RawFormulaVal", *args, **kwargs):
+            yield self._of_scores(scores, prediction_type)
+
+    def _of_scores(self, scores: Array, prediction_type: str) -> Array:
+        focus, classes = self._known()
+        rows = np.reshape(scores, -1 if focus.classes == 2 else (-1, focus.classes))
+        result = focus.probabilities(rows, self.calibrated)
+        if prediction_type == "LogProbability":
+            with np.errstate(divide="ignore"):
+                result = np.log(result)
+        elif prediction_type == "Class":
+            above = focus.classes == 2 and result[:, 1] > self.get_probability_threshold()
+            result = classes[np.where(above, 1, 0) if focus.classes == 2 else result.argmax(axis=1)]
+        return result[0] if np.ndim(scores) < rows.ndim else result
+
+    def _tune_hyperparams(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError("CatBoost's search knows its own losses only; use that of scikit-learn")
+
+    def select_features(self, *args: Any, **kwargs: Any) -> Any:
+        """Not for this loss: CatBoost's selection knows its own only."""
+        raise NotImplementedError("CatBoost's selection knows its own losses only; use that of scikit-learn")
+
+    def _known(self) -> tuple[_classifier.Focus, Array]:
+        if not self.is_fitted():
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call `fit` first")
+        return self._fitted
+
+
+def _readable(data: Any) -> Any:
+    """Of Arrow, which CatBoost does not read, as pandas; also in evaluation sets."""
+    if isinstance(data, tuple):
+        return tuple(map(_readable, data))
+    if isinstance(data, list):
+        return [_readable(pair) if isinstance(pair, tuple) else pair for pair in data]
+    return data.to_pandas() if type(data).__module__.partition(".")[0] == "pyarrow" else data

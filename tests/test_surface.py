@@ -18,6 +18,7 @@ import focal_loss
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
 MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration", "focal_loss.lightgbm"]
+MODULES += ["focal_loss.xgboost"]
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
@@ -39,7 +40,7 @@ LEVELS = [
     {"_functions", "_calibration"},
     {"calibration"},
     {"_classifier"},
-    {"lightgbm"},
+    {"lightgbm", "xgboost"},
     {"keras._backend"},
     {"keras.losses", "keras.metrics"},
     {"keras"},
@@ -83,7 +84,7 @@ def test_imports_run_downward() -> None:
 def test_frameworks_are_imported_only_by_their_module() -> None:
     for path in SOURCE.rglob("*.py"):
         name = module_name(path)
-        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm"):
+        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm", "xgboost"):
             if name.partition(".")[0] != framework:
                 roots = {imported.partition(".")[0] for imported in imports(path)}
                 assert framework not in roots, f"{name} imports {framework}"
@@ -162,6 +163,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
         ("jax", "focal_loss.jax"),
         ("keras", "focal_loss.BinaryFocalLoss"),
         ("lightgbm", "focal_loss.lightgbm"),
+        ("xgboost", "focal_loss.xgboost"),
     ):
         code = f"import sys; sys.modules[{name!r}] = None\nimport focal_loss\n{use}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -181,7 +183,7 @@ def test_the_package_by_itself_loads_nothing() -> None:
     assert loaded("import focal_loss, numpy; focal_loss.__version__") == {"numpy"}
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm", "xgboost"])
 def test_a_module_loads_what_its_framework_loads(name: str) -> None:
     assert loaded(f"import focal_loss.{name}") - loaded(f"import {name}") <= {"numpy"}
 

@@ -41,7 +41,7 @@ LEVELS = [
     {"_functions", "_calibration"},
     {"calibration"},
     {"_classifier"},
-    {"lightgbm", "catboost._objectives"},
+    {"lightgbm", "xgboost", "catboost._objectives"},
     {"catboost._estimator"},
     {"catboost"},
     {"keras._backend"},
@@ -87,7 +87,7 @@ def test_imports_run_downward() -> None:
 def test_frameworks_are_imported_only_by_their_module() -> None:
     for path in SOURCE.rglob("*.py"):
         name = module_name(path)
-        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm", "catboost"):
+        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm", "xgboost", "catboost"):
             if name.partition(".")[0] != framework:
                 roots = {imported.partition(".")[0] for imported in imports(path)}
                 assert framework not in roots, f"{name} imports {framework}"
@@ -167,6 +167,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
         ("keras", "focal_loss.BinaryFocalLoss"),
         ("lightgbm", "focal_loss.lightgbm"),
         ("catboost", "focal_loss.catboost"),
+        ("xgboost", "focal_loss.xgboost"),
     ):
         code = f"import sys; sys.modules[{name!r}] = None\nimport focal_loss\n{use}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -175,7 +176,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 def loaded(code: str) -> set[str]:
     """The frameworks that are in memory after running the code."""
-    watched = "{'torch', 'jax', 'tensorflow', 'keras', 'numpy', 'scipy', 'pandas', 'sklearn', 'lightgbm', 'catboost'}"
+    watched = "{'torch', 'jax', 'tensorflow', 'keras', 'numpy', 'scipy', 'pandas', 'sklearn', 'lightgbm', 'xgboost', 'catboost'}"
     code += f"\nimport sys; print(*({watched} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
@@ -186,7 +187,7 @@ def test_the_package_by_itself_loads_nothing() -> None:
     assert loaded("import focal_loss, numpy; focal_loss.__version__") == {"numpy"}
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm", "catboost"])
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm", "xgboost", "catboost"])
 def test_a_module_loads_what_its_framework_loads(name: str) -> None:
     own = {"numpy", "sklearn"} if name == "catboost" else {"numpy"}  # catboost's classifiers do without scikit-learn
     assert loaded(f"import focal_loss.{name}") - loaded(f"import {name}") <= own

@@ -31,7 +31,7 @@ _CLASSES = (
     "SparseCategoricalFocalCrossentropy",
     "SparseCategoricalFocalLoss",
 )
-_MODULES = ("calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch")
+_MODULES = ("calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost")
 _SETTINGS = ("get_backend", "set_backend", "set_num_threads", "show_config")
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "focal_loss._functions"),

@@ -27,9 +27,8 @@ LIN = """T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for de
 CALIBRATION = """N. Charoenphakdee, J. Vongkulbhisal, N. Chairatanakul and M. Sugiyama, "On focal loss for
    class-posterior probability estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172."""
 
-START = """The booster starts at a score of 0, or at the `init_score` / `base_margin` that its data hold:
-`focal_loss.calibration.prior_logit` is the best constant one. What it predicts are scores;
-`focal_loss.calibration.{posterior}` makes probabilities of them."""
+START = """{{start}} `focal_loss.calibration.{prior}` is the best constant one. What it predicts are
+scores; `focal_loss.calibration.{posterior}` makes probabilities of them."""
 
 
 def sections(parameters: list[str], returns: str, notes: str) -> str:
@@ -44,9 +43,9 @@ def sections(parameters: list[str], returns: str, notes: str) -> str:
     )
 
 
-def objective(gamma: str, weight: str, posterior: str) -> str:
+def objective(gamma: str, weight: str, prior: str, posterior: str) -> str:
     returns = "objective : callable\n    In the form that this library's own ``train`` takes. It can be pickled."
-    return sections([gamma, weight, HESSIAN], returns, START.format(posterior=posterior))
+    return sections([gamma, weight, HESSIAN], returns, START.format(prior=prior, posterior=posterior))
 
 
 def metric(gamma: str, weight: str) -> str:
@@ -59,8 +58,10 @@ def metric(gamma: str, weight: str) -> str:
 BINARY, CATEGORICAL = (GAMMA.format(or_more=more) for more in ("", " or sequence of K floats"))
 
 CONTRACTS = {
-    "binary_focal_objective": objective(BINARY, POS_WEIGHT, "posterior_from_logits"),
-    "categorical_focal_objective": objective(CATEGORICAL, CLASS_WEIGHT, "categorical_posterior_from_logits"),
+    "binary_focal_objective": objective(BINARY, POS_WEIGHT, "prior_logit", "posterior_from_logits"),
+    "categorical_focal_objective": objective(
+        CATEGORICAL, CLASS_WEIGHT, "categorical_prior_logits", "categorical_posterior_from_logits"
+    ),
     "binary_focal_metric": metric(BINARY, POS_WEIGHT),
     "categorical_focal_metric": metric(CATEGORICAL, CLASS_WEIGHT),
     "classifier": "\n\n".join(
@@ -78,7 +79,7 @@ CONTRACTS = {
     Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
     class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
     `predict_proba` gives the sigmoid or softmax of the scores.""",
-                    """**kwargs
+                    """{more}**kwargs
     Every parameter of {parent}, but its objective and its own class weights.""",
                 ]
             ),
@@ -104,13 +105,20 @@ the probabilities that `predict_proba` would give.""",
 }
 
 
+# Words that an adapter may replace.
+DEFAULTS = {
+    "start": "The booster starts at a score of 0, or at the `init_score` that its data hold:",
+    "more": "",  # parameters of the classifier
+}
+
+
 def documented(name: str, **words: str) -> Callable[[T], T]:
     """Put the contract `name` in place of `{contract}`."""
 
     def fill(target: T) -> T:
         if target.__doc__:  # python -OO strips it
             contract = CONTRACTS[name]
-            for word, text in words.items():
+            for word, text in (DEFAULTS | words).items():
                 contract = contract.replace(f"{{{word}}}", text)
             target.__doc__ = inspect.cleandoc(target.__doc__).replace("{contract}", contract)
         return target

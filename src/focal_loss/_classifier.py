@@ -142,7 +142,7 @@ class Metric:
     """A metric of labels (class indices), raw scores and weights: a number, and whether more of it is better.
 
     `function` is one of ours by name, or a user's: it is given labels and probabilities, as it would be for the
-    library's own objective, and weights if it takes three arguments.
+    library's own objective, and weights if it takes three arguments or a `sample_weight`.
     """
 
     function: str | Callable[..., Any]
@@ -161,8 +161,10 @@ class Metric:
             return ERROR, 1 - accuracy_score(labels, found, sample_weight=weight), False
         assert callable(self.function)
         shown = probabilities[:, 1] if self.focus.classes == 2 else probabilities
-        takes_weight = len(inspect.signature(self.function).parameters) > 2
-        return self.function(labels, shown, weight) if takes_weight else self.function(labels, shown)
+        parameters = inspect.signature(self.function).parameters
+        if "sample_weight" in parameters:  # by name alone in scikit-learn's metrics
+            return self.function(labels, shown, sample_weight=weight)
+        return self.function(labels, shown, weight) if len(parameters) > 2 else self.function(labels, shown)
 
 
 def metrics(

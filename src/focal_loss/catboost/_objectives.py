@@ -13,6 +13,8 @@ from focal_loss._boosting_docs import documented
 
 Array = Any
 
+START = """The booster starts at a score of 0, or at the `baseline` that its data hold:"""
+
 # CatBoost maximises: its derivatives are those of minus the loss. `no_jit` keeps Numba, which it would compile the
 # methods with, away from them.
 
@@ -111,7 +113,7 @@ def objective_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss) -> Any:
     return _BinaryObjective(loss) if isinstance(loss, _boosting.BinaryLoss) else _CategoricalObjective(loss)
 
 
-@documented("binary_focal_objective")
+@documented("binary_focal_objective", start=START)
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
     """Binary focal loss as an objective for CatBoost's ``loss_function=``.
 
@@ -135,7 +137,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     return _BinaryObjective(_boosting.binary_loss(gamma, pos_weight, hessian))
 
 
-@documented("categorical_focal_objective")
+@documented("categorical_focal_objective", start=START)
 def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
     """Softmax focal loss as an objective for CatBoost's ``loss_function=``, with ``classes_count=K``.
 

@@ -1,0 +1,398 @@
+"""Focal loss for XGBoost: objectives and metrics for `xgboost.train`, and a classifier with probabilities.
+
+>>> import numpy as np, xgboost
+>>> from focal_loss.xgboost import binary_focal_objective
+>>> data = xgboost.DMatrix(np.arange(100.0)[:, None], np.arange(100) > 60)
+>>> booster = xgboost.train({}, data, num_boost_round=9, obj=binary_focal_objective(gamma=2))
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_consistent_length, column_or_1d
+
+from focal_loss import _boosting, _classifier
+from focal_loss._boosting_docs import documented
+
+__all__ = [
+    "FocalXGBClassifier",
+    "binary_focal_metric",
+    "binary_focal_objective",
+    "categorical_focal_metric",
+    "categorical_focal_objective",
+]
+
+Array = Any
+
+OVERLAP = 2.0  # XGBoost's own factor on the Hessian of its softmax objective
+# XGBoost's names of the metrics that are computed here, because it would compute them of raw scores.
+OURS = {
+    "focal_loss": _classifier.FOCAL_LOSS,
+    **dict.fromkeys(("logloss", "mlogloss"), _classifier.LOG_LOSS),
+    **dict.fromkeys(("error", "merror"), _classifier.ERROR),
+}
+OF_SCORES = ("auc", "aucpr")
+# Parameters of XGBoost that belong to its own objectives.
+REFUSED = {"objective": "it is the focal loss", "scale_pos_weight": "give `pos_weight`"}
+MIN_SPLIT_LOSS = """min_split_loss : float, optional
+    What a split must gain at least: XGBoost's parameter of this name, which it also calls `gamma`.
+"""
+START = """The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:"""
+UNKNOWN = ("pos_weight", "class_weight", "hessian", "calibrated")  # to XGBoost
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Objectives and metrics
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Objective:
+    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
+
+    def __call__(self, predt: Array, dtrain: xgboost.DMatrix) -> tuple[Array, Array]:
+        return self.derivatives(dtrain.get_label(), predt, dtrain.get_weight())  # XGBoost's memory, no copies
+
+    def derivatives(self, labels: Array, scores: Array, sample_weight: Array | None = None) -> tuple[Array, Array]:
+        """In the form of `xgboost.sklearn`, down to the names of the arguments."""
+        if isinstance(self.loss, _boosting.BinaryLoss):
+            return self.loss.derivatives(scores, labels, sample_weight)
+        return self.loss.derivatives(scores, labels, sample_weight, overlap=OVERLAP)
+
+
+@dataclass(frozen=True)
+class _Metric:
+    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
+
+    def __call__(self, predt: Array, dtrain: xgboost.DMatrix) -> tuple[str, float]:
+        return "focal_loss", self.loss.mean(predt, dtrain.get_label(), dtrain.get_weight())
+
+
+@documented("binary_focal_objective", start=START)
+def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
+    """Binary focal loss as an objective for ``xgboost.train(..., obj=...)``.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.xgboost import binary_focal_objective
+    >>> import numpy as np, xgboost
+    >>> data = xgboost.DMatrix(np.arange(100.0)[:, None], np.arange(100) > 90)
+    >>> booster = xgboost.train({"base_score": -1.1}, data, 20, obj=binary_focal_objective(gamma=2))
+    >>> booster.predict(xgboost.DMatrix([[5.0], [95.0]])).round(1)
+    array([-2.1,  1.1], dtype=float32)
+    """
+    return _Objective(_boosting.binary_loss(gamma, pos_weight, hessian))
+
+
+@documented("categorical_focal_objective", start=START)
+def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
+    """Softmax focal loss as an objective for ``xgboost.train({"num_class": K}, ..., obj=...)``.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.xgboost import categorical_focal_objective
+    >>> import numpy as np, xgboost
+    >>> data = xgboost.DMatrix(np.arange(99.0)[:, None], np.arange(99) // 33)
+    >>> booster = xgboost.train({"num_class": 3}, data, 20, obj=categorical_focal_objective(gamma=2))
+    >>> booster.predict(xgboost.DMatrix([[5.0], [50.0], [95.0]]), output_margin=True).argmax(axis=1)
+    array([0, 1, 2])
+    """
+    return _Objective(_boosting.categorical_loss(gamma, class_weight, hessian))
+
+
+@documented("binary_focal_metric")
+def binary_focal_metric(gamma: float, *, pos_weight: float | None = None) -> Any:
+    """Binary focal loss of raw scores as a metric for ``xgboost.train(..., obj=..., custom_metric=...)``.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.xgboost import binary_focal_metric
+    >>> import numpy as np, xgboost
+    >>> data = xgboost.DMatrix(np.zeros((2, 1)), [0, 1])
+    >>> name, value = binary_focal_metric(gamma=2)(np.array([0.0, 0.0]), data)
+    >>> name, round(value, 5)
+    ('focal_loss', 0.17329)
+    """
+    return _Metric(_boosting.binary_loss(gamma, pos_weight))
+
+
+@documented("categorical_focal_metric")
+def categorical_focal_metric(gamma: Any, *, class_weight: Any = None) -> Any:
+    """Softmax focal loss of raw scores as a metric for ``xgboost.train(..., obj=..., custom_metric=...)``.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.xgboost import categorical_focal_metric
+    >>> import numpy as np, xgboost
+    >>> data = xgboost.DMatrix(np.zeros((1, 1)), [0])
+    >>> name, value = categorical_focal_metric(gamma=2)(np.array([[1.0, 0.0, -1.0]]), data)
+    >>> name, round(value, 5)
+    ('focal_loss', 0.04568)
+    """
+    return _Metric(_boosting.categorical_loss(gamma, class_weight))
+
+
+class _Metrics(xgboost.callback.TrainingCallback):
+    """Every metric that is computed here.
+
+    XGBoost takes one function, and cuts its value to six decimals. As that function this computes them all; as a
+    callback it then writes them into the log, whole, and in the order they were asked for: the last one decides when
+    training stops early.
+    """
+
+    def __init__(self, ours: dict[str, _classifier.Metric], order: list[str]) -> None:
+        super().__init__()
+        self.ours = ours
+        self.order = order
+        self.found: list[dict[str, float]] = []  # of this round, for each evaluation set
+        self.__name__ = next(iter(ours))
+
+    def __call__(self, labels: Array, scores: Array, sample_weight: Array | None = None) -> float:
+        results = {name: metric(labels, scores, sample_weight) for name, metric in self.ours.items()}
+        values = {name: float(r[1] if isinstance(r, tuple) else r) for name, r in results.items()}
+        self.found.append(values)
+        return values[self.__name__]
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+        for log, values in zip(evals_log.values(), self.found, strict=True):
+            log[self.__name__].pop()
+            for name, value in values.items():
+                log.setdefault(name, []).append(value)
+            for name in self.order:
+                log[name] = log.pop(name)
+        self.found.clear()
+        return False
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Classifier
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@documented("classifier", parent="`xgboost.XGBClassifier`", more=MIN_SPLIT_LOSS)
+class FocalXGBClassifier(xgboost.XGBClassifier):
+    """`xgboost.XGBClassifier` trained with the focal loss, for two classes or more.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.xgboost import FocalXGBClassifier
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = FocalXGBClassifier(gamma=2, n_estimators=20).fit(X[:400], y[:400])
+    >>> model.predict_proba(X[400:403]).round(1)
+    array([[1., 0.],
+           [0., 1.],
+           [0., 1.]])
+    """
+
+    _Booster: Any
+    n_classes_: int
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 2.0,
+        pos_weight: float | None = None,
+        class_weight: Any = None,
+        hessian: str = "majorizer",
+        calibrated: bool = True,
+        min_split_loss: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"objective": None, **kwargs})
+        self.gamma = gamma
+        self.pos_weight = pos_weight
+        self.class_weight = class_weight
+        self.hessian = hessian
+        self.calibrated = calibrated
+        self.min_split_loss = min_split_loss
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        base_margin: Any = None,
+        eval_set: Any = None,
+        verbose: bool | int = True,
+        xgb_model: Any = None,
+        sample_weight_eval_set: Any = None,
+        base_margin_eval_set: Any = None,
+        feature_weights: Any = None,
+    ) -> FocalXGBClassifier:
+        """Train. The arguments are those of `xgboost.XGBClassifier.fit`.
+
+        With a `base_score`, `base_margin` or `xgb_model` of the caller's, training starts there and not at the solved
+        start score; as everywhere in XGBoost, a `base_margin` is no part of later predictions.
+        """
+        self._refuse()
+        classes, codes = _classifier.encode(y)
+        check_consistent_length(X, codes)
+        if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
+            raise ValueError(f"`xgb_model` knows the classes {xgb_model.classes_.tolist()}, got {classes.tolist()}")
+        focus = _classifier.focus(self, classes, codes)
+        start = focus.start(_classifier.prior(classes, codes, sample_weight))
+        if base_margin is not None:
+            start = np.zeros_like(start)
+        plain = self._plain(objective=_Objective(focus.loss()).derivatives, **self._watched(focus))
+        if self.base_score is None and xgb_model is None:
+            plain.base_score = _of_logits(start)
+        plain.fit(
+            X,
+            codes,
+            sample_weight=sample_weight,
+            base_margin=base_margin,
+            eval_set=_encoded(eval_set, classes, y, codes),
+            verbose=verbose,
+            xgb_model=xgb_model,
+            sample_weight_eval_set=sample_weight_eval_set,
+            base_margin_eval_set=base_margin_eval_set,
+            feature_weights=feature_weights,
+        )
+        return self._become(plain, focus, classes)
+
+    def predict_proba(
+        self, X: Any, validate_features: bool = True, base_margin: Any = None, iteration_range: Any = None
+    ) -> Array:
+        """The probability of each class, of shape (n, K). The arguments are those of `xgboost.XGBClassifier`."""
+        scores = super().predict(
+            X,
+            output_margin=True,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
+        return self._focus.probabilities(scores, self.calibrated)
+
+    def predict(
+        self,
+        X: Any,
+        *,
+        output_margin: bool = False,
+        validate_features: bool = True,
+        base_margin: Any = None,
+        iteration_range: Any = None,
+    ) -> Array:
+        """The most probable class of each example. The arguments are those of `xgboost.XGBClassifier`."""
+        given = {"validate_features": validate_features, "base_margin": base_margin}
+        given |= {"iteration_range": iteration_range}
+        if output_margin:
+            return super().predict(X, output_margin=True, **given)
+        found = self.predict_proba(X, **given).argmax(axis=1)
+        return self.classes_[found]
+
+    @property
+    def classes_(self) -> Array:
+        return self._classes
+
+    @property
+    def start_score_(self) -> Array:
+        model = json.loads(self.get_booster().save_config())["learner"]["learner_model_param"]
+        score = np.ravel(json.loads(model["base_score"]))
+        return score if self.n_classes_ > 2 else np.log(score[0]) - np.log1p(-score[0])
+
+    def save_model(self, fname: Any) -> FocalXGBClassifier:
+        """Write XGBoost's own format, JSON or UBJSON, which `xgboost.Booster` reads as well, and which `load_model`
+        reads.
+
+        Raises
+        ------
+        TypeError
+            If the classes are neither strings nor numbers.
+        """
+        booster = self.get_booster()  # or complain that it is not fitted
+        booster.set_attr(focal_loss=_classifier.remember(self, self._focus, self.classes_))
+        super().save_model(fname)
+        return self
+
+    def load_model(self, fname: Any) -> FocalXGBClassifier:
+        """Become the model that `save_model` wrote; the parameters of the loss become those that it was trained with.
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of `save_model`, or one of a newer version.
+        """
+        plain = self._plain()
+        plain.load_model(fname)
+        source = "the model" if isinstance(fname, bytes | bytearray) else fname
+        known = _classifier.recall(self, plain.get_booster().attr("focal_loss"), source)
+        self.booster, self.feature_types = plain.booster, plain.feature_types
+        self.enable_categorical = plain.enable_categorical
+        return self._become(plain, *known)
+
+    def get_xgb_params(self) -> dict[str, Any]:
+        """XGBoost's parameters for the booster, as after `set_params`: without ours."""
+        return self._plain(objective=None, eval_metric=None).get_xgb_params()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = False
+        return tags
+
+    def _plain(self, **changes: Any) -> xgboost.XGBClassifier:
+        """XGBoost's own classifier, with these parameters but for ours and the changes."""
+        parameters = {**self.get_params(deep=False), **changes}
+        parameters["gamma"] = parameters.pop("min_split_loss")
+        return xgboost.XGBClassifier(**{name: value for name, value in parameters.items() if name not in UNKNOWN})
+
+    def _become(self, plain: xgboost.XGBClassifier, focus: _classifier.Focus, classes: Array) -> FocalXGBClassifier:
+        self._Booster, self.n_classes_ = plain.get_booster(), plain.n_classes_
+        self._focus, self._classes = focus, classes
+        self.evals_result_ = getattr(plain, "evals_result_", None)  # as XGBoost asks for it
+        return self
+
+    def _watched(self, focus: _classifier.Focus) -> dict[str, Any]:
+        """XGBoost's parameters for the metrics."""
+        given = "focal_loss" if self.eval_metric is None else self.eval_metric
+        wanted = list(dict.fromkeys(given if isinstance(given, list | tuple) else [given]))
+        native, functions = _classifier.metrics(wanted, OURS, OF_SCORES)
+        # The objective that XGBoost is told of, for it has to know one, has a metric: of raw scores.
+        parameters = {"eval_metric": native or None, "disable_default_eval_metric": 1}
+        if not functions:
+            return parameters
+        order = [metric if isinstance(metric, str) else metric.__name__ for metric in wanted]
+        names = [name for name in order if name not in native]
+        ours = {n: _classifier.Metric(f, focus, self.calibrated) for n, f in zip(names, functions, strict=True)}
+        together = _Metrics(ours, order)
+        callbacks = [together, *(self.callbacks or [])]
+        metrics = [*native, together] if native else together  # of a list without names XGBoost makes a name
+        return {**parameters, "eval_metric": metrics, "callbacks": callbacks}
+
+    def _refuse(self) -> None:
+        given = self.get_params()
+        for name, remedy in REFUSED.items():
+            if given.get(name) is not None:
+                raise ValueError(f"`{name}` must be left alone, got {given[name]!r}: {remedy}")
+
+
+def _of_logits(start: Array) -> float | list[float]:
+    """XGBoost's `base_score`: of two classes a probability, of more the scores."""
+    return start.tolist() if start.ndim else float(1 / (1 + np.exp(-start)))
+
+
+def _encoded(eval_set: Any, classes: Array, y: Any, codes: Array) -> list[tuple[Any, Array]] | None:
+    """The evaluation sets with class indices; of the training set the same array, for XGBoost to know it again."""
+    if eval_set is None:
+        return None
+    encoder = LabelEncoder().fit(classes)
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in eval_set):
+        raise ValueError("`eval_set` must be a list of pairs (X, y)")
+    return [(X, codes if labels is y else encoder.transform(column_or_1d(labels))) for X, labels in eval_set]

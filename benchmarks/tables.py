@@ -25,8 +25,6 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import xgboost
-from focal_loss.catboost import FocalCatBoostClassifier
-from focal_loss.xgboost import FocalXGBClassifier
 from joblib import Parallel, delayed
 from scipy.stats import t as student
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
@@ -35,7 +33,9 @@ from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from sklearn.preprocessing import label_binarize
 
 from focal_loss.calibration import FocalTemperature, expected_calibration_error
+from focal_loss.catboost import FocalCatBoostClassifier
 from focal_loss.lightgbm import FocalLGBMClassifier
+from focal_loss.xgboost import FocalXGBClassifier
 
 RESULTS = Path(__file__).parent / "results"
 GAMMAS = (0.5, 1.0, 2.0, 3.0)

@@ -176,7 +176,8 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 def loaded(code: str) -> set[str]:
     """The frameworks that are in memory after running the code."""
-    watched = "{'torch', 'jax', 'tensorflow', 'keras', 'numpy', 'scipy', 'pandas', 'sklearn', 'lightgbm', 'xgboost', 'catboost'}"
+    watched = {"torch", "jax", "tensorflow", "keras", "numpy", "scipy", "pandas", "sklearn"}
+    watched |= {"lightgbm", "xgboost", "catboost"}
     code += f"\nimport sys; print(*({watched} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())

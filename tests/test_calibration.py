@@ -329,7 +329,7 @@ BAD = [
         expected_calibration_error,
         [[0], [0.5]],
         {"sample_weight": [0]},
-        "`sample_weight` must hold non-negative numbers",
+        "`sample_weight` must hold one non-negative number",
     ),
 ]
 
@@ -430,11 +430,30 @@ def test_bad_input_of_temperature(options: dict[str, Any], z: Any, y: Any, messa
 
 
 def test_separated_classes_have_no_temperature() -> None:
-    with pytest.warns(ConvergenceWarning, match="do not determine it"):
+    with pytest.warns(ConvergenceWarning, match="do not determine the temperature"):
         model = FocalTemperature().fit([-2.0, -1, 1, 2], [0, 0, 1, 1])
     assert model.temperature_ < 0.011
     with pytest.raises(ValueError, match="must have 1 columns"):
         model.predict_proba([[1.0, 2.0]])
+
+
+@pytest.mark.parametrize(("logits", "labels"), [([0.0, 0, 0, 0], [0, 1, 1, 1]), ([-1.0, 1, 2, 0.5], [1, 1, 1, 1])])
+def test_labels_that_determine_no_temperature(logits: list[float], labels: list[int]) -> None:
+    with pytest.warns(ConvergenceWarning, match="do not determine the temperature"):
+        FocalTemperature().fit(logits, labels)
+
+
+@pytest.mark.parametrize("labels", [[0, np.nan, np.nan, 1], [0.1, 0.9, 0.1, 0.9]])
+def test_a_temperature_wants_classes(labels: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"contains NaN|Unknown label type"):
+        FocalTemperature().fit([1.0, -1, 2, 0.5], labels)
+
+
+def test_posteriors_compile_in_one_graph() -> None:
+    logits = torch.linspace(-3, 3, 7)
+    exact = posterior_from_logits(logits, 2.0)  # which also imports what a graph cannot
+    compiled = torch.compile(lambda z: posterior_from_logits(z, 2.0), backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(logits), exact)
 
 
 # The calibration error

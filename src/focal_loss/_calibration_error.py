@@ -67,11 +67,7 @@ def expected_calibration_error(
     if strategy not in STRATEGIES:
         raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}")
     hits, confidence = _hits(np.asarray(y_true), np.asarray(y_prob))
-    weight = np.ones(len(hits)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    if weight.shape != hits.shape:
-        raise ValueError(f"`sample_weight` must have the shape {hits.shape}, got {weight.shape}")
-    if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-        raise ValueError("`sample_weight` must hold non-negative numbers, not all of them 0")
+    weight = _spec.sample_weights(sample_weight, len(hits))
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     if strategy == "quantile" and len(inner):
         inner = np.quantile(confidence, inner, weights=weight, method="inverted_cdf")
@@ -81,7 +77,7 @@ def expected_calibration_error(
 
 def _hits(y: NDArray[Any], probability: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each example, whether what was predicted is the case, and the probability that it was given."""
-    if probability.dtype.kind not in "fiub":
+    if probability.dtype.kind not in "fiub" and probability.dtype.name != "bfloat16":
         raise TypeError(f"`y_prob` must be an array of real numbers, got dtype {probability.dtype}")
     if probability.ndim not in (1, 2) or y.shape != probability.shape[:1]:
         raise ValueError(
@@ -92,7 +88,7 @@ def _hits(y: NDArray[Any], probability: NDArray[Any]) -> tuple[NDArray[np.float6
     probability = probability.astype(np.float64)
     inside = (probability >= 0) & (probability <= 1)
     if not inside.all():
-        raise ValueError(f"`y_prob` must hold numbers in [0, 1], got {probability[~inside][0]:g}")
+        raise ValueError(f"`y_prob` must hold numbers in [0, 1], got {probability[~inside][0]}")
     count = 2 if probability.ndim == 1 else probability.shape[1]
     bad = ~np.isin(y, np.arange(count))
     if bad.any():

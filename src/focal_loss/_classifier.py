@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, log_loss
+from sklearn.metrics import accuracy_score, average_precision_score, log_loss, roc_auc_score
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length
 
 from focal_loss import _boosting, _derivatives, _spec, calibration
 
 Array = Any
 
 LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
+AUC, AVERAGE_PRECISION = "auc", "average_precision"
 FORMAT = 1  # of what a saved model remembers of ours
 
 
@@ -66,10 +66,7 @@ def class_weights(class_weight: Any, pos_weight: Any, classes: Array, codes: Arr
 
 def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
     """The share of each class in the weighted sample."""
-    weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    check_consistent_length(codes, weight)
-    if weight.ndim != 1 or not (np.isfinite(weight).all() and (weight >= 0).all()):
-        raise ValueError("`sample_weight` must hold one non-negative number per example")
+    weight = _spec.sample_weights(sample_weight, len(codes))
     totals = np.bincount(codes, weight, minlength=len(classes))
     if not totals.all():
         raise ValueError(f"`sample_weight` is zero for every example of class {classes[totals == 0].tolist()[0]!r}")
@@ -148,23 +145,39 @@ class Metric:
     function: str | Callable[..., Any]
     focus: Focus
     calibrated: bool
+    name: str | None = None  # of the result; None: that of the function
 
     def __call__(self, labels: Array, scores: Array, weight: Array | None) -> Any:
+        if callable(self.function):
+            return self._of_user(labels, scores, weight)
+        name = self.name or self.function
+        if weight is not None and not np.any(weight):
+            return name, float("nan"), False
         if self.function == FOCAL_LOSS:
-            return FOCAL_LOSS, self.focus.loss().mean(scores, labels, weight), False
+            return name, self.focus.loss().mean(scores, labels, weight), False
+        if self.function == AUC:
+            return name, roc_auc_score(labels, scores, sample_weight=weight), True
+        if self.function == AVERAGE_PRECISION:
+            return name, average_precision_score(labels, scores, sample_weight=weight), True
         probabilities = self.focus.probabilities(scores, self.calibrated)
         if self.function == LOG_LOSS:
             every = range(self.focus.classes)
-            return LOG_LOSS, log_loss(labels, probabilities, sample_weight=weight, labels=every), False
-        if self.function == ERROR:
-            found = probabilities.argmax(axis=1)
-            return ERROR, 1 - accuracy_score(labels, found, sample_weight=weight), False
+            return name, log_loss(labels, probabilities, sample_weight=weight, labels=every), False
+        return name, 1 - accuracy_score(labels, probabilities.argmax(axis=1), sample_weight=weight), False
+
+    def _of_user(self, labels: Array, scores: Array, weight: Array | None) -> Any:
         assert callable(self.function)
+        probabilities = self.focus.probabilities(scores, self.calibrated)
         shown = probabilities[:, 1] if self.focus.classes == 2 else probabilities
         parameters = inspect.signature(self.function).parameters
         if "sample_weight" in parameters:  # by name alone in scikit-learn's metrics
             return self.function(labels, shown, sample_weight=weight)
-        return self.function(labels, shown, weight) if len(parameters) > 2 else self.function(labels, shown)
+        rest = (weight, None)[: max(0, len(parameters) - 2)]  # LightGBM's fourth argument are groups, for rankers
+        return self.function(labels, shown, *rest)
+
+
+def listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
 
 
 def metrics(
@@ -173,9 +186,8 @@ def metrics(
     """Of the metrics that a user names: those the library computes of raw scores as well as of probabilities, and the
     others, which are computed here. `ours` are the library's names for them.
     """
-    given = [] if wanted is None else list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     left, right = [], []
-    for metric in given:
+    for metric in listed(wanted):
         if callable(metric) or metric in ours:
             right.append(ours.get(metric, metric) if isinstance(metric, str) else metric)
         elif metric in native:
@@ -191,8 +203,8 @@ def metrics(
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def remember(estimator: Any, fitted: Focus, classes: Array) -> str:
-    """The parameters and classes as one line of JSON."""
+def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
+    """The parameters and classes, and what else an adapter has to know, as one line of JSON."""
     values = classes.tolist()
     if not all(isinstance(value, str | int | float | bool) for value in values):
         raise TypeError(f"only classes that are strings or numbers can be saved, got {values!r}; pickle the estimator")
@@ -206,6 +218,7 @@ def remember(estimator: Any, fitted: Focus, classes: Array) -> str:
             "classes": values,
             "dtype": "object" if classes.dtype == object else classes.dtype.str,
         }
+        | more
     )
 
 
@@ -224,6 +237,7 @@ def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]
         raise ValueError(f"{source} was saved by a newer version of focal_loss; upgrade it")
     classes = np.array(known["classes"], dtype=known["dtype"])
     fitted = Focus(known["gamma"], tuple(known["weights"]), _derivatives.hessian_of(known["hessian"]))
-    estimator.gamma, estimator.hessian, estimator.calibrated = fitted.gamma, fitted.hessian, known["calibrated"]
-    estimator.pos_weight, estimator.class_weight = None, dict(zip(known["classes"], fitted.weights, strict=True))
+    weights = dict(zip(known["classes"], fitted.weights, strict=True))
+    estimator.set_params(gamma=fitted.gamma, pos_weight=None, class_weight=weights, hessian=fitted.hessian)
+    estimator.set_params(calibrated=known["calibrated"])
     return fitted, classes

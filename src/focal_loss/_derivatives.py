@@ -33,7 +33,7 @@ class Derivatives(NamedTuple):
 
 
 def hessian_of(policy: object) -> Hessian:
-    if policy not in HESSIANS:
+    if not isinstance(policy, str) or policy not in HESSIANS:
         raise ValueError(f"`hessian` must be one of {', '.join(map(repr, HESSIANS))}, got {policy!r}")
     return policy  # type: ignore[return-value]
 
@@ -109,10 +109,11 @@ def softmax(
     ValueError
         If a label is no class.
     """
-    done = v.shape[axis] and _host.native_softmax(
-        v, y, gamma, weight, axis, True, None, 0.0, order=2, upstream=upstream, majorizer=hessian == "majorizer"
+    options = {"upstream": upstream, "majorizer": hessian == "majorizer"}
+    done = (
+        _host.native_softmax(v, y, gamma, weight, axis, True, None, 0.0, order=2, **options) if v.shape[axis] else None
     )
-    if not done:
+    if done is None:
         return floored(softmax_formula(v, y, gamma, weight, axis, upstream, hessian), hessian)
     results, _, bad = done
     if bad >= 0:

@@ -149,6 +149,8 @@ def formula_for(*arguments: Any) -> Any:
 
 def load(module: str) -> ModuleType:
     """Import a module of ours; where its framework is missing, say how to install it."""
+    if module in sys.modules:  # which `torch.compile` can follow, as it cannot an import
+        return sys.modules[module]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

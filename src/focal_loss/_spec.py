@@ -49,10 +49,28 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
 
 def positive(name: str, value: Parameter) -> Parameter:
     """As `parameter`, of weights that divide; 1 for None. A class of weight 0 has no part in what was learned."""
-    checked = 1.0 if value is None else parameter(name, value)
-    if isinstance(checked, float | list | np.ndarray) and not np.all(np.asarray(checked, np.float64) > 0):
-        raise ValueError(f"`{name}` must be a positive number, got 0{'' if is_number(value) else ' in an array'}")
+    if value is None:
+        return 1.0
+    checked = parameter(name, value)
+    if isinstance(checked, float):  # by itself, because `torch.compile` follows
+        if checked == 0:
+            raise ValueError(f"`{name}` must be a positive number, got {value}")
+        return checked
+    if isinstance(checked, list | np.ndarray) and not np.all(np.asarray(checked, np.float64) > 0):
+        raise ValueError(f"`{name}` must be a positive number, got 0 in an array")
     return checked
+
+
+def sample_weights(value: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A weight for each of `count` examples, on the host; 1 for None."""
+    if value is None:
+        return np.ones(count)
+    weights = np.asarray(value, np.float64)
+    if weights.shape != (count,):
+        raise ValueError(f"`sample_weight` must have the shape ({count},), got {weights.shape}")
+    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError("`sample_weight` must hold one non-negative number per example, not all of them zero")
+    return weights
 
 
 def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
 from focal_loss import _host, _posterior, _spec
@@ -52,7 +54,8 @@ class FocalTemperature(BaseEstimator):
     Warns
     -----
     ConvergenceWarning
-        If the best temperature is at an end of its range, as it is where the logits separate the classes.
+        If the labels do not determine a temperature: where the logits separate the classes, have nothing to do with
+        them, or all labels are of one class. A few dozen examples are too few as well, which nothing warns of.
 
     Notes
     -----
@@ -102,26 +105,30 @@ class FocalTemperature(BaseEstimator):
         """
         z = _columns(logits)
         labels = column_or_1d(y)
+        assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
         check_consistent_length(z, labels)
         self._checked(z.shape[1])
         self.n_features_in_ = z.shape[1]
         self.classes_ = _classes(labels, max(2, z.shape[1]))
         index = np.searchsorted(self.classes_, labels)[:, None]
-        weight = _weights(sample_weight, len(z))
+        weight = _spec.sample_weights(sample_weight, len(z))
 
         def log_loss(log_temperature: float) -> float:
             score = self._score(z / np.exp(log_temperature))
             with np.errstate(over="ignore"):  # of a temperature so low that it cannot be the best
                 return float(np.average(np.take_along_axis(score.neg_log_p, index, 1)[:, 0], weights=weight))
 
-        best = int(np.argmin([log_loss(t) for t in COARSE]))
+        losses = [log_loss(t) for t in COARSE]
+        best = int(np.argmin(losses))
         bounds = COARSE[max(best - 1, 0)], COARSE[min(best + 1, len(COARSE) - 1)]
         found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
         self.temperature_ = float(np.exp(found.x))
-        if not COARSE[0] + 1e-3 < found.x < COARSE[-1] - 1e-3:
+        at_an_end = not COARSE[0] + 1e-3 < found.x < COARSE[-1] - 1e-3
+        if at_an_end or np.ptp(losses) == 0 or len(np.unique(labels)) == 1:
             warnings.warn(
-                f"the temperature is at an end of [0.01, 100], {self.temperature_:.4g}: these labels do not determine "
-                "it; the logits may separate the classes, or have nothing to do with them",
+                f"these labels do not determine the temperature, which is {self.temperature_:.4g}: there may be one "
+                "class only, or the logits separate the classes, or have nothing to do with them",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -186,14 +193,3 @@ def _classes(labels: Any, count: int) -> Any:
     if found.dtype.kind in "biu" and found.min() >= 0 and found.max() < count:
         return np.arange(count)
     raise ValueError(f"`y` must hold {count} different labels or class indices in [0, {count}), got {found}")
-
-
-def _weights(sample_weight: Any, count: int) -> NDArray[np.float64]:
-    if sample_weight is None:
-        return np.ones(count)
-    weights = np.asarray(sample_weight, np.float64)
-    if weights.shape != (count,):
-        raise ValueError(f"`sample_weight` must have the shape ({count},), got {weights.shape}")
-    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-        raise ValueError("`sample_weight` must hold non-negative numbers, not all of them 0")
-    return weights

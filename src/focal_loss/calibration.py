@@ -4,8 +4,9 @@ Such a score is closer to 1/2 than the probability it stands for. The functions 
 closed form; the other way they give the constant scores to start from. `FocalTemperature` adds one number fitted to
 held-out data, for a model that is too sure of what it learned.
 
-A tensor of a framework among the arguments decides: the result is of that framework. Everything else gives NumPy
-arrays, whatever backend Keras is set to: calibration comes after the training.
+A tensor of a framework among the arguments decides: posteriors, and scores of posteriors, are of that framework.
+Everything else gives NumPy arrays, whatever backend Keras is set to, as calibration comes after the training; so do
+the start scores and the calibration error of anything. Numbers and host arrays are checked, tensors are not read.
 """
 
 from __future__ import annotations

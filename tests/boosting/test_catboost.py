@@ -496,7 +496,7 @@ BAD = [
     ({}, {"y": Y[:50]}, ValueError, "inconsistent numbers of samples"),
     ({}, {"y": Y + 2**30}, ValueError, "read as float32, which cannot tell"),
     ({}, {"sample_weight": -np.ones(100)}, ValueError, "`sample_weight` must hold one non-negative number"),
-    ({}, {"sample_weight": np.ones(3)}, ValueError, "inconsistent numbers of samples"),
+    ({}, {"sample_weight": np.ones(3)}, ValueError, "`sample_weight` must have the shape"),
     ({}, {"sample_weight": 1.0 - Y}, ValueError, "`sample_weight` is zero for every example of class 1"),
 ]
 

@@ -471,7 +471,7 @@ BAD = [
     ({}, {"y": np.where(Y, np.nan, 0.0)}, ValueError, "Input y contains NaN"),
     ({}, {"y": Y[:50]}, ValueError, "inconsistent numbers of samples"),
     ({}, {"sample_weight": -np.ones(100)}, ValueError, "`sample_weight` must hold one non-negative number"),
-    ({}, {"sample_weight": np.ones(3)}, ValueError, "inconsistent numbers of samples"),
+    ({}, {"sample_weight": np.ones(3)}, ValueError, "`sample_weight` must have the shape"),
     ({}, {"sample_weight": 1.0 - Y}, ValueError, "`sample_weight` is zero for every example of class 1"),
     ({"eval_metric": "rmse"}, {}, ValueError, "`eval_metric` must be one of 'focal_loss', .* 'auc', 'aucpr' or"),
     ({"eval_metric": ["auc", 3]}, {}, ValueError, "`eval_metric` must be one of .*, got 3"),

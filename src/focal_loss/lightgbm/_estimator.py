@@ -1,0 +1,305 @@
+"""The classifier."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+from sklearn.preprocessing import LabelEncoder
+
+from focal_loss import _classifier
+from focal_loss._boosting_docs import documented
+from focal_loss.lightgbm._objectives import objective_of
+
+Array = Any
+
+# LightGBM's names of the metrics that are computed here, because it would compute them of raw scores, and what it calls
+# their results, of two classes and of more.
+OURS = {
+    "focal_loss": _classifier.FOCAL_LOSS,
+    **dict.fromkeys(("logloss", "binary_logloss", "binary"), _classifier.LOG_LOSS),
+    **dict.fromkeys(("multi_logloss", "multiclass", "softmax"), _classifier.LOG_LOSS),
+    **dict.fromkeys(("error", "binary_error", "multi_error"), _classifier.ERROR),
+}
+NAMES = {
+    _classifier.LOG_LOSS: ("binary_logloss", "multi_logloss"),
+    _classifier.ERROR: ("binary_error", "multi_error"),
+}
+OF_SCORES = ("auc", "average_precision", "auc_mu")
+NO_METRIC = ("", "None", "none", "null", "na", "custom")
+# Parameters of LightGBM that belong to its own objectives, or cannot work with any other.
+REFUSED = {
+    **dict.fromkeys(("objective", "objective_type", "application", "app", "loss"), "it is the focal loss"),
+    **dict.fromkeys(("is_unbalance", "unbalance", "unbalanced_sets"), "give `class_weight='balanced'`"),
+    "scale_pos_weight": "give `pos_weight`",
+    **dict.fromkeys(("linear_tree", "linear_trees"), "the start score is part of the leaves"),
+    **dict.fromkeys(("num_class", "num_classes"), "the classes are found in the labels"),
+}
+TAG = "\nfocal_loss:"  # of the line in a saved model
+
+
+@documented("classifier", parent="`lightgbm.LGBMClassifier`")
+class FocalLGBMClassifier(lightgbm.LGBMClassifier):
+    """`lightgbm.LGBMClassifier` trained with the focal loss, for two classes or more.
+
+    {contract}
+
+    Examples
+    --------
+    >>> from focal_loss.lightgbm import FocalLGBMClassifier
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = FocalLGBMClassifier(gamma=2, n_estimators=20, verbosity=-1).fit(X[:400], y[:400])
+    >>> model.predict_proba(X[400:403]).argmax(axis=1), y[400:403]
+    (array([0, 1, 1]), array([0, 1, 1]))
+    """
+
+    class_weight: Any
+    _Booster: Any
+    _class_weight: Any
+
+    def __init__(
+        self,
+        *,
+        gamma: float = 2.0,
+        pos_weight: float | None = None,
+        class_weight: Any = None,
+        hessian: str = "majorizer",
+        calibrated: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(class_weight=class_weight, **kwargs)
+        self.gamma = gamma
+        self.pos_weight = pos_weight
+        self.hessian = hessian
+        self.calibrated = calibrated
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        init_score: Any = None,
+        eval_set: Any = None,
+        eval_names: Any = None,
+        eval_sample_weight: Any = None,
+        eval_init_score: Any = None,
+        eval_metric: Any = None,
+        feature_name: Any = "auto",
+        categorical_feature: Any = "auto",
+        callbacks: Any = None,
+        init_model: Any = None,
+        *,
+        eval_X: Any = None,
+        eval_y: Any = None,
+    ) -> FocalLGBMClassifier:
+        """Train. The arguments are those of `lightgbm.LGBMClassifier.fit`.
+
+        With an `init_score` or `init_model` of the caller's, training starts there and not at the solved start score;
+        as everywhere in LightGBM, an `init_score` is no part of later predictions.
+        """
+        self._refuse()
+        classes, codes = _classifier.encode(y)
+        focus = _classifier.focus(self, classes, codes)
+        start = focus.start(_classifier.prior(classes, codes, sample_weight))
+        if init_score is not None or init_model is not None:
+            start = np.zeros_like(start)
+        elif eval_init_score is not None:
+            raise ValueError("`eval_init_score` must come with an `init_score`; without it, training starts at our own")
+        pairs = _pairs(eval_set, eval_X, eval_y)
+        if start.any():
+            init_score = _tiled(start, len(codes))
+            eval_init_score = [_tiled(start, len(labels)) for _, labels in pairs]
+        self._growing = focus
+        with self._weights_in_the_objective(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The argument 'eval_set' is deprecated")
+            super().fit(
+                X,
+                y,
+                sample_weight=sample_weight,
+                init_score=init_score,
+                eval_set=pairs or None,
+                eval_names=eval_names,
+                eval_sample_weight=eval_sample_weight,
+                eval_init_score=eval_init_score,
+                eval_metric=self._metrics(focus, eval_metric),
+                feature_name=feature_name,
+                categorical_feature=categorical_feature,
+                callbacks=[*(callbacks or []), _keep_objective],
+                init_model=init_model,
+            )
+        self._focus, self.start_score_ = focus, start
+        _add_to_first_trees(self._Booster, start)
+        return self
+
+    def predict_proba(
+        self,
+        X: Any,
+        raw_score: bool = False,
+        start_iteration: int = 0,
+        num_iteration: int | None = None,
+        pred_leaf: bool = False,
+        pred_contrib: bool = False,
+        validate_features: bool = False,
+        **kwargs: Any,
+    ) -> Array:
+        """The probability of each class, of shape (n, K). The arguments are those of `lightgbm.LGBMClassifier`."""
+        other = raw_score or pred_leaf or pred_contrib
+        kwargs |= {"pred_leaf": pred_leaf, "pred_contrib": pred_contrib, "raw_score": raw_score or not other}
+        kwargs |= {"start_iteration": start_iteration, "num_iteration": num_iteration}
+        found = super().predict_proba(X, validate_features=validate_features, **kwargs)
+        return found if other else self._focus.probabilities(found, self.calibrated)
+
+    def predict(
+        self,
+        X: Any,
+        raw_score: bool = False,
+        start_iteration: int = 0,
+        num_iteration: int | None = None,
+        pred_leaf: bool = False,
+        pred_contrib: bool = False,
+        validate_features: bool = False,
+        **kwargs: Any,
+    ) -> Array:
+        """The most probable class of each example. The arguments are those of `lightgbm.LGBMClassifier`."""
+        given = (raw_score, start_iteration, num_iteration, pred_leaf, pred_contrib, validate_features)
+        found = self.predict_proba(X, *given, **kwargs)
+        return found if raw_score or pred_leaf or pred_contrib else self.classes_[found.argmax(axis=1)]
+
+    def save_model(self, path: str | Path, num_iteration: int | None = None) -> FocalLGBMClassifier:
+        """Write LightGBM's own text format, which `lightgbm.Booster` reads as well, and which `load_model` reads.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file to write.
+        num_iteration : int, optional
+            How many rounds to keep. None: to the best one, or all.
+
+        Raises
+        ------
+        TypeError
+            If the classes are neither strings nor numbers.
+        """
+        text = self.booster_.model_to_string(num_iteration=num_iteration)
+        end = text.rindex("\npandas_categorical:")
+        known = _classifier.remember(self, self._focus, self.classes_, start=self.start_score_.tolist())
+        Path(path).write_text(f"{text[:end]}{TAG}{known}\n{text[end:]}", encoding="utf-8")
+        return self
+
+    def load_model(self, path: str | Path) -> FocalLGBMClassifier:
+        """Become the model that `save_model` wrote; the parameters of the loss become those that it was trained with.
+
+        Raises
+        ------
+        ValueError
+            If the file is not one of `save_model`, or one of a newer version.
+        """
+        text = Path(path).read_text(encoding="utf-8")
+        tag = text.rfind(TAG)
+        known = None if tag < 0 else text[tag + len(TAG) :].split("\n", 1)[0]
+        self._focus, self._classes = _classifier.recall(self, known, path)
+        self.start_score_ = np.array(json.loads(str(known))["start"])
+        self._Booster = lightgbm.Booster(model_str=text)
+        self._le = LabelEncoder().fit(self._classes)
+        self._n_classes, self._objective = len(self._classes), "focal_loss"
+        self._n_features = self._n_features_in = self._Booster.num_feature()
+        empty: dict[str, Any] = {}
+        self._best_iteration, self._best_score, self._evals_result = 0, empty, empty
+        names = self._Booster.feature_name()
+        self._fitted_with_feature_names = names != [f"Column_{k}" for k in range(len(names))]
+        self.fitted_ = True
+        return self
+
+    def _process_params(self, stage: str) -> dict[str, Any]:
+        """LightGBM's parameters: without ours, and with the objective as `lightgbm.train` takes it."""
+        parameters = super()._process_params(stage)
+        for name in ("gamma", "pos_weight", "hessian", "calibrated"):
+            parameters.pop(name)
+        self._objective = "focal_loss"
+        parameters["objective"] = objective_of(self._growing.loss()) if stage == "fit" else "None"
+        return parameters | {"metric": "None"}  # every metric goes to `fit`
+
+    @contextmanager
+    def _weights_in_the_objective(self) -> Iterator[None]:
+        """Hide the class weights: LightGBM would multiply the examples' weights by them."""
+        kept = self.class_weight
+        self.class_weight = self._class_weight = None  # the second is what `set_params` writes
+        try:
+            yield
+        finally:
+            self.class_weight = kept
+
+    def _metrics(self, focus: _classifier.Focus, eval_metric: Any) -> list[Any]:
+        """What `fit` evaluates: the metrics of its argument, then those of the estimator, by default the loss itself.
+
+        LightGBM computes its own first, whatever their order. The order decides which one stops training early, so
+        that only those at the front are left to it.
+        """
+        given = self.get_params()
+        own = next((given[name] for name in ("metric", "metrics", "metric_types") if given.get(name)), "focal_loss")
+        named = [*_classifier.listed(eval_metric), *_classifier.listed(own)]
+        split = [part for metric in named for part in (metric.split(",") if isinstance(metric, str) else [metric])]
+        wanted = [metric for k, metric in enumerate(split) if metric not in (*NO_METRIC, *split[:k])]
+        native = list(takewhile(lambda metric: isinstance(metric, str) and metric in OF_SCORES, wanted))
+        here = OURS if focus.classes > 2 else OURS | {name: name for name in OF_SCORES[:2]}
+        late, functions = _classifier.metrics(wanted[len(native) :], here, OF_SCORES)
+        if late:
+            raise ValueError(f"`eval_metric` must have {late[0]!r} first: LightGBM computes it before all others")
+        many = focus.classes > 2
+        return native + [
+            _classifier.Metric(function, focus, self.calibrated, NAMES[function][many] if function in NAMES else None)
+            for function in functions
+        ]
+
+    def _refuse(self) -> None:
+        given = self.get_params()
+        for name, remedy in REFUSED.items():
+            if given.get(name) not in (None, False):
+                raise ValueError(f"`{name}` must be left alone, got {given[name]!r}: {remedy}")
+        for name in ("boosting_type", "boosting", "boost"):
+            if given.get(name) in ("rf", "random_forest"):
+                raise ValueError(f"`{name}` must not be {given[name]!r}: it takes none but LightGBM's own objectives")
+
+
+def _keep_objective(env: Any) -> None:
+    """Say that there is no objective of LightGBM's, which `lightgbm.train` has seen to.
+
+    `Booster.update` does it again before the first round, which LightGBM 4.7 answers with an error if the data have no
+    usable column, as few rows may not.
+    """
+    env.model._Booster__set_objective_to_none = True
+
+
+_keep_objective.before_iteration = True  # type: ignore[attr-defined]
+
+
+def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> list[tuple[Any, Any]]:
+    """The evaluation sets, however they were given."""
+    if (eval_X is None) != (eval_y is None) or (eval_X is not None and eval_set is not None):
+        raise ValueError("give `eval_X` and `eval_y`, both, or `eval_set`")
+    if eval_X is not None:
+        each = isinstance(eval_X, tuple)
+        return list(zip(eval_X, eval_y, strict=True)) if each else [(eval_X, eval_y)]
+    return [eval_set] if isinstance(eval_set, tuple) else list(eval_set or [])
+
+
+def _tiled(start: Array, examples: int) -> Array:
+    return np.tile(start, (examples, 1)) if start.ndim else np.full(examples, start)
+
+
+def _add_to_first_trees(booster: lightgbm.Booster, start: Array) -> None:
+    """Make the start score part of the model, as LightGBM does for its own objectives."""
+    if not start.any():
+        return
+    for tree in booster.dump_model(num_iteration=1)["tree_info"]:
+        k = tree["tree_index"]
+        for leaf in range(tree["num_leaves"]):
+            booster.set_leaf_output(k, leaf, booster.get_leaf_output(k, leaf) + np.ravel(start)[k])

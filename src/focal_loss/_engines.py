@@ -1,0 +1,188 @@
+"""The three boosters as the search sees them: which parameters there are to choose, and how one is trained."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from focal_loss._errors import UserError
+
+Array = Any
+ROUNDS, PATIENCE = 1000, 50
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`plain` is the library's own classifier, `focal` ours; both are called with the same parameters."""
+
+    name: str
+    file: str  # that a model is saved to
+    rounds: str  # what the library calls the number of trees
+    fixed: dict[str, Any]
+    jobs: str
+    seed: str
+    plain: Callable[..., Any]
+    focal: Callable[..., Any]
+    suggest: Callable[[Any], dict[str, Any]]  # of an Optuna trial
+    default: dict[str, Any]  # what the first trial takes: the library's own defaults
+    fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
+
+    def parameters(self, chosen: dict[str, Any], rounds: int, jobs: int, seed: int) -> dict[str, Any]:
+        return {**self.fixed, **chosen, self.rounds: rounds, self.jobs: jobs, self.seed: seed}
+
+
+def engine(name: str) -> Engine:
+    """An engine by name, its library imported.
+
+    Raises
+    ------
+    UserError
+        If the library is not installed.
+    """
+    try:
+        return {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}[name]()
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'focal-loss[{name}]'") from error
+
+
+def categories(X: pd.DataFrame) -> list[str]:
+    return [name for name in X.columns if isinstance(X[name].dtype, pd.CategoricalDtype)]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# LightGBM
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _lightgbm() -> Engine:
+    library = importlib.import_module("lightgbm")
+    ours = importlib.import_module("focal_loss.lightgbm")
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+            "num_leaves": trial.suggest_int("num_leaves", 4, 255, log=True),
+            "min_child_samples": trial.suggest_int("min_child_samples", 5, 200, log=True),
+            "reg_lambda": trial.suggest_float("reg_lambda", 1e-3, 30, log=True),
+            "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
+        }
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+        stop = library.early_stopping(PATIENCE, first_metric_only=True, verbose=False)
+        model.fit(X, y, eval_X=X_held, eval_y=y_held, eval_metric="binary_logloss", callbacks=[stop])
+        return int(model.best_iteration_)
+
+    default = {"learning_rate": 0.1, "num_leaves": 31, "min_child_samples": 20, "reg_lambda": 1e-3}
+    return Engine(
+        name="lightgbm",
+        file="model.txt",
+        rounds="n_estimators",
+        fixed={"verbosity": -1},
+        jobs="n_jobs",
+        seed="random_state",
+        plain=library.LGBMClassifier,
+        focal=ours.FocalLGBMClassifier,
+        suggest=suggest,
+        default=default | {"colsample_bytree": 1.0},
+        fit_until=fit_until,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# XGBoost
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _xgboost() -> Engine:
+    library = importlib.import_module("xgboost")
+    ours = importlib.import_module("focal_loss.xgboost")
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+            "max_depth": trial.suggest_int("max_depth", 2, 10),
+            "min_child_weight": trial.suggest_float("min_child_weight", 1e-3, 10, log=True),
+            "reg_lambda": trial.suggest_float("reg_lambda", 1e-3, 30, log=True),
+            "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
+        }
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+        model.set_params(early_stopping_rounds=PATIENCE, eval_metric="logloss")
+        model.fit(X, y, eval_set=[(X_held, y_held)], verbose=False)
+        return int(model.best_iteration) + 1
+
+    default = {"learning_rate": 0.3, "max_depth": 6, "min_child_weight": 1.0, "reg_lambda": 1.0}
+    return Engine(
+        name="xgboost",
+        file="model.ubj",
+        rounds="n_estimators",
+        fixed={"enable_categorical": True},
+        jobs="n_jobs",
+        seed="random_state",
+        plain=library.XGBClassifier,
+        focal=ours.FocalXGBClassifier,
+        suggest=suggest,
+        default=default | {"colsample_bytree": 1.0},
+        fit_until=fit_until,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# CatBoost
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _catboost() -> Engine:
+    library = importlib.import_module("catboost")
+    ours = importlib.import_module("focal_loss.catboost")
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+            "depth": trial.suggest_int("depth", 3, 9),
+            "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 0.1, 30, log=True),
+        }
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+        model.set_params(early_stopping_rounds=PATIENCE, eval_metric="Logloss")
+        model.fit(X, y, eval_set=(X_held, y_held))
+        return int(model.get_best_iteration()) + 1
+
+    return Engine(
+        name="catboost",
+        file="model.cbm",
+        rounds="iterations",
+        fixed={"logging_level": "Silent", "allow_writing_files": False},
+        jobs="thread_count",
+        seed="random_seed",
+        plain=library.CatBoostClassifier,
+        focal=ours.FocalCatBoostClassifier,
+        suggest=suggest,
+        default={"learning_rate": 0.1, "depth": 6, "l2_leaf_reg": 3.0},
+        fit_until=fit_until,
+    )
+
+
+def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table as an engine takes it, and parameters that tell of it. CatBoost's categories are words."""
+    if name != "catboost":
+        return X, {}
+    words = categories(X)
+    plain = {column: X[column].astype(object).where(X[column].notna(), "") for column in words}
+    return X.assign(**plain), {"cat_features": words} if words else {}
+
+
+def importances(model: Any, names: list[str]) -> list[tuple[str, float]]:
+    """The share of each column in what the splits gained, the largest first."""
+    if hasattr(model, "booster_"):
+        found = model.booster_.feature_importance("gain")
+    else:
+        found = model.feature_importances_
+    total = float(np.sum(found)) or 1.0
+    pairs = zip(names, (float(value) / total for value in found), strict=True)
+    return sorted(pairs, key=lambda pair: -pair[1])

@@ -137,7 +137,7 @@ class Outcomes:
         else:
             kept = np.arange(len(hits))
         tp, fp = (np.append(0, counts[kept]).astype(np.int64) for counts in (hits, alarms))
-        above = min(1.0, float(np.nextafter(ranked.values[0], 2))) if len(hits) else 1.0
+        above = float(np.nextafter(ranked.values[0], 2))  # nothing is
         thresholds = np.append(above, ranked.values[kept])
         return cls(thresholds, tp, fp, int(hits[-1]) - tp, int(alarms[-1]) - fp)
 

@@ -1,0 +1,167 @@
+"""The search: trials of focal loss and of the engine's own cross-entropy in turns, by cross-validation.
+
+A trial is one choice of parameters. Its score is the mean of the metric over the folds; every fold stops early on its
+own held-out part. The two losses are two studies of Optuna, which may lie in a database: then a search that was killed
+goes on where it was, and several machines work on one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+from sklearn.model_selection import StratifiedKFold
+
+from focal_loss import _engines
+from focal_loss._errors import UserError
+from focal_loss._evaluation import MEASURES
+
+Array = Any
+Loss = Literal["focal", "cross-entropy"]
+LOSSES: tuple[Loss, ...] = ("focal", "cross-entropy")
+OURS = ("gamma", "pos_weight")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the scores of trials depend on; studies of other settings are other studies."""
+
+    engine: str
+    gamma: float | None  # None: searched
+    pos_weight: float | None
+    metric: str
+    folds: int
+    seed: int
+
+
+@dataclass
+class Best:
+    """The best trial of a loss: its parameters, the rounds that its folds took, and its probabilities out of fold."""
+
+    parameters: dict[str, Any]
+    score: float
+    rounds: int
+    probability: Array | None = None
+
+
+@dataclass
+class Search:
+    """Trials on one training part."""
+
+    X: pd.DataFrame
+    y: Array
+    settings: Settings
+    jobs: int
+    storage: str | None = None
+    kept: dict[Loss, Best] = field(default_factory=dict)  # of the trials of this process
+
+    def __post_init__(self) -> None:
+        self.engine = _engines.engine(self.settings.engine)
+        self.table, self.extra = _engines.columns_for(self.engine.name, self.X)
+        self.measure = MEASURES[self.settings.metric]
+        self.sign = 1 if self.measure.higher_is_better else -1
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.studies = {loss: self._study(loss) for loss in LOSSES}
+
+    def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
+        """Until there are so many finished trials of each loss, or the time is over and there is one of each.
+
+        `report` is told how many trials there are, and the best score of focal loss.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        while True:
+            done = {loss: len(self.finished(loss)) for loss in LOSSES}
+            report(sum(min(n, trials) for n in done.values()), self._best_score("focal"))
+            waiting = [loss for loss in LOSSES if done[loss] < trials]
+            if end is not None and time.monotonic() > end and min(done.values()) > 0:
+                return
+            if not waiting:
+                return
+            loss = min(waiting, key=lambda one: done[one])
+            self.studies[loss].optimize(lambda trial, loss=loss: self._score(trial, loss), n_trials=1)
+
+    def finished(self, loss: Loss) -> list[Any]:
+        return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    def best(self, loss: Loss) -> Best:
+        """The best trial. Its folds are trained anew if another process trained them."""
+        trial = self.studies[loss].best_trial
+        kept = self.kept.get(loss)
+        if kept is not None and kept.score == trial.value and kept.probability is not None:
+            return kept
+        parameters = trial.user_attrs["parameters"]
+        scores, rounds, probability = self._folds(loss, parameters)
+        return Best(parameters, float(np.mean(scores)), max(1, round(float(np.mean(rounds)))), probability)
+
+    def model(self, loss: Loss, parameters: dict[str, Any], rounds: int) -> Any:
+        """An untrained classifier."""
+        given = self.engine.parameters(parameters, rounds, self.jobs, self.settings.seed)
+        return (self.engine.focal if loss == "focal" else self.engine.plain)(**given, **self.extra)
+
+    def _study(self, loss: Loss) -> Any:
+        name = f"focal-loss, {loss}, {self._fingerprint()}"
+        try:
+            storage = optuna.storages.get_storage(self.storage)
+            study = optuna.create_study(
+                storage=storage, study_name=name, direction="maximize" if self.sign > 0 else "minimize",
+                load_if_exists=self.storage is not None
+            )  # fmt: skip
+        except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
+            raise UserError(f"cannot open the storage {self.storage}: {str(error).splitlines()[0]}") from error
+        before = len(study.get_trials(deepcopy=False))
+        study.sampler = optuna.samplers.TPESampler(seed=self.settings.seed + before, multivariate=True)
+        if not before:
+            first = {"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {}
+            study.enqueue_trial(self.engine.default | first)
+        return study
+
+    def _fingerprint(self) -> str:
+        """Of the settings and the data."""
+        digest = hashlib.sha256(json.dumps(vars(self.settings), sort_keys=True).encode())
+        digest.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
+        digest.update(np.packbits(self.y).tobytes())
+        return digest.hexdigest()[:16]
+
+    def _score(self, trial: Any, loss: Loss) -> float:
+        parameters = self.engine.suggest(trial)
+        if loss == "focal":
+            parameters |= self._focus(trial)
+        trial.set_user_attr("parameters", parameters)
+        scores, rounds, probability = self._folds(loss, parameters)
+        score = float(np.mean(scores))
+        kept = self.kept.get(loss)
+        if kept is None or self.sign * score > self.sign * kept.score:
+            self.kept[loss] = Best(parameters, score, max(1, round(float(np.mean(rounds)))), probability)
+        return score
+
+    def _focus(self, trial: Any) -> dict[str, float]:
+        """Gamma and the weight of the positives, as given or as the trial has them."""
+        gamma, weight = self.settings.gamma, self.settings.pos_weight
+        most = max(2.0, float(np.mean(~self.y) / np.mean(self.y)))
+        return {
+            "gamma": trial.suggest_float("gamma", 0.0, 5.0) if gamma is None else gamma,
+            "pos_weight": trial.suggest_float("pos_weight", 0.5, most, log=True) if weight is None else weight,
+        }
+
+    def _folds(self, loss: Loss, parameters: dict[str, Any]) -> tuple[list[float], list[int], Array]:
+        scores, rounds, probability = [], [], np.empty(len(self.y), np.float32)
+        folds = StratifiedKFold(self.settings.folds, shuffle=True, random_state=self.settings.seed)
+        for train, held in folds.split(np.zeros(len(self.y)), self.y):
+            model = self.model(loss, parameters, _engines.ROUNDS)
+            X, X_held = self.table.iloc[train], self.table.iloc[held]
+            rounds.append(self.engine.fit_until(model, X, self.y[train], X_held, self.y[held]))
+            found = model.predict_proba(X_held)[:, 1]
+            probability[held] = found
+            scores.append(self.measure.of(self.y[held], found))
+        return scores, rounds, probability
+
+    def _best_score(self, loss: Loss) -> float | None:
+        return self.studies[loss].best_value if self.finished(loss) else None

@@ -248,10 +248,11 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
             raise ValueError(f"`xgb_model` knows the classes {xgb_model.classes_.tolist()}, got {classes.tolist()}")
         focus = _classifier.focus(self, classes, codes)
-        start = focus.start(_classifier.prior(classes, codes, sample_weight))
+        shares = _classifier.prior(classes, codes, sample_weight)
+        start = focus.start(shares)
         if base_margin is not None:
             start = np.zeros_like(start)
-        plain = self._plain(objective=_Objective(focus.loss()).derivatives, **self._watched(focus))
+        plain = self._plain(objective=_Objective(focus.training_loss(shares)).derivatives, **self._watched(focus))
         if self.base_score is None and xgb_model is None:
             plain.base_score = _of_logits(start)
         plain.fit(

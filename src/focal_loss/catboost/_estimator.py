@@ -53,7 +53,7 @@ class _Labels(NamedTuple):
     focus: _classifier.Focus
     classes: Array
     codes: Array
-    start: Array
+    shares: Array
 
 
 @documented("classifier", parent="`catboost.CatBoostClassifier`")
@@ -175,10 +175,11 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         pool = prepared["train_pool"]
         if y is None:
             found = self._labels(np.asarray(pool.get_label()), pool.get_weight())
-        focus, classes, codes, start = found
+        focus, classes, _codes, shares = found
+        start = focus.start(shares)
         goes_on = given.get("init_model") is not None or np.size(pool.get_baseline())
         self._fitted, self._start = (focus, classes), np.zeros_like(start) if goes_on else start
-        prepared["params"] |= self._loss_of_fit(focus, codes) | {"class_names": classes.tolist()}
+        prepared["params"] |= self._loss_of_fit(found, pool.num_col()) | {"class_names": classes.tolist()}
         return prepared
 
     def _labels(self, y: Any, weight: Any) -> _Labels:
@@ -186,18 +187,29 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         if classes.dtype.kind in "iuf" and len(np.unique(classes.astype(np.float32))) < len(classes):
             raise ValueError(f"`y` is read as float32, which cannot tell {classes.tolist()} apart; give strings")
         focus = _classifier.focus(self, classes, codes)
-        return _Labels(focus, classes, codes, focus.start(_classifier.prior(classes, codes, weight)))
+        return _Labels(focus, classes, codes, _classifier.prior(classes, codes, weight))
 
-    def _loss_of_fit(self, focus: _classifier.Focus, codes: Array) -> dict[str, Any]:
+    def _loss_of_fit(self, labels: _Labels, columns: int) -> dict[str, Any]:
         """CatBoost's own loss where that is the same, and the metric."""
+        focus, _, codes, shares = labels
         if focus.gamma:
-            return {"loss_function": objective_of(focus.loss()), "eval_metric": self._metric(focus, codes, None)}
-        found: dict[str, Any] = {"loss_function": "Logloss" if focus.classes == 2 else "MultiClass"}
+            objective = objective_of(focus.training_loss(shares))
+            found: dict[str, Any] = {"loss_function": objective, "eval_metric": self._metric(focus, codes, None)}
+            if focus.classes == 2 and self._init_params.get("leaf_estimation_iterations") is None:
+                found["leaf_estimation_iterations"] = self._steps(columns)
+            return found
+        found = {"loss_function": "Logloss" if focus.classes == 2 else "MultiClass"}
         factors = None
         if set(focus.weights) != {1.0}:
             factors = np.array(focus.weights)
             found["class_weights"] = factors.tolist()
         return found | {"eval_metric": self._metric(focus, codes, factors)}
+
+    def _steps(self, columns: int) -> int:
+        """Newton steps for the leaves of a tree, as many as CatBoost 1.2 takes for its Logloss; for others it is 1."""
+        names = ("iterations", "num_boost_round", "n_estimators", "num_trees")
+        rounds = next((self._init_params[name] for name in names if self._init_params.get(name)), 1000)
+        return 10 if columns >= 20 or rounds >= 200 else 1
 
     def _metric(self, focus: _classifier.Focus, codes: Array, factors: Array | None) -> Any:
         wanted = self._init_params.get("eval_metric") or "focal_loss"

@@ -108,7 +108,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         self._refuse()
         classes, codes = _classifier.encode(y)
         focus = _classifier.focus(self, classes, codes)
-        start = focus.start(_classifier.prior(classes, codes, sample_weight))
+        shares = _classifier.prior(classes, codes, sample_weight)
+        start = focus.start(shares)
         if init_score is not None or init_model is not None:
             start = np.zeros_like(start)
         elif eval_init_score is not None:
@@ -117,7 +118,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         if start.any():
             init_score = _tiled(start, len(codes))
             eval_init_score = [_tiled(start, len(labels)) for _, labels in pairs]
-        self._growing = focus
+        self._growing = focus.training_loss(shares)
         with self._weights_in_the_objective(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The argument 'eval_set' is deprecated")
             super().fit(
@@ -224,7 +225,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         for name in ("gamma", "pos_weight", "hessian", "calibrated"):
             parameters.pop(name)
         self._objective = "focal_loss"
-        parameters["objective"] = objective_of(self._growing.loss()) if stage == "fit" else "None"
+        parameters["objective"] = objective_of(self._growing) if stage == "fit" else "None"
         return parameters | {"metric": "None"}  # every metric goes to `fit`
 
     @contextmanager

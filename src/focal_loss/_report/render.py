@@ -1,0 +1,3 @@
+"""One page that stands by itself, made of a report."""
+
+from __future__ import annotations

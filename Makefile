@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo)
 KERAS_BACKENDS := tensorflow jax torch numpy
 
 export TF_CPP_MIN_LOG_LEVEL := 2
@@ -37,6 +38,11 @@ bench-gpu: .venv/bench .venv/gpu
 	$(BIN)/python -m pip install --quiet --no-deps torchvision==0.29.2
 	touch $@
 
+# The browser that the tests of the report drive.
+.venv/browser: .venv/bin/python
+	command -v chromium || { $(AS_ROOT) apt-get update && $(AS_ROOT) apt-get install -y --no-install-recommends chromium; }
+	touch $@
+
 lint: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,7 +50,7 @@ lint: .venv/test
 types: .venv/test
 	$(BIN)/mypy
 
-unit: .venv/test
+unit: .venv/test .venv/browser
 	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
 	  --ignore=src/focal_loss/_triton.py --ignore=src/focal_loss/torch/_cuda.py

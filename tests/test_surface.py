@@ -22,7 +22,7 @@ MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catb
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
-    {"_formula", "_spec", "_docs", "_boosting_docs", "_shapes"},
+    {"_formula", "_spec", "_docs", "_boosting_docs", "_shapes", "_report.data"},
     {"_kernels", "_curvature"},
     {"_softmax", "_posterior"},
     {"_losses", "_host", "_calibration_error"},
@@ -47,6 +47,8 @@ LEVELS = [
     {"keras._backend"},
     {"keras.losses", "keras.metrics"},
     {"keras"},
+    {"_report.render"},
+    {"_report"},
     {""},
 ]
 

@@ -1,0 +1,165 @@
+"""The content of a report: plain numbers, strings, lists and dictionaries, which `dataclasses.asdict` makes JSON of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Bins", "Comparison", "Curve", "Outcomes", "Report", "Trial"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric on the held-out part, of the focal model and of the engine's own cross-entropy.
+
+    Attributes
+    ----------
+    name : str
+        The metric as a reader knows it, such as "average precision".
+    focal, baseline : float
+        Its two values.
+    low, high : float
+        The 95 % interval of focal - baseline, by a paired bootstrap over the examples.
+    higher_is_better : bool
+        Whether more of it is better.
+    """
+
+    name: str
+    focal: float
+    baseline: float
+    low: float
+    high: float
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of a line, in the order in which it is drawn."""
+
+    x: list[float]
+    y: list[float]
+
+
+@dataclass(frozen=True)
+class Bins:
+    """A reliability diagram.
+
+    Attributes
+    ----------
+    mean : list of float
+        The mean prediction in each bin that holds an example, ascending.
+    frequency : list of float
+        The share of positives in it.
+    count : list of int
+        How many examples it holds.
+    """
+
+    mean: list[float]
+    frequency: list[float]
+    count: list[int]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One try of the search.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the order of trials, from 0.
+    loss : {"focal", "cross-entropy"}
+        What the engine was trained with.
+    gamma : float or None
+        The focusing parameter; None for cross-entropy.
+    pos_weight : float
+        The weight of the positives.
+    score : float
+        The metric, out of fold.
+    """
+
+    number: int
+    loss: Literal["focal", "cross-entropy"]
+    gamma: float | None
+    pos_weight: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What happens on the held-out part at each threshold of the calibrated probability.
+
+    Attributes
+    ----------
+    thresholds : list of float
+        Ascending, at most 400. An example is flagged if its probability is at least the threshold.
+    tp, fp, fn, tn : list of int
+        Flagged positives, false alarms, misses, and the negatives that are not flagged; one number per threshold.
+    """
+
+    thresholds: list[float]
+    tp: list[int]
+    fp: list[int]
+    fn: list[int]
+    tn: list[int]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report shows.
+
+    Attributes
+    ----------
+    title : str
+        The heading of the page.
+    answer : str
+        The answer in one sentence.
+    paragraphs : list of str
+        What is to be said beyond it, in words.
+    facts : list of (str, str)
+        Label and value of what to know at a glance, such as rows, positives, gamma, weight and threshold.
+    comparisons : list of Comparison
+        The metrics, the chosen one first.
+    precision_recall : dict of str to Curve
+        Precision (y) over recall (x), of each model by its name.
+    roc : dict of str to Curve
+        The true positive rate (y) over the false positive rate (x).
+    reliability : dict of str to Bins
+        Such as "cross-entropy", "focal, scores" and "focal, calibrated".
+    trials : list of Trial
+        The search.
+    metric : str
+        What the trials were scored by, in words.
+    outcomes : Outcomes
+        Confusion counts over the threshold.
+    threshold : float
+        The threshold that was chosen.
+    cost_fp, cost_fn : float
+        What a false alarm and a miss cost.
+    importance : list of (str, float)
+        Features and how much they matter, the most important first.
+    settings : list of (str, str)
+        Name and value of each setting.
+    command : str
+        The command that makes this report again.
+    versions : list of (str, str)
+        The software and its versions.
+    """
+
+    title: str
+    answer: str
+    paragraphs: list[str]
+    facts: list[tuple[str, str]]
+    comparisons: list[Comparison]
+    precision_recall: dict[str, Curve]
+    roc: dict[str, Curve]
+    reliability: dict[str, Bins]
+    trials: list[Trial]
+    metric: str
+    outcomes: Outcomes
+    threshold: float
+    cost_fp: float
+    cost_fn: float
+    importance: list[tuple[str, float]]
+    settings: list[tuple[str, str]]
+    command: str
+    versions: list[tuple[str, str]]

@@ -1,0 +1,116 @@
+// Moves the threshold and the costs, and all that the page says of them. Without it the page reads as it was made.
+"use strict";
+(() => {
+  const NOTHING = "–";
+  const one = (selector) => document.querySelector(selector);
+  const data = JSON.parse(one("#data").textContent);
+  const [slider, alarm, miss] = ["#threshold", "#cost-fp", "#cost-fn"].map(one);
+  const costs = { fp: Number(alarm.value), fn: Number(miss.value) };
+  const positives = data.tp[0] + data.fn[0];
+  const negatives = data.fp[0] + data.tn[0];
+
+  // As `fixed` and `short` of numbers.py, so that the page says the same with and without its script.
+  const fixed = (x, decimals) => {
+    const [whole, rest] = x.toFixed(decimals).split(".");
+    const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");
+    return rest === undefined ? grouped : `${grouped}.${rest}`;
+  };
+  const short = (x) => {
+    const exponent = x ? Number(x.toExponential().split("e")[1]) : 2;
+    const text = fixed(x, Math.min(Math.max(2 - exponent, 0), 12));
+    return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+  };
+
+  const cost = (k) => costs.fp * data.fp[k] + costs.fn * data.fn[k];
+  const share = (k) => cost(k) / Math.min(costs.fp * negatives, costs.fn * positives);
+  const cheapest = () => {
+    let best = 0;
+    for (let k = 1; k < data.tp.length; k += 1) if (cost(k) < cost(best)) best = k;
+    return best;
+  };
+
+  const shown = (k, best) => {
+    const flagged = data.tp[k] + data.fp[k];
+    return {
+      threshold: data.thresholds[k],
+      tp: fixed(data.tp[k], 0),
+      fp: fixed(data.fp[k], 0),
+      fn: fixed(data.fn[k], 0),
+      tn: fixed(data.tn[k], 0),
+      flagged: fixed(flagged, 0),
+      positives: fixed(positives, 0),
+      precision: flagged ? fixed(data.tp[k] / flagged, 3) : NOTHING,
+      recall: fixed(data.tp[k] / positives, 3),
+      cost: short(cost(k)),
+      per_thousand: short((1000 * cost(k)) / (positives + negatives)),
+      share: fixed(share(k), 3),
+      best_threshold: data.thresholds[best],
+      best_cost: short(cost(best)),
+      expected_threshold: short(costs.fp / (costs.fp + costs.fn)),
+      cost_fp: short(costs.fp),
+      cost_fn: short(costs.fn),
+    };
+  };
+
+  const mark = (name, x, y) => {
+    const found = one(`[data-mark="${name}"]`);
+    found.toggleAttribute("data-off", Number.isNaN(x + y));
+    if (Number.isNaN(x + y)) return;
+    found.setAttribute("cx", `${100 * x}%`);
+    found.setAttribute("cy", `${100 * (1 - y)}%`);
+  };
+
+  const height = (k) => Math.min(share(k) / data.ceiling, 1);
+  const draw = (k, best) => {
+    mark("cost", data.positions[k], height(k));
+    mark("best", data.positions[best], height(best));
+    mark("pr", data.tp[k] / positives, data.tp[k] / (data.tp[k] + data.fp[k]));
+    mark("roc", data.fp[k] / negatives, data.tp[k] / positives);
+    const line = one('[data-line="cost"]');
+    const [across, down] = ["width", "height"].map((side) => Number(line.parentNode.getAttribute(side)));
+    const point = (x, j) => `${(x * across).toFixed(1)},${((1 - share(j) / data.ceiling) * down).toFixed(1)}`;
+    line.setAttribute("points", data.positions.map(point).join(" "));
+  };
+
+  const update = () => {
+    const k = Number(slider.value);
+    const best = cheapest();
+    const texts = shown(k, best);
+    for (const place of document.querySelectorAll("[data-show]")) {
+      if (place.textContent !== texts[place.dataset.show]) place.textContent = texts[place.dataset.show];
+    }
+    slider.setAttribute("aria-valuetext", texts.threshold);
+    draw(k, best);
+  };
+
+  const price = (input, kind) => {
+    const value = Number(input.value);
+    const good = value > 0 && Number.isFinite(value);
+    input.setAttribute("aria-invalid", String(!good));
+    if (good) costs[kind] = value;
+    one("#cost-rule").hidden = !one('[aria-invalid="true"]');
+    update();
+  };
+
+  const copy = async () => {
+    const command = one("#command");
+    try {
+      await navigator.clipboard.writeText(command.textContent);
+      one("#copied").textContent = "Copied.";
+    } catch {
+      getSelection().selectAllChildren(command);
+      one("#copied").textContent = "Selected; copy it with Ctrl+C.";
+    }
+  };
+
+  slider.addEventListener("input", update);
+  alarm.addEventListener("input", () => price(alarm, "fp"));
+  miss.addEventListener("input", () => price(miss, "fn"));
+  one("#best").addEventListener("click", () => {
+    slider.value = String(cheapest());
+    update();
+  });
+  one("#copy").addEventListener("click", copy);
+  for (const element of document.querySelectorAll(".scripted")) element.hidden = false;
+  update();
+})();

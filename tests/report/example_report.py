@@ -1,0 +1,109 @@
+"""A report that is made up, and always the same: a search on a table of which 3 % are positive."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from focal_loss._report.data import Bins, Comparison, Curve, Outcomes, Report, Trial
+
+ROWS = 4000
+NAMES = ("transaction_amount", "minutes_since_last", "country_of_card", "merchant", "weekday", "is_new_device")
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def counts(y: np.ndarray, p: np.ndarray, thresholds: np.ndarray) -> Outcomes:
+    flagged = p >= thresholds[:, None]
+    tp, fp = (flagged & y).sum(axis=1), (flagged & ~y).sum(axis=1)
+    columns = (tp, fp, y.sum() - tp, (~y).sum() - fp)
+    return Outcomes(thresholds.tolist(), *(column.tolist() for column in columns))
+
+
+def curves(y: np.ndarray, score: np.ndarray) -> tuple[Curve, Curve]:
+    hit = y[np.argsort(-score)]
+    tp, fp = np.cumsum(hit), np.cumsum(~hit)
+    recall, precision, alarms = tp / y.sum(), tp / (tp + fp), fp / (~y).sum()
+    return (
+        Curve([0.0, *recall.tolist()], [1.0, *precision.tolist()]),
+        Curve([0.0, *alarms.tolist()], [0.0, *recall.tolist()]),
+    )
+
+
+def bins(y: np.ndarray, p: np.ndarray) -> Bins:
+    groups = [group for group in np.array_split(np.argsort(p), 10) if len(group)]
+    return Bins(
+        [float(p[group].mean()) for group in groups],
+        [float(y[group].mean()) for group in groups],
+        [len(group) for group in groups],
+    )
+
+
+def search(generator: np.random.Generator) -> list[Trial]:
+    found = []
+    for number in range(80):
+        gamma = None if number % 2 else round(float(generator.uniform(0, 5)), 3)
+        score = 0.61 + generator.normal(0, 0.006) + (0 if gamma is None else 0.03 - 0.008 * (gamma - 1.8) ** 2)
+        loss = "cross-entropy" if gamma is None else "focal"
+        found.append(Trial(number, loss, gamma, round(float(generator.uniform(0.5, 8)), 2), float(score)))
+    return found
+
+
+def example() -> Report:
+    generator = np.random.default_rng(7)
+    logit = generator.normal(-5.2, 2.1, ROWS)
+    y = generator.random(ROWS) < sigmoid(logit)
+    noisy = logit + generator.normal(0, 0.9, ROWS)
+    focal, baseline = sigmoid(0.92 * logit - 0.25), sigmoid(1.25 * noisy + 0.5)
+    curve_of = {"cross-entropy": curves(y, noisy), "focal": curves(y, logit)}
+    thresholds = np.unique(np.quantile(focal, np.linspace(0, 1, 399)))
+    return Report(
+        title="Focal loss on transactions.csv",
+        answer="Focal loss ranks better here than cross-entropy.",
+        paragraphs=[
+            "By average precision on 4,000 rows that the search never saw, the focal model reaches 0.641 and the "
+            "engine’s own cross-entropy 0.583. The 95 % interval of the difference, 0.018 to 0.097, does not hold 0.",
+            "Its scores are not probabilities by themselves. The model that was saved turns them into probabilities.",
+        ],
+        facts=[
+            ("gamma", "1.82"),
+            ("weight of positives", "2.4"),
+            ("threshold", "0.048"),
+            ("rows", "20,000"),
+            ("positive", f"{y.mean():.1%}"),
+        ],
+        comparisons=[
+            Comparison("average precision", 0.6412, 0.5830, 0.0183, 0.0967, True),
+            Comparison("ROC AUC", 0.9512, 0.9437, -0.0021, 0.0172, True),
+            Comparison("log loss", 0.07312, 0.07899, -0.0091, -0.0027, False),
+            Comparison("Brier score", 0.01922, 0.01931, -0.00071, 0.00052, False),
+            Comparison("F1", 0.584, 0.571, -0.018, 0.043, True),
+        ],
+        precision_recall={name: pair[0] for name, pair in curve_of.items()},
+        roc={name: pair[1] for name, pair in curve_of.items()},
+        reliability={
+            "cross-entropy": bins(y, baseline),
+            "focal, scores": bins(y, sigmoid(0.45 * logit)),
+            "focal, calibrated": bins(y, focal),
+        },
+        trials=search(generator),
+        metric="average precision",
+        outcomes=counts(y, focal, thresholds),
+        threshold=0.048,
+        cost_fp=1.0,
+        cost_fn=20.0,
+        importance=[(f"{NAMES[k % 6]}_{k}" if k >= 6 else NAMES[k], 420 * 0.82**k) for k in range(26)],
+        settings=[
+            ("engine", "lightgbm"),
+            ("metric", "average_precision"),
+            ("trials", "40 for each loss"),
+            ("folds", "5"),
+            ("seed", "0"),
+            ("learning_rate", "0.0731"),
+            ("num_leaves", "41"),
+        ],
+        command="focal-loss fit transactions.csv --target is_fraud --engine lightgbm --metric average_precision "
+        "--trials 40 --folds 5 --seed 0 --out model",
+        versions=[("focal-loss", "0.1.0"), ("lightgbm", "4.7.0"), ("optuna", "4.5.0"), ("Python", "3.11")],
+    )

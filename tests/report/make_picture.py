@@ -1,0 +1,28 @@
+"""Photographs the example report into `docs/images/report.png`; with a folder as argument, in every guise into that."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from browser import chromium
+from example_report import example
+
+from focal_loss._report.render import render
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+    with chromium() as browser:
+        for name, width, scheme in (("report", 900, "light"), ("dark", 900, "dark"), ("phone", 360, "light")):
+            if name != "report" and folder is None:
+                continue
+            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            page.set_content(render(example()))
+            page.screenshot(path=(folder or ROOT / "docs" / "images") / f"{name}.png", full_page=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 Array = Any
 SMALLEST = 1e-7  # what a probability is cut to in a logarithm: one certain mistake must not decide everything
 REPLICATES, FEW_REPLICATES, MANY_ROWS = 1000, 200, 50_000
-THRESHOLDS = 400
+THRESHOLDS = 399  # and one above them all
 
 
 class Measure(NamedTuple):

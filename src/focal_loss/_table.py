@@ -222,5 +222,7 @@ def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.
     if missing == table.num_rows:
         raise UserError(f"{source}: the target {name!r} is missing in every row")
     if missing and not drop:
-        raise UserError(f"{source}: the target {name!r} is missing in {missing} rows; leave them out with --drop-missing")
+        raise UserError(
+            f"{source}: the target {name!r} is missing in {missing} rows; leave them out with --drop-missing"
+        )
     return table.filter(known) if missing else table

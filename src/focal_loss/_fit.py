@@ -1,0 +1,121 @@
+"""From a table to a model and an honest comparison: what `focal-loss fit` does, without files and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from focal_loss import _engines, _evaluation, _search, _table
+from focal_loss._errors import UserError
+
+Array = Any
+TEST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Data:
+    """A table in two parts, of which the search sees the first."""
+
+    schema: _table.Schema
+    left_out: list[str]  # names of columns
+    target: _table.Target
+    X: pd.DataFrame
+    train: Array  # positions of rows
+    test: Array
+
+    @property
+    def y(self) -> Array:
+        return self.target.labels
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The best of a loss: its parameters, its score in cross-validation, a model of the whole training part."""
+
+    loss: _search.Loss
+    best: _search.Best
+    model: Any
+    probability: Array  # of the test part
+    scores: Array | None  # the same, of a focal model, before the posterior map
+
+
+@dataclass(frozen=True)
+class Result:
+    data: Data
+    search: _search.Search
+    focal: Candidate
+    plain: Candidate
+    winner: Candidate  # by cross-validation: the model that is handed over
+    outcomes: _evaluation.Outcomes  # of the winner, out of fold: what thresholds are chosen by
+    threshold: float
+
+
+def load(path: Path, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int) -> Data:
+    """Read a table and part it.
+
+    Raises
+    ------
+    UserError
+        For whatever makes it unfit to learn from.
+    """
+    table = _table.without_missing(_table.read(path), target, drop_missing, path)
+    found = _table.target(table, target, positive, path)
+    schema, left_out = _table.Schema.of(table, target)
+    fewer = int(min(found.labels.sum(), (~found.labels).sum()))
+    needed = int(np.ceil(folds / (1 - TEST_SHARE))) + 1
+    if fewer < needed:
+        which = found.positive if found.labels.sum() == fewer else found.negative
+        raise UserError(
+            f"{path}: {fewer} rows are {which!r}, too few for {folds} folds and a held-out part, which take {needed}; "
+            "give fewer --folds"
+            if fewer > 3
+            else f"{path}: only {fewer} rows are {which!r}; collect more"
+        )
+    rows = np.arange(table.num_rows)
+    train, test = train_test_split(rows, test_size=TEST_SHARE, stratify=found.labels, random_state=seed)
+    return Data(schema, left_out, found, schema.frame(table, path), np.sort(train), np.sort(test))
+
+
+def fit(
+    data: Data,
+    settings: _search.Settings,
+    *,
+    trials: int,
+    seconds: float | None,
+    storage: str | None,
+    jobs: int,
+    report: Callable[[int, float | None], None],
+) -> Result:
+    """Search, train the best of each loss on the whole training part, and look at the test part once."""
+    search = _search.Search(data.X.iloc[data.train], data.y[data.train], settings, jobs, storage)
+    search.run(trials, seconds, report)
+    held, _ = _engines.columns_for(settings.engine, data.X.iloc[data.test])
+    focal, plain = (_candidate(search, loss, held) for loss in _search.LOSSES)
+    ahead = search.sign * (focal.best.score - plain.best.score) >= 0
+    winner = focal if ahead else _as_focal(search, plain, held)
+    outcomes = _evaluation.Outcomes.of(search.y, winner.best.probability)
+    return Result(data, search, focal, plain, winner, outcomes, outcomes.best_f1())
+
+
+def _candidate(search: _search.Search, loss: _search.Loss, held: Any) -> Candidate:
+    best = search.best(loss)
+    model = search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
+    probability = model.predict_proba(held)[:, 1]
+    scores = None
+    if loss == "focal":
+        scores = model.set_params(calibrated=False).predict_proba(held)[:, 1]
+        model.set_params(calibrated=True)
+    return Candidate(loss, best, model, probability, scores)
+
+
+def _as_focal(search: _search.Search, plain: Candidate, held: Any) -> Candidate:
+    """Cross-entropy is focal loss at gamma = 0, and so saved and loaded alike."""
+    model = search.model("focal", {**plain.best.parameters, "gamma": 0.0}, plain.best.rounds)
+    model.fit(search.table, search.y)
+    return Candidate(plain.loss, plain.best, model, model.predict_proba(held)[:, 1], None)

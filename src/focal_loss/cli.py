@@ -1,0 +1,298 @@
+"""The `focal-loss` command: does focal loss help on this table, and with which gamma?
+
+    focal-loss fit DATA --target COLUMN       search, compare with cross-entropy, leave a model and a report
+    focal-loss predict DIR DATA               probabilities and decisions of such a model
+    focal-loss curve                          the loss over the probability, for several gamma
+    focal-loss demo                           fit on data that comes with scikit-learn
+
+What whoever typed it can mend is one line and status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from focal_loss._errors import UserError
+
+METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
+ENGINES = ("lightgbm", "xgboost", "catboost")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Arguments
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def number(low: float, high: float = math.inf, word: str | None = None) -> Callable[[str], float | None]:
+    """The type of an argument: a number in [low, high], or a word that stands for None."""
+
+    def parse(text: str) -> float | None:
+        if text == word:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value):
+            allowed = f"a number of at least {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
+            raise argparse.ArgumentTypeError(f"must be {allowed}{f' or {word}' if word else ''}, got {text!r}")
+        return value
+
+    return parse
+
+
+def whole(low: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.lstrip("-").isdigit() or int(text) < low:
+            raise argparse.ArgumentTypeError(f"must be a whole number of at least {low}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def costs(text: str) -> float:
+    """FP:FN, as the threshold that is cheapest for a calibrated probability."""
+    parts = text.split(":")
+    try:
+        alarm, miss = map(float, parts)
+    except ValueError:
+        alarm = miss = 0.0
+    if not (alarm > 0 and miss > 0 and math.isfinite(alarm + miss)):
+        raise argparse.ArgumentTypeError(f"must be two positive numbers such as 1:20, got {text!r}")
+    return alarm / (alarm + miss)
+
+
+def parser() -> argparse.ArgumentParser:
+    whole_command = argparse.ArgumentParser(prog="focal-loss", description=str(__doc__).splitlines()[0])
+    commands = whole_command.add_subparsers(dest="command", required=True, metavar="{fit,predict,curve,demo}")
+    add_fit(commands.add_parser("fit", help="search, compare with cross-entropy, leave a model and a report"))
+    add_predict(commands.add_parser("predict", help="probabilities and decisions of a model"))
+    curve = commands.add_parser("curve", help="the loss over the probability, for several gamma")
+    curve.add_argument("--gamma", type=number(0), nargs="+", default=[0.0, 0.5, 1.0, 2.0, 5.0], metavar="G")
+    curve.add_argument("--out", type=Path, default=Path("focal_loss.png"), help=".png or .svg (default: %(default)s)")
+    demo = commands.add_parser("demo", help="fit on data that comes with scikit-learn")
+    demo.add_argument("--out", type=Path, default=Path("build/demo/fit"), help="(default: %(default)s)")
+    demo.add_argument("--trials", type=whole(1), default=8, metavar="N", help="(default: %(default)s)")
+    return whole_command
+
+
+def add_fit(fit: argparse.ArgumentParser) -> None:
+    fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also compressed, or Parquet")
+    fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
+    fit.add_argument("--engine", choices=ENGINES, default="lightgbm", help="(default: %(default)s)")
+    fit.add_argument("--gamma", type=number(0, 20, "auto"), metavar="auto|G", help="(default: auto)")
+    fit.add_argument("--pos-weight", type=number(1e-3, 1e6, "auto"), metavar="auto|W", help="(default: auto)")
+    fit.add_argument("--metric", choices=METRICS, default="average_precision", help="(default: %(default)s)")
+    fit.add_argument("--trials", type=whole(1), default=30, metavar="N", help="of each loss (default: %(default)s)")
+    fit.add_argument("--folds", type=whole(2), default=5, metavar="K", help="(default: %(default)s)")
+    fit.add_argument("--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it")
+    fit.add_argument(
+        "--storage", metavar="URL", help="a database of trials, such as sqlite:///trials.db, to resume from"
+    )
+    fit.add_argument("--jobs", type=whole(1), default=os.cpu_count() or 1, metavar="N", help="threads (default: all)")
+    fit.add_argument("--seed", type=whole(0), default=0, metavar="S", help="(default: %(default)s)")
+    fit.add_argument("--drop-missing", action="store_true", help="leave out rows whose target is missing")
+    fit.add_argument("--out", type=Path, default=Path("focal-loss"), metavar="DIR", help="(default: %(default)s)")
+    fit.add_argument("--force", action="store_true", help="replace an earlier DIR")
+
+
+def add_predict(predict: argparse.ArgumentParser) -> None:
+    predict.add_argument("directory", type=Path, metavar="DIR", help="what `focal-loss fit` left")
+    predict.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also compressed, or Parquet")
+    predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
+    rule = predict.add_mutually_exclusive_group()
+    rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="call positive what is at least so probable")
+    rule.add_argument("--precision", type=number(0, 1), metavar="P", help="as many as this precision allows")
+    rule.add_argument("--recall", type=number(0, 1), metavar="R", help="as few as this recall takes")
+    rule.add_argument("--cost", type=costs, metavar="FP:FN", help="what a false alarm and a miss cost")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Commands
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def run_fit(options: argparse.Namespace, command: str) -> Path:
+    from focal_loss import _fit, _search, _store, _words
+    from focal_loss._report.render import render
+
+    with _store.replacing(options.out, options.force) as new:
+        data = _fit.load(
+            options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed
+        )
+        settings = _search.Settings(
+            options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed
+        )
+        with progress(2 * options.trials, options.metric) as report:
+            result = _fit.fit(
+                data, settings, trials=options.trials, seconds=options.time_limit, storage=options.storage,
+                jobs=options.jobs, report=report
+            )  # fmt: skip
+        rows = _words.comparisons(result)
+        target = data.target
+        names = (target.name, target.positive, target.negative)
+        model = result.winner.model
+        _store.Stored(options.engine, data.schema, *names, result.threshold, result.outcomes, model).save(new)
+        (new / "metrics.json").write_text(json.dumps({row.name: vars(row) for row in rows}, indent=1))
+        write_trials(_words.trials(result), new / "trials.parquet")
+        title = f"{options.data.name}: {target.name} = {target.positive}"
+        page = render(_words.page(result, rows, title, command))
+        (new / "report.html").write_text(page, encoding="utf-8")
+    print(_words.answer(rows[0]), _words.choice(result), f"Report: {options.out / 'report.html'}", sep="\n")
+    return options.out
+
+
+def write_trials(trials: list[Any], path: Path) -> None:
+    import pandas as pd
+
+    pd.DataFrame([vars(trial) for trial in trials]).to_parquet(path)
+
+
+@contextmanager
+def progress(total: int, metric: str) -> Iterator[Callable[[int, float | None], None]]:
+    """A bar on standard error, with the best score so far."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("trials"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total)
+
+        def report(done: int, best: float | None) -> None:
+            shown = "" if best is None else f"best {metric} of focal loss {best:.4f}"
+            bar.update(task, completed=done, description=shown)
+
+        yield report
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from focal_loss import _store
+
+    stored = _store.Stored.load(options.directory)
+    threshold = chosen_threshold(stored, options)
+    probability = stored.predict(options.data)
+    labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
+    frame = pd.DataFrame({"probability": probability, stored.target: labels})
+    if options.out is None:
+        frame.to_csv(sys.stdout, index=False)
+        return
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=options.out.parent, delete=False, newline="") as file:
+            try:
+                frame.to_csv(file, index=False)
+                file.close()
+                os.replace(file.name, options.out)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+
+
+def chosen_threshold(stored: Any, options: argparse.Namespace) -> float:
+    if options.threshold is not None:
+        return float(options.threshold)
+    if options.cost is not None:
+        return float(options.cost)
+    if options.recall is not None:
+        return float(stored.outcomes.for_recall(options.recall))
+    if options.precision is None:
+        return float(stored.threshold)
+    found = stored.outcomes.for_precision(options.precision)
+    if found is None:
+        raise UserError(f"no threshold had a precision of {options.precision:g} out of fold; ask for less")
+    return float(found)
+
+
+def run_curve(options: argparse.Namespace) -> None:
+    import matplotlib as mpl
+    import numpy as np
+
+    from focal_loss.numpy import binary_focal_loss
+
+    if options.out.suffix not in (".png", ".svg"):
+        raise UserError(f"--out must end in .png or .svg, got {options.out.name}")
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    probabilities = np.linspace(0, 1, 501)[1:]
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for gamma in options.gamma:
+        label = rf"$\gamma$ = {gamma:g}{'' if gamma else ' (cross-entropy)'}"
+        axes.plot(probabilities, binary_focal_loss(1, probabilities, gamma=gamma), label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 4), xlabel=r"Probability of positive class $\hat{p}$", ylabel="Loss")
+    axes.set_title(r"Focal loss $L(1, \hat{p})$ for different $\gamma$")
+    axes.legend(loc="upper right", frameon=False)
+    try:
+        figure.savefig(options.out, dpi=130)
+    except OSError as error:
+        raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+    print(options.out)
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    from sklearn.datasets import load_diabetes
+
+    bundle = load_diabetes(as_frame=True)
+    table = bundle.data.assign(fast=bundle.target > bundle.target.quantile(0.85))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "diabetes.csv"
+        table.to_csv(path, index=False)
+        print(
+            f"{len(table)} diabetes patients (Efron et al., 2004): whose disease is among the {table.fast.mean():.0%} that "
+            "progress most in a year?"
+        )
+        given = [
+            "fit",
+            str(path),
+            "--target",
+            "fast",
+            "--trials",
+            str(options.trials),
+            "--out",
+            str(options.out),
+            "--force",
+        ]
+        run_fit(parser().parse_args(given), "focal-loss demo")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the status that it ends with."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser().parse_args(given)
+    warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
+    try:
+        if options.command == "fit":
+            run_fit(options, shlex.join(["focal-loss", *given]))
+        elif options.command == "predict":
+            run_predict(options)
+        else:
+            {"curve": run_curve, "demo": run_demo}[options.command](options)
+    except UserError as error:
+        print(f"focal-loss: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return 0

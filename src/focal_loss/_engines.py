@@ -179,10 +179,8 @@ def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
 
 def importances(model: Any, names: list[str]) -> list[tuple[str, float]]:
     """The share of each column in what the splits gained, the largest first."""
-    if hasattr(model, "booster_"):
-        found = model.booster_.feature_importance("gain")
-    else:
-        found = model.feature_importances_
+    trees = getattr(model, "booster_", None)
+    found = model.feature_importances_ if trees is None else trees.feature_importance("gain")
     total = float(np.sum(found)) or 1.0
     pairs = zip(names, (float(value) / total for value in found), strict=True)
     return sorted(pairs, key=lambda pair: -pair[1])

@@ -42,10 +42,8 @@ def read(path: Path) -> pa.Table:
     if not path.is_file():
         raise UserError(f"{path} is {'a directory' if path.is_dir() else 'no file'}")
     try:
-        if path.suffix.lower() in PARQUET:
-            table = pyarrow.parquet.read_table(path)
-        else:
-            table = pyarrow.csv.read_csv(path)
+        is_parquet = path.suffix.lower() in PARQUET
+        table = pyarrow.parquet.read_table(path) if is_parquet else pyarrow.csv.read_csv(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
     twice = [name for name, count in Counter(table.column_names).items() if count > 1]
@@ -183,10 +181,10 @@ def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Ta
         raise UserError(f"{source}: the target {name!r} holds one class only, {classes[0]!r}")
     if positive is None:
         if len(classes) > 2:
-            few = ", ".join(map(repr, classes[:5]))
+            few = ", ".join(map(repr, classes[:5])) + (", ..." if len(classes) > 5 else "")
             raise UserError(
-                f"{source}: the target {name!r} holds {len(classes)} classes ({few}{', ...' if len(classes) > 5 else ''}); "
-                "say which is the positive one with --positive"
+                f"{source}: the target {name!r} holds {len(classes)} classes ({few}); say which is the positive one "
+                "with --positive"
             )
         positive = next((word for word in ("1", "true") if word in classes), min(classes, key=lambda c: counts[c]))
     if positive not in counts:

@@ -1,6 +1,8 @@
-"""A report that is made up, and always the same: a search on a table of which 3 % are positive."""
+"""Two reports that are made up, and always the same: a search on a table with few positives, and a hostile one."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 
@@ -8,6 +10,16 @@ from focal_loss._report.data import Bins, Comparison, Curve, Outcomes, Report, T
 
 ROWS = 4000
 NAMES = ("transaction_amount", "minutes_since_last", "country_of_card", "merchant", "weekday", "is_new_device")
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    '"><img src=x onerror=alert(3)>',
+    "$\\frac{1}{2}$ _a_^b",
+    "{{ 7 * 7 }} {% raw %}",
+    "</title></style><b>&amp;",
+    "\x00\x1b\ud800\u2028\u202e<!--",
+    "a" * 300,
+]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -122,4 +134,26 @@ def example() -> Report:
         command="focal-loss fit transactions.csv --target is_fraud --engine lightgbm --metric average_precision "
         "--trials 40 --folds 5 --seed 0 --out model",
         versions=[("focal-loss", "0.1.0"), ("lightgbm", "4.7.0"), ("optuna", "4.5.0"), ("Python", "3.11")],
+    )
+
+
+def hostile() -> Report:
+    """Every string of the report is one that would like to be more than text."""
+    plain, name = example(), HOSTILE[0]
+    pairs = [(text, text) for text in HOSTILE]
+    return dataclasses.replace(
+        plain,
+        title=HOSTILE[5],
+        answer=HOSTILE[1],
+        paragraphs=HOSTILE,
+        facts=pairs,
+        comparisons=[dataclasses.replace(plain.comparisons[0], name=text) for text in HOSTILE],
+        precision_recall=dict.fromkeys(HOSTILE, plain.precision_recall["focal"]),
+        roc=dict.fromkeys(HOSTILE, plain.roc["focal"]),
+        reliability=dict.fromkeys(HOSTILE, plain.reliability["cross-entropy"]),
+        metric=HOSTILE[6] + name + HOSTILE[3],
+        importance=[(text, 1.0 - k / 10) for k, text in enumerate(HOSTILE)],
+        settings=pairs,
+        command=f"focal-loss fit --target '{HOSTILE[1]}'",
+        versions=pairs,
     )

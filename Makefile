@@ -8,7 +8,7 @@ export TF_ENABLE_ONEDNN_OPTS := 0
 # Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test demo bench bench-gpu lint types unit formula gpu keras golden ulp sanitize huge clean
+.PHONY: test demo bench bench-gpu lint types unit formula gpu keras picture golden ulp sanitize huge clean
 
 test: .venv/test lint types unit formula gpu keras
 
@@ -74,6 +74,10 @@ gpu: .venv/gpu
 keras: .venv/test
 	@set -e; for backend in $(KERAS_BACKENDS); do \
 	  echo "Keras on $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest tests/keras; done
+
+# Photographs the page of a report.
+picture: .venv/test .venv/browser
+	$(BIN)/python tests/report/make_picture.py
 
 golden: .venv/test
 	$(BIN)/python -m pip install --quiet mpmath==1.3.0

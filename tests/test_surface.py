@@ -22,9 +22,9 @@ MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catb
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
-    {"_formula", "_spec", "_docs", "_boosting_docs", "_shapes", "_report.data"},
-    {"_kernels", "_curvature"},
-    {"_softmax", "_posterior"},
+    {"_formula", "_spec", "_docs", "_boosting_docs", "_shapes", "_report.data", "_report.svg"},
+    {"_kernels", "_curvature", "_report.numbers"},
+    {"_softmax", "_posterior", "_report.figures"},
     {"_losses", "_host", "_calibration_error"},
     {"_derivatives", "_temperature"},
     {"_single"},

@@ -1,6 +1,8 @@
-"""A report that is made up, and always the same: a search on a table of which 3 % are positive."""
+"""Two reports that are made up, and always the same: a search on a table with few positives, and a hostile one."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 
@@ -8,6 +10,16 @@ from focal_loss._report.data import Bins, Comparison, Curve, Outcomes, Report, T
 
 ROWS = 4000
 NAMES = ("transaction_amount", "minutes_since_last", "country_of_card", "merchant", "weekday", "is_new_device")
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(2)</script>",
+    '"><img src=x onerror=alert(3)>',
+    "$\\frac{1}{2}$ _a_^b",
+    "{{ 7 * 7 }} {% raw %}",
+    "</title></style><b>&amp;",
+    "\x00\x1b\ud800\u2028\u202e<!--",
+    "a" * 300,
+]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -44,26 +56,48 @@ def search(generator: np.random.Generator) -> list[Trial]:
     found = []
     for number in range(80):
         gamma = None if number % 2 else round(float(generator.uniform(0, 5)), 3)
-        score = 0.61 + generator.normal(0, 0.006) + (0 if gamma is None else 0.03 - 0.008 * (gamma - 1.8) ** 2)
+        score = 0.72 + generator.normal(0, 0.006) + (0 if gamma is None else 0.03 - 0.008 * (gamma - 1.8) ** 2)
         loss = "cross-entropy" if gamma is None else "focal"
         found.append(Trial(number, loss, gamma, round(float(generator.uniform(0.5, 8)), 2), float(score)))
     return found
 
 
+def measures(y: np.ndarray, p: np.ndarray) -> list[float]:
+    """Average precision, ROC AUC, log loss, Brier score."""
+    hit = y[np.argsort(-p)]
+    rank = np.flatnonzero(hit) + 1
+    precision = np.arange(1, len(rank) + 1) / rank
+    auc = 1 - (rank - np.arange(1, len(rank) + 1)).mean() / (~y).sum()
+    return [precision.mean(), auc, -np.log(np.where(y, p, 1 - p)).mean(), np.square(p - y).mean()]
+
+
+def comparisons(y: np.ndarray, focal: np.ndarray, baseline: np.ndarray) -> list[Comparison]:
+    """Their intervals are made up."""
+    names = [("average precision", True), ("ROC AUC", True), ("log loss", False), ("Brier score", False)]
+    widths = (0.0391, 0.0172, 0.0042, 0.00151)
+    return [
+        Comparison(name, float(a), float(b), float(a - b - width), float(a - b + 0.9 * width), upward)
+        for (name, upward), a, b, width in zip(names, measures(y, focal), measures(y, baseline), widths, strict=True)
+    ]
+
+
 def example() -> Report:
     generator = np.random.default_rng(7)
-    logit = generator.normal(-5.2, 2.1, ROWS)
+    logit = generator.normal(-7.6, 4.0, ROWS)
     y = generator.random(ROWS) < sigmoid(logit)
-    noisy = logit + generator.normal(0, 0.9, ROWS)
-    focal, baseline = sigmoid(0.92 * logit - 0.25), sigmoid(1.25 * noisy + 0.5)
+    noisy = logit + generator.normal(0, 1.3, ROWS)
+    focal, baseline = sigmoid(0.97 * logit - 0.1), sigmoid(1.1 * noisy + 0.3)
+    compared = comparisons(y, focal, baseline)
+    first = compared[0]
     curve_of = {"cross-entropy": curves(y, noisy), "focal": curves(y, logit)}
-    thresholds = np.unique(np.quantile(focal, np.linspace(0, 1, 399)))
+    thresholds = np.unique([0.048, *sigmoid(np.linspace(-8.5, 4.5, 299))])
     return Report(
         title="Focal loss on transactions.csv",
         answer="Focal loss ranks better here than cross-entropy.",
         paragraphs=[
-            "By average precision on 4,000 rows that the search never saw, the focal model reaches 0.641 and the "
-            "engine’s own cross-entropy 0.583. The 95 % interval of the difference, 0.018 to 0.097, does not hold 0.",
+            f"By average precision on 4,000 rows that the search never saw, the focal model reaches {first.focal:.3f} "
+            f"and the engine’s own cross-entropy {first.baseline:.3f}. The 95 % interval of the difference, "
+            f"{first.low:.3f} to {first.high:.3f}, does not hold 0.",
             "Its scores are not probabilities by themselves. The model that was saved turns them into probabilities.",
         ],
         facts=[
@@ -73,18 +107,12 @@ def example() -> Report:
             ("rows", "20,000"),
             ("positive", f"{y.mean():.1%}"),
         ],
-        comparisons=[
-            Comparison("average precision", 0.6412, 0.5830, 0.0183, 0.0967, True),
-            Comparison("ROC AUC", 0.9512, 0.9437, -0.0021, 0.0172, True),
-            Comparison("log loss", 0.07312, 0.07899, -0.0091, -0.0027, False),
-            Comparison("Brier score", 0.01922, 0.01931, -0.00071, 0.00052, False),
-            Comparison("F1", 0.584, 0.571, -0.018, 0.043, True),
-        ],
+        comparisons=compared,
         precision_recall={name: pair[0] for name, pair in curve_of.items()},
         roc={name: pair[1] for name, pair in curve_of.items()},
         reliability={
             "cross-entropy": bins(y, baseline),
-            "focal, scores": bins(y, sigmoid(0.45 * logit)),
+            "focal, scores": bins(y, sigmoid(0.5 * logit)),
             "focal, calibrated": bins(y, focal),
         },
         trials=search(generator),
@@ -106,4 +134,26 @@ def example() -> Report:
         command="focal-loss fit transactions.csv --target is_fraud --engine lightgbm --metric average_precision "
         "--trials 40 --folds 5 --seed 0 --out model",
         versions=[("focal-loss", "0.1.0"), ("lightgbm", "4.7.0"), ("optuna", "4.5.0"), ("Python", "3.11")],
+    )
+
+
+def hostile() -> Report:
+    """Every string of the report is one that would like to be more than text."""
+    plain, name = example(), HOSTILE[0]
+    pairs = [(text, text) for text in HOSTILE]
+    return dataclasses.replace(
+        plain,
+        title=HOSTILE[5],
+        answer=HOSTILE[1],
+        paragraphs=HOSTILE,
+        facts=pairs,
+        comparisons=[dataclasses.replace(plain.comparisons[0], name=text) for text in HOSTILE],
+        precision_recall=dict.fromkeys(HOSTILE, plain.precision_recall["focal"]),
+        roc=dict.fromkeys(HOSTILE, plain.roc["focal"]),
+        reliability=dict.fromkeys(HOSTILE, plain.reliability["cross-entropy"]),
+        metric=HOSTILE[6] + name + HOSTILE[3],
+        importance=[(text, 1.0 - k / 10) for k, text in enumerate(HOSTILE)],
+        settings=pairs,
+        command=f"focal-loss fit --target '{HOSTILE[1]}'",
+        versions=pairs,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
 from browser import chromium
 from example_report import example
+from PIL import Image
 
 from focal_loss._report.render import render
 
@@ -21,7 +23,8 @@ def main() -> None:
                 continue
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
             page.set_content(render(example()))
-            page.screenshot(path=(folder or ROOT / "docs" / "images") / f"{name}.png", full_page=True)
+            picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+            picture.quantize(64).save((folder or ROOT / "docs" / "images") / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

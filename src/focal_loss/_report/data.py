@@ -91,7 +91,8 @@ class Outcomes:
     Attributes
     ----------
     thresholds : list of float
-        Ascending, at most 400. An example is flagged if its probability is at least the threshold.
+        Ascending, at most 400. An example is flagged if its probability is at least the threshold. The page's slider
+        steps from one to the next over an axis of log odds, so they are best spaced evenly there.
     tp, fp, fn, tn : list of int
         Flagged positives, false alarms, misses, and the negatives that are not flagged; one number per threshold.
     """
@@ -132,7 +133,7 @@ class Report:
     outcomes : Outcomes
         Confusion counts over the threshold.
     threshold : float
-        The threshold that was chosen.
+        The threshold that was chosen. The page starts at the nearest of `outcomes`; let it be one of them.
     cost_fp, cost_fn : float
         What a false alarm and a miss cost.
     importance : list of (str, float)

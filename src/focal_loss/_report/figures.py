@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -25,12 +25,14 @@ _COLUMNS = 200  # of a curve; the eye sees no more of it in a figure of this wid
 # Where the axis of thresholds may be labelled. It is even in log odds, since the thresholds that matter for a rare
 # class are small.
 _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999, 0.9999)
+_SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
 
 
 def styles(names: Iterable[str]) -> dict[str, str]:
-    """A color for each curve, by its name in `PALETTE`: the baseline's for the baseline, the focal one for the next."""
-    rest = iter(("focal",))
-    return {name: "baseline" if name == BASELINE else next(rest, "other") for name in names}
+    """A color for each curve, by its name in `PALETTE`: that of the focal loss for the last of its own."""
+    given = list(names)
+    last = [name for name in given if name != BASELINE][-1:]
+    return {name: "baseline" if name == BASELINE else "focal" if [name] == last else "other" for name in given}
 
 
 def curves(name: str, lines: dict[str, Curve], x: str, y: str, at: Place | None) -> Markup:
@@ -47,9 +49,14 @@ def curves(name: str, lines: dict[str, Curve], x: str, y: str, at: Place | None)
 def reliability(name: str, label: str, bins: Bins, style: str, limit: float) -> Markup:
     """The frequency of positives over the prediction, with the 95 % interval by Wilson that its count allows."""
     figure, axes = canvas(*SQUARE, "predicted", "share of positives")
-    axes.set_xlim(0, limit)
-    axes.set_ylim(0, limit)
-    axes.set_xticks(axes.get_yticks()[axes.get_yticks() <= limit])
+    ticks = [tick for _, tick in _spaced(_SHARES, lambda share: math.sqrt(share / limit))]
+    for scale, bounds, place in (
+        (axes.set_xscale, axes.set_xlim, axes.set_xticks),
+        (axes.set_yscale, axes.set_ylim, axes.set_yticks),
+    ):
+        scale("function", functions=(_root, np.square))
+        bounds(0, limit)
+        place(ticks, [_plain(tick) for tick in ticks])
     axes.plot([0, limit], [0, limit], color=PALETTE["muted"], linewidth=1, linestyle=(0, (3, 3)))
     low, high = _wilson(np.asarray(bins.frequency), np.asarray(bins.count))
     axes.vlines(bins.mean, low, high, color=PALETTE[style], linewidth=1.2)
@@ -93,8 +100,8 @@ def cost(report: Report, chosen: int) -> Markup:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, numbers.CEILING)
     axes.axhline(1, color=PALETTE["muted"], linewidth=1, linestyle=(0, (3, 3)))
-    ticks = list(_ticks(thresholds))
-    axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+    ticks = list(_spaced(_TICKS, _axis_of(thresholds)))
+    axes.set_xticks([place for place, _ in ticks], [_plain(tick) for _, tick in ticks])
     width, height = WIDE
     line = Element("polyline", {"class": "curve", "data-line": "cost"})
     cloth = viewport(width, height, line, clipped=True)
@@ -124,11 +131,15 @@ def _mark(name: str, at: Place | None, look: str) -> Element:
 
 
 def positions(thresholds: Sequence[float]) -> list[float]:
-    """Where each threshold stands on its axis, from 0 to 1."""
-    odds = [_log_odds(t) for t in thresholds]
-    inner = [x for x in odds if math.isfinite(x)] or [0.0]
+    """Where each threshold stands on its axis, from 0 to 1; those that have no odds stand at an end."""
+    place = _axis_of(thresholds)
+    return [round(min(max(place(threshold), 0.0), 1.0), 5) for threshold in thresholds]
+
+
+def _axis_of(thresholds: Sequence[float]) -> Callable[[float], float]:
+    inner = [x for x in map(_log_odds, thresholds) if math.isfinite(x)] or [0.0]
     low, high = min(inner) - 0.25, max(inner) + 0.25
-    return [(min(max(x, low), high) - low) / (high - low) for x in odds]
+    return lambda threshold: (_log_odds(threshold) - low) / (high - low)
 
 
 def _log_odds(threshold: float) -> float:
@@ -137,16 +148,22 @@ def _log_odds(threshold: float) -> float:
     return math.log(threshold) - math.log1p(-threshold)
 
 
-def _ticks(thresholds: Sequence[float]) -> Iterable[tuple[float, str]]:
-    """Labels that do not touch."""
-    inner = [t for t in thresholds if 0 < t < 1] or [0.5]
+def _spaced(ticks: Iterable[float], place: Callable[[float], float]) -> Iterator[tuple[float, float]]:
+    """Those that lie on the axis, with their places, and so far apart that their labels do not touch."""
     last = -1.0
-    for tick in _TICKS:
-        if min(inner) <= tick <= max(inner):
-            place = positions([*thresholds, tick])[-1]
-            if place - last > 0.13:
-                last = place
-                yield place, f"{tick:.6f}".rstrip("0")
+    for tick in ticks:
+        x = place(tick)
+        if 0 <= x <= 1 and x - last > 0.15:
+            last = x
+            yield x, tick
+
+
+def _plain(tick: float) -> str:
+    return f"{tick:.6f}".rstrip("0").rstrip(".")
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(x, 0))
 
 
 def _unit_axes(axes: Axes) -> None:
@@ -184,7 +201,7 @@ def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarra
     z = 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
-    return middle - half, middle + half
+    return np.maximum(middle - half, 0), middle + half
 
 
 def _best(trials: Sequence[Trial], upward: bool) -> Trial:

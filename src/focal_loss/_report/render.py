@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,12 @@ from markupsafe import Markup
 
 from focal_loss._report import figures, numbers
 from focal_loss._report.data import Comparison, Report
+from focal_loss._report.svg import speakable
 
 __all__ = ["render"]
 
 _HERE = Path(__file__).parent
 _FEATURES = 20  # that are shown
-# What neither HTML nor XML may hold, lone surrogates among it; half of a character is no reason to lose a report.
-_UNSPEAKABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(report: Report) -> str:
@@ -78,7 +76,7 @@ def _environment() -> Environment:
 
 
 def _speakable(value: Any) -> Any:
-    return _UNSPEAKABLE.sub("\ufffd", value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return speakable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _digest(text: str) -> str:
@@ -132,7 +130,7 @@ def _data(report: Report) -> dict[str, Any]:
     outcomes = report.outcomes
     return {
         "thresholds": [numbers.short(threshold) for threshold in outcomes.thresholds],
-        "positions": [round(x, 5) for x in figures.positions(outcomes.thresholds)],
+        "positions": figures.positions(outcomes.thresholds),
         "ceiling": numbers.CEILING,
         **{name: getattr(outcomes, name) for name in ("tp", "fp", "fn", "tn")},
     }

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["PALETTE", "Element", "canvas", "inline", "viewport"]
+__all__ = ["PALETTE", "Element", "canvas", "inline", "speakable", "viewport"]
 
 Element = ElementTree.Element
 
@@ -30,17 +30,21 @@ PALETTE = {
     "other": "#1a7a5e",
 }
 _LONG = re.compile(r"-?\d+\.\d{3,}")  # a hundredth of a pixel is enough
+_UNSPEAKABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAMES = {color: name for name, color in PALETTE.items()}
-_MARGINS = (44, 30, 12, 42)  # left, top, right and bottom of the axes, in the units of the view box
+_MARGINS = (46, 38, 12, 46)  # left, top, right and bottom of the axes, in the units of the view box
 
 # Nothing of the user's own matplotlibrc. DejaVu Sans comes with matplotlib; the page shows the text in its own font.
 _STYLE = {
     "font.family": "DejaVu Sans",
-    "font.size": 12,
+    "font.size": 13,
     "text.color": PALETTE["ink"],
     "text.parse_math": False,
     "axes.titlelocation": "left",
-    "axes.titlesize": 12,
+    "axes.titlesize": 13,
+    "axes.labelsize": 13,
+    "xtick.labelsize": 13,
+    "ytick.labelsize": 13,
     "axes.titlecolor": PALETTE["muted"],
     "axes.labelcolor": PALETTE["muted"],
     "axes.edgecolor": PALETTE["line"],
@@ -59,6 +63,11 @@ _STYLE = {
 }
 
 
+def speakable(text: str) -> str:
+    """Without what neither HTML nor XML may hold, such as half of a surrogate pair: no reason to lose a report."""
+    return _UNSPEAKABLE.sub("\ufffd", text)
+
+
 def canvas(width: int, height: int, x: str, y: str) -> tuple[Figure, Axes]:
     """One pair of axes with their names, in a figure of that many units; a unit is about a pixel."""
     left, top, right, bottom = _MARGINS
@@ -66,8 +75,8 @@ def canvas(width: int, height: int, x: str, y: str) -> tuple[Figure, Axes]:
         figure = Figure(figsize=(width / 72, height / 72))
         box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
         axes = figure.add_axes(box)
-        axes.set_xlabel(x)
-        axes.set_title(y, x=(8 - left) / (width - left - right))
+        axes.set_xlabel(speakable(x))
+        axes.set_title(speakable(y), x=(8 - left) / (width - left - right), pad=14)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_major_formatter("{x:g}")
     return figure, axes
@@ -104,7 +113,7 @@ def inline(figure: Figure, name: str, alternative: str, *overlays: Element) -> M
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
     root.set("role", "img")
-    root.set("aria-label", alternative)
+    root.set("aria-label", speakable(alternative))
     root.extend(overlays)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
@@ -123,7 +132,7 @@ def _restyle(element: Element) -> None:
         name, _, value = (part.strip() for part in declaration.partition(":"))
         if name == "font":
             size = re.search(r"[\d.]+(?=px)", value)
-            element.set("font-size", size.group() if size else "12")
+            element.set("font-size", size.group() if size else "13")
         elif value in _NAMES:
             classes.append(f"{name}-{_NAMES[value]}")
         elif name != "font-family":

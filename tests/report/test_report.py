@@ -1,0 +1,180 @@
+"""The page that a report becomes, as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from example_report import HOSTILE, example, hostile
+
+from focal_loss._report import numbers
+from focal_loss._report.data import Bins, Comparison, Curve, Outcomes, Report, Trial
+from focal_loss._report.render import render
+
+SECTIONS = [
+    "Focal against cross-entropy",
+    "How well they rank",
+    "Reliability, before and after calibration",
+    "Which gamma",
+    "What a threshold costs",
+    "Feature importance",
+    "To make this again",
+]
+
+
+class Content(HTMLParser):
+    """The tags of a page, its texts, and what its attributes say."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return example()
+
+
+def test_all_sections_are_there_the_answer_first(report: Report) -> None:
+    content = render(report)
+    places = [content.index(report.answer), *(content.index(f">{name}</h2>") for name in SECTIONS)]
+    assert places == sorted(places)
+    assert all(paragraph in content for paragraph in report.paragraphs)
+    assert content.count('role="img"') == 7
+    empty = render(dataclasses.replace(report, importance=[], facts=[], versions=[], trials=[], reliability={}))
+    assert "Feature importance" not in empty
+
+
+def test_it_is_small_and_the_same_each_time(report: Report) -> None:
+    content = render(report)
+    assert len(content.encode()) < 300_000
+    assert render(example()) == content
+
+
+def test_it_stays_small_for_many_rows(report: Report) -> None:
+    x = np.linspace(0, 1, 300_000)
+    noisy = np.clip(1 - x + np.random.default_rng(0).normal(0, 0.1, len(x)), 0, 1)
+    curve = Curve(x[::-1].tolist(), noisy[::-1].tolist())
+    many = [Trial(k, "focal", k / 1000, 1.0, 0.5 + 0.1 * np.sin(k)) for k in range(2000)]
+    large = dataclasses.replace(report, trials=many, precision_recall={"focal": curve, "cross-entropy": curve})
+    assert len(render(large).encode()) < 1_000_000
+
+
+def test_it_refers_to_nothing_outside(report: Report) -> None:
+    content = render(report)
+    assert not re.search(r"https?:|//[a-z]|@import|xmlns|<link|<iframe|<img", content)
+    for name, value in Content(content).attributes:
+        assert not name.startswith("on")
+        assert name != "style"
+        if name in ("href", "src", "xlink:href"):
+            assert value is not None
+            assert value.startswith("#")
+    addresses = re.findall(r"url\(([^)]*)\)", content)
+    ids = re.findall(r' id="([^"]*)"', content)
+    assert addresses
+    assert {address.removeprefix("#") for address in addresses} <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def test_names_are_text() -> None:
+    plain, content = Content(render(example())), Content(render(hostile()))
+    assert content.tags.count("script") == plain.tags.count("script") == 2
+    assert set(content.tags) == set(plain.tags)
+    for text in HOSTILE[:6]:
+        assert content.texts.count(text) >= 8
+    assert not re.search(r"[\x00\x1b\ud800]", "".join(content.texts))
+    drawn = [text for text in content.texts if "\\frac" in text and "alert" in text]
+    assert drawn
+    assert HOSTILE[3] in drawn[0]
+
+
+def test_data_for_the_script_does_not_end_it(report: Report) -> None:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', render(report), re.DOTALL)
+    assert found
+    data = json.loads(found.group(1))
+    assert data["tp"] == report.outcomes.tp
+    assert "<" not in found.group(1)
+    assert json.loads(json.dumps(dataclasses.asdict(report)))["threshold"] == report.threshold
+
+
+def test_figures_say_in_words_what_they_show(report: Report) -> None:
+    names = [value for name, value in Content(render(report)).attributes if name == "aria-label"]
+    assert any("Precision".lower() in name and "cross-entropy: " in name for name in names if name)
+    best = max((trial for trial in report.trials if trial.loss == "focal"), key=lambda trial: trial.score)
+    assert any(f"at gamma {numbers.short(best.gamma)}" in name for name in names if name)
+    assert len([name for name in names if name and name.startswith("Reliability of ")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "upward", "verdict"),
+    [
+        (0.01, 0.03, True, "focal better"),
+        (0.01, 0.03, False, "focal worse"),
+        (-0.03, -0.01, False, "focal better"),
+        (-0.03, -0.01, True, "focal worse"),
+        (-0.01, 0.03, True, "no difference shown"),
+        (0.0, 0.03, True, "no difference shown"),
+    ],
+)
+def test_a_comparison_says_who_is_better(report: Report, low: float, high: float, upward: bool, verdict: str) -> None:
+    middle = (low + high) / 2
+    row = Comparison("metric", 0.5 + middle, 0.5, low, high, upward)
+    assert verdict in Content(render(dataclasses.replace(report, comparisons=[row]))).texts
+
+
+def test_numbers_as_text() -> None:
+    assert [numbers.fixed(x, 0) for x in (0.5, 1234567, float("nan"))] == ["1", "1,234,567", "–"]
+    assert numbers.fixed(0.0625, 3) == "0.063"
+    assert [numbers.short(x) for x in (0, 65, 1234.5, 0.25, 0.000123456, 1.0)] == [
+        "0",
+        "65",
+        "1,235",
+        "0.25",
+        "0.000123",
+        "1",
+    ]
+    assert [numbers.signed(x, 3) for x in (0.0123, -0.5, 0.0001, -0.0001)] == ["+0.012", "−0.500", "0.000", "0.000"]
+
+
+def test_what_cannot_be_shown_is_an_error(report: Report) -> None:
+    for change, message in (
+        ({"cost_fp": 0.0}, "`cost_fp` must be a positive number, got 0.0"),
+        ({"comparisons": []}, "`comparisons` must not be empty"),
+        ({"outcomes": Outcomes([], [], [], [], [])}, "`outcomes.thresholds` must not be empty"),
+        ({"outcomes": Outcomes([0.5], [0], [1], [0], [3])}, "`outcomes` must count positives and negatives"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            render(dataclasses.replace(report, **change))
+
+
+def test_corners_are_drawn(report: Report) -> None:
+    """One threshold, one bin, one trial, a trial that failed, thresholds without odds, no flagged row."""
+    trials = [Trial(0, "focal", 0.0, 1.0, 0.4), Trial(1, "focal", 2.0, 1.0, float("nan"))]
+    for outcomes in (
+        Outcomes([0.5], [2], [1], [1], [6]),
+        Outcomes([0.0, 1.0], [3, 0], [7, 0], [0, 3], [0, 7]),
+    ):
+        small = dataclasses.replace(
+            report,
+            outcomes=outcomes,
+            threshold=outcomes.thresholds[-1],
+            reliability={"cross-entropy": Bins([0.0], [0.0], [10])},
+            trials=trials,
+            importance=[("a", 0.0)],
+        )
+        assert "nan" not in render(small).lower().replace("isnan", "").replace("nant", "")

@@ -13,8 +13,9 @@ export FOCAL_LOSS_REQUIRE_NATIVE := 1
 test: .venv/test lint types unit formula gpu keras
 
 demo: .venv/demo
-	$(BIN)/python examples/digits.py
+	$(BIN)/focal-loss demo
 	$(BIN)/python examples/table.py
+	$(BIN)/python examples/digits.py
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/run.py

@@ -22,10 +22,20 @@ MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catb
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
-    {"_formula", "_spec", "_docs", "_boosting_docs", "_shapes", "_report.data", "_report.svg"},
-    {"_kernels", "_curvature", "_report.numbers"},
-    {"_softmax", "_posterior", "_report.figures"},
-    {"_losses", "_host", "_calibration_error"},
+    {
+        "_formula",
+        "_spec",
+        "_docs",
+        "_boosting_docs",
+        "_shapes",
+        "_report.data",
+        "_report.svg",
+        "_errors",
+        "_evaluation",
+    },
+    {"_kernels", "_curvature", "_report.numbers", "_table", "_engines"},
+    {"_softmax", "_posterior", "_report.figures", "_search", "_store"},
+    {"_losses", "_host", "_calibration_error", "_fit"},
     {"_derivatives", "_temperature"},
     {"_single"},
     {"_boosting"},
@@ -50,6 +60,9 @@ LEVELS = [
     {"_report.render"},
     {"_report"},
     {""},
+    {"_words"},
+    {"cli"},
+    {"__main__"},
 ]
 
 

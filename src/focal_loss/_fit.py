@@ -84,18 +84,15 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
 
 def fit(
     data: Data,
-    settings: _search.Settings,
+    search: _search.Search,
     *,
     trials: int,
     seconds: float | None,
-    storage: str | None,
-    jobs: int,
     report: Callable[[int, float | None], None],
 ) -> Result:
-    """Search, train the best of each loss on the whole training part, and look at the test part once."""
-    search = _search.Search(data.X.iloc[data.train], data.y[data.train], settings, jobs, storage)
+    """Search on the training part, train the best of each loss on all of it, and look at the test part once."""
     search.run(trials, seconds, report)
-    held, _ = _engines.columns_for(settings.engine, data.X.iloc[data.test])
+    held, _ = _engines.columns_for(search.settings.engine, data.X.iloc[data.test])
     focal, plain = (_candidate(search, loss, held) for loss in _search.LOSSES)
     ahead = search.sign * (focal.best.score - plain.best.score) >= 0
     winner = focal if ahead else _as_focal(search, plain, held)

@@ -135,11 +135,10 @@ def run_fit(options: argparse.Namespace, command: str) -> Path:
         settings = _search.Settings(
             options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed
         )
+        train = data.X.iloc[data.train], data.y[data.train]
+        search = _search.Search(*train, settings, options.jobs, options.storage)
         with progress(2 * options.trials, options.metric) as report:
-            result = _fit.fit(
-                data, settings, trials=options.trials, seconds=options.time_limit, storage=options.storage,
-                jobs=options.jobs, report=report
-            )  # fmt: skip
+            result = _fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
         rows = _words.comparisons(result)
         target = data.target
         names = (target.name, target.positive, target.negative)

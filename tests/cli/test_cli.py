@@ -6,14 +6,14 @@ import gzip
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
@@ -231,7 +231,6 @@ def test_what_cannot_be_predicted(fitted: Path, data: Path, tmp_path: Path, caps
     table().assign(number="many").to_csv(wrong, index=False)
     assert "column 'number' must hold numbers" in refused(capsys, "predict", fitted, wrong)
     assert "holds no model" in refused(capsys, "predict", tmp_path, data)
-    assert "ask for less" in refused(capsys, "predict", fitted, data, "--precision", "1") or True
     known = json.loads((fitted / "model.json").read_text())
     (fitted / "model.json").write_text(json.dumps(known | {"format": 99}))
     assert "newer version of focal-loss" in refused(capsys, "predict", fitted, data)
@@ -283,7 +282,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 @pytest.mark.parametrize("moment", range(5))
 def test_killed_at_any_moment_it_goes_on(moment: int, data: Path, tmp_path: Path) -> None:
-    """As soon as there are so many finished trials in the database, the process is killed; nothing of them is lost."""
+    """Killed as soon as the database holds so many finished trials; none of them is lost."""
     url, out = f"sqlite:///{tmp_path / 'trials.db'}", tmp_path / "model"
     command = [
         sys.executable,
@@ -300,27 +299,27 @@ def test_killed_at_any_moment_it_goes_on(moment: int, data: Path, tmp_path: Path
     ]
     command += ["--jobs", "1", "--storage", url, "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while finished(tmp_path / "trials.db", url) < moment and process.poll() is None:
+    while finished(tmp_path / "trials.db") < moment and process.poll() is None:
         os.sched_yield()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = finished(tmp_path / "trials.db", url)
+    before = finished(tmp_path / "trials.db")
     assert before >= min(moment, 6)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(pd.read_parquet(out / "trials.parquet")) == 6
-    assert finished(tmp_path / "trials.db", url) == 6
+    assert finished(tmp_path / "trials.db") == 6
 
 
-def finished(path: Path, url: str) -> int:
+def finished(path: Path) -> int:
+    """How many trials a database holds; none while its tables are being made."""
     if not path.exists():
         return 0
-    try:
-        studies = optuna.get_all_study_names(url)
-        loaded = [optuna.load_study(study_name=name, storage=url) for name in studies]
-        return sum(len(s.get_trials(states=(optuna.trial.TrialState.COMPLETE,))) for s in loaded)
-    except Exception:  # the tables are being made
-        return 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        try:
+            return database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
 
 
 def test_time_is_kept(data: Path, tmp_path: Path) -> None:

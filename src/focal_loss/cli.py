@@ -257,10 +257,8 @@ def run_demo(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "diabetes.csv"
         table.to_csv(path, index=False)
-        share = f"{table.fast.mean():.0%}"
-        print(
-            f"Who of {len(table)} diabetes patients (Efron et al., 2004) is among the {share} that fare worst in a year?"
-        )
+        share, rows = f"{table.fast.mean():.0%}", len(table)
+        print(f"Who of {rows} diabetes patients (Efron et al., 2004) is of the {share} that fare worst in a year?")
         given = ["fit", str(path), "--target", "fast", "--trials", str(options.trials), "--jobs", "1"]
         given += ["--out", str(options.out), "--force"]
         run_fit(parser().parse_args(given), "focal-loss demo")

@@ -75,11 +75,10 @@ def main() -> None:
         ours += ["--folds", str(FOLDS), "--jobs", "2", "--out", str(out), "--force"]
         by_hand = [sys.executable, "-W", "ignore", "-c", BY_HAND.replace("FOLDS", str(FOLDS)), str(path)]
         for _ in range(options.repeats):
-            (seconds, memory), (their_seconds, their_memory) = measured(ours), measured(by_hand)
-            print(
-                f"focal-loss fit: {seconds:.1f} s, {memory:.0f} MiB; by hand: {their_seconds:.1f} s, {their_memory:.0f} MiB"
-            )
-            print(f"time {seconds / their_seconds:.2f}, memory {memory / their_memory:.2f}", flush=True)
+            one, other = measured(ours), measured(by_hand)
+            for name, (seconds, memory) in (("focal-loss fit", one), ("by hand", other)):
+                print(f"{name}: {seconds:.1f} s, {memory:.0f} MiB")
+            print(f"time {one[0] / other[0]:.2f}, memory {one[1] / other[1]:.2f}", flush=True)
 
 
 if __name__ == "__main__":

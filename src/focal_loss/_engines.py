@@ -169,7 +169,11 @@ def _catboost() -> Engine:
 
 
 def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table as an engine takes it, and parameters that tell of it. CatBoost's categories are words."""
+    """The table as an engine takes it, and parameters that tell of it.
+
+    Columns by number, because every engine has signs that it refuses in a name. CatBoost's categories are words.
+    """
+    X = X.set_axis([f"column_{k}" for k in range(X.shape[1])], axis=1)
     if name != "catboost":
         return X, {}
     words = categories(X)

@@ -86,6 +86,20 @@ def test_fit_leaves_a_model_that_predicts(
     assert "<script>alert" not in page
 
 
+@pytest.mark.parametrize("engine", cli.ENGINES)
+def test_columns_may_have_any_name(engine: str, tmp_path: Path) -> None:
+    path, names = (
+        tmp_path / "odd.csv",
+        {"number": "<script>alert(1)</script>", "kind": 'a "b", [c]: {d}', "yes": "ä $x$"},
+    )
+    table().rename(columns=names).to_csv(path, index=False)
+    assert run("fit", path, "--target", "rare", "--engine", engine, *QUICK, "--out", tmp_path / "m") == 0
+    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv") == 0
+    page = (tmp_path / "m" / "report.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
 def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
     texts = []
     for name in ("a", "b"):

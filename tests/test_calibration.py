@@ -295,7 +295,7 @@ BAD = [
         categorical_posterior_from_score,
         [[[2.0, 1.0]], 2],
         {},
-        "`scores` must hold numbers in [0, 1], got 2; apply a softmax",
+        "`scores` must hold numbers in [0, 1], got 2.0; apply a softmax",
     ),
     (posterior_from_logits, [[0.5], -1], {}, "`gamma` must be a non-negative number, got -1"),
     (posterior_from_logits, [[0.5], 2], {"pos_weight": 0}, "`pos_weight` must be a positive number, got 0"),

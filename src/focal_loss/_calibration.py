@@ -59,7 +59,7 @@ def _check_probabilities(xp: Any, name: str, x: Array, instead: str) -> None:
     bad = (numbers < 0) | (numbers > 1)
     if bad.any():
         remedy = f"; apply a {'softmax' if name == 'scores' else 'sigmoid'} first, or use {instead}" if instead else ""
-        raise ValueError(f"`{name}` must hold numbers in [0, 1], got {numbers[bad].flat[0]}{remedy}")
+        raise ValueError(f"`{name}` must hold numbers in [0, 1], got {numbers[bad].flat[0]!s}{remedy}")
 
 
 def prior_logit(prior: Any, gamma: Any, pos_weight: Any | None) -> Any:

@@ -18,7 +18,7 @@ ROUNDS, PATIENCE = 1000, 50
 
 @dataclass(frozen=True)
 class Engine:
-    """`plain` is the library's own classifier, `focal` ours; both are called with the same parameters."""
+    """`focal` is our classifier. At gamma = 0 its loss is the library's own cross-entropy: `plain`, saved alike."""
 
     name: str
     file: str  # that a model is saved to
@@ -26,11 +26,13 @@ class Engine:
     fixed: dict[str, Any]
     jobs: str
     seed: str
-    plain: Callable[..., Any]
     focal: Callable[..., Any]
     suggest: Callable[[Any], dict[str, Any]]  # of an Optuna trial
     default: dict[str, Any]  # what the first trial takes: the library's own defaults
     fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
+
+    def plain(self, **parameters: Any) -> Any:
+        return self.focal(gamma=0.0, **parameters)
 
     def parameters(self, chosen: dict[str, Any], rounds: int, jobs: int, seed: int) -> dict[str, Any]:
         return {**self.fixed, **chosen, self.rounds: rounds, self.jobs: jobs, self.seed: seed}
@@ -85,7 +87,6 @@ def _lightgbm() -> Engine:
         fixed={"verbosity": -1},
         jobs="n_jobs",
         seed="random_state",
-        plain=library.LGBMClassifier,
         focal=ours.FocalLGBMClassifier,
         suggest=suggest,
         default=default | {"colsample_bytree": 1.0},
@@ -99,7 +100,6 @@ def _lightgbm() -> Engine:
 
 
 def _xgboost() -> Engine:
-    library = importlib.import_module("xgboost")
     ours = importlib.import_module("focal_loss.xgboost")
 
     def suggest(trial: Any) -> dict[str, Any]:
@@ -124,7 +124,6 @@ def _xgboost() -> Engine:
         fixed={"enable_categorical": True},
         jobs="n_jobs",
         seed="random_state",
-        plain=library.XGBClassifier,
         focal=ours.FocalXGBClassifier,
         suggest=suggest,
         default=default | {"colsample_bytree": 1.0},
@@ -138,7 +137,6 @@ def _xgboost() -> Engine:
 
 
 def _catboost() -> Engine:
-    library = importlib.import_module("catboost")
     ours = importlib.import_module("focal_loss.catboost")
 
     def suggest(trial: Any) -> dict[str, Any]:
@@ -160,7 +158,6 @@ def _catboost() -> Engine:
         fixed={"logging_level": "Silent", "allow_writing_files": False},
         jobs="thread_count",
         seed="random_seed",
-        plain=library.CatBoostClassifier,
         focal=ours.FocalCatBoostClassifier,
         suggest=suggest,
         default={"learning_rate": 0.1, "depth": 6, "l2_leaf_reg": 3.0},

@@ -64,7 +64,7 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     UserError
         For whatever makes it unfit to learn from.
     """
-    table = _table.without_missing(_table.read(path), target, drop_missing, path)
+    table = _table.without_missing(_table.read(path, [target]), target, drop_missing, path)
     found = _table.target(table, target, positive, path)
     schema, left_out = _table.Schema.of(table, target)
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
@@ -94,8 +94,7 @@ def fit(
     search.run(trials, seconds, report)
     held, _ = _engines.columns_for(search.settings.engine, data.X.iloc[data.test])
     focal, plain = (_candidate(search, loss, held) for loss in _search.LOSSES)
-    ahead = search.sign * (focal.best.score - plain.best.score) >= 0
-    winner = focal if ahead else _as_focal(search, plain, held)
+    winner = focal if search.sign * (focal.best.score - plain.best.score) >= 0 else plain
     outcomes = _evaluation.Outcomes.of(search.y, winner.best.probability)
     return Result(data, search, focal, plain, winner, outcomes, outcomes.best_f1())
 
@@ -109,10 +108,3 @@ def _candidate(search: _search.Search, loss: _search.Loss, held: Any) -> Candida
         scores = model.set_params(calibrated=False).predict_proba(held)[:, 1]
         model.set_params(calibrated=True)
     return Candidate(loss, best, model, probability, scores)
-
-
-def _as_focal(search: _search.Search, plain: Candidate, held: Any) -> Candidate:
-    """Cross-entropy is focal loss at gamma = 0, and so saved and loaded alike."""
-    model = search.model("focal", {**plain.best.parameters, "gamma": 0.0}, plain.best.rounds)
-    model.fit(search.table, search.y)
-    return Candidate(plain.loss, plain.best, model, model.predict_proba(held)[:, 1], None)

@@ -118,14 +118,23 @@ class Search:
             raise UserError(f"cannot open the storage {self.storage}: {str(error).splitlines()[0]}") from error
         before = len(study.get_trials(deepcopy=False))
         study.sampler = optuna.samplers.TPESampler(seed=self.settings.seed + before, multivariate=True)
-        if not before:
-            first = {"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {}
-            study.enqueue_trial(self.engine.default | first)
+        first = self.engine.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
+        if not any(self._begins(trial, first) for trial in study.get_trials(deepcopy=False)):
+            study.enqueue_trial(first)
         return study
 
+    @staticmethod
+    def _begins(trial: Any, first: dict[str, Any]) -> bool:
+        """Whether this is the trial of the defaults, done or to be done; not one that was killed."""
+        if trial.state not in (TrialState.COMPLETE, TrialState.WAITING):
+            return False
+        given = trial.params or trial.system_attrs.get("fixed_params", {})
+        return all(first.get(name, value) == value for name, value in given.items())
+
     def _fingerprint(self) -> str:
-        """Of the settings and the data."""
-        digest = hashlib.sha256(json.dumps(vars(self.settings), sort_keys=True).encode())
+        """Of the settings, the columns and the data."""
+        known = [vars(self.settings), list(self.X.columns)]
+        digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
         digest.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
         digest.update(np.packbits(self.y).tobytes())
         return digest.hexdigest()[:16]
@@ -157,7 +166,11 @@ class Search:
         for train, held in folds.split(np.zeros(len(self.y)), self.y):
             model = self.model(loss, parameters, _engines.ROUNDS)
             X, X_held = self.table.iloc[train], self.table.iloc[held]
-            rounds.append(self.engine.fit_until(model, X, self.y[train], X_held, self.y[held]))
+            try:
+                rounds.append(self.engine.fit_until(model, X, self.y[train], X_held, self.y[held]))
+            except Exception as error:  # of the engine, which has its own kinds: infinities, constant columns
+                reason = str(error).strip().splitlines()[-1]
+                raise UserError(f"{self.engine.name} cannot learn from this table: {reason}") from error
             found = model.predict_proba(X_held)[:, 1]
             probability[held] = found
             scores.append(self.measure.of(self.y[held], found))

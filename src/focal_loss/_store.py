@@ -35,6 +35,9 @@ def replacing(directory: Path, force: bool) -> Iterator[Path]:
     UserError
         If the directory is there and not to be replaced, or cannot be written.
     """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file; choose another --out")
+    directory = directory.resolve()  # what a link leads to is replaced, and the link stays
     if directory.exists() and not force:
         raise UserError(f"{directory} exists; choose another --out, or replace it with --force")
     if directory.exists() and not (directory / "model.json").is_file() and any(directory.iterdir()):
@@ -116,7 +119,9 @@ class Stored:
             known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{directory} holds no model: cannot read {path.name}") from error
-        if known.get("format", FORMAT + 1) > FORMAT:
+        if not isinstance(known, dict) or "columns" not in known:
+            raise UserError(f"{directory} holds no model: {path.name} is not of this command")
+        if known["format"] > FORMAT:
             raise UserError(f"{directory} was made by a newer version of focal-loss; upgrade it")
         engine = _engines.engine(known["engine"])
         try:
@@ -130,6 +135,7 @@ class Stored:
 
     def predict(self, path: Path) -> Array:
         """The probability that each row of a file is positive."""
-        frame = self.schema.frame(_table.read(path), path)
+        categories = [column.name for column in self.schema.columns if column.kind == "category"]
+        frame = self.schema.frame(_table.read(path, categories), path)
         X, _ = _engines.columns_for(self.engine, frame)
         return self.model.predict_proba(X)[:, 1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,8 +32,8 @@ MOST_DISTINCT, DISTINCT_SHARE = 50, 0.5
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> pa.Table:
-    """A CSV file, compressed or not, or Parquet.
+def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
+    """A CSV file, compressed or not, or Parquet. The columns of a CSV file named in `words` are text as it is written.
 
     Raises
     ------
@@ -43,14 +44,19 @@ def read(path: Path) -> pa.Table:
         raise UserError(f"{path} is {'a directory' if path.is_dir() else 'no file'}")
     try:
         is_parquet = path.suffix.lower() in PARQUET
-        table = pyarrow.parquet.read_table(path) if is_parquet else pyarrow.csv.read_csv(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, UnicodeDecodeError) as error:
+        text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True)
+        table = pyarrow.parquet.read_table(path) if is_parquet else pyarrow.csv.read_csv(path, convert_options=text)
+        names = table.column_names
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"{path} has {twice[0]!r} for the name of more than one column")
     if not table.num_rows:
         raise UserError(f"{path} has no rows")
+    nested = [field.name for field in table.schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
+    if nested:
+        raise UserError(f"{path}: column {nested[0]!r} holds neither numbers, words, truths nor dates")
     return table
 
 
@@ -98,7 +104,7 @@ class Schema:
 
     @classmethod
     def of(cls, table: pa.Table, target: str) -> tuple[Schema, list[str]]:
-        """What the columns but the target are, and the names of those left out: texts, and what never changes."""
+        """What the columns but the target are, and the names of those left out: texts."""
         kept, left = [], []
         for name in table.column_names:
             if name == target:
@@ -143,14 +149,25 @@ def series(column: Column, values: pa.ChunkedArray, source: Path) -> Any:
         return pd.Categorical(words(values).to_pandas(), categories=list(column.categories))
     try:
         if column.kind == "date":
-            days = values.cast(pa.timestamp("us")).cast(pa.int64()).cast(pa.float64(), safe=False)
-            return days.to_numpy() / 86_400e6
+            return days(values)
         if column.kind == "boolean":
+            if not pa.types.is_boolean(values.type) and not pa.types.is_null(values.type):
+                raise pa.ArrowInvalid(f"there are {values.type}")
             values = values.cast(pa.bool_()).cast(pa.int8())
         return values.cast(pa.float32() if column.kind == "boolean" else pa.float64(), safe=False).to_numpy()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         what = {"date": "dates", "boolean": "true and false", "number": "numbers"}[column.kind]
         raise UserError(f"{source}: column {column.name!r} must hold {what}: {str(error).splitlines()[0]}") from error
+
+
+def days(values: pa.ChunkedArray) -> Array:
+    """Dates as days since 1970, times and durations as days."""
+    dtype = values.type
+    if not pa.types.is_temporal(dtype) and not pa.types.is_null(dtype):
+        raise pa.ArrowInvalid(f"there are {dtype}")
+    unit = pa.time64("us") if pa.types.is_time(dtype) else pa.timestamp("us")
+    unit = pa.duration("us") if pa.types.is_duration(dtype) else unit
+    return values.cast(unit, safe=False).cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy() / 86_400e6
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -186,7 +203,8 @@ def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Ta
                 f"{source}: the target {name!r} holds {len(classes)} classes ({few}); say which is the positive one "
                 "with --positive"
             )
-        positive = next((word for word in ("1", "true") if word in classes), min(classes, key=lambda c: counts[c]))
+        usual = [word for word in classes if word.lower() in ("1", "1.0", "true")]
+        positive = usual[0] if usual else min(classes, key=lambda word: counts[word])
     if positive not in counts:
         raise UserError(f"{source}: the target {name!r} holds no {positive!r}; {nearest(positive, classes)}")
     labels = pa.compute.equal(values, positive).to_numpy(zero_copy_only=False)
@@ -195,10 +213,11 @@ def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Ta
 
 
 def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels as a person would write them: 1.0 is "1", and True is "true"."""
+    """Labels as a person would write them, where the file is Parquet: 1.0 is "1", and True is "true"."""
     if pa.types.is_floating(column.type):
         whole = pa.compute.all(pa.compute.equal(column, pa.compute.round(column))).as_py()
-        column = column.cast(pa.int64()) if whole else column
+        low, high = pa.compute.min_max(column).as_py().values()
+        column = column.cast(pa.int64()) if whole and -1e15 < low <= high < 1e15 else column
     return words(column)
 
 

@@ -52,9 +52,9 @@ def number(low: float, high: float = math.inf, word: str | None = None) -> Calla
     return parse
 
 
-def whole(low: int) -> Callable[[str], int]:
+def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.lstrip("-").isdigit() or int(text) < low:
+        if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"must be a whole number of at least {low}, got {text!r}")
         return int(text)
 
@@ -137,6 +137,7 @@ def run_fit(options: argparse.Namespace, command: str) -> Path:
         )
         train = data.X.iloc[data.train], data.y[data.train]
         search = _search.Search(*train, settings, options.jobs, options.storage)
+        say_what_was_read(data)
         with progress(2 * options.trials, options.metric) as report:
             result = _fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
         rows = _words.comparisons(result)
@@ -151,6 +152,15 @@ def run_fit(options: argparse.Namespace, command: str) -> Path:
         (new / "report.html").write_text(page, encoding="utf-8")
     print(_words.answer(rows[0]), _words.choice(result), f"Report: {options.out / 'report.html'}", sep="\n")
     return options.out
+
+
+def say_what_was_read(data: Any) -> None:
+    """On standard error: what is searched for, and what is not looked at."""
+    target = data.target
+    print(f"{len(data.y)} rows, {data.y.sum()} of them with {target.name} = {target.positive}", file=sys.stderr)
+    if data.left_out:
+        names = ", ".join(map(repr, data.left_out))
+        print(f"left out, because nearly every row has its own word: {names}", file=sys.stderr)
 
 
 def write_trials(trials: list[Any], path: Path) -> None:
@@ -191,21 +201,26 @@ def run_predict(options: argparse.Namespace) -> None:
     threshold = chosen_threshold(stored, options)
     probability = stored.predict(options.data)
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
-    frame = pd.DataFrame({"probability": probability, stored.target: labels})
-    if options.out is None:
-        frame.to_csv(sys.stdout, index=False)
-        return
+    name = stored.target if stored.target != "probability" else "prediction"
+    frame = pd.DataFrame({"probability": probability, name: labels})
     try:
+        if options.out is None:
+            frame.to_csv(sys.stdout, index=False)
+            sys.stdout.flush()
+            return
         with tempfile.NamedTemporaryFile("w", dir=options.out.parent, delete=False, newline="") as file:
             try:
                 frame.to_csv(file, index=False)
                 file.close()
+                os.chmod(file.name, 0o644)
                 os.replace(file.name, options.out)
             except BaseException:
                 os.unlink(file.name)
                 raise
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+        raise UserError(f"cannot write to {options.out or 'standard output'}: {error.strerror}") from error
 
 
 def chosen_threshold(stored: Any, options: argparse.Namespace) -> float:
@@ -278,6 +293,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             {"curve": run_curve, "demo": run_demo}[options.command](options)
     except UserError as error:
         print(f"focal-loss: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"focal-loss: {error.name} is not installed: pip install 'focal-loss[cli]'", file=sys.stderr)
         return 2
     except BrokenPipeError:  # of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score
 
@@ -130,6 +131,37 @@ def test_other_forms_of_the_same_table(form: str, fitted: Path, data: Path, tmp_
     assert outs[0].read_text() == outs[1].read_text()
 
 
+@pytest.mark.parametrize("engine", cli.ENGINES)
+def test_a_row_by_itself_is_the_same_row(engine: str, tmp_path: Path) -> None:
+    """Of one row "True" looks like a truth and "007" like a number; they are the words that they were."""
+    frame = table().assign(odd=np.where(table().number > 0, "True", np.where(table().yes, "unknown", "007")))
+    path, one = tmp_path / "all.csv", tmp_path / "one.csv"
+    frame.to_csv(path, index=False)
+    assert run("fit", path, "--target", "rare", "--engine", engine, *QUICK, "--out", tmp_path / "m") == 0
+    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv") == 0
+    whole = pd.read_csv(tmp_path / "p.csv").probability
+    for row in (1, 2, 3):
+        frame.iloc[[row]].to_csv(one, index=False)
+        assert run("predict", tmp_path / "m", one, "--out", tmp_path / "q.csv") == 0
+        assert pd.read_csv(tmp_path / "q.csv").probability[0] == pytest.approx(whole[row], rel=1e-6)
+
+
+def test_labels_are_words_as_they_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, frame = tmp_path / "words.csv", table()
+    frame.assign(probability=np.where(frame.rare, "True", "False")).drop(columns="rare").to_csv(path, index=False)
+    assert run("fit", path, "--target", "probability", *QUICK, "--out", tmp_path / "m") == 0
+    assert "82 of them with probability = True" in capsys.readouterr().err
+    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv") == 0
+    found = pd.read_csv(tmp_path / "p.csv", dtype=str)
+    assert list(found.columns) == ["probability", "prediction"]
+    assert set(found.prediction) == {"True", "False"}
+    answers = pd.Series(np.where(frame.rare, "yes", "no"))
+    answers[:20] = ""
+    frame.assign(rare=answers).to_csv(path, index=False)
+    given = ("fit", path, "--target", "rare", "--positive", "yes", *QUICK, "--out", tmp_path / "n")
+    assert "is missing in 20 rows" in refused(capsys, *given)
+
+
 def test_rules_for_decisions(fitted: Path, data: Path, tmp_path: Path) -> None:
     def flagged(*rule: str) -> float:
         assert run("predict", fitted, data, *rule, "--out", tmp_path / "p.csv") == 0
@@ -210,6 +242,18 @@ def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.parquet"]
 
 
+def test_files_of_another_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ("--target", "rare", "--out", tmp_path / "out")
+    (tmp_path / "latin.csv").write_bytes("größe,rare\n1,0\n".encode("latin-1"))
+    assert "cannot read" in refused(capsys, "fit", tmp_path / "latin.csv", *out)
+    table().assign(list=[[1, 2]] * 400).to_parquet(tmp_path / "nested.parquet")
+    message = "'list' holds neither numbers, words, truths nor dates"
+    assert message in refused(capsys, "fit", tmp_path / "nested.parquet", *out)
+    (tmp_path / "out").write_text("a file")
+    table().to_parquet(tmp_path / "good.parquet")
+    assert "is a file" in refused(capsys, "fit", tmp_path / "good.parquet", *out, "--force")
+
+
 def test_missing_targets_are_dropped_if_asked(data: Path, tmp_path: Path) -> None:
     frame = table().astype({"rare": object})
     frame.loc[:9, "rare"] = None
@@ -246,6 +290,11 @@ def test_what_cannot_be_predicted(fitted: Path, data: Path, tmp_path: Path, caps
     assert "column 'number' must hold numbers" in refused(capsys, "predict", fitted, wrong)
     assert "holds no model" in refused(capsys, "predict", tmp_path, data)
     known = json.loads((fitted / "model.json").read_text())
+    integers = tmp_path / "integers.csv"
+    table().assign(day=20260101).to_csv(integers, index=False)
+    assert "column 'day' must hold dates" in refused(capsys, "predict", fitted, integers)
+    (fitted / "model.json").write_text("[]")
+    assert "holds no model" in refused(capsys, "predict", fitted, data)
     (fitted / "model.json").write_text(json.dumps(known | {"format": 99}))
     assert "newer version of focal-loss" in refused(capsys, "predict", fitted, data)
 
@@ -256,6 +305,7 @@ def test_what_cannot_be_predicted(fitted: Path, data: Path, tmp_path: Path, caps
         ("--gamma", "-1", "must be a number in [0, 20] or auto, got '-1'"),
         ("--pos-weight", "0", "or auto, got '0'"),
         ("--trials", "0", "whole number of at least 1"),
+        ("--seed", "9999999999", "whole number"),
         ("--folds", "1.5", "whole number of at least 2"),
         ("--engine", "forest", "invalid choice"),
         ("--metric", "accuracy", "invalid choice"),
@@ -393,6 +443,12 @@ def test_columns_are_what_they_are_in_training(data: Path) -> None:
     assert frame.day.max() - frame.day.min() == pytest.approx(
         table().day.max().toordinal() - table().day.min().toordinal()
     )
+    clock = pa.table(
+        {"t": pa.array([0, 43_200_000_000, None], pa.time64("us")), "d": pa.array([1, 2, 3], pa.duration("s"))}
+    )
+    shown = _table.Schema.of(clock, "none")[0].frame(clock, data)
+    np.testing.assert_allclose(shown.t, [0, 0.5, np.nan])
+    np.testing.assert_allclose(shown.d, np.array([1, 2, 3]) / 86400)
     names = table().assign(name=[f"person {k}" for k in range(400)])
     names.to_csv(data, index=False)
     assert _table.Schema.of(_table.read(data), "rare")[1] == ["name"]

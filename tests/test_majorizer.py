@@ -79,6 +79,15 @@ def test_softmax_policies_agree_with_the_binary_ones() -> None:
             np.testing.assert_allclose(pair.hessian[:, 1], one.hessian, rtol=1e-10, atol=1e-15)
 
 
+@pytest.mark.parametrize("policy", ["exact", "majorizer", "relative_floor"])
+def test_a_number_gives_numbers(policy: str) -> None:
+    one = focal.binary_focal_loss_derivatives(1, -6.0, 2.0, hessian=policy)
+    row = focal.binary_focal_loss_derivatives([1], [-6.0], 2.0, hessian=policy)
+    for found, expected in zip(one, row, strict=True):
+        assert np.ndim(found) == 0
+        assert found == expected[0]
+
+
 def test_unknown_policy_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`hessian` must be one of 'exact', 'majorizer', 'relative_floor', got 'abs'"):
         focal.binary_focal_loss_derivatives([1], [0.5], 2, hessian="abs")

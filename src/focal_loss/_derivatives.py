@@ -73,14 +73,14 @@ def binary_formula(
     if y.dtype.kind in "iu":
         _losses.complain_of_binary(y)
         y = y > 0
-    wide = computed_in(x)
+    wide = _host.OPS.widen(x)
     if y.dtype.kind != "b" or smoothing:
         y = (1 - smoothing) * y.astype(wide.dtype) + smoothing / 2
     arguments = (wide, y, gamma, positive, negative)
     value, first, second = (_host.elementwise("two_term", index, *arguments) for index in ("", "0", "00"))
     if hessian == "majorizer":
         second = _host.apply(partial(_curvature.two_term, _host.OPS), *arguments)
-    return of_dtype(x, value, first * upstream, second * upstream)
+    return Derivatives(*(_host.OPS.cast(a, x) for a in (value, first * upstream, second * upstream)))
 
 
 def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
@@ -129,16 +129,15 @@ def softmax_formula(
     label = np.expand_dims(y.astype(np.int64), axis)
     hot = np.arange(classes).reshape((-1,) + (1,) * (v.ndim - axis - 1)) == label
     gamma, weight = (p if isinstance(p, float) else np.broadcast_to(p, classes)[label] for p in (gamma, weight))
-    wide = computed_in(v)
+    wide = _host.OPS.widen(v)
     above = upstream if isinstance(upstream, float) else np.expand_dims(upstream, axis)
     arguments = (_host.margin(wide, hot, axis), gamma, weight)
     value, first, second = (_host.elementwise("margin", index, *arguments) for index in ("", "0", "00"))
     if hessian == "majorizer":
         second = _host.apply(partial(_curvature.margin, _host.OPS), *arguments)
     gradient = _host.pull(wide, hot, axis, first * above)
-    return of_dtype(
-        v, np.squeeze(value, axis), gradient, _host.diagonal(wide, hot, axis, first * above, second * above)
-    )
+    diagonal = _host.diagonal(wide, hot, axis, first * above, second * above)
+    return Derivatives(*(_host.OPS.cast(a, v) for a in (np.squeeze(value, axis), gradient, diagonal)))
 
 
 def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -> Array:
@@ -157,18 +156,8 @@ def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -
     return done[0][0]
 
 
-def computed_in(x: Array) -> Array:
-    return x.astype(np.float32) if x.dtype.itemsize < 4 else x
-
-
-def of_dtype(x: Array, *results: Array) -> Derivatives:
-    with np.errstate(over="ignore", under="ignore"):
-        return Derivatives(*(np.asarray(a).astype(x.dtype, copy=False) for a in results))
-
-
 def floored(found: Derivatives, hessian: Hessian) -> Derivatives:
     if hessian != "relative_floor":
         return found
-    floor = np.abs(found.gradient)
-    floor *= found.gradient.dtype.type(FLOOR)
-    return found._replace(hessian=np.maximum(found.hessian, floor, out=floor))
+    floor = found.gradient.dtype.type(FLOOR) * np.abs(found.gradient)
+    return found._replace(hessian=np.maximum(found.hessian, floor))

@@ -28,7 +28,7 @@ class Engine:
     seed: str
     focal: Callable[..., Any]
     suggest: Callable[[Any], dict[str, Any]]  # of an Optuna trial
-    default: dict[str, Any]  # what the first trial takes: the library's own defaults
+    default: dict[str, Any]  # what the first trial takes: about the library's own defaults
     fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
 
     def plain(self, **parameters: Any) -> Any:

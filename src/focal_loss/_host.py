@@ -52,6 +52,14 @@ class NumpyOps:
     def constant(self, x: Array) -> Array:
         return x
 
+    def widen(self, x: Array) -> Array:
+        """Half precision is computed in float32."""
+        return x.astype(np.float32) if x.dtype.itemsize < 4 else x
+
+    def cast(self, x: Array, like: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            return np.asarray(x).astype(like.dtype, copy=False)[()]
+
 
 OPS = NumpyOps()
 

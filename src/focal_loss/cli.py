@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from focal_loss._dispatch import BOOSTERS
 from focal_loss._errors import UserError
 
 METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
-ENGINES = ("lightgbm", "xgboost", "catboost")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also compressed, or Parquet")
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
-    fit.add_argument("--engine", choices=ENGINES, default="lightgbm", help="(default: %(default)s)")
+    fit.add_argument("--engine", choices=BOOSTERS, default="lightgbm", help="(default: %(default)s)")
     fit.add_argument("--gamma", type=number(0, 20, "auto"), metavar="auto|G", help="(default: auto)")
     fit.add_argument("--pos-weight", type=number(1e-3, 1e6, "auto"), metavar="auto|W", help="(default: auto)")
     fit.add_argument("--metric", choices=METRICS, default="average_precision", help="(default: %(default)s)")

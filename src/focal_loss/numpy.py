@@ -71,13 +71,6 @@ class _Numpy(_host.NumpyOps):
     def parameter(self, value: Any, like: Array) -> Array:
         return value if isinstance(value, float) else np.asarray(value, np.float64)
 
-    def widen(self, x: Array) -> Array:
-        return x.astype(np.float32) if x.dtype.itemsize < 4 else x
-
-    def cast(self, x: Array, like: Array) -> Array:
-        with np.errstate(over="ignore", under="ignore"):
-            return np.asarray(x).astype(like.dtype, copy=False)[()]
-
     def kind(self, x: Array) -> Literal["bool", "integer", "floating"]:
         return "bool" if x.dtype.kind == "b" else "integer" if x.dtype.kind in "iu" else "floating"
 

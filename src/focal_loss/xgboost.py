@@ -363,7 +363,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
     def _watched(self, focus: _classifier.Focus) -> dict[str, Any]:
         """XGBoost's parameters for the metrics."""
         given = "focal_loss" if self.eval_metric is None else self.eval_metric
-        wanted = list(dict.fromkeys(given if isinstance(given, list | tuple) else [given]))
+        wanted = list(dict.fromkeys(_classifier.listed(given)))
         native, functions = _classifier.metrics(wanted, OURS, OF_SCORES)
         # The objective that XGBoost is told of, for it has to know one, has a metric: of raw scores.
         parameters = {"eval_metric": native or None, "disable_default_eval_metric": 1}

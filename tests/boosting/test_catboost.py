@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
+from made import table
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss, roc_auc_score
@@ -32,14 +33,6 @@ from focal_loss.catboost._objectives import objective_of
 QUIET = {"verbose": False, "allow_writing_files": False, "thread_count": 1, "random_seed": 1}
 FAST = QUIET | {"iterations": 25, "learning_rate": 0.3, "depth": 4}
 POLICIES = ("exact", "majorizer", "relative_floor")
-
-
-def table(n: int = 3000, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rare classes, and a truth that no model can see through."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, 5))
-    scores = np.stack([np.zeros(n), X[:, 0] + X[:, 1] * X[:, 2] - 2, 1.5 * X[:, 3] - 3][:classes], axis=1)
-    return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
 
 
 def builtin(**parameters: Any) -> catboost.CatBoostClassifier:

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow
 import pytest
 import xgboost
+from made import table
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
@@ -29,14 +30,6 @@ from focal_loss.xgboost import (
 )
 
 FAST = {"n_estimators": 25, "max_depth": 4, "n_jobs": 1}
-
-
-def table(n: int = 3000, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rare classes, and a truth that no model can see through."""
-    rng = np.random.default_rng(seed)
-    X = rng.normal(size=(n, 5))
-    scores = np.stack([np.zeros(n), X[:, 0] + X[:, 1] * X[:, 2] - 2, 1.5 * X[:, 3] - 3][:classes], axis=1)
-    return X, (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
 
 
 def builtin(**parameters: Any) -> xgboost.XGBClassifier:

@@ -20,6 +20,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from focal_loss import _evaluation, _store, _table, cli
+from focal_loss._dispatch import BOOSTERS
 from focal_loss._errors import UserError
 
 QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
@@ -60,7 +61,7 @@ def fitted(data: Path, tmp_path: Path) -> Path:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", cli.ENGINES)
+@pytest.mark.parametrize("engine", BOOSTERS)
 def test_fit_leaves_a_model_that_predicts(
     engine: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,7 +88,7 @@ def test_fit_leaves_a_model_that_predicts(
     assert "<script>alert" not in page
 
 
-@pytest.mark.parametrize("engine", cli.ENGINES)
+@pytest.mark.parametrize("engine", BOOSTERS)
 def test_columns_may_have_any_name(engine: str, tmp_path: Path) -> None:
     path, names = (
         tmp_path / "odd.csv",
@@ -131,7 +132,7 @@ def test_other_forms_of_the_same_table(form: str, fitted: Path, data: Path, tmp_
     assert outs[0].read_text() == outs[1].read_text()
 
 
-@pytest.mark.parametrize("engine", cli.ENGINES)
+@pytest.mark.parametrize("engine", BOOSTERS)
 def test_a_row_by_itself_is_the_same_row(engine: str, tmp_path: Path) -> None:
     """Of one row "True" looks like a truth and "007" like a number; they are the words that they were."""
     frame = table().assign(odd=np.where(table().number > 0, "True", np.where(table().yes, "unknown", "007")))

@@ -6,17 +6,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, average_precision_score, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from focal_loss import _boosting, _derivatives, _spec, calibration
+from focal_loss import _boosting, _derivatives, _host, _posterior, _spec, calibration
 
 Array = Any
 
@@ -137,6 +139,21 @@ class Focus:
             )
         return calibration.categorical_posterior_from_logits(scores, gamma, class_weight=weights)
 
+    def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: bool) -> float:
+        """Of the probabilities. Of two classes it is the cross-entropy of their logits, and costs as much as the loss.
+
+        It is computed after every round of training, on all that is held out.
+        """
+        if self.classes == 2:
+            logits = _boosting.single(scores)
+            if calibrated:
+                calibrate = partial(_posterior.posterior_logit, _host.OPS)
+                logits = _host.in_blocks(calibrate, (logits, self.gamma), logits.shape)
+                logits = logits - np.float32(math.log(self.odds))
+            return _boosting.BinaryLoss(gamma=0.0).mean(logits, labels, weight)
+        each = self.probabilities(scores, calibrated)[np.arange(len(labels)), labels.astype(int)]
+        return float(np.average(-np.log(np.maximum(each, np.finfo(np.float64).tiny)), weights=weight))
+
 
 def focus(estimator: Any, classes: Array, codes: Array) -> Focus:
     """Of an estimator's parameters, checked."""
@@ -177,11 +194,10 @@ class Metric:
             return name, roc_auc_score(labels, scores, sample_weight=weight), True
         if self.function == AVERAGE_PRECISION:
             return name, average_precision_score(labels, scores, sample_weight=weight), True
-        probabilities = self.focus.probabilities(scores, self.calibrated)
         if self.function == LOG_LOSS:
-            every = range(self.focus.classes)
-            return name, log_loss(labels, probabilities, sample_weight=weight, labels=every), False
-        return name, 1 - accuracy_score(labels, probabilities.argmax(axis=1), sample_weight=weight), False
+            return name, self.focus.log_loss(scores, labels, weight, self.calibrated), False
+        wrong = self.focus.probabilities(scores, self.calibrated).argmax(axis=1) != labels
+        return name, float(np.average(wrong, weights=weight)), False
 
     def _of_user(self, labels: Array, scores: Array, weight: Array | None) -> Any:
         assert callable(self.function)

@@ -14,6 +14,7 @@ from focal_loss._errors import UserError
 
 Array = Any
 ROUNDS, PATIENCE = 1000, 50
+FILES = ("model.txt", "model.ubj", "model.cbm")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Engine:
     suggest: Callable[[Any], dict[str, Any]]  # of an Optuna trial
     default: dict[str, Any]  # what the first trial takes: about the library's own defaults
     fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
+    error: type[Exception]  # of the library
 
     def plain(self, **parameters: Any) -> Any:
         return self.focal(gamma=0.0, **parameters)
@@ -75,22 +77,23 @@ def _lightgbm() -> Engine:
         }
 
     def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
-        stop = library.early_stopping(PATIENCE, first_metric_only=True, verbose=False)
-        model.fit(X, y, eval_X=X_held, eval_y=y_held, eval_metric="binary_logloss", callbacks=[stop])
+        stop = library.early_stopping(PATIENCE, verbose=False)
+        model.fit(X, y, eval_X=X_held, eval_y=y_held, callbacks=[stop])
         return int(model.best_iteration_)
 
     default = {"learning_rate": 0.1, "num_leaves": 31, "min_child_samples": 20, "reg_lambda": 1e-3}
     return Engine(
         name="lightgbm",
-        file="model.txt",
+        file=FILES[0],
         rounds="n_estimators",
-        fixed={"verbosity": -1},
+        fixed={"verbosity": -1, "metric": "binary_logloss"},
         jobs="n_jobs",
         seed="random_state",
         focal=ours.FocalLGBMClassifier,
         suggest=suggest,
         default=default | {"colsample_bytree": 1.0},
         fit_until=fit_until,
+        error=library.basic.LightGBMError,
     )
 
 
@@ -100,6 +103,7 @@ def _lightgbm() -> Engine:
 
 
 def _xgboost() -> Engine:
+    library = importlib.import_module("xgboost")
     ours = importlib.import_module("focal_loss.xgboost")
 
     def suggest(trial: Any) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def _xgboost() -> Engine:
     default = {"learning_rate": 0.3, "max_depth": 6, "min_child_weight": 1.0, "reg_lambda": 1.0}
     return Engine(
         name="xgboost",
-        file="model.ubj",
+        file=FILES[1],
         rounds="n_estimators",
         fixed={"enable_categorical": True},
         jobs="n_jobs",
@@ -128,6 +132,7 @@ def _xgboost() -> Engine:
         suggest=suggest,
         default=default | {"colsample_bytree": 1.0},
         fit_until=fit_until,
+        error=library.core.XGBoostError,
     )
 
 
@@ -137,6 +142,7 @@ def _xgboost() -> Engine:
 
 
 def _catboost() -> Engine:
+    library = importlib.import_module("catboost")
     ours = importlib.import_module("focal_loss.catboost")
 
     def suggest(trial: Any) -> dict[str, Any]:
@@ -153,7 +159,7 @@ def _catboost() -> Engine:
 
     return Engine(
         name="catboost",
-        file="model.cbm",
+        file=FILES[2],
         rounds="iterations",
         fixed={"logging_level": "Silent", "allow_writing_files": False},
         jobs="thread_count",
@@ -162,6 +168,7 @@ def _catboost() -> Engine:
         suggest=suggest,
         default={"learning_rate": 0.1, "depth": 6, "l2_leaf_reg": 3.0},
         fit_until=fit_until,
+        error=library.CatBoostError,
     )
 
 

@@ -23,7 +23,7 @@ class Measure(NamedTuple):
 
 def best_f1(y: Array, probability: Array) -> float:
     """At the threshold where it is highest."""
-    return float(Ranked.of(y, probability).f1().max())
+    return Gains.of(y, probability).metrics(np.ones(len(y)))["f1"]
 
 
 def cut_log_loss(y: Array, probability: Array) -> float:
@@ -55,25 +55,50 @@ class Ranked:
         ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
         return cls(np.asarray(y, bool)[order], ends, ranked[ends], order)
 
-    def counts(self, weight: Array | None = None) -> tuple[Array, Array]:
+    def counts(self) -> tuple[Array, Array]:
         """True and false positives if everything up to each group is called positive."""
-        weight = np.ones(len(self.positive)) if weight is None else weight[self.order]
-        hits = np.cumsum(weight * self.positive)[self.ends]
-        return hits, np.cumsum(weight)[self.ends] - hits
+        hits = np.cumsum(self.positive)[self.ends]
+        return hits, self.ends + 1 - hits
 
-    def average_precision(self, weight: Array | None = None) -> float:
-        hits, alarms = self.counts(weight)
-        gained = np.diff(hits, prepend=0)
-        with np.errstate(invalid="ignore"):
-            return float(np.nansum(gained * hits / (hits + alarms)) / hits[-1])
 
-    def roc_auc(self, weight: Array | None = None) -> float:
-        hits, alarms = self.counts(weight)
-        return float(np.trapezoid(np.append(0, hits), np.append(0, alarms)) / (hits[-1] * alarms[-1]))
+@dataclass(frozen=True)
+class Gains:
+    """The groups of a ranking that hold positives: all that its metrics depend on, and few where positives are rare.
 
-    def f1(self, weight: Array | None = None) -> Array:
-        hits, alarms = self.counts(weight)
-        return 2 * hits / (hits + alarms + hits[-1])
+    `order` is the rows' by rank; the others are places in it: of the positives, of the first of them in each group, of
+    each group's last row and of the row before its first.
+    """
+
+    order: Array
+    hits: Array
+    first: Array
+    ends: Array
+    before: Array
+
+    @classmethod
+    def of(cls, y: Array, probability: Array) -> Gains:
+        ranked = Ranked.of(y, probability)
+        hits = np.flatnonzero(ranked.positive)
+        groups, first = np.unique(np.searchsorted(ranked.ends, hits), return_index=True)
+        last = np.append(ranked.ends, -1)  # of the group before the first one: none
+        return cls(ranked.order, hits, first, ranked.ends[groups], last[groups - 1])
+
+    def metrics(self, weight: Array) -> dict[str, float]:
+        """Average precision, ROC AUC and the highest F1 of rows with these weights, some of which are not 0."""
+        weight = weight[self.order]
+        total = np.append(np.cumsum(weight), 0)  # the last is that of no row, at -1
+        gained = np.add.reduceat(weight[self.hits], self.first)
+        found = np.cumsum(gained)
+        called, positives = total[self.ends], found[-1]
+        negatives = total[-2] - positives
+        # Of a group, half of its negatives are counted as ranked below its positives.
+        alarms = (called - found + total[self.before] - (found - gained)) / 2
+        precision = np.divide(found, called, out=np.zeros(len(found)), where=called > 0)
+        return {
+            "average_precision": float(gained @ precision / positives),
+            "roc_auc": float(gained @ (negatives - alarms) / (positives * negatives)),
+            "f1": float((2 * found / (called + positives)).max()),
+        }
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -81,33 +106,36 @@ class Ranked:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def weighted(name: str, y: Array, probability: Array) -> Callable[[Array], float]:
-    """A metric as a function of the rows' weights, with what does not depend on them done once."""
-    if name in ("log_loss", "brier"):
-        p = np.clip(probability, SMALLEST, 1 - SMALLEST)
-        each = np.square(probability - y) if name == "brier" else -np.log(np.where(y, p, 1 - p))
-        return lambda weight: float(each @ weight / weight.sum())
-    ranked = Ranked.of(y, probability)
-    if name == "f1":
-        return lambda weight: float(ranked.f1(weight).max())
-    return ranked.average_precision if name == "average_precision" else ranked.roc_auc
+def of_weights(y: Array, probability: Array) -> Callable[[Array], list[float]]:
+    """The metrics, in the order of `MEASURES`, as a function of the rows' weights."""
+    p = np.clip(probability, SMALLEST, 1 - SMALLEST)
+    sums = {"log_loss": -np.log(np.where(y, p, 1 - p)), "brier": np.square(probability - y)}
+    gains = Gains.of(y, probability)
+
+    def metrics(weight: Array) -> list[float]:
+        means = {name: float(each @ weight / weight.sum()) for name, each in sums.items()}
+        found = gains.metrics(weight) | means
+        return [found[name] for name in MEASURES]
+
+    return metrics
 
 
-def interval(name: str, y: Array, first: Array, second: Array, seed: int) -> tuple[float, float]:
+def intervals(y: Array, first: Array, second: Array, seed: int) -> dict[str, tuple[float, float]]:
     """The 95 % percentile interval of metric(first) - metric(second), rows drawn anew, positives and negatives apart.
 
     B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
     """
     rng = np.random.default_rng(seed)
-    one, other = (weighted(name, y, probability) for probability in (first, second))
+    one, other = (of_weights(y, np.asarray(probability, np.float64)) for probability in (first, second))
     groups = [np.flatnonzero(y), np.flatnonzero(~np.asarray(y, bool))]
     differences = []
     for _ in range(REPLICATES if len(y) <= MANY_ROWS else FEW_REPLICATES):
-        drawn = [group[rng.integers(0, len(group), len(group))] for group in groups]
-        weight = np.bincount(np.concatenate(drawn), minlength=len(y)).astype(np.float64)
-        differences.append(one(weight) - other(weight))
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(low), float(high)
+        weight = np.zeros(len(y))
+        for group in groups:
+            weight[group] = np.bincount(rng.integers(0, len(group), len(group)), minlength=len(group))
+        differences.append(np.subtract(one(weight), other(weight)))
+    low, high = np.quantile(differences, [0.025, 0.975], axis=0).tolist()
+    return {name: (low[k], high[k]) for k, name in enumerate(MEASURES)}
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -117,7 +145,7 @@ def interval(name: str, y: Array, first: Array, second: Array, seed: int) -> tup
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What comes of calling positive whatever is at least as probable as each threshold, from the highest down."""
+    """What comes of calling positive whatever is at least as probable as each threshold."""
 
     thresholds: Array
     tp: Array
@@ -127,7 +155,9 @@ class Outcomes:
 
     @classmethod
     def of(cls, y: Array, probability: Array) -> Outcomes:
-        """At every threshold that there is, or at some of them, evenly over the ranks of the positives and of all."""
+        """From the highest threshold down: at every one that there is, or at some of them, evenly over the ranks of the
+        positives and of all.
+        """
         ranked = Ranked.of(y, probability)
         hits, alarms = ranked.counts()
         if len(hits) > THRESHOLDS:
@@ -141,6 +171,12 @@ class Outcomes:
         thresholds = np.append(above, ranked.values[kept])
         return cls(thresholds, tp, fp, int(hits[-1]) - tp, int(alarms[-1]) - fp)
 
+    @classmethod
+    def at(cls, y: Array, probability: Array, thresholds: Array) -> Outcomes:
+        y = np.asarray(y, bool)
+        fn, tn = (np.searchsorted(np.sort(probability[part]), thresholds) for part in (y, ~y))
+        return cls(thresholds, int(y.sum()) - fn, int((~y).sum()) - tn, fn, tn)
+
     def best_f1(self) -> float:
         return float(self.thresholds[np.argmax(2 * self.tp / (2 * self.tp + self.fp + self.fn))])
 
@@ -152,7 +188,7 @@ class Outcomes:
 
     def for_recall(self, wanted: float) -> float:
         """The highest threshold with this recall."""
-        return float(self.thresholds[np.flatnonzero(self.tp >= wanted * (self.tp + self.fn))[0]])
+        return float(self.thresholds[np.flatnonzero(self.tp / (self.tp + self.fn) >= wanted)[0]])
 
 
 def reliability(y: Array, probability: Array, bins: int = 10) -> tuple[list[float], list[float], list[int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,20 +18,20 @@ Array = Any
 TEST_SHARE = 0.2
 
 
+class Part(NamedTuple):
+    X: pd.DataFrame
+    y: Array  # of bool
+
+
 @dataclass(frozen=True)
 class Data:
     """A table in two parts, of which the search sees the first."""
 
     schema: _table.Schema
-    left_out: list[str]  # names of columns
+    notes: list[str]  # what is to be said of the columns
     target: _table.Target
-    X: pd.DataFrame
-    train: Array  # positions of rows
-    test: Array
-
-    @property
-    def y(self) -> Array:
-        return self.target.labels
+    train: Part
+    test: Part
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     """
     table = _table.without_missing(_table.read(path, [target]), target, drop_missing, path)
     found = _table.target(table, target, positive, path)
-    schema, left_out = _table.Schema.of(table, target)
+    schema, notes = _table.Schema.of(table, target)
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
     needed = int(np.ceil(folds / (1 - TEST_SHARE))) + 1
     if fewer < needed:
@@ -78,8 +78,12 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
             else f"{path}: only {fewer} rows are {which!r}; collect more"
         )
     rows = np.arange(table.num_rows)
-    train, test = train_test_split(rows, test_size=TEST_SHARE, stratify=found.labels, random_state=seed)
-    return Data(schema, left_out, found, schema.frame(table, path), np.sort(train), np.sort(test))
+    parts = train_test_split(rows, test_size=TEST_SHARE, stratify=found.labels, random_state=seed)
+    parts = [np.sort(part) for part in parts]
+    train, test = map(Part, schema.frames(table, path, parts), (found.labels[part] for part in parts))
+    del table
+    _table.give_memory_back()
+    return Data(schema, notes, found, train, test)
 
 
 def fit(
@@ -92,7 +96,7 @@ def fit(
 ) -> Result:
     """Search on the training part, train the best of each loss on all of it, and look at the test part once."""
     search.run(trials, seconds, report)
-    held, _ = _engines.columns_for(search.settings.engine, data.X.iloc[data.test])
+    held, _ = _engines.columns_for(search.settings.engine, data.test.X)
     focal, plain = (_candidate(search, loss, held) for loss in _search.LOSSES)
     winner = focal if search.sign * (focal.best.score - plain.best.score) >= 0 else plain
     outcomes = _evaluation.Outcomes.of(search.y, winner.best.probability)

@@ -55,11 +55,17 @@ def sigmoid(ops: Ops, z: Array) -> Score:
     return score_from_logits(ops, z, 0.0)  # no power of p or q is taken
 
 
+def ratio_of(ops: Ops, score: Score) -> Array:
+    """R."""
+    tiny = ops.smallest(score.q)
+    shares = score.neg_log_p / ops.clip(score.q, tiny, 1.0)
+    return score.p * ops.where(score.q >= tiny, shares, 1.0)  # L / q -> 1 as q -> 0
+
+
 def evidence(ops: Ops, score: Score, gamma: Array) -> Evidence:
     """U, of the score at a margin."""
     p, q, neg_log_p, neg_log_q, _ = score
-    tiny = ops.smallest(q)
-    ratio = p * ops.where(q >= tiny, neg_log_p / ops.clip(q, tiny, 1.0), 1.0)  # L / q -> 1 as q -> 0
+    ratio = ratio_of(ops, score)
     whole = 1 + gamma * ratio
     gain = ops.log1p(gamma * ratio)
     return Evidence(
@@ -70,8 +76,17 @@ def evidence(ops: Ops, score: Score, gamma: Array) -> Evidence:
     )
 
 
-def log_odds(ops: Ops, z: Array, gamma: Array) -> LogOdds:
+def posterior_logit(ops: Ops, z: Array, gamma: Array) -> Array:
     """T, the posterior's logit without the weight; odd in z. The logarithms of p and q add up to (1 + g) z."""
+    if isinstance(gamma, float) and gamma == 0:
+        return z
+    score = sigmoid(ops, z)
+    gains = [ops.log1p(gamma * ratio_of(ops, side)) for side in (score, score.flipped())]
+    return (1 + gamma) * z + (gains[1] - gains[0])
+
+
+def log_odds(ops: Ops, z: Array, gamma: Array) -> LogOdds:
+    """T and its derivatives, of which few ask."""
     score = sigmoid(ops, z)
     side, mirror = evidence(ops, score, gamma), evidence(ops, score.flipped(), gamma)
     return LogOdds(
@@ -114,10 +129,10 @@ def first_order(index: Index) -> None:
 def posterior(ops: Ops, index: Index, z: Array, gamma: Array, weight: Array) -> Array:
     """sigmoid(T(z) - log w). Arguments: 0 logit, 1 gamma, 2 weight of the positives."""
     first_order(index)
+    if not index:
+        return sigmoid(ops, posterior_logit(ops, z, gamma) - log_weight(ops, weight)).p
     odds = log_odds(ops, z, gamma)
     found = sigmoid(ops, odds.value - log_weight(ops, weight))
-    if not index:
-        return found.p
     return found.p * found.q * {"0": odds.in_logit, "1": odds.in_gamma, "2": -1 / weight}[index]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,11 @@ Array = Any
 Loss = Literal["focal", "cross-entropy"]
 LOSSES: tuple[Loss, ...] = ("focal", "cross-entropy")
 OURS = ("gamma", "pos_weight")
+
+
+def without_password(text: str) -> str:
+    """Of a URL, or of a command with one: for whoever reads over a shoulder."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ class Search:
         self.measure = MEASURES[self.settings.metric]
         self.sign = 1 if self.measure.higher_is_better else -1
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.studies = {loss: self._study(loss) for loss in LOSSES}
+        fingerprint = self._fingerprint()
+        self.studies = {loss: self._study(f"focal-loss, {loss}, {fingerprint}", loss) for loss in LOSSES}
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
         """Until there are so many finished trials of each loss, or the time is over and there is one of each.
@@ -106,16 +113,21 @@ class Search:
         given = self.engine.parameters(parameters, rounds, self.jobs, self.settings.seed)
         return (self.engine.focal if loss == "focal" else self.engine.plain)(**given, **self.extra)
 
-    def _study(self, loss: Loss) -> Any:
-        name = f"focal-loss, {loss}, {self._fingerprint()}"
+    def _study(self, name: str, loss: Loss) -> Any:
         try:
             storage = optuna.storages.get_storage(self.storage)
             study = optuna.create_study(
                 storage=storage, study_name=name, direction="maximize" if self.sign > 0 else "minimize",
                 load_if_exists=self.storage is not None
             )  # fmt: skip
+        except ImportError as error:
+            remedy = "install it; that of PostgreSQL comes with pip install 'focal-loss[postgresql]'"
+            raise UserError(
+                f"the driver of {without_password(str(self.storage))} is not installed; {remedy}"
+            ) from error
         except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
-            raise UserError(f"cannot open the storage {self.storage}: {str(error).splitlines()[0]}") from error
+            where = without_password(str(self.storage))
+            raise UserError(f"cannot open the storage {where}: {str(error).splitlines()[0]}") from error
         before = len(study.get_trials(deepcopy=False))
         study.sampler = optuna.samplers.TPESampler(seed=self.settings.seed + before, multivariate=True)
         first = self.engine.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
@@ -168,10 +180,12 @@ class Search:
             X, X_held = self.table.iloc[train], self.table.iloc[held]
             try:
                 rounds.append(self.engine.fit_until(model, X, self.y[train], X_held, self.y[held]))
-            except Exception as error:  # of the engine, which has its own kinds: infinities, constant columns
+            except (self.engine.error, ValueError) as error:  # infinities, columns that never vary
                 reason = str(error).strip().splitlines()[-1]
                 raise UserError(f"{self.engine.name} cannot learn from this table: {reason}") from error
             found = model.predict_proba(X_held)[:, 1]
+            if not np.isfinite(found).all():
+                raise UserError(f"{self.engine.name} found no finite scores with {parameters}")
             probability[held] = found
             scores.append(self.measure.of(self.y[held], found))
         return scores, rounds, probability

@@ -1,16 +1,8 @@
-"""A directory that is there whole or not at all, and what `focal-loss fit` leaves in it."""
+"""What `focal-loss fit` leaves in a directory, and what `focal-loss predict` reads there."""
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import json
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,57 +15,7 @@ from focal_loss._evaluation import Outcomes
 
 Array = Any
 FORMAT = 1
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
-
-
-@contextmanager
-def replacing(directory: Path, force: bool) -> Iterator[Path]:
-    """A temporary directory beside it, which takes its place at the end if nothing went wrong.
-
-    Raises
-    ------
-    UserError
-        If the directory is there and not to be replaced, or cannot be written.
-    """
-    if directory.exists() and not directory.is_dir():
-        raise UserError(f"{directory} is a file; choose another --out")
-    directory = directory.resolve()  # what a link leads to is replaced, and the link stays
-    if directory.exists() and not force:
-        raise UserError(f"{directory} exists; choose another --out, or replace it with --force")
-    if directory.exists() and not (directory / "model.json").is_file() and any(directory.iterdir()):
-        raise UserError(f"{directory} holds something else than a model of this command; choose another --out")
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    except OSError as error:
-        raise UserError(f"cannot write to {directory.parent}: {error.strerror}") from error
-    try:
-        yield new
-        new.chmod(0o755)
-        _exchange(new, directory)
-    except OSError as error:
-        raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(new, ignore_errors=True)  # the new one, unfinished, or the old one
-
-
-def _exchange(new: Path, directory: Path) -> None:
-    """At no moment is there neither. Where the system cannot exchange two directories, the old one steps aside."""
-    if not directory.exists():
-        new.rename(directory)
-        return
-    if sys.platform == "linux":
-        rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-        paths = (os.fsencode(new), os.fsencode(directory))
-        if rename is not None and rename(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0:
-            return
-        if ctypes.get_errno() not in (0, errno.EINVAL, errno.ENOSYS):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    aside = directory.with_name(f".{directory.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    directory.rename(aside)
-    new.rename(directory)
-    shutil.rmtree(aside, ignore_errors=True)
+NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *_engines.FILES)
 
 
 @dataclass(frozen=True)
@@ -133,9 +75,10 @@ class Stored:
         words = (known["target"], known["positive"], known["negative"])
         return cls(known["engine"], schema, *words, known["threshold"], outcomes, model)
 
-    def predict(self, path: Path) -> Array:
-        """The probability that each row of a file is positive."""
+    def predict(self, path: Path) -> tuple[Array, list[str]]:
+        """The probability that each row of a file is positive, and what is to be said of its columns."""
         categories = [column.name for column in self.schema.columns if column.kind == "category"]
-        frame = self.schema.frame(_table.read(path, categories), path)
+        table = _table.read(path, categories)
+        (frame,) = self.schema.frames(table, path)
         X, _ = _engines.columns_for(self.engine, frame)
-        return self.model.predict_proba(X)[:, 1]
+        return self.model.predict_proba(X)[:, 1], self.schema.unknown(table)

@@ -5,7 +5,9 @@ A `Schema` is what a model remembers of its columns. It is plain data, and goes 
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,11 +22,17 @@ import pyarrow.parquet
 
 from focal_loss._errors import UserError
 
+pa.set_memory_pool(pa.system_memory_pool())  # another would keep what was freed
+
 Array = Any
 Kind = Literal["number", "boolean", "date", "category"]
 PARQUET = (".parquet", ".pq")
+DELIMITERS = (",", ";", "\t", "|")  # of equally frequent ones the first
 # A column of words nearly all of which differ is a name or a text, and no category.
 MOST_DISTINCT, DISTINCT_SHARE = 50, 0.5
+INDEX = ("", "Unnamed: 0")  # names under which pandas writes the numbers of rows, to be learned by heart
+MOST_ODD = 3  # words among numbers, such as "?"
+NUMBER = re.compile(r"\s*[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")  # and no code such as 007
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -44,20 +52,42 @@ def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
         raise UserError(f"{path} is {'a directory' if path.is_dir() else 'no file'}")
     try:
         is_parquet = path.suffix.lower() in PARQUET
-        text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True)
-        table = pyarrow.parquet.read_table(path) if is_parquet else pyarrow.csv.read_csv(path, convert_options=text)
+        table = pyarrow.parquet.read_table(path) if is_parquet else read_csv(path, words)
         names = table.column_names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
+        raise UserError(f"cannot read {path}: {(str(error).splitlines() or ['it ends too early'])[0]}") from error
+    give_memory_back()
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(f"{path} has {twice[0]!r} for the name of more than one column")
     if not table.num_rows:
         raise UserError(f"{path} has no rows")
-    nested = [field.name for field in table.schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
-    if nested:
-        raise UserError(f"{path}: column {nested[0]!r} holds neither numbers, words, truths nor dates")
+    for field in table.schema:
+        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
+            what = (
+                "neither numbers, words, truths nor dates" if is_parquet else "text that is not UTF-8; save it as such"
+            )
+            raise UserError(f"{path}: column {field.name!r} holds {what}")
     return table
+
+
+def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
+    """Its first line tells what parts the fields, its first bytes whether it is UTF-16, as spreadsheets write it."""
+    with pa.input_stream(str(path)) as stream:
+        head = stream.read(1 << 16)
+    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
+    names = re.sub(r'"[^"]*"', "", re.split("[\r\n]", head.decode(encoding, "replace").lstrip())[0])
+    return pyarrow.csv.read_csv(
+        path,
+        pyarrow.csv.ReadOptions(encoding=encoding),
+        pyarrow.csv.ParseOptions(delimiter=max(DELIMITERS, key=names.count)),
+        pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True),
+    )
+
+
+def give_memory_back() -> None:
+    """To the system: reading a million rows of 30 numbers leaves 500 MiB of pieces between what is still needed."""
+    pa.default_memory_pool().release_unused()
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -77,6 +107,7 @@ class Column:
     name: str
     kind: Kind
     categories: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # words among numbers that stand for no number
 
 
 def kind_of(column: pa.ChunkedArray) -> Kind:
@@ -98,39 +129,63 @@ def words(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
+def column_of(name: str, values: pa.ChunkedArray) -> tuple[Column | None, str]:
+    """What a column is, None if there is nothing to learn from it, and what is to be said of it."""
+    if name in INDEX or name.startswith("__index_level_"):
+        return None, f"{name!r} is left out: it is an index that pandas wrote"
+    kind = kind_of(values)
+    if kind != "category":
+        return Column(name, kind), ""
+    counts = {item["values"]: item["counts"] for item in words(values).drop_null().value_counts().to_pylist()}
+    if not counts:
+        return Column(name, "number"), ""
+    odd = sorted(word for word in counts if not NUMBER.fullmatch(word))
+    if 0 < len(odd) <= MOST_ODD and 2 * sum(map(counts.__getitem__, odd)) < sum(counts.values()):
+        note = f"{name!r} holds numbers; {', '.join(map(repr, odd))} among them counts as missing"
+        return Column(name, "number", missing=tuple(odd)), note
+    if len(counts) > MOST_DISTINCT and len(counts) > DISTINCT_SHARE * len(values):
+        return None, f"{name!r} is left out: nearly every row has its own word"
+    return Column(name, "category", tuple(sorted(counts))), ""
+
+
 @dataclass(frozen=True)
 class Schema:
     columns: tuple[Column, ...]
 
     @classmethod
     def of(cls, table: pa.Table, target: str) -> tuple[Schema, list[str]]:
-        """What the columns but the target are, and the names of those left out: texts."""
-        kept, left = [], []
-        for name in table.column_names:
-            if name == target:
-                continue
-            column, kind = table.column(name), kind_of(table.column(name))
-            categories: tuple[str, ...] = ()
-            if kind == "category":
-                found = words(column).unique().drop_null().to_pylist()
-                if len(found) > MOST_DISTINCT and len(found) > DISTINCT_SHARE * table.num_rows:
-                    left.append(name)
-                    continue
-                categories = tuple(sorted(found))
-            kept.append(Column(name, kind, categories))
+        """What the columns but the target are, and what is to be said of them."""
+        found = [column_of(name, table.column(name)) for name in table.column_names if name != target]
+        kept = [column for column, _ in found if column is not None]
         if not kept:
             raise UserError(f"there is no column to learn from beside the target {target!r}")
-        return cls(tuple(kept)), left
+        kept.sort(key=lambda column: column.kind == "category")
+        return cls(tuple(kept)), [note for _, note in found if note]
+
+    def unknown(self, table: pa.Table) -> list[str]:
+        """Of a table to predict: what is to be said of words that were not there in training."""
+        notes = []
+        for column in self.columns:
+            if column.kind != "category":
+                continue
+            found = words(table.column(column.name))
+            known = pa.compute.is_in(found, value_set=pa.array(column.categories, pa.string()))
+            new = pa.compute.and_not(found.is_valid(), known)
+            rows = pa.compute.sum(new).as_py()
+            if rows:
+                shown = f"such as {found.filter(new)[0].as_py()!r}, in {rows} rows"
+                notes.append(f"{column.name!r} holds words that it did not in training, {shown}; they count as missing")
+        return notes
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> Schema:
-        return cls(tuple(Column(c["name"], c["kind"], tuple(c["categories"])) for c in columns))
+        return cls(tuple(Column(c["name"], c["kind"], tuple(c["categories"]), tuple(c["missing"])) for c in columns))
 
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(column) for column in self.columns]
 
-    def frame(self, table: pa.Table, source: Path) -> pd.DataFrame:
-        """The columns in their order, as numbers and categories.
+    def frames(self, table: pa.Table, source: Path, parts: Sequence[Array] = (slice(None),)) -> list[pd.DataFrame]:
+        """These columns of each part of the rows: the numbers in one array, then the categories.
 
         Raises
         ------
@@ -141,12 +196,31 @@ class Schema:
             if column.name not in table.column_names:
                 near = nearest(column.name, table.column_names)
                 raise UserError(f"{source} has no column {column.name!r}, which the model needs; {near}")
-        return pd.DataFrame({c.name: series(c, table.column(c.name), source) for c in self.columns}, copy=False)
+        words = [column for column in self.columns if column.kind == "category"]
+        plain = [column for column in self.columns if column.kind != "category"]
+        sizes = [len(np.arange(table.num_rows)[part]) for part in parts]
+        # An array for each column would leave the heap in pieces, which the system does not get back.
+        arrays = [np.empty((len(plain), size)) for size in sizes]
+        for k, column in enumerate(plain):
+            values = numbers(column, table.column(column.name), source)
+            for array, part in zip(arrays, parts, strict=True):
+                array[k] = values[part]
+        categories = pd.DataFrame({column.name: categorical(column, table.column(column.name)) for column in words})
+        frames = [pd.DataFrame(array.T, columns=[column.name for column in plain], copy=False) for array in arrays]
+        if not words:
+            return frames
+        rest = [categories.iloc[part].reset_index(drop=True) for part in parts]
+        return [pd.concat(pair, axis=1) for pair in zip(frames, rest, strict=True)]
 
 
-def series(column: Column, values: pa.ChunkedArray, source: Path) -> Any:
-    if column.kind == "category":
-        return pd.Categorical(words(values).to_pandas(), categories=list(column.categories))
+def categorical(column: Column, values: pa.ChunkedArray) -> pd.Categorical:
+    """A word that is none of the categories is missing."""
+    codes = pa.compute.index_in(words(values), value_set=pa.array(column.categories, pa.string()))
+    return pd.Categorical.from_codes(codes.fill_null(-1).to_numpy(), categories=list(column.categories))
+
+
+def numbers(column: Column, values: pa.ChunkedArray, source: Path) -> Array:
+    """Float64, NaN where a value is missing."""
     try:
         if column.kind == "date":
             return days(values)
@@ -154,7 +228,10 @@ def series(column: Column, values: pa.ChunkedArray, source: Path) -> Any:
             if not pa.types.is_boolean(values.type) and not pa.types.is_null(values.type):
                 raise pa.ArrowInvalid(f"there are {values.type}")
             values = values.cast(pa.bool_()).cast(pa.int8())
-        return values.cast(pa.float32() if column.kind == "boolean" else pa.float64(), safe=False).to_numpy()
+        if column.kind == "number" and kind_of(values) == "category":
+            odd = pa.compute.is_in(words(values), value_set=pa.array(column.missing, pa.string()))
+            values = pa.compute.utf8_trim_whitespace(pa.compute.if_else(odd, None, words(values)))
+        return values.cast(pa.float64(), safe=False).to_numpy()
     except pa.ArrowException as error:
         what = {"date": "dates", "boolean": "true and false", "number": "numbers"}[column.kind]
         raise UserError(f"{source}: column {column.name!r} must hold {what}: {str(error).splitlines()[0]}") from error

@@ -7,26 +7,27 @@ import platform
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
 from focal_loss import _engines, _fit
-from focal_loss._evaluation import MEASURES, Outcomes, Ranked, interval, reliability
+from focal_loss._evaluation import MEASURES, Outcomes, Ranked, intervals, reliability
 from focal_loss._report import data as report
 
 Array = Any
-CURVE_POINTS = 500
+CURVE_POINTS, SLIDER_STEPS = 500, 300
 
 
 def comparisons(result: _fit.Result) -> list[report.Comparison]:
     """Every metric on the held-out part, the chosen one first."""
     chosen, seed = result.search.settings.metric, result.search.settings.seed
-    y = result.data.y[result.data.test]
+    y = result.data.test.y
     pair = result.focal.probability, result.plain.probability
+    ranges = intervals(y, *pair, seed)
     rows = []
     for name in sorted(MEASURES, key=lambda name: name != chosen):
         measure = MEASURES[name]
         ours, theirs = (measure.of(y, probability) for probability in pair)
-        low, high = interval(name, y, *pair, seed)
-        rows.append(report.Comparison(measure.name, ours, theirs, low, high, measure.higher_is_better))
+        rows.append(report.Comparison(measure.name, ours, theirs, *ranges[name], measure.higher_is_better))
     return rows
 
 
@@ -58,22 +59,19 @@ def choice(result: _fit.Result) -> str:
 
 def page(result: _fit.Result, rows: list[report.Comparison], title: str, command: str) -> report.Report:
     data, settings = result.data, result.search.settings
-    y = data.y[data.test]
+    y, labels = data.test.y, data.target.labels
     models = {"focal": result.focal.probability, "cross-entropy": result.plain.probability}
     bins = {"cross-entropy": result.plain.probability, "focal, scores": result.focal.scores}
     bins["focal, calibrated"] = result.focal.probability
-    positives, negatives = int(data.y.sum()), int((~data.y).sum())
-    paragraphs = [choice(result)]
-    if data.left_out:
-        paragraphs.append(f"Left out, because nearly every row has its own word: {', '.join(data.left_out)}.")
-    names = list(data.X.columns)
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    names = [column.name for column in data.schema.columns]
     return report.Report(
         title=title,
         answer=answer(rows[0]),
-        paragraphs=paragraphs,
+        paragraphs=[choice(result), *(f"{note}." for note in data.notes)],
         facts=[
-            ("Rows", f"{len(data.y):,}"),
-            ("Positives", f"{positives:,} ({positives / len(data.y):.2%})"),
+            ("Rows", f"{len(labels):,}"),
+            ("Positives", f"{positives:,} ({positives / len(labels):.2%})"),
             ("Gamma", f"{result.focal.best.parameters['gamma']:.3g}"),
             ("Weight of the positives", f"{result.focal.best.parameters['pos_weight']:.3g}"),
             ("Threshold", f"{result.threshold:.3g}"),
@@ -84,19 +82,19 @@ def page(result: _fit.Result, rows: list[report.Comparison], title: str, command
         reliability={name: report.Bins(*reliability(y, p)) for name, p in bins.items() if p is not None},
         trials=trials(result),
         metric=MEASURES[settings.metric].name,
-        outcomes=ascending(Outcomes.of(y, result.winner.probability)),
+        outcomes=outcomes(y, result.winner.probability, result.threshold),
         threshold=result.threshold,
         cost_fp=1.0,
         cost_fn=float(max(1, round(negatives / positives))),
         importance=_engines.importances(result.winner.model, names),
         settings=[
-            ("engine", settings.engine),
-            ("target", data.target.name),
-            ("positive", data.target.positive),
-            ("gamma", "auto" if settings.gamma is None else f"{settings.gamma:g}"),
-            ("pos_weight", "auto" if settings.pos_weight is None else f"{settings.pos_weight:g}"),
-            ("folds", str(settings.folds)),
-            ("seed", str(settings.seed)),
+            ("--engine", settings.engine),
+            ("--target", data.target.name),
+            ("--positive", data.target.positive),
+            ("--gamma", "auto" if settings.gamma is None else f"{settings.gamma:g}"),
+            ("--pos-weight", "auto" if settings.pos_weight is None else f"{settings.pos_weight:g}"),
+            ("--folds", str(settings.folds)),
+            ("--seed", str(settings.seed)),
             *((name, f"{value:.4g}") for name, value in result.winner.best.parameters.items()),
             ("rounds", str(result.winner.best.rounds)),
         ],
@@ -143,5 +141,13 @@ def roc(y: Array, probability: Array) -> report.Curve:
     return thinned(alarms / alarms[-1], hits / hits[-1])
 
 
-def ascending(found: Outcomes) -> report.Outcomes:
-    return report.Outcomes(*(np.asarray(values)[::-1].tolist() for values in vars(found).values()))
+def outcomes(y: Array, probability: Array, chosen: float) -> report.Outcomes:
+    """At thresholds evenly spaced in log odds, over all that are between one in a million and its opposite, and the
+    chosen one.
+    """
+    odds = logit(np.clip(probability, 1e-6, 1 - 1e-6))
+    low, high = odds.min(), odds.max()
+    step = max(high - low, 1.0) / SLIDER_STEPS
+    thresholds = np.unique(np.append(expit(np.arange(low - step, high + 2 * step, step)), chosen))
+    found = Outcomes.at(y, probability, thresholds)
+    return report.Outcomes(**{name: np.asarray(values).tolist() for name, values in vars(found).items()})

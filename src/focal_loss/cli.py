@@ -125,30 +125,28 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
 
 
 def run_fit(options: argparse.Namespace, command: str) -> Path:
-    from focal_loss import _fit, _search, _store, _words
+    from focal_loss import _files, _fit, _search, _store, _words
     from focal_loss._report.render import render
 
-    with _store.replacing(options.out, options.force) as new:
-        data = _fit.load(
-            options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed
-        )
-        settings = _search.Settings(
-            options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed
-        )
-        train = data.X.iloc[data.train], data.y[data.train]
-        search = _search.Search(*train, settings, options.jobs, options.storage)
-        say_what_was_read(data)
-        with progress(2 * options.trials, options.metric) as report:
-            result = _fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
-        rows = _words.comparisons(result)
-        target = data.target
-        names = (target.name, target.positive, target.negative)
+    out = _files.checked(options.out, options.force, _store.NAMES)
+    data = _fit.load(options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed)
+    settings = _search.Settings(
+        options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed
+    )
+    search = _search.Search(*data.train, settings, options.jobs, options.storage)
+    say_what_was_read(data)
+    with progress(2 * options.trials, options.metric) as report:
+        result = _fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
+    rows = _words.comparisons(result)
+    target = data.target
+    names = (target.name, target.positive, target.negative)
+    title = f"{options.data.name}: {target.name} = {target.positive}"
+    page = render(_words.page(result, rows, title, _search.without_password(command)))
+    with _files.replacing(out) as new:
         model = result.winner.model
         _store.Stored(options.engine, data.schema, *names, result.threshold, result.outcomes, model).save(new)
         (new / "metrics.json").write_text(json.dumps({row.name: vars(row) for row in rows}, indent=1))
         write_trials(_words.trials(result), new / "trials.parquet")
-        title = f"{options.data.name}: {target.name} = {target.positive}"
-        page = render(_words.page(result, rows, title, command))
         (new / "report.html").write_text(page, encoding="utf-8")
     print(_words.answer(rows[0]), _words.choice(result), f"Report: {options.out / 'report.html'}", sep="\n")
     return options.out
@@ -157,10 +155,8 @@ def run_fit(options: argparse.Namespace, command: str) -> Path:
 def say_what_was_read(data: Any) -> None:
     """On standard error: what is searched for, and what is not looked at."""
     target = data.target
-    print(f"{len(data.y)} rows, {data.y.sum()} of them with {target.name} = {target.positive}", file=sys.stderr)
-    if data.left_out:
-        names = ", ".join(map(repr, data.left_out))
-        print(f"left out, because nearly every row has its own word: {names}", file=sys.stderr)
+    positives = f"{target.labels.sum()} of them with {target.name} = {target.positive}"
+    print(f"{len(target.labels)} rows, {positives}", *data.notes, sep="\n", file=sys.stderr)
 
 
 def write_trials(trials: list[Any], path: Path) -> None:
@@ -195,32 +191,29 @@ def progress(total: int, metric: str) -> Iterator[Callable[[int, float | None], 
 def run_predict(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    from focal_loss import _store
+    from focal_loss import _files, _store
 
     stored = _store.Stored.load(options.directory)
     threshold = chosen_threshold(stored, options)
-    probability = stored.predict(options.data)
+    probability, notes = stored.predict(options.data)
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
     name = stored.target if stored.target != "probability" else "prediction"
     frame = pd.DataFrame({"probability": probability, name: labels})
+    for note in notes:
+        print(note, file=sys.stderr)
+    if options.out is not None:
+        with _files.writing(options.out) as path:
+            frame.to_csv(path, index=False)
+        return
+    if sys.stdout is None:
+        raise UserError("standard output is closed; say where to write with --out")
     try:
-        if options.out is None:
-            frame.to_csv(sys.stdout, index=False)
-            sys.stdout.flush()
-            return
-        with tempfile.NamedTemporaryFile("w", dir=options.out.parent, delete=False, newline="") as file:
-            try:
-                frame.to_csv(file, index=False)
-                file.close()
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, options.out)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        frame.to_csv(sys.stdout, index=False)
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UserError(f"cannot write to {options.out or 'standard output'}: {error.strerror}") from error
+        raise UserError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def chosen_threshold(stored: Any, options: argparse.Namespace) -> float:
@@ -242,9 +235,11 @@ def run_curve(options: argparse.Namespace) -> None:
     import matplotlib as mpl
     import numpy as np
 
+    from focal_loss import _files
     from focal_loss.numpy import binary_focal_loss
 
-    if options.out.suffix not in (".png", ".svg"):
+    form = options.out.suffix.lower().removeprefix(".")
+    if form not in ("png", "svg"):
         raise UserError(f"--out must end in .png or .svg, got {options.out.name}")
     mpl.use("Agg")
     from matplotlib import pyplot
@@ -257,10 +252,8 @@ def run_curve(options: argparse.Namespace) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 4), xlabel=r"Probability of positive class $\hat{p}$", ylabel="Loss")
     axes.set_title(r"Focal loss $L(1, \hat{p})$ for different $\gamma$")
     axes.legend(loc="upper right", frameon=False)
-    try:
-        figure.savefig(options.out, dpi=130)
-    except OSError as error:
-        raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+    with _files.writing(options.out) as path:
+        figure.savefig(path, dpi=130, format=form)
     print(options.out)
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score
 
-from focal_loss import _evaluation, _store, _table, cli
+from focal_loss import _evaluation, _fit, _store, _table, cli
 from focal_loss._dispatch import BOOSTERS
 from focal_loss._errors import UserError
 
@@ -110,13 +110,22 @@ def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
     assert texts[0] == texts[1]
 
 
-def test_the_test_part_is_not_seen_by_the_search(data: Path) -> None:
-    from focal_loss import _fit
-
-    found = _fit.load(data, "rare", None, False, 2, 0)
-    assert not set(found.train) & set(found.test)
-    assert len(found.train) + len(found.test) == 400
-    assert abs(found.y[found.train].mean() - found.y[found.test].mean()) < 0.01
+def test_the_held_out_part_is_not_seen_by_the_search(tmp_path: Path) -> None:
+    """With its columns turned into noise the model and the trials are the same, and the comparison is not."""
+    frame = table().assign(row=np.arange(400.0))
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    found = _fit.load(tmp_path / "one.csv", "rare", None, False, 2, 0)
+    held = found.test.X["row"].astype(int)
+    assert sorted([*held, *found.train.X["row"]]) == list(range(400))
+    assert abs(found.train.y.mean() - found.test.y.mean()) < 0.01
+    frame.loc[held, "number"] = np.random.default_rng(5).normal(size=len(held))
+    frame.to_csv(tmp_path / "two.csv", index=False)
+    for name in ("one", "two"):
+        assert run("fit", tmp_path / f"{name}.csv", "--target", "rare", *QUICK, "--out", tmp_path / name) == 0
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert (one / "model.txt").read_text() == (two / "model.txt").read_text()
+    pd.testing.assert_frame_equal(*(pd.read_parquet(fit / "trials.parquet") for fit in (one, two)))
+    assert (one / "metrics.json").read_text() != (two / "metrics.json").read_text()
 
 
 @pytest.mark.parametrize("form", ["csv.gz", "parquet"])
@@ -277,7 +286,9 @@ def test_an_existing_directory_needs_force(
     other.mkdir()
     (other / "thesis.tex").write_text("years of work")
     capsys.readouterr()
-    assert "holds something else" in refused(capsys, "fit", data, "--target", "rare", "--out", other, "--force")
+    assert "holds 'thesis.tex', which is not" in refused(
+        capsys, "fit", data, "--target", "rare", "--out", other, "--force"
+    )
     assert (other / "thesis.tex").is_file()
 
 
@@ -399,24 +410,30 @@ def test_time_is_kept(data: Path, tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------
 
 
+def f1(y: np.ndarray, probability: np.ndarray) -> float:
+    return max(f1_score(y, probability >= threshold) for threshold in probability)
+
+
 @pytest.mark.parametrize("name", list(_evaluation.MEASURES))
-def test_weighted_metrics_are_the_metrics_of_repeated_rows(name: str) -> None:
+@pytest.mark.parametrize("positive", [0.2, 0.9])
+@pytest.mark.parametrize("digits", [1, 2, 9])  # many ties, some, none
+def test_weighted_metrics_are_the_metrics_of_repeated_rows(name: str, positive: float, digits: int) -> None:
     rng = np.random.default_rng(0)
-    y, probability = rng.random(300) < 0.2, rng.random(300).round(2)  # with ties
+    y, probability = rng.random(300) < positive, rng.random(300).round(digits)
     weight = rng.integers(0, 4, 300)
-    found = _evaluation.weighted(name, y, probability)(weight.astype(float))
+    found = dict(zip(_evaluation.MEASURES, _evaluation.of_weights(y, probability)(weight.astype(float)), strict=True))
     rows = np.repeat(np.arange(300), weight)
-    assert found == pytest.approx(_evaluation.MEASURES[name].of(y[rows], probability[rows]), rel=1e-12)
+    measure = f1 if name == "f1" else _evaluation.MEASURES[name].of
+    assert found[name] == pytest.approx(measure(y[rows], probability[rows]), rel=1e-12)
 
 
 def test_the_interval_of_a_difference() -> None:
     rng = np.random.default_rng(1)
     y = rng.random(2000) < 0.1
     good, bad = np.where(y, 0.6, 0.2) + 0.2 * rng.random(2000), rng.random(2000)
-    low, high = _evaluation.interval("average_precision", y, good, bad, 0)
+    low, high = _evaluation.intervals(y, good, bad, 0)["average_precision"]
     assert 0 < low < average_precision_score(y, good) - average_precision_score(y, bad) < high
-    low, high = _evaluation.interval("log_loss", y, good, good, 0)
-    assert low == high == 0
+    assert set(_evaluation.intervals(y, good, good, 0).values()) == {(0.0, 0.0)}
 
 
 def test_outcomes_count() -> None:
@@ -435,23 +452,20 @@ def test_outcomes_count() -> None:
 
 def test_columns_are_what_they_are_in_training(data: Path) -> None:
     found = _table.read(data)
-    schema, left_out = _table.Schema.of(found, "rare")
+    schema, notes = _table.Schema.of(found, "rare")
     assert {c.name: c.kind for c in schema.columns} == {
         "number": "number", "kind": "category", "yes": "boolean", "day": "date"
     }  # fmt: skip
-    assert left_out == []
-    frame = schema.frame(found, data)
+    assert notes == []
+    (frame,) = schema.frames(found, data)
     assert frame.day.max() - frame.day.min() == pytest.approx(
         table().day.max().toordinal() - table().day.min().toordinal()
     )
     clock = pa.table(
         {"t": pa.array([0, 43_200_000_000, None], pa.time64("us")), "d": pa.array([1, 2, 3], pa.duration("s"))}
     )
-    shown = _table.Schema.of(clock, "none")[0].frame(clock, data)
+    shown = _table.Schema.of(clock, "none")[0].frames(clock, data)[0]
     np.testing.assert_allclose(shown.t, [0, 0.5, np.nan])
     np.testing.assert_allclose(shown.d, np.array([1, 2, 3]) / 86400)
-    names = table().assign(name=[f"person {k}" for k in range(400)])
-    names.to_csv(data, index=False)
-    assert _table.Schema.of(_table.read(data), "rare")[1] == ["name"]
     with pytest.raises(UserError, match="nearest are 'rare'"):
         _table.without_missing(found, "rrae", False, data)

@@ -1,0 +1,121 @@
+"""Files and directories that are there whole or not at all."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from focal_loss._errors import UserError
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
+
+
+def checked(directory: Path, force: bool, known: Iterable[str]) -> Path:
+    """The directory to write, without links, if it can be made or replaced: said before the work and not after it.
+
+    Raises
+    ------
+    UserError
+        If it is there and not to be replaced, holds anything but files of the names `known`, or cannot be written.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file; choose another --out")
+    directory = directory.resolve()  # what a link leads to is replaced, and the link stays
+    here = Path.cwd()
+    if directory in (here, *here.parents) or os.path.ismount(directory):
+        raise UserError(f"{directory} cannot be replaced while it is in use; choose another --out")
+    if directory.exists():
+        if not force:
+            raise UserError(f"{directory} exists; choose another --out, or replace it with --force")
+        names = {path.name for path in directory.iterdir()}
+        foreign = sorted(names.difference(known))
+        if foreign or (names and "model.json" not in names):
+            what = f"{foreign[0]!r}, which is not" if foreign else "files, but no model"
+            raise UserError(f"{directory} holds {what} of this command; choose another --out")
+    there = next(parent for parent in directory.parents if parent.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {there}: {error.strerror}") from error
+    return directory
+
+
+@contextmanager
+def replacing(directory: Path) -> Iterator[Path]:
+    """A temporary directory beside it, which takes its place at the end if nothing went wrong.
+
+    Raises
+    ------
+    UserError
+        If something could not be written.
+    """
+    new = None
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+        yield new
+        new.chmod(0o755)
+        _exchange(new, directory)
+    except OSError as error:
+        raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error
+    finally:
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)  # the new one, unfinished, or the old one
+
+
+def _exchange(new: Path, directory: Path) -> None:
+    """At no moment is there neither. Where the system cannot exchange two directories, the old one steps aside."""
+    if not directory.exists():
+        new.rename(directory)
+        return
+    if sys.platform == "linux":
+        rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+        paths = (os.fsencode(new), os.fsencode(directory))
+        if rename is not None and rename(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0:
+            return
+        if ctypes.get_errno() not in (0, errno.EINVAL, errno.ENOSYS):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    aside = directory.with_name(f".{directory.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    directory.rename(aside)
+    new.rename(directory)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary file beside it, which takes its place at the end if nothing went wrong.
+
+    Raises
+    ------
+    UserError
+        If something could not be written.
+    """
+    path = path.resolve()  # what a link leads to is replaced, and the link stays
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():  # a pipe, or /dev/null
+            yield path
+            return
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        try:
+            yield Path(name)
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror or error}") from error

@@ -33,7 +33,7 @@ LEVELS = [
         "_errors",
         "_evaluation",
     },
-    {"_kernels", "_curvature", "_report.numbers", "_table", "_engines"},
+    {"_kernels", "_curvature", "_report.numbers", "_table", "_engines", "_files"},
     {"_softmax", "_posterior", "_report.figures", "_search", "_store"},
     {"_losses", "_host", "_calibration_error", "_fit"},
     {"_derivatives", "_temperature"},

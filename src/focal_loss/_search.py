@@ -93,7 +93,12 @@ class Search:
             if not waiting:
                 return
             loss = min(waiting, key=lambda one: done[one])
-            self.studies[loss].optimize(lambda trial, loss=loss: self._score(trial, loss), n_trials=1)
+            study = self.studies[loss]
+            # Seeded by the number of trials, a search that goes on draws what it would have drawn, and another machine
+            # does not draw the same.
+            seed = self.settings.seed + len(study.get_trials(deepcopy=False))
+            study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
+            study.optimize(lambda trial, loss=loss: self._score(trial, loss), n_trials=1)
 
     def finished(self, loss: Loss) -> list[Any]:
         return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -128,8 +133,6 @@ class Search:
         except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
             where = without_password(str(self.storage))
             raise UserError(f"cannot open the storage {where}: {str(error).splitlines()[0]}") from error
-        before = len(study.get_trials(deepcopy=False))
-        study.sampler = optuna.samplers.TPESampler(seed=self.settings.seed + before, multivariate=True)
         first = self.engine.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
         if not any(self._begins(trial, first) for trial in study.get_trials(deepcopy=False)):
             study.enqueue_trial(first)

@@ -189,11 +189,38 @@ def test_passwords_are_not_shown(data: Path, tmp_path: Path, capsys: pytest.Capt
 def test_a_driver_that_is_missing_is_named(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
     given = ("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m", "--storage")
     message = refused(capsys, *given, "postgresql://me@host/trials")
     assert "the driver of postgresql://me@host/trials is not installed" in message
     assert "pip install 'focal-loss[postgresql]'" in message
+
+
+def test_two_processes_work_on_one_search(data: Path, tmp_path: Path) -> None:
+    """Each may be in its last trial when the other finishes its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "focal_loss",
+        "fit",
+        str(data),
+        "--target",
+        "rare",
+        "--trials",
+        "4",
+        "--folds",
+        "2",
+    ]
+    command += ["--jobs", "1", "--storage", f"sqlite:///{tmp_path / 'trials.db'}", "--out"]
+    outs = [tmp_path / "one", tmp_path / "two"]
+    with open(os.devnull, "w") as nowhere:
+        both = [subprocess.Popen([*command, str(out)], stdout=nowhere, stderr=nowhere) for out in outs]
+        assert [process.wait() for process in both] == [0, 0]
+    trials = [pd.read_parquet(out / "trials.parquet") for out in outs]
+    for found in trials:
+        assert 4 <= sum(found.loss == "focal") <= 5
+        assert 4 <= sum(found.loss == "cross-entropy") <= 5
+    assert len(set(trials[0].score)) > len(trials[0]) / 2, "the two drew the same"
 
 
 def test_the_slider_steps_evenly_in_log_odds() -> None:

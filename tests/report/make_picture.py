@@ -24,7 +24,8 @@ def main() -> None:
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
             page.set_content(render(example()))
             picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
-            picture.quantize(64).save((folder or ROOT / "docs" / "images") / f"{name}.png", optimize=True)
+            few = picture.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE)  # which keeps the rare colours
+            few.save((folder or ROOT / "docs" / "images") / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ export FOCAL_LOSS_REQUIRE_NATIVE := 1
 test: .venv/test lint types unit formula gpu keras
 
 demo: .venv/demo
-	$(BIN)/focal-loss demo
+	$(BIN)/focal-loss demo --force
 	$(BIN)/python examples/table.py
 	$(BIN)/python examples/digits.py
 

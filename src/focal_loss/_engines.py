@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,26 +38,19 @@ class Engine:
     def plain(self, **parameters: Any) -> Any:
         return self.focal(gamma=0.0, **parameters)
 
+    @contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """Say in one line what the library says, without the places in its source and its stack."""
+        try:
+            yield
+        except (self.error, ValueError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip() and "[bt]" not in line]
+            lines = [line for line in lines if not line.startswith("Stack trace")] or [type(error).__name__]
+            found = re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|cpp|h):\d+: ", "", lines[-1].strip())
+            raise UserError(f"{self.name} {what}: {found}") from error
+
     def parameters(self, chosen: dict[str, Any], rounds: int, jobs: int, seed: int) -> dict[str, Any]:
         return {**self.fixed, **chosen, self.rounds: rounds, self.jobs: jobs, self.seed: seed}
-
-
-def engine(name: str) -> Engine:
-    """An engine by name, its library imported.
-
-    Raises
-    ------
-    UserError
-        If the library is not installed.
-    """
-    try:
-        return {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}[name]()
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: pip install 'focal-loss[{name}]'") from error
-
-
-def categories(X: pd.DataFrame) -> list[str]:
-    return [name for name in X.columns if isinstance(X[name].dtype, pd.CategoricalDtype)]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -170,6 +165,27 @@ def _catboost() -> Engine:
         fit_until=fit_until,
         error=library.CatBoostError,
     )
+
+
+ENGINES = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}
+
+
+def engine(name: str) -> Engine:
+    """An engine by name, its library imported.
+
+    Raises
+    ------
+    UserError
+        If the library is not installed.
+    """
+    try:
+        return ENGINES[name]()
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'focal-loss[{name}]'") from error
+
+
+def categories(X: pd.DataFrame) -> list[str]:
+    return [name for name in X.columns if isinstance(X[name].dtype, pd.CategoricalDtype)]
 
 
 def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -1,5 +1,12 @@
 """What the command says in one line before it ends with status 2."""
 
+import re
+
 
 class UserError(Exception):
     """Something that whoever typed the command can mend."""
+
+
+def printable(text: str) -> str:
+    """Without the control characters that a file or its name may hold, which would steer the terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)

@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 Array = Any
 SMALLEST = 1e-7  # what a probability is cut to in a logarithm: one certain mistake must not decide everything
 REPLICATES, FEW_REPLICATES, MANY_ROWS = 1000, 200, 50_000
-THRESHOLDS = 399  # and one above them all
+THRESHOLDS = 399  # and one above them all:
+ABOVE = float(np.nextafter(1, 2))
 
 
 class Measure(NamedTuple):
@@ -35,7 +36,7 @@ MEASURES = {
     "roc_auc": Measure("ROC AUC", roc_auc_score, True),
     "log_loss": Measure("log loss", cut_log_loss, False),
     "brier": Measure("Brier score", brier_score_loss, False),
-    "f1": Measure("F1", best_f1, True),
+    "f1": Measure("best F1", best_f1, True),
 }
 
 
@@ -59,6 +60,13 @@ class Ranked:
         """True and false positives if everything up to each group is called positive."""
         hits = np.cumsum(self.positive)[self.ends]
         return hits, self.ends + 1 - hits
+
+    def spread(self, parts: int) -> Array:
+        """At most so many groups, evenly over the ranks of the positives and of all; the last of all is the last."""
+        hits, alarms = self.counts()
+        share = (hits / hits[-1] + (hits + alarms) / len(self.order)) / 2
+        found = np.searchsorted(share, np.linspace(0, 1, parts + 1)[1:])
+        return np.unique(np.minimum(found, len(hits) - 1))
 
 
 @dataclass(frozen=True)
@@ -160,15 +168,10 @@ class Outcomes:
         """
         ranked = Ranked.of(y, probability)
         hits, alarms = ranked.counts()
-        if len(hits) > THRESHOLDS:
-            share = (hits / hits[-1] + (hits + alarms) / len(y)) / 2
-            kept = np.unique(np.append(np.searchsorted(share, np.linspace(0, 1, THRESHOLDS - 1)), len(hits) - 1))
-            kept = kept[kept < len(hits)]
-        else:
-            kept = np.arange(len(hits))
+        kept = np.arange(len(hits)) if len(hits) <= THRESHOLDS else np.union1d([0], ranked.spread(THRESHOLDS - 1))
         tp, fp = (np.append(0, counts[kept]).astype(np.int64) for counts in (hits, alarms))
-        above = float(np.nextafter(ranked.values[0], 2))  # nothing is
-        thresholds = np.append(above, ranked.values[kept])
+        thresholds = np.append(ABOVE, ranked.values[kept])
+        thresholds[-1] = 0  # what is below all of these probabilities is called positive with them
         return cls(thresholds, tp, fp, int(hits[-1]) - tp, int(alarms[-1]) - fp)
 
     @classmethod
@@ -192,9 +195,15 @@ class Outcomes:
 
 
 def reliability(y: Array, probability: Array, bins: int = 10) -> tuple[list[float], list[float], list[int]]:
-    """Mean probability, frequency and number of examples in bins of equal width, those with any."""
-    which = np.minimum((probability * bins).astype(int), bins - 1)
-    count = np.bincount(which, minlength=bins)
-    there = count > 0
-    mean, frequency = (np.bincount(which, values, bins)[there] / count[there] for values in (probability, y))
-    return mean.tolist(), frequency.tolist(), count[there].tolist()
+    """Mean probability, frequency and number of examples in bins, ascending.
+
+    The bins are even over the ranks of the positives and of all: of equal width they would put nearly all examples of a
+    rare class into one, of equal number most of the positives.
+    """
+    ranked = Ranked.of(y, probability)
+    ends = ranked.ends[ranked.spread(bins)]
+    starts = np.append(0, ends[:-1] + 1)
+    count = ends - starts + 1
+    sums = (np.add.reduceat(values.astype(float), starts) for values in (probability[ranked.order], ranked.positive))
+    mean, frequency = ((total / count)[::-1].tolist() for total in sums)
+    return mean, frequency, count[::-1].tolist()

@@ -25,50 +25,69 @@ def checked(directory: Path, force: bool, known: Iterable[str]) -> Path:
     UserError
         If it is there and not to be replaced, holds anything but files of the names `known`, or cannot be written.
     """
-    if directory.exists() and not directory.is_dir():
-        raise UserError(f"{directory} is a file; choose another --out")
-    directory = directory.resolve()  # what a link leads to is replaced, and the link stays
-    here = Path.cwd()
-    if directory in (here, *here.parents) or os.path.ismount(directory):
-        raise UserError(f"{directory} cannot be replaced while it is in use; choose another --out")
-    if directory.exists():
-        if not force:
-            raise UserError(f"{directory} exists; choose another --out, or replace it with --force")
-        names = {path.name for path in directory.iterdir()}
-        foreign = sorted(names.difference(known))
-        if foreign or (names and "model.json" not in names):
-            what = f"{foreign[0]!r}, which is not" if foreign else "files, but no model"
-            raise UserError(f"{directory} holds {what} of this command; choose another --out")
-    there = next(parent for parent in directory.parents if parent.exists())
     try:
-        with tempfile.TemporaryDirectory(dir=there):
-            pass
+        if directory.exists() and not directory.is_dir():
+            raise UserError(f"{directory} is a file; choose another --out")
+        directory = directory.resolve()  # what a link leads to is replaced, and the link stays
+        here = Path.cwd()
+        if directory in (here, *here.parents) or os.path.ismount(directory):
+            raise UserError(f"{directory} cannot be replaced while it is in use; choose another --out")
+        _check_replaceable(directory, force, known)
+        there = next(parent for parent in directory.parents if parent.exists())
+        with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=there):
+            return directory
     except OSError as error:
-        raise UserError(f"cannot write to {there}: {error.strerror}") from error
-    return directory
+        raise UserError(f"cannot write to {directory}: {error.strerror}") from error
+
+
+def _check_replaceable(directory: Path, force: bool, known: Iterable[str]) -> None:
+    if not directory.exists():
+        return
+    if not force:
+        raise UserError(f"{directory} exists; choose another --out, or replace it with --force")
+    names = {path.name for path in directory.iterdir()}
+    foreign = sorted(names.difference(known))
+    if foreign or (names and "model.json" not in names):
+        what = f"{foreign[0]!r}, which is not" if foreign else "files, but no model"
+        raise UserError(f"{directory} holds {what} of this command; choose another --out")
 
 
 @contextmanager
-def replacing(directory: Path) -> Iterator[Path]:
-    """A temporary directory beside it, which takes its place at the end if nothing went wrong.
+def replacing(directory: Path, force: bool, known: Iterable[str]) -> Iterator[Path]:
+    """A temporary directory beside one that was `checked`, which takes its place at the end if nothing went wrong.
 
     Raises
     ------
     UserError
-        If something could not be written.
+        If something could not be written. If something came to lie in its place meanwhile, that stays, and what was
+        written stays beside it.
     """
     new = None
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
         yield new
-        new.chmod(0o755)
+        new.chmod(_mode(directory, 0o777))
+        try:
+            _check_replaceable(directory, force, known)
+        except UserError as error:
+            kept, new = new, None
+            raise UserError(f"{error}; what this fit found is in {kept}") from error
         _exchange(new, directory)
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error
     finally:
         if new is not None:
             shutil.rmtree(new, ignore_errors=True)  # the new one, unfinished, or the old one
+
+
+def _mode(path: Path, usual: int) -> int:
+    """The permissions of what is there, or those of something new."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return usual & ~mask
 
 
 def _exchange(new: Path, directory: Path) -> None:
@@ -83,9 +102,8 @@ def _exchange(new: Path, directory: Path) -> None:
             return
         if ctypes.get_errno() not in (0, errno.EINVAL, errno.ENOSYS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    aside = directory.with_name(f".{directory.name}.old")
-    shutil.rmtree(aside, ignore_errors=True)
-    directory.rename(aside)
+    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    directory.rename(aside / "old")
     new.rename(directory)
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -110,7 +128,7 @@ def writing(path: Path) -> Iterator[Path]:
         os.close(handle)
         try:
             yield Path(name)
-            os.chmod(name, 0o644)
+            os.chmod(name, _mode(path, 0o666))
             os.replace(name, path)
         except BaseException:
             os.unlink(name)

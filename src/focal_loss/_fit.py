@@ -66,7 +66,7 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     """
     table = _table.without_missing(_table.read(path, [target]), target, drop_missing, path)
     found = _table.target(table, target, positive, path)
-    schema, notes = _table.Schema.of(table, target)
+    schema, notes = _table.Schema.of(table, target, path)
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
     needed = int(np.ceil(folds / (1 - TEST_SHARE))) + 1
     if fewer < needed:
@@ -105,7 +105,8 @@ def fit(
 
 def _candidate(search: _search.Search, loss: _search.Loss, held: Any) -> Candidate:
     best = search.best(loss)
-    model = search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
+    with search.engine.errors("cannot learn from this table"):
+        model = search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
     probability = model.predict_proba(held)[:, 1]
     scores = None
     if loss == "focal":

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,6 +22,7 @@ import optuna
 import pandas as pd
 from optuna.trial import TrialState
 from sklearn.model_selection import StratifiedKFold
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from focal_loss import _engines
 from focal_loss._errors import UserError
@@ -33,7 +36,25 @@ OURS = ("gamma", "pos_weight")
 
 def without_password(text: str) -> str:
     """Of a URL, or of a command with one: for whoever reads over a shoulder."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
+    return re.sub(r"([?&]\w*password=)[^&\s'\"]+", r"\1***", text)
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what a library says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def opened(url: str | None) -> Any:
+    """A storage. Two processes that open a new one at once may stand in each other's way while its tables are made."""
+    for attempt in range(9):
+        try:
+            return optuna.storages.get_storage(url)
+        except SQLAlchemyError as error:
+            if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise
+            time.sleep(0.1 * random.random() * 2**attempt)
+    return optuna.storages.get_storage(url)
 
 
 @dataclass(frozen=True)
@@ -55,7 +76,7 @@ class Best:
     parameters: dict[str, Any]
     score: float
     rounds: int
-    probability: Array | None = None
+    probability: Array
 
 
 @dataclass
@@ -76,7 +97,14 @@ class Search:
         self.sign = 1 if self.measure.higher_is_better else -1
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         fingerprint = self._fingerprint()
-        self.studies = {loss: self._study(f"focal-loss, {loss}, {fingerprint}", loss) for loss in LOSSES}
+        try:
+            storage = opened(self.storage)
+            self.studies = {loss: self._study(storage, f"focal-loss, {loss}, {fingerprint}", loss) for loss in LOSSES}
+        except ImportError as error:
+            remedy = "install it; that of PostgreSQL comes with pip install 'focal-loss[postgresql]'"
+            raise UserError(f"the driver of {self._where()} is not installed; {remedy}") from error
+        except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
+            raise UserError(f"cannot open the storage {self._where()}: {reason(error)}") from error
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
         """Until there are so many finished trials of each loss, or the time is over and there is one of each.
@@ -84,55 +112,64 @@ class Search:
         `report` is told how many trials there are, and the best score of focal loss.
         """
         end = None if seconds is None else time.monotonic() + seconds
-        while True:
-            done = {loss: len(self.finished(loss)) for loss in LOSSES}
-            report(sum(min(n, trials) for n in done.values()), self._best_score("focal"))
-            waiting = [loss for loss in LOSSES if done[loss] < trials]
-            if end is not None and time.monotonic() > end and min(done.values()) > 0:
-                return
-            if not waiting:
-                return
-            loss = min(waiting, key=lambda one: done[one])
-            study = self.studies[loss]
-            # Seeded by the number of trials, a search that goes on draws what it would have drawn, and another machine
-            # does not draw the same.
-            seed = self.settings.seed + len(study.get_trials(deepcopy=False))
-            study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
-            study.optimize(lambda trial, loss=loss: self._score(trial, loss), n_trials=1)
+        with self._storing():
+            while True:
+                done = {loss: len(self.finished(loss)) for loss in LOSSES}
+                report(sum(min(n, trials) for n in done.values()), self._best_score("focal"))
+                over = end is not None and time.monotonic() > end
+                fewest = min(LOSSES, key=lambda loss: done[loss])
+                if done[fewest] >= (trials if not over else min(trials, max(1, *done.values()))):
+                    return
+                self._try(fewest)
+
+    def _try(self, loss: Loss) -> None:
+        """One more trial."""
+        study = self.studies[loss]
+        # Seeded by the number of trials, a search that goes on draws what it would have drawn, and another machine does
+        # not draw the same.
+        seed = np.random.SeedSequence([self.settings.seed, len(study.get_trials(deepcopy=False))])
+        study.sampler = optuna.samplers.TPESampler(seed=int(seed.generate_state(1)[0]), multivariate=True)
+        trial = study.ask()
+        # Two processes may be given the same first trial; what the slower of them finds is the same.
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            study.tell(trial, self._score(trial, loss), skip_if_finished=True)
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Say what went wrong with the storage, in one line."""
+        try:
+            yield
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            cause = error if error.__cause__ is None else error.__cause__
+            raise UserError(f"the storage {self._where()} failed; its trials are kept: {reason(cause)}") from error
+
+    def _where(self) -> str:
+        return without_password(str(self.storage))
 
     def finished(self, loss: Loss) -> list[Any]:
         return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
     def best(self, loss: Loss) -> Best:
         """The best trial. Its folds are trained anew if another process trained them."""
-        trial = self.studies[loss].best_trial
+        with self._storing():
+            trial = self.studies[loss].best_trial
         kept = self.kept.get(loss)
-        if kept is not None and kept.score == trial.value and kept.probability is not None:
+        if kept is not None and kept.score == trial.value:
             return kept
-        parameters = trial.user_attrs["parameters"]
-        scores, rounds, probability = self._folds(loss, parameters)
-        return Best(parameters, float(np.mean(scores)), max(1, round(float(np.mean(rounds)))), probability)
+        return self._folds(loss, trial.user_attrs["parameters"])
 
     def model(self, loss: Loss, parameters: dict[str, Any], rounds: int) -> Any:
         """An untrained classifier."""
         given = self.engine.parameters(parameters, rounds, self.jobs, self.settings.seed)
         return (self.engine.focal if loss == "focal" else self.engine.plain)(**given, **self.extra)
 
-    def _study(self, name: str, loss: Loss) -> Any:
-        try:
-            storage = optuna.storages.get_storage(self.storage)
-            study = optuna.create_study(
-                storage=storage, study_name=name, direction="maximize" if self.sign > 0 else "minimize",
-                load_if_exists=self.storage is not None
-            )  # fmt: skip
-        except ImportError as error:
-            remedy = "install it; that of PostgreSQL comes with pip install 'focal-loss[postgresql]'"
-            raise UserError(
-                f"the driver of {without_password(str(self.storage))} is not installed; {remedy}"
-            ) from error
-        except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
-            where = without_password(str(self.storage))
-            raise UserError(f"cannot open the storage {where}: {str(error).splitlines()[0]}") from error
+    def _study(self, storage: Any, name: str, loss: Loss) -> Any:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize" if self.sign > 0 else "minimize",
+            load_if_exists=self.storage is not None,
+        )
         first = self.engine.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
         if not any(self._begins(trial, first) for trial in study.get_trials(deepcopy=False)):
             study.enqueue_trial(first)
@@ -159,12 +196,10 @@ class Search:
         if loss == "focal":
             parameters |= self._focus(trial)
         trial.set_user_attr("parameters", parameters)
-        scores, rounds, probability = self._folds(loss, parameters)
-        score = float(np.mean(scores))
-        kept = self.kept.get(loss)
-        if kept is None or self.sign * score > self.sign * kept.score:
-            self.kept[loss] = Best(parameters, score, max(1, round(float(np.mean(rounds)))), probability)
-        return score
+        found, kept = self._folds(loss, parameters), self.kept.get(loss)
+        if kept is None or self.sign * found.score > self.sign * kept.score:
+            self.kept[loss] = found
+        return found.score
 
     def _focus(self, trial: Any) -> dict[str, float]:
         """Gamma and the weight of the positives, as given or as the trial has them."""
@@ -175,23 +210,18 @@ class Search:
             "pos_weight": trial.suggest_float("pos_weight", 0.5, most, log=True) if weight is None else weight,
         }
 
-    def _folds(self, loss: Loss, parameters: dict[str, Any]) -> tuple[list[float], list[int], Array]:
-        scores, rounds, probability = [], [], np.empty(len(self.y), np.float32)
+    def _folds(self, loss: Loss, parameters: dict[str, Any]) -> Best:
+        scores, rounds, probability = [], [], np.empty(len(self.y))
         folds = StratifiedKFold(self.settings.folds, shuffle=True, random_state=self.settings.seed)
         for train, held in folds.split(np.zeros(len(self.y)), self.y):
             model = self.model(loss, parameters, _engines.ROUNDS)
             X, X_held = self.table.iloc[train], self.table.iloc[held]
-            try:
+            with self.engine.errors("cannot learn from this table"):
                 rounds.append(self.engine.fit_until(model, X, self.y[train], X_held, self.y[held]))
-            except (self.engine.error, ValueError) as error:  # infinities, columns that never vary
-                reason = str(error).strip().splitlines()[-1]
-                raise UserError(f"{self.engine.name} cannot learn from this table: {reason}") from error
-            found = model.predict_proba(X_held)[:, 1]
-            if not np.isfinite(found).all():
-                raise UserError(f"{self.engine.name} found no finite scores with {parameters}")
+                found = model.predict_proba(X_held)[:, 1]
+                scores.append(self.measure.of(self.y[held], found))
             probability[held] = found
-            scores.append(self.measure.of(self.y[held], found))
-        return scores, rounds, probability
+        return Best(parameters, float(np.mean(scores)), max(1, round(float(np.mean(rounds)))), probability)
 
     def _best_score(self, loss: Loss) -> float | None:
         return self.studies[loss].best_value if self.finished(loss) else None

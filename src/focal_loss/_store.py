@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss import _engines, _table
+from focal_loss import _engines, _fit, _table
 from focal_loss._errors import UserError
 from focal_loss._evaluation import Outcomes
 
@@ -31,6 +31,12 @@ class Stored:
     outcomes: Outcomes  # out of fold
     model: Any
 
+    @classmethod
+    def of(cls, result: _fit.Result) -> Stored:
+        target, model = result.data.target, result.winner.model
+        names = (target.name, target.positive, target.negative)
+        return cls(result.search.settings.engine, result.data.schema, *names, result.threshold, result.outcomes, model)
+
     def save(self, directory: Path) -> None:
         """The model in its engine's own format, and everything else as JSON."""
         counts = {name: np.asarray(values).tolist() for name, values in vars(self.outcomes).items()}
@@ -44,7 +50,9 @@ class Stored:
             "outcomes": counts,
             "columns": self.schema.to_json(),
         }
-        self.model.save_model(str(directory / _engines.engine(self.engine).file))
+        engine = _engines.engine(self.engine)
+        with engine.errors("cannot write its model"):
+            self.model.save_model(str(directory / engine.file))
         (directory / "model.json").write_text(json.dumps(known), encoding="utf-8")
 
     @classmethod
@@ -54,26 +62,47 @@ class Stored:
         Raises
         ------
         UserError
-            If there is no model, or it was made by a newer version.
+            If there is no model, it was made by a newer version, or is not as it was written.
         """
         path = directory / "model.json"
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UserError(f"{directory} holds no model: cannot read {path.name}") from error
-        if not isinstance(known, dict) or "columns" not in known:
+        if not isinstance(known, dict) or not isinstance(known.get("format"), int):
             raise UserError(f"{directory} holds no model: {path.name} is not of this command")
         if known["format"] > FORMAT:
             raise UserError(f"{directory} was made by a newer version of focal-loss; upgrade it")
+        try:
+            fields = cls._fields(known)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged, {type(error).__name__}: {error}; fit again") from error
         engine = _engines.engine(known["engine"])
         try:
             model = engine.focal().load_model(str(directory / engine.file))
         except Exception as error:  # of the engine, which has its own kinds
             raise UserError(f"cannot read {directory / engine.file}: {str(error).splitlines()[0]}") from error
-        outcomes = Outcomes(**{name: np.asarray(values) for name, values in known["outcomes"].items()})
+        return cls(**fields, model=model)
+
+    @staticmethod
+    def _fields(known: dict[str, Any]) -> dict[str, Any]:
+        """What the JSON holds, checked: whoever edits it is told, and not answered by wrong predictions.
+
+        Raises
+        ------
+        AttributeError, KeyError, TypeError, ValueError
+            If it does not hold what `save` wrote.
+        """
+        words = {name: known[name] for name in ("engine", "target", "positive", "negative")}
+        if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in _engines.ENGINES:
+            raise ValueError(f"got {words}")
+        counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
+        outcomes = Outcomes(**counts)
+        threshold = float(known["threshold"])
+        if {array.shape for array in counts.values()} != {(len(outcomes.tp),)} or not 0 <= threshold <= 1:
+            raise ValueError(f"got the threshold {threshold} and counts of several lengths")
         schema = _table.Schema.from_json(known["columns"])
-        words = (known["target"], known["positive"], known["negative"])
-        return cls(known["engine"], schema, *words, known["threshold"], outcomes, model)
+        return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
 
     def predict(self, path: Path) -> tuple[Array, list[str]]:
         """The probability that each row of a file is positive, and what is to be said of its columns."""
@@ -81,4 +110,5 @@ class Stored:
         table = _table.read(path, categories)
         (frame,) = self.schema.frames(table, path)
         X, _ = _engines.columns_for(self.engine, frame)
-        return self.model.predict_proba(X)[:, 1], self.schema.unknown(table)
+        with _engines.engine(self.engine).errors("cannot predict this table"):
+            return self.model.predict_proba(X)[:, 1], self.schema.unknown(table)

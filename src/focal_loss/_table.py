@@ -25,9 +25,15 @@ from focal_loss._errors import UserError
 pa.set_memory_pool(pa.system_memory_pool())  # another would keep what was freed
 
 Array = Any
-Kind = Literal["number", "boolean", "date", "category"]
+Kind = Literal["number", "boolean", "date", "time", "duration", "category"]
+KINDS = {
+    "number": "numbers", "boolean": "true and false", "date": "dates", "time": "times of day", "duration": "durations",
+    "category": "words",
+}  # fmt: skip
 PARQUET = (".parquet", ".pq")
+DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*$"
 DELIMITERS = (",", ";", "\t", "|")  # of equally frequent ones the first
+DAYS = {"date": pa.timestamp("us"), "time": pa.time64("us"), "duration": pa.duration("us")}
 # A column of words nearly all of which differ is a name or a text, and no category.
 MOST_DISTINCT, DISTINCT_SHARE = 50, 0.5
 INDEX = ("", "Unnamed: 0")  # names under which pandas writes the numbers of rows, to be learned by heart
@@ -51,24 +57,24 @@ def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
     if not path.is_file():
         raise UserError(f"{path} is {'a directory' if path.is_dir() else 'no file'}")
     try:
-        is_parquet = path.suffix.lower() in PARQUET
-        table = pyarrow.parquet.read_table(path) if is_parquet else read_csv(path, words)
-        names = table.column_names
+        if path.suffix.lower() in PARQUET:
+            refuse_twins(pyarrow.parquet.read_schema(path).names, path)  # which `read_table` cannot read
+            table = pyarrow.parquet.read_table(path)
+        else:
+            table = read_csv(path, words)
+            refuse_twins(table.column_names, path)
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
         raise UserError(f"cannot read {path}: {(str(error).splitlines() or ['it ends too early'])[0]}") from error
     give_memory_back()
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{path} has {twice[0]!r} for the name of more than one column")
     if not table.num_rows:
         raise UserError(f"{path} has no rows")
-    for field in table.schema:
-        if pa.types.is_nested(field.type) or pa.types.is_binary(field.type):
-            what = (
-                "neither numbers, words, truths nor dates" if is_parquet else "text that is not UTF-8; save it as such"
-            )
-            raise UserError(f"{path}: column {field.name!r} holds {what}")
     return table
+
+
+def refuse_twins(names: Sequence[str], source: Path) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(f"{source} has {twice[0]!r} for the name of more than one column")
 
 
 def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
@@ -77,12 +83,29 @@ def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
         head = stream.read(1 << 16)
     encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
     names = re.sub(r'"[^"]*"', "", re.split("[\r\n]", head.decode(encoding, "replace").lstrip())[0])
-    return pyarrow.csv.read_csv(
-        path,
-        pyarrow.csv.ReadOptions(encoding=encoding),
-        pyarrow.csv.ParseOptions(delimiter=max(DELIMITERS, key=names.count)),
-        pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True),
-    )
+    delimiter = max(DELIMITERS, key=names.count)
+
+    def parsed(decimal_point: str) -> pa.Table:
+        return pyarrow.csv.read_csv(
+            path,
+            pyarrow.csv.ReadOptions(encoding=encoding),
+            pyarrow.csv.ParseOptions(delimiter=delimiter),
+            pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True, decimal_point=decimal_point
+            ),
+        )
+
+    table = parsed(".")
+    if delimiter != "," and any(has_decimal_commas(column) for column in table.itercolumns()):
+        return parsed(",")
+    return table
+
+
+def has_decimal_commas(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_string(column.type):
+        return False
+    commas = pa.compute.match_substring_regex(column, DECIMAL_COMMA)
+    return bool(pa.compute.all(commas).as_py()) and column.null_count < len(column)
 
 
 def give_memory_back() -> None:
@@ -111,41 +134,65 @@ class Column:
 
 
 def kind_of(column: pa.ChunkedArray) -> Kind:
-    """A column without a value is a number that is always missing."""
-    dtype = column.type
+    """A column without a value is a number that is always missing.
+
+    Raises
+    ------
+    ArrowInvalid
+        If it holds nothing of the kind: lists, bytes.
+    """
+    dtype = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_boolean(dtype):
         return "boolean"
     if pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype):
-        return "number"
-    if pa.types.is_temporal(dtype):
+        return "category" if pa.types.is_dictionary(column.type) else "number"
+    if pa.types.is_time(dtype):
+        return "time"
+    if pa.types.is_duration(dtype):
+        return "duration"
+    if pa.types.is_timestamp(dtype) or pa.types.is_date(dtype):
         return "date"
-    return "number" if pa.types.is_null(dtype) else "category"
+    if pa.types.is_null(dtype):
+        return "number"
+    if not (pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)):
+        if dtype == pa.binary():  # as a CSV file is read that holds such text
+            raise pa.ArrowInvalid("text that is not UTF-8; save the file as that")
+        raise pa.ArrowInvalid(f"{dtype}, neither numbers, words, truths nor dates; leave it out")
+    return "category"
 
 
 def words(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Of a dictionary, of bytes, of anything: text."""
+    """Of a dictionary, of anything: text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.cast(pa.string())
 
 
-def column_of(name: str, values: pa.ChunkedArray) -> tuple[Column | None, str]:
+def column_of(name: str, values: pa.ChunkedArray, source: Path) -> tuple[Column | None, str]:
     """What a column is, None if there is nothing to learn from it, and what is to be said of it."""
-    if name in INDEX or name.startswith("__index_level_"):
+    try:
+        kind = kind_of(values)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{source}: column {name!r} holds {error}") from error
+    if (name in INDEX or name.startswith("__index_level_")) and all_differ(values):
         return None, f"{name!r} is left out: it is an index that pandas wrote"
-    kind = kind_of(values)
     if kind != "category":
         return Column(name, kind), ""
     counts = {item["values"]: item["counts"] for item in words(values).drop_null().value_counts().to_pylist()}
     if not counts:
         return Column(name, "number"), ""
+    many = len(counts) > MOST_DISTINCT and len(counts) > DISTINCT_SHARE * len(values)
     odd = sorted(word for word in counts if not NUMBER.fullmatch(word))
-    if 0 < len(odd) <= MOST_ODD and 2 * sum(map(counts.__getitem__, odd)) < sum(counts.values()):
-        note = f"{name!r} holds numbers; {', '.join(map(repr, odd))} among them counts as missing"
-        return Column(name, "number", missing=tuple(odd)), note
-    if len(counts) > MOST_DISTINCT and len(counts) > DISTINCT_SHARE * len(values):
+    if len(odd) <= MOST_ODD and (odd or many) and 2 * sum(map(counts.__getitem__, odd)) < sum(counts.values()):
+        missing = f"; {', '.join(map(repr, odd))} among them counts as missing" if odd else ", written as words"
+        return Column(name, "number", missing=tuple(odd)), f"{name!r} holds numbers{missing}"
+    if many:
         return None, f"{name!r} is left out: nearly every row has its own word"
     return Column(name, "category", tuple(sorted(counts))), ""
+
+
+def all_differ(values: pa.ChunkedArray) -> bool:
+    return pa.types.is_integer(values.type) and pa.compute.count_distinct(values).as_py() == len(values)
 
 
 @dataclass(frozen=True)
@@ -153,9 +200,9 @@ class Schema:
     columns: tuple[Column, ...]
 
     @classmethod
-    def of(cls, table: pa.Table, target: str) -> tuple[Schema, list[str]]:
+    def of(cls, table: pa.Table, target: str, source: Path) -> tuple[Schema, list[str]]:
         """What the columns but the target are, and what is to be said of them."""
-        found = [column_of(name, table.column(name)) for name in table.column_names if name != target]
+        found = [column_of(name, table.column(name), source) for name in table.column_names if name != target]
         kept = [column for column, _ in found if column is not None]
         if not kept:
             raise UserError(f"there is no column to learn from beside the target {target!r}")
@@ -179,7 +226,17 @@ class Schema:
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> Schema:
-        return cls(tuple(Column(c["name"], c["kind"], tuple(c["categories"]), tuple(c["missing"])) for c in columns))
+        """Raises TypeError or ValueError if it is not what `to_json` gave."""
+        found = [Column(**{**c, "categories": tuple(c["categories"]), "missing": tuple(c["missing"])}) for c in columns]
+        if not found:
+            raise ValueError("no columns")
+        for column in found:
+            words = (column.name, *column.categories, *column.missing)
+            if not all(isinstance(word, str) for word in words) or column.kind not in KINDS:
+                raise ValueError(f"got {column}")
+            if len(set(column.categories)) < len(column.categories):
+                raise ValueError(f"a category of {column.name!r} comes twice")
+        return cls(tuple(found))
 
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(column) for column in self.columns]
@@ -196,7 +253,7 @@ class Schema:
             if column.name not in table.column_names:
                 near = nearest(column.name, table.column_names)
                 raise UserError(f"{source} has no column {column.name!r}, which the model needs; {near}")
-        words = [column for column in self.columns if column.kind == "category"]
+        listed = [column for column in self.columns if column.kind == "category"]
         plain = [column for column in self.columns if column.kind != "category"]
         sizes = [len(np.arange(table.num_rows)[part]) for part in parts]
         # An array for each column would leave the heap in pieces, which the system does not get back.
@@ -205,46 +262,44 @@ class Schema:
             values = numbers(column, table.column(column.name), source)
             for array, part in zip(arrays, parts, strict=True):
                 array[k] = values[part]
-        categories = pd.DataFrame({column.name: categorical(column, table.column(column.name)) for column in words})
+        categories = pd.DataFrame({c.name: categorical(c, table.column(c.name), source) for c in listed})
         frames = [pd.DataFrame(array.T, columns=[column.name for column in plain], copy=False) for array in arrays]
-        if not words:
+        if not listed:
             return frames
         rest = [categories.iloc[part].reset_index(drop=True) for part in parts]
         return [pd.concat(pair, axis=1) for pair in zip(frames, rest, strict=True)]
 
 
-def categorical(column: Column, values: pa.ChunkedArray) -> pd.Categorical:
+def wrong_kind(column: Column, source: Path, found: object) -> UserError:
+    return UserError(f"{source}: column {column.name!r} must hold {KINDS[column.kind]}: {str(found).splitlines()[0]}")
+
+
+def categorical(column: Column, values: pa.ChunkedArray, source: Path) -> pd.Categorical:
     """A word that is none of the categories is missing."""
-    codes = pa.compute.index_in(words(values), value_set=pa.array(column.categories, pa.string()))
+    try:
+        codes = pa.compute.index_in(words(values), value_set=pa.array(column.categories, pa.string()))
+    except pa.ArrowException as error:  # bytes, lists
+        raise wrong_kind(column, source, error) from error
     return pd.Categorical.from_codes(codes.fill_null(-1).to_numpy(), categories=list(column.categories))
 
 
 def numbers(column: Column, values: pa.ChunkedArray, source: Path) -> Array:
-    """Float64, NaN where a value is missing."""
+    """Float64, NaN where a value is missing. Days of what is a time: since 1970, of the day, or that it lasts."""
     try:
-        if column.kind == "date":
-            return days(values)
-        if column.kind == "boolean":
-            if not pa.types.is_boolean(values.type) and not pa.types.is_null(values.type):
-                raise pa.ArrowInvalid(f"there are {values.type}")
-            values = values.cast(pa.bool_()).cast(pa.int8())
-        if column.kind == "number" and kind_of(values) == "category":
+        kind = kind_of(values)
+        if column.kind == "number" and kind == "category":
             odd = pa.compute.is_in(words(values), value_set=pa.array(column.missing, pa.string()))
             values = pa.compute.utf8_trim_whitespace(pa.compute.if_else(odd, None, words(values)))
+        elif kind != column.kind and values.null_count < len(values) and (column.kind, kind) != ("number", "boolean"):
+            raise pa.ArrowInvalid(f"there are {KINDS[kind]}")
+        if column.kind == "boolean":
+            values = values.cast(pa.bool_()).cast(pa.int8())
+        elif column.kind in DAYS:
+            days = values.cast(DAYS[column.kind], safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
+            return days.to_numpy() / 86_400e6
         return values.cast(pa.float64(), safe=False).to_numpy()
     except pa.ArrowException as error:
-        what = {"date": "dates", "boolean": "true and false", "number": "numbers"}[column.kind]
-        raise UserError(f"{source}: column {column.name!r} must hold {what}: {str(error).splitlines()[0]}") from error
-
-
-def days(values: pa.ChunkedArray) -> Array:
-    """Dates as days since 1970, times and durations as days."""
-    dtype = values.type
-    if not pa.types.is_temporal(dtype) and not pa.types.is_null(dtype):
-        raise pa.ArrowInvalid(f"there are {dtype}")
-    unit = pa.time64("us") if pa.types.is_time(dtype) else pa.timestamp("us")
-    unit = pa.duration("us") if pa.types.is_duration(dtype) else unit
-    return values.cast(unit, safe=False).cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy() / 86_400e6
+        raise wrong_kind(column, source, error) from error
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -283,15 +338,26 @@ def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Ta
         usual = [word for word in classes if word.lower() in ("1", "1.0", "true")]
         positive = usual[0] if usual else min(classes, key=lambda word: counts[word])
     if positive not in counts:
+        positive = next((word for word in classes if same_number(word, positive)), positive)
+    if positive not in counts:
         raise UserError(f"{source}: the target {name!r} holds no {positive!r}; {nearest(positive, classes)}")
     labels = pa.compute.equal(values, positive).to_numpy(zero_copy_only=False)
     other = next(c for c in classes if c != positive) if len(classes) == 2 else f"not {positive}"
     return Target(name, positive, other, np.asarray(labels, bool))
 
 
+def same_number(one: str, other: str) -> bool:
+    """Whether two words are one number, such as 1 and 1.0; of words the same."""
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return one == other
+
+
 def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Labels as a person would write them, where the file is Parquet: 1.0 is "1", and True is "true"."""
     if pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
         whole = pa.compute.all(pa.compute.equal(column, pa.compute.round(column))).as_py()
         low, high = pa.compute.min_max(column).as_py().values()
         column = column.cast(pa.int64()) if whole and -1e15 < low <= high < 1e15 else column
@@ -311,6 +377,7 @@ def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.
     column = table.column(name)
     known = column.is_valid()
     if pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
         known = pa.compute.and_(known, pa.compute.invert(pa.compute.is_nan(column).fill_null(False)))
     missing = table.num_rows - pa.compute.sum(known).as_py()
     if missing == table.num_rows:

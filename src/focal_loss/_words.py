@@ -12,9 +12,11 @@ from scipy.special import expit, logit
 from focal_loss import _engines, _fit
 from focal_loss._evaluation import MEASURES, Outcomes, Ranked, intervals, reliability
 from focal_loss._report import data as report
+from focal_loss._report import numbers
 
 Array = Any
-CURVE_POINTS, SLIDER_STEPS = 500, 300
+CURVE_POINTS, SLIDER_STEPS = 4000, 300
+FEW = 20  # held-out rows of a class: 2 / sqrt(20) of a share is about half of it
 
 
 def comparisons(result: _fit.Result) -> list[report.Comparison]:
@@ -33,14 +35,44 @@ def comparisons(result: _fit.Result) -> list[report.Comparison]:
 
 def answer(row: report.Comparison) -> str:
     """Whether focal loss beats cross-entropy, as far as the held-out part can tell."""
+    places = max(3, numbers.decimals(row))
     values = (
-        f"{row.focal:.4f} against {row.baseline:.4f}; 95 % interval of the difference {row.low:+.4f} to {row.high:+.4f}"
+        f"{row.name} {row.focal:.{places}f} against {row.baseline:.{places}f}; 95 % interval of the difference "
+        f"{row.low:+.{places}f} to {row.high:+.{places}f}"
     )
     if row.low <= 0 <= row.high:
-        return f"No difference that this data can show: {row.name} {values}."
+        return f"No difference that this data can show: {values}."
     better = (row.low > 0) == row.higher_is_better
     verdict = "Focal loss is better than cross-entropy" if better else "Cross-entropy is better than focal loss"
-    return f"{verdict}: {row.name} {values}."
+    return f"{verdict}: {values}."
+
+
+def caution(result: _fit.Result) -> str:
+    """What to know before the interval is believed; empty if there is nothing."""
+    held = result.data.test.y
+    fewer = int(min(held.sum(), (~held).sum()))
+    if fewer >= FEW:
+        return ""
+    of = result.data.target.positive if held.sum() == fewer else result.data.target.negative
+    return f"Only {fewer} of the rows that were held out are {of!r}: the interval cannot tell what others would change."
+
+
+def decision(result: _fit.Result) -> dict[str, Any]:
+    """What comes of the model that is handed over, at its threshold, on the held-out part."""
+    y, probability = result.data.test.y, result.winner.probability
+    found = Outcomes.at(y, probability, np.array([result.threshold]))
+    tp, fp, fn, tn = (int(getattr(found, name)[0]) for name in ("tp", "fp", "fn", "tn"))
+    return {
+        "loss": result.winner.loss,
+        "threshold": result.threshold,
+        "tp": tp,
+        "fp": fp,
+        "fn": fn,
+        "tn": tn,
+        "precision": tp / (tp + fp) if tp + fp else None,
+        "recall": tp / (tp + fn),
+        "f1": 2 * tp / (2 * tp + fp + fn),
+    }
 
 
 def choice(result: _fit.Result) -> str:
@@ -68,7 +100,7 @@ def page(result: _fit.Result, rows: list[report.Comparison], title: str, command
     return report.Report(
         title=title,
         answer=answer(rows[0]),
-        paragraphs=[choice(result), *(f"{note}." for note in data.notes)],
+        paragraphs=[*filter(None, [caution(result)]), choice(result), *(f"{note}." for note in data.notes)],
         facts=[
             ("Rows", f"{len(labels):,}"),
             ("Positives", f"{positives:,} ({positives / len(labels):.2%})"),
@@ -87,20 +119,28 @@ def page(result: _fit.Result, rows: list[report.Comparison], title: str, command
         cost_fp=1.0,
         cost_fn=float(max(1, round(negatives / positives))),
         importance=_engines.importances(result.winner.model, names),
-        settings=[
-            ("--engine", settings.engine),
-            ("--target", data.target.name),
-            ("--positive", data.target.positive),
-            ("--gamma", "auto" if settings.gamma is None else f"{settings.gamma:g}"),
-            ("--pos-weight", "auto" if settings.pos_weight is None else f"{settings.pos_weight:g}"),
-            ("--folds", str(settings.folds)),
-            ("--seed", str(settings.seed)),
-            *((name, f"{value:.4g}") for name, value in result.winner.best.parameters.items()),
-            ("rounds", str(result.winner.best.rounds)),
-        ],
+        settings=chosen(result),
         command=command,
         versions=versions(settings.engine),
     )
+
+
+def chosen(result: _fit.Result) -> list[tuple[str, str]]:
+    """What was asked for, and the parameters of the model that is handed over."""
+    given, target, best = result.search.settings, result.data.target, result.winner.best
+    return [
+        ("--engine", given.engine),
+        ("--target", target.name),
+        ("--positive", target.positive),
+        ("--metric", given.metric),
+        ("--gamma", "auto" if given.gamma is None else f"{given.gamma:g}"),
+        ("--pos-weight", "auto" if given.pos_weight is None else f"{given.pos_weight:g}"),
+        ("--folds", str(given.folds)),
+        ("--seed", str(given.seed)),
+        ("the model's loss", result.winner.loss),
+        *((name, f"{value:.4g}") for name, value in best.parameters.items()),
+        ("rounds", str(best.rounds)),
+    ]
 
 
 def versions(engine: str) -> list[tuple[str, str]]:
@@ -125,20 +165,26 @@ def trials(result: _fit.Result) -> list[report.Trial]:
     return found
 
 
-def thinned(*columns: Array) -> report.Curve:
-    """At most so many points of a line, the ends among them."""
-    kept = np.unique(np.linspace(0, len(columns[0]) - 1, CURVE_POINTS).round().astype(int))
-    return report.Curve(*(np.asarray(column)[kept].round(6).tolist() for column in columns))
+def corners(y: Array, probability: Array) -> tuple[Array, Array, int, int]:
+    """True and false positives along a ranking, where there are positives, and how many there are of each class."""
+    ranked = Ranked.of(y, probability)
+    hits, alarms = ranked.counts()
+    kept = np.union1d([0], ranked.spread(CURVE_POINTS))
+    return hits[kept], alarms[kept], int(hits[-1]), int(alarms[-1])
+
+
+def curve(x: Array, y: Array) -> report.Curve:
+    return report.Curve(x.round(6).tolist(), y.round(6).tolist())
 
 
 def precision_recall(y: Array, probability: Array) -> report.Curve:
-    hits, alarms = Ranked.of(y, probability).counts()
-    return thinned(hits / hits[-1], hits / (hits + alarms))
+    hits, alarms, positives, _ = corners(y, probability)
+    return curve(hits / positives, hits / (hits + alarms))
 
 
 def roc(y: Array, probability: Array) -> report.Curve:
-    hits, alarms = (np.append(0, counts) for counts in Ranked.of(y, probability).counts())
-    return thinned(alarms / alarms[-1], hits / hits[-1])
+    hits, alarms, positives, negatives = corners(y, probability)
+    return curve(np.append(0, alarms) / negatives, np.append(0, hits) / positives)
 
 
 def outcomes(y: Array, probability: Array, chosen: float) -> report.Outcomes:

@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -21,10 +22,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from focal_loss._dispatch import BOOSTERS
-from focal_loss._errors import UserError
+from focal_loss._errors import UserError, printable
 
 METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
 
@@ -54,8 +55,8 @@ def number(low: float, high: float = math.inf, word: str | None = None) -> Calla
 
 def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.lstrip("-").isdigit() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"must be a whole number of at least {low}, got {text!r}")
+        if not re.fullmatch("-?[0-9]+", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"must be a whole number in [{low}, {high}], got {text!r}")
         return int(text)
 
     return parse
@@ -73,8 +74,18 @@ def costs(text: str) -> float:
     return alarm / (alarm + miss)
 
 
-def parser() -> argparse.ArgumentParser:
-    whole_command = argparse.ArgumentParser(prog="focal-loss", description=str(__doc__).splitlines()[0])
+class Parser(argparse.ArgumentParser):
+    """Errors in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+
+
+def parser() -> Parser:
+    whole_command = Parser(prog="focal-loss", description=str(__doc__).splitlines()[0])
     commands = whole_command.add_subparsers(dest="command", required=True, metavar="{fit,predict,curve,demo}")
     add_fit(commands.add_parser("fit", help="search, compare with cross-entropy, leave a model and a report"))
     add_predict(commands.add_parser("predict", help="probabilities and decisions of a model"))
@@ -84,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="fit on data that comes with scikit-learn")
     demo.add_argument("--out", type=Path, default=Path("build/demo/fit"), help="(default: %(default)s)")
     demo.add_argument("--trials", type=whole(1), default=8, metavar="N", help="(default: %(default)s)")
+    demo.add_argument("--force", action="store_true", help="replace an earlier DIR")
     return whole_command
 
 
@@ -97,11 +109,15 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--metric", choices=METRICS, default="average_precision", help="(default: %(default)s)")
     fit.add_argument("--trials", type=whole(1), default=30, metavar="N", help="of each loss (default: %(default)s)")
     fit.add_argument("--folds", type=whole(2), default=5, metavar="K", help="(default: %(default)s)")
-    fit.add_argument("--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it")
+    fit.add_argument(
+        "--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it, but for one of each loss"
+    )
     fit.add_argument(
         "--storage", metavar="URL", help="a database of trials, such as sqlite:///trials.db, to resume from"
     )
-    fit.add_argument("--jobs", type=whole(1), default=os.cpu_count() or 1, metavar="N", help="threads (default: all)")
+    fit.add_argument(
+        "--jobs", type=whole(1, 1024), default=os.cpu_count() or 1, metavar="N", help="threads (default: all)"
+    )
     fit.add_argument("--seed", type=whole(0), default=0, metavar="S", help="(default: %(default)s)")
     fit.add_argument("--drop-missing", action="store_true", help="leave out rows whose target is missing")
     fit.add_argument("--out", type=Path, default=Path("focal-loss"), metavar="DIR", help="(default: %(default)s)")
@@ -124,7 +140,7 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def run_fit(options: argparse.Namespace, command: str) -> Path:
+def run_fit(options: argparse.Namespace, command: str) -> None:
     from focal_loss import _files, _fit, _search, _store, _words
     from focal_loss._report.render import render
 
@@ -138,25 +154,47 @@ def run_fit(options: argparse.Namespace, command: str) -> Path:
     with progress(2 * options.trials, options.metric) as report:
         result = _fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
     rows = _words.comparisons(result)
-    target = data.target
-    names = (target.name, target.positive, target.negative)
-    title = f"{options.data.name}: {target.name} = {target.positive}"
+    title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
     page = render(_words.page(result, rows, title, _search.without_password(command)))
-    with _files.replacing(out) as new:
-        model = result.winner.model
-        _store.Stored(options.engine, data.schema, *names, result.threshold, result.outcomes, model).save(new)
-        (new / "metrics.json").write_text(json.dumps({row.name: vars(row) for row in rows}, indent=1))
+    with _files.replacing(out, options.force, _store.NAMES) as new:
+        _store.Stored.of(result).save(new)
+        measured = {"metrics": {row.name: vars(row) for row in rows}, "decision": _words.decision(result)}
+        (new / "metrics.json").write_text(json.dumps(measured, indent=1))
         write_trials(_words.trials(result), new / "trials.parquet")
         (new / "report.html").write_text(page, encoding="utf-8")
-    print(_words.answer(rows[0]), _words.choice(result), f"Report: {options.out / 'report.html'}", sep="\n")
-    return options.out
+    lines = [_words.answer(rows[0]), _words.caution(result), _words.choice(result)]
+    lines.append(f"Report: {options.out / 'report.html'}")
+    tell("\n".join(printable(line) for line in lines if line))
+
+
+def tell(text: str) -> None:
+    """On standard output, what was asked for.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    if sys.stdout is None:
+        raise UserError("standard output is closed")
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot write to standard output: {error.strerror}") from error
+
+
+def say(*lines: str) -> None:
+    """On standard error, what is to be known beside it."""
+    for line in lines:
+        print(printable(line), file=sys.stderr)
 
 
 def say_what_was_read(data: Any) -> None:
-    """On standard error: what is searched for, and what is not looked at."""
     target = data.target
     positives = f"{target.labels.sum()} of them with {target.name} = {target.positive}"
-    print(f"{len(target.labels)} rows, {positives}", *data.notes, sep="\n", file=sys.stderr)
+    say(f"{len(target.labels)} rows, {positives}", *data.notes)
 
 
 def write_trials(trials: list[Any], path: Path) -> None:
@@ -199,21 +237,15 @@ def run_predict(options: argparse.Namespace) -> None:
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
     name = stored.target if stored.target != "probability" else "prediction"
     frame = pd.DataFrame({"probability": probability, name: labels})
-    for note in notes:
-        print(note, file=sys.stderr)
-    if options.out is not None:
-        with _files.writing(options.out) as path:
-            frame.to_csv(path, index=False)
+    say(*notes)
+    if options.out is None:
+        tell(frame.to_csv(index=False).removesuffix("\n"))
         return
-    if sys.stdout is None:
-        raise UserError("standard output is closed; say where to write with --out")
-    try:
-        frame.to_csv(sys.stdout, index=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UserError(f"cannot write to standard output: {error.strerror}") from error
+    needed = [options.data, *options.directory.iterdir()]
+    if options.out.exists() and any(options.out.samefile(path) for path in needed):
+        raise UserError(f"{options.out} is what is predicted from; choose another --out")
+    with _files.writing(options.out) as path:
+        frame.to_csv(path, index=False)
 
 
 def chosen_threshold(stored: Any, options: argparse.Namespace) -> float:
@@ -254,7 +286,7 @@ def run_curve(options: argparse.Namespace) -> None:
     axes.legend(loc="upper right", frameon=False)
     with _files.writing(options.out) as path:
         figure.savefig(path, dpi=130, format=form)
-    print(options.out)
+    tell(str(options.out))
 
 
 def run_demo(options: argparse.Namespace) -> None:
@@ -266,29 +298,31 @@ def run_demo(options: argparse.Namespace) -> None:
         path = Path(directory) / "diabetes.csv"
         table.to_csv(path, index=False)
         share, rows = f"{table.fast.mean():.0%}", len(table)
-        print(f"Who of {rows} diabetes patients (Efron et al., 2004) is of the {share} that fare worst in a year?")
+        tell(f"Who of {rows} diabetes patients (Efron et al., 2004) is of the {share} that fare worst in a year?")
         given = ["fit", str(path), "--target", "fast", "--trials", str(options.trials), "--jobs", "1"]
-        given += ["--out", str(options.out), "--force"]
+        given += ["--out", str(options.out), *(["--force"] if options.force else [])]
         run_fit(parser().parse_args(given), "focal-loss demo")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the status that it ends with."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser().parse_args(given)
-    warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
+    commands: dict[str, Callable[..., None]] = {
+        "fit": run_fit,
+        "predict": run_predict,
+        "curve": run_curve,
+        "demo": run_demo,
+    }
     try:
-        if options.command == "fit":
-            run_fit(options, shlex.join(["focal-loss", *given]))
-        elif options.command == "predict":
-            run_predict(options)
-        else:
-            {"curve": run_curve, "demo": run_demo}[options.command](options)
+        options = parser().parse_args(given)
+        warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
+        more = (shlex.join(["focal-loss", *given]),) if options.command == "fit" else ()
+        commands[options.command](options, *more)
     except UserError as error:
-        print(f"focal-loss: {error}", file=sys.stderr)
+        say(f"focal-loss: {error}")
         return 2
     except ModuleNotFoundError as error:
-        print(f"focal-loss: {error.name} is not installed: pip install 'focal-loss[cli]'", file=sys.stderr)
+        say(f"focal-loss: {error.name} is not installed: pip install 'focal-loss[cli]'")
         return 2
     except BrokenPipeError:  # of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,39 @@
+"""The command as it is typed, and a table to type it for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from focal_loss import cli
+
+QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
+
+
+def table(rows: int = 400, seed: int = 0) -> pd.DataFrame:
+    """Numbers, words, truths and dates, with gaps; a rare positive that they tell of."""
+    rng = np.random.default_rng(seed)
+    number = rng.normal(size=rows)
+    kind = rng.choice(["red", "green", "<script>"], rows)
+    day = pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.integers(0, 300, rows), unit="D")
+    odds = 2 * number + 2.0 * (kind == "red") - 3
+    frame = pd.DataFrame({"number": number, "kind": kind, "yes": number > 1, "day": day})
+    frame.loc[::9, "number"] = np.nan
+    frame.loc[::11, "kind"] = None
+    return frame.assign(rare=(rng.random(rows) < 1 / (1 + np.exp(-odds))).astype(int))
+
+
+def run(*arguments: Any) -> int:
+    return cli.main([str(a) for a in arguments])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+    assert run(*arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]

@@ -1,0 +1,181 @@
+"""Places that are written: whole or not at all, and nothing else with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import QUICK, refused, run
+
+from focal_loss import _files, _fit, _search
+from focal_loss._dispatch import BOOSTERS
+from focal_loss._errors import UserError
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_search.Search, "run", None)  # nothing may come so far
+    monkeypatch.chdir(tmp_path)
+    given = ("fit", data, "--target", "rare", "--force", "--out")
+    assert "cannot be replaced while it is in use" in refused(capsys, *given, ".")
+    assert "cannot be replaced while it is in use" in refused(capsys, *given, "..")
+    assert "cannot be replaced while it is in use" in refused(capsys, *given, "/proc")
+    assert "cannot write to" in refused(capsys, *given, "/proc/focal-loss")
+    assert "is a file" in refused(capsys, *given, data)
+    assert "is no file" in refused(capsys, "fit", "none.csv", "--target", "rare", "--out", tmp_path / "a" / "b" / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_a_link_leads_to_what_is_written(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "model")
+    for _ in range(2):
+        assert run("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "link", "--force") == 0
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "far" / "model" / "model.json").is_file()
+    assert [path.name for path in (tmp_path / "far").iterdir()] == ["model"]
+
+
+def test_what_else_lies_in_a_model_is_kept(fitted: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (fitted / "notes.txt").write_text("of a person")
+    capsys.readouterr()
+    message = refused(capsys, "fit", data, "--target", "rare", "--out", fitted, "--force")
+    assert "holds 'notes.txt', which is not of this command" in message
+    assert (fitted / "notes.txt").is_file()
+
+
+def test_predictions_go_where_they_can(
+    fitted: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert "cannot write to" in refused(capsys, "predict", fitted, data, "--out", tmp_path)
+    assert "cannot write to" in refused(capsys, "predict", fitted, data, "--out", tmp_path / "no" / "p.csv")
+    assert run("predict", fitted, data, "--out", "/dev/null") == 0
+    assert run("predict", fitted, data) == 0
+    assert capsys.readouterr().out.startswith("probability,rare\n")
+    command = f"{sys.executable} -m focal_loss predict {fitted} {data} >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "standard output is closed" in done.stderr
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+
+    def fail() -> None:
+        with _files.writing(path) as new:
+            new.write_text("half of the n")
+            raise OSError(28, os.strerror(28))
+
+    with pytest.raises(UserError, match="No space left"):
+        fail()
+    assert path.read_text() == "old"
+    with _files.writing(path) as new:
+        new.write_text("new")
+    assert path.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    fitted: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    before = {path.name: path.read_bytes() for path in fitted.iterdir()}
+
+    def full(self: Path, *arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert run("fit", data, "--target", "rare", *QUICK, "--out", fitted, "--force", "--seed", "3") == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in fitted.iterdir()} == before
+    assert not list(fitted.parent.glob(".model*"))
+
+
+def test_a_name_that_is_too_long(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("fit", data, "--target", "rare", "--out")
+    assert "File name too long" in refused(capsys, *given, tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_what_comes_to_lie_there_meanwhile_is_kept(
+    force: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, fit = tmp_path / "out", _fit.fit
+
+    def and_another(*arguments: Any, **options: Any) -> Any:
+        out.mkdir()
+        (out / "thesis.tex").write_text("years of work")
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(_fit, "fit", and_another)
+    assert run("fit", data, "--target", "rare", *QUICK, "--out", out, *force) == 2
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+    said = capsys.readouterr().err
+    kept = Path(said.strip().rpartition("what this fit found is in ")[2])
+    assert (kept / "model.json").is_file()
+
+
+@pytest.mark.parametrize("engine", BOOSTERS)
+def test_a_file_that_cannot_grow(engine: str, data: Path, tmp_path: Path) -> None:
+    """Of the system and not of Python: the engines write their models themselves."""
+    command = [sys.executable, "-m", "focal_loss", "fit", str(data), "--target", "rare", "--engine", engine, *QUICK]
+    limited = "import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); " + (
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", limited, *command, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "cannot write" in done.stderr.splitlines()[-1]
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_permissions_are_those_of_the_user(data: Path, tmp_path: Path) -> None:
+    def mode(path: Path) -> int:
+        return stat.S_IMODE(path.stat().st_mode)
+
+    before = os.umask(0o027)
+    try:
+        assert run("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m") == 0
+        assert run("predict", tmp_path / "m", data, "--out", tmp_path / "p.csv") == 0
+        assert (mode(tmp_path / "m"), mode(tmp_path / "p.csv")) == (0o750, 0o640)
+        (tmp_path / "m").chmod(0o700)
+        (tmp_path / "p.csv").chmod(0o600)
+        assert run("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m", "--force") == 0
+        assert run("predict", tmp_path / "m", data, "--out", tmp_path / "p.csv") == 0
+        assert (mode(tmp_path / "m"), mode(tmp_path / "p.csv")) == (0o700, 0o600)
+    finally:
+        os.umask(before)
+
+
+def test_what_is_predicted_from_is_not_overwritten(
+    fitted: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    before = data.read_text()
+    for out in (data, fitted / "model.json"):
+        assert "is what is predicted from" in refused(capsys, "predict", fitted, data, "--out", out)
+    assert data.read_text() == before
+    assert json.loads((fitted / "model.json").read_text())["format"] == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["fit {data} --target rare --out {out}", "curve --out {out}.png", "predict {m} {data}"]
+)
+def test_standard_output_on_a_full_device(command: str, fitted: Path, data: Path, tmp_path: Path) -> None:
+    words = command.format(data=data, out=tmp_path / "out", m=fitted)
+    quick = " ".join(QUICK) if command.startswith("fit") else ""
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m focal_loss {words} {quick} > /dev/full"],
+        capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "cannot write to standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -73,8 +73,8 @@ class Ranked:
 class Gains:
     """The groups of a ranking that hold positives: all that its metrics depend on, and few where positives are rare.
 
-    `order` is the rows' by rank; the others are places in it: of the positives, of the first of them in each group, of
-    each group's last row and of the row before its first.
+    `order` is that of the rows by rank, `hits` are the places of the positives in it, `first` the first of each group
+    among these; `ends` and `before` are the places of each group's last row and of the row before its first.
     """
 
     order: Array

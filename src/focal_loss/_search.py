@@ -69,7 +69,7 @@ class Settings:
     seed: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Best:
     """The best trial of a loss: its parameters, the rounds that its folds took, and its probabilities out of fold."""
 
@@ -107,7 +107,7 @@ class Search:
             raise UserError(f"cannot open the storage {self._where()}: {reason(error)}") from error
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
-        """Until there are so many finished trials of each loss, or the time is over and there is one of each.
+        """Until there are so many finished trials of each loss, or the time is over and there are as many of both.
 
         `report` is told how many trials there are, and the best score of focal loss.
         """
@@ -147,7 +147,8 @@ class Search:
         return without_password(str(self.storage))
 
     def finished(self, loss: Loss) -> list[Any]:
-        return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        with self._storing():
+            return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
     def best(self, loss: Loss) -> Best:
         """The best trial. Its folds are trained anew if another process trained them."""

@@ -54,7 +54,7 @@ def caution(result: _fit.Result) -> str:
     if fewer >= FEW:
         return ""
     of = result.data.target.positive if held.sum() == fewer else result.data.target.negative
-    return f"Only {fewer} of the rows that were held out are {of!r}: the interval cannot tell what others would change."
+    return f"Only {fewer} of the rows that were held out are {of!r}; with so few the interval is a rough one."
 
 
 def decision(result: _fit.Result) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def choice(result: _fit.Result) -> str:
     handed = "focal loss" if kept else "cross-entropy"
     return (
         f"The best focal loss has {chosen}. The model that is handed over is that of {handed}, which was "
-        f"{'no worse' if kept else 'better'} in cross-validation ({result.focal.best.score:.4f} against "
-        f"{result.plain.best.score:.4f}). It calls positive what is at least {result.threshold:.3g} probable, the "
+        f"{'no worse' if kept else 'better'} in cross-validation ({result.focal.best.score:.4g} against "
+        f"{result.plain.best.score:.4g}). It calls positive what is at least {result.threshold:.3g} probable, the "
         "threshold with the highest F1 out of fold."
     )
 
@@ -104,8 +104,8 @@ def page(result: _fit.Result, rows: list[report.Comparison], title: str, command
         facts=[
             ("Rows", f"{len(labels):,}"),
             ("Positives", f"{positives:,} ({positives / len(labels):.2%})"),
-            ("Gamma", f"{result.focal.best.parameters['gamma']:.3g}"),
-            ("Weight of the positives", f"{result.focal.best.parameters['pos_weight']:.3g}"),
+            ("Best gamma", f"{result.focal.best.parameters['gamma']:.3g}"),
+            ("Its weight of positives", f"{result.focal.best.parameters['pos_weight']:.3g}"),
             ("Threshold", f"{result.threshold:.3g}"),
         ],
         comparisons=rows,
@@ -119,13 +119,13 @@ def page(result: _fit.Result, rows: list[report.Comparison], title: str, command
         cost_fp=1.0,
         cost_fn=float(max(1, round(negatives / positives))),
         importance=_engines.importances(result.winner.model, names),
-        settings=chosen(result),
+        settings=settings_of(result),
         command=command,
         versions=versions(settings.engine),
     )
 
 
-def chosen(result: _fit.Result) -> list[tuple[str, str]]:
+def settings_of(result: _fit.Result) -> list[tuple[str, str]]:
     """What was asked for, and the parameters of the model that is handed over."""
     given, target, best = result.search.settings, result.data.target, result.winner.best
     return [

@@ -140,19 +140,22 @@ class Focus:
         return calibration.categorical_posterior_from_logits(scores, gamma, class_weight=weights)
 
     def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: bool) -> float:
-        """Of the probabilities. Of two classes it is the cross-entropy of their logits, and costs as much as the loss.
+        """Of the probabilities, of which none counts as less than eps, as in scikit-learn's `log_loss`.
 
-        It is computed after every round of training, on all that is held out.
+        It is computed after every round of training, on all that is held out. Of two classes it is the cross-entropy of
+        the probabilities' logits, and costs as much as the loss itself.
         """
+        least = np.finfo(np.float64).eps
         if self.classes == 2:
             logits = _boosting.single(scores)
             if calibrated:
                 calibrate = partial(_posterior.posterior_logit, _host.OPS)
                 logits = _host.in_blocks(calibrate, (logits, self.gamma), logits.shape)
                 logits = logits - np.float32(math.log(self.odds))
+            logits = np.clip(logits, math.log(least), -math.log(least))
             return _boosting.BinaryLoss(gamma=0.0).mean(logits, labels, weight)
         each = self.probabilities(scores, calibrated)[np.arange(len(labels)), labels.astype(int)]
-        return float(np.average(-np.log(np.maximum(each, np.finfo(np.float64).tiny)), weights=weight))
+        return float(np.average(-np.log(np.maximum(each, least)), weights=weight))
 
 
 def focus(estimator: Any, classes: Array, codes: Array) -> Focus:

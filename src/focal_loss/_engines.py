@@ -19,6 +19,13 @@ ROUNDS, PATIENCE = 1000, 50
 FILES = ("model.txt", "model.ubj", "model.cbm")
 
 
+def reason(error: Exception) -> str:
+    """What a library says, in one line, without the places in its source and its stack."""
+    lines = [line for line in str(error).splitlines() if line.strip() and "[bt]" not in line]
+    lines = [line for line in lines if not line.startswith("Stack trace")] or [type(error).__name__]
+    return re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|cpp|h):\d+: ", "", lines[-1].strip())
+
+
 @dataclass(frozen=True)
 class Engine:
     """`focal` is our classifier. At gamma = 0 its loss is the library's own cross-entropy: `plain`, saved alike."""
@@ -40,14 +47,11 @@ class Engine:
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
-        """Say in one line what the library says, without the places in its source and its stack."""
+        """Say in one line what the library says."""
         try:
             yield
         except (self.error, ValueError) as error:
-            lines = [line for line in str(error).splitlines() if line.strip() and "[bt]" not in line]
-            lines = [line for line in lines if not line.startswith("Stack trace")] or [type(error).__name__]
-            found = re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|cpp|h):\d+: ", "", lines[-1].strip())
-            raise UserError(f"{self.name} {what}: {found}") from error
+            raise UserError(f"{self.name} {what}: {reason(error)}") from error
 
     def parameters(self, chosen: dict[str, Any], rounds: int, jobs: int, seed: int) -> dict[str, Any]:
         return {**self.fixed, **chosen, self.rounds: rounds, self.jobs: jobs, self.seed: seed}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import os
 import shutil
 import sys
@@ -28,7 +29,9 @@ def checked(directory: Path, force: bool, known: Iterable[str]) -> Path:
     try:
         if directory.exists() and not directory.is_dir():
             raise UserError(f"{directory} is a file; choose another --out")
-        directory = directory.resolve()  # what a link leads to is replaced, and the link stays
+        directory = Path(os.path.realpath(directory))  # what a link leads to is replaced, and the link stays
+        if directory.is_symlink():
+            raise UserError(f"{directory} is a link to itself; choose another --out")
         here = Path.cwd()
         if directory in (here, *here.parents) or os.path.ismount(directory):
             raise UserError(f"{directory} cannot be replaced while it is in use; choose another --out")
@@ -45,11 +48,20 @@ def _check_replaceable(directory: Path, force: bool, known: Iterable[str]) -> No
         return
     if not force:
         raise UserError(f"{directory} exists; choose another --out, or replace it with --force")
-    names = {path.name for path in directory.iterdir()}
-    foreign = sorted(names.difference(known))
-    if foreign or (names and "model.json" not in names):
+    inside = list(directory.iterdir())
+    foreign = [path.name for path in sorted(inside) if path.name not in known or not path.is_file()]
+    if foreign or (inside and not is_of_this_command(directory / "model.json")):
         what = f"{foreign[0]!r}, which is not" if foreign else "files, but no model"
         raise UserError(f"{directory} holds {what} of this command; choose another --out")
+
+
+def is_of_this_command(path: Path) -> bool:
+    """Whether it is the JSON beside a model, which other programs may call the same."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"format", "engine", "columns"} <= set(found)
 
 
 @contextmanager
@@ -59,26 +71,31 @@ def replacing(directory: Path, force: bool, known: Iterable[str]) -> Iterator[Pa
     Raises
     ------
     UserError
-        If something could not be written. If something came to lie in its place meanwhile, that stays, and what was
-        written stays beside it.
+        If something could not be written. If only the place cannot be taken, because something else came to lie there,
+        what was written stays beside it, and the message says where.
     """
     new = None
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
         yield new
-        new.chmod(_mode(directory, 0o777))
-        try:
-            _check_replaceable(directory, force, known)
-        except UserError as error:
-            kept, new = new, None
-            raise UserError(f"{error}; what this fit found is in {kept}") from error
-        _exchange(new, directory)
     except OSError as error:
+        _remove(new)
         raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error
-    finally:
-        if new is not None:
-            shutil.rmtree(new, ignore_errors=True)  # the new one, unfinished, or the old one
+    except BaseException:
+        _remove(new)
+        raise
+    try:
+        _check_replaceable(directory, force, known)
+        new.chmod(_mode(directory, 0o777))
+        _exchange(new, directory)
+    except (OSError, UserError) as error:
+        raise UserError(f"{error}; what this fit found is in {new}") from error
+
+
+def _remove(directory: Path | None) -> None:
+    if directory is not None:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _mode(path: Path, usual: int) -> int:
@@ -99,13 +116,18 @@ def _exchange(new: Path, directory: Path) -> None:
         rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         paths = (os.fsencode(new), os.fsencode(directory))
         if rename is not None and rename(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0:
+            _remove(new)  # which is the old one now
             return
         if ctypes.get_errno() not in (0, errno.EINVAL, errno.ENOSYS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     directory.rename(aside / "old")
-    new.rename(directory)
-    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        new.rename(directory)
+    except OSError:
+        (aside / "old").rename(directory)
+        raise
+    _remove(aside)
 
 
 @contextmanager
@@ -117,13 +139,13 @@ def writing(path: Path) -> Iterator[Path]:
     UserError
         If something could not be written.
     """
-    path = path.resolve()  # what a link leads to is replaced, and the link stays
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if path.exists() and not path.is_file():  # a pipe, or /dev/null
             yield path
             return
+        path = Path(os.path.realpath(path))  # what a link leads to is replaced, and the link stays
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         try:

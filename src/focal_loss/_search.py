@@ -34,15 +34,15 @@ LOSSES: tuple[Loss, ...] = ("focal", "cross-entropy")
 OURS = ("gamma", "pos_weight")
 
 
-def without_password(text: str) -> str:
-    """Of a URL, or of a command with one: for whoever reads over a shoulder."""
-    text = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
-    return re.sub(r"([?&]\w*password=)[^&\s'\"]+", r"\1***", text)
+def without_password(url: str) -> str:
+    """For whoever reads over a shoulder; anything but a URL is left as it is."""
+    url = re.sub(r"(:/+[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"([?&]\w*passw(or)?d=)[^&]+", r"\1***", url)
 
 
 def reason(error: BaseException) -> str:
     """The first line of what a library says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return without_password((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
 def opened(url: str | None) -> Any:
@@ -101,8 +101,9 @@ class Search:
             storage = opened(self.storage)
             self.studies = {loss: self._study(storage, f"focal-loss, {loss}, {fingerprint}", loss) for loss in LOSSES}
         except ImportError as error:
-            remedy = "install it; that of PostgreSQL comes with pip install 'focal-loss[postgresql]'"
-            raise UserError(f"the driver of {self._where()} is not installed; {remedy}") from error
+            is_postgresql = str(self.storage).startswith("postgres")
+            remedy = ": pip install 'focal-loss[postgresql]'" if is_postgresql else ""
+            raise UserError(f"the driver of {self._where()} is not installed{remedy}") from error
         except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
             raise UserError(f"cannot open the storage {self._where()}: {reason(error)}") from error
 
@@ -125,8 +126,8 @@ class Search:
     def _try(self, loss: Loss) -> None:
         """One more trial."""
         study = self.studies[loss]
-        # Seeded by the number of trials, a search that goes on draws what it would have drawn, and another machine does
-        # not draw the same.
+        # Seeded by the number of trials that were begun, a search that was stopped between two of them draws what it
+        # would have drawn, and another machine does not draw the same.
         seed = np.random.SeedSequence([self.settings.seed, len(study.get_trials(deepcopy=False))])
         study.sampler = optuna.samplers.TPESampler(seed=int(seed.generate_state(1)[0]), multivariate=True)
         trial = study.ask()

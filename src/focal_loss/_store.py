@@ -11,7 +11,7 @@ import numpy as np
 
 from focal_loss import _engines, _fit, _table
 from focal_loss._errors import UserError
-from focal_loss._evaluation import Outcomes
+from focal_loss._evaluation import ABOVE, Outcomes
 
 Array = Any
 FORMAT = 1
@@ -75,22 +75,22 @@ class Stored:
             raise UserError(f"{directory} was made by a newer version of focal-loss; upgrade it")
         try:
             fields = cls._fields(known)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise UserError(f"{path} is damaged, {type(error).__name__}: {error}; fit again") from error
         engine = _engines.engine(known["engine"])
         try:
             model = engine.focal().load_model(str(directory / engine.file))
         except Exception as error:  # of the engine, which has its own kinds
-            raise UserError(f"cannot read {directory / engine.file}: {str(error).splitlines()[0]}") from error
+            raise UserError(f"cannot read {directory / engine.file}: {_engines.reason(error)}") from error
         return cls(**fields, model=model)
 
     @staticmethod
     def _fields(known: dict[str, Any]) -> dict[str, Any]:
-        """What the JSON holds, checked: whoever edits it is told, and not answered by wrong predictions.
+        """What the JSON holds, checked as far as it can be without the model.
 
         Raises
         ------
-        AttributeError, KeyError, TypeError, ValueError
+        AttributeError, KeyError, OverflowError, TypeError, ValueError
             If it does not hold what `save` wrote.
         """
         words = {name: known[name] for name in ("engine", "target", "positive", "negative")}
@@ -98,9 +98,15 @@ class Stored:
             raise ValueError(f"got {words}")
         counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
         outcomes = Outcomes(**counts)
-        threshold = float(known["threshold"])
-        if {array.shape for array in counts.values()} != {(len(outcomes.tp),)} or not 0 <= threshold <= 1:
-            raise ValueError(f"got the threshold {threshold} and counts of several lengths")
+        threshold = known["threshold"]
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise ValueError(f"got the threshold {threshold}")
+        if {array.shape for array in counts.values()} != {(len(outcomes.tp),)}:
+            raise ValueError("got outcomes of several lengths")
+        totals = outcomes.tp + outcomes.fn, outcomes.fp + outcomes.tn
+        good = all(np.ptp(total) == 0 and total[0] > 0 for total in totals)
+        if not good or not all((array >= 0).all() for array in counts.values()) or outcomes.thresholds.max() > ABOVE:
+            raise ValueError("got outcomes that count no rows")
         schema = _table.Schema.from_json(known["columns"])
         return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
 

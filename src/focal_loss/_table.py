@@ -10,6 +10,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,6 @@ KINDS = {
     "category": "words",
 }  # fmt: skip
 PARQUET = (".parquet", ".pq")
-DECIMAL_COMMA = r"^\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*$"
 DELIMITERS = (",", ";", "\t", "|")  # of equally frequent ones the first
 DAYS = {"date": pa.timestamp("us"), "time": pa.time64("us"), "duration": pa.duration("us")}
 # A column of words nearly all of which differ is a name or a text, and no category.
@@ -85,27 +85,63 @@ def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
     names = re.sub(r'"[^"]*"', "", re.split("[\r\n]", head.decode(encoding, "replace").lstrip())[0])
     delimiter = max(DELIMITERS, key=names.count)
 
-    def parsed(decimal_point: str) -> pa.Table:
-        return pyarrow.csv.read_csv(
-            path,
-            pyarrow.csv.ReadOptions(encoding=encoding),
-            pyarrow.csv.ParseOptions(delimiter=delimiter),
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True, decimal_point=decimal_point
-            ),
-        )
+    def parsed(breaks: bool = False) -> pa.Table:
+        try:
+            return pyarrow.csv.read_csv(
+                path,
+                pyarrow.csv.ReadOptions(encoding=encoding),
+                # An empty line of a single column is a missing value.
+                pyarrow.csv.ParseOptions(
+                    delimiter=delimiter, newlines_in_values=breaks, ignore_empty_lines=delimiter in names
+                ),
+                pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True),
+            )
+        except pa.ArrowInvalid:
+            if breaks:
+                raise
+            return parsed(breaks=True)  # which is slower, and rarely needed
 
-    table = parsed(".")
-    if delimiter != "," and any(has_decimal_commas(column) for column in table.itercolumns()):
-        return parsed(",")
+    table = parsed()
+    return table if delimiter == "," else with_decimal_points(table, path)
+
+
+def with_decimal_points(table: pa.Table, source: Path) -> pa.Table:
+    """Where numbers have decimal commas, which is noted in the table."""
+    for k, name in enumerate(table.column_names):
+        column = table.column(name)
+        if has_decimal_commas(name, column, source):
+            column = pa.compute.replace_substring(column, ",", ".")
+            with suppress(pa.ArrowInvalid):  # words among them, which are seen to later
+                column = column.cast(pa.float64())
+            table = table.set_column(k, name, column).replace_schema_metadata({"decimal": ","})
     return table
 
 
-def has_decimal_commas(column: pa.ChunkedArray) -> bool:
-    if not pa.types.is_string(column.type):
+def has_decimal_commas(name: str, column: pa.ChunkedArray, source: Path) -> bool:
+    """Whether they are numbers, some of them with a comma, perhaps with a few signs of missing values among them.
+
+    Raises
+    ------
+    UserError
+        If it might as well part thousands.
+    """
+    if not pa.types.is_string(column.type) or column.null_count == len(column):
         return False
-    commas = pa.compute.match_substring_regex(column, DECIMAL_COMMA)
-    return bool(pa.compute.all(commas).as_py()) and column.null_count < len(column)
+    with_comma = column.filter(pa.compute.match_substring_regex(column, r"^\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*$"))
+    rest = pa.compute.match_substring_regex(column, r"^\s*([+-]?\d*(,\d+)?([eE][+-]?\d+)?|[^\d,]{1,3})\s*$")
+    if not len(with_comma) or not pa.compute.all(rest).as_py():
+        return False
+    if pa.compute.all(pa.compute.match_substring_regex(with_comma, r"^\s*[+-]?\d{1,3},\d{3}\s*$")).as_py():
+        shown = with_comma[0].as_py()
+        raise UserError(
+            f"{source}: column {name!r} holds {shown}, with decimals or with thousands; write it without comma"
+        )
+    return True
+
+
+def known_of(table: pa.Table) -> set[str]:
+    """What `read_csv` noted of a file."""
+    return {key.decode() for key in table.schema.metadata or {}}
 
 
 def give_memory_back() -> None:
@@ -207,7 +243,8 @@ class Schema:
         if not kept:
             raise UserError(f"there is no column to learn from beside the target {target!r}")
         kept.sort(key=lambda column: column.kind == "category")
-        return cls(tuple(kept)), [note for _, note in found if note]
+        commas = ["the commas in numbers are those before decimals"] if "decimal" in known_of(table) else []
+        return cls(tuple(kept)), commas + [note for _, note in found if note]
 
     def unknown(self, table: pa.Table) -> list[str]:
         """Of a table to predict: what is to be said of words that were not there in training."""
@@ -321,7 +358,7 @@ def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Ta
     Raises
     ------
     UserError
-        If there is no such column, a value is missing, there is one class only, or more than two and none is named.
+        If there is one class only, or more than two and none is named.
     """
     values = written(table.column(name))
     counts = {item["values"]: item["counts"] for item in values.value_counts().to_pylist()}
@@ -375,6 +412,10 @@ def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.
     if name not in table.column_names:
         raise UserError(f"{source} has no column {name!r}; {nearest(name, table.column_names)}")
     column = table.column(name)
+    try:
+        kind_of(column)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{source}: the target {name!r} holds {error}") from error
     known = column.is_valid()
     if pa.types.is_floating(column.type):
         column = column.cast(pa.float64())

@@ -81,10 +81,11 @@ def choice(result: _fit.Result) -> str:
     gamma, weight = parameters["gamma"], parameters["pos_weight"]
     chosen = f"gamma {gamma:.3g}, pos_weight {weight:.3g}"
     handed = "focal loss" if kept else "cross-entropy"
+    threshold = f"{result.threshold:.3g}" if result.threshold < 0.99 else f"{result.threshold:.7g}"
     return (
         f"The best focal loss has {chosen}. The model that is handed over is that of {handed}, which was "
         f"{'no worse' if kept else 'better'} in cross-validation ({result.focal.best.score:.4g} against "
-        f"{result.plain.best.score:.4g}). It calls positive what is at least {result.threshold:.3g} probable, the "
+        f"{result.plain.best.score:.4g}). It calls positive what is at least {threshold} probable, the "
         "threshold with the highest F1 out of fold."
     )
 

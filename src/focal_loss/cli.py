@@ -55,7 +55,7 @@ def number(low: float, high: float = math.inf, word: str | None = None) -> Calla
 
 def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch("-?[0-9]+", text) or not low <= int(text) <= high:
+        if not re.fullmatch("-?[0-9]{1,10}", text) or not low <= int(text) <= high:
             raise argparse.ArgumentTypeError(f"must be a whole number in [{low}, {high}], got {text!r}")
         return int(text)
 
@@ -100,7 +100,7 @@ def parser() -> Parser:
 
 
 def add_fit(fit: argparse.ArgumentParser) -> None:
-    fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also compressed, or Parquet")
+    fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet")
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
     fit.add_argument("--engine", choices=BOOSTERS, default="lightgbm", help="(default: %(default)s)")
@@ -126,7 +126,7 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
 
 def add_predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("directory", type=Path, metavar="DIR", help="what `focal-loss fit` left")
-    predict.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also compressed, or Parquet")
+    predict.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet")
     predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
     rule = predict.add_mutually_exclusive_group()
     rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="call positive what is at least so probable")
@@ -145,6 +145,8 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
     from focal_loss._report.render import render
 
     out = _files.checked(options.out, options.force, _store.NAMES)
+    if out in Path(os.path.realpath(options.data)).parents:
+        raise UserError(f"{options.data} lies in {out}, which would be replaced; choose another --out")
     data = _fit.load(options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed)
     settings = _search.Settings(
         options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed
@@ -155,7 +157,7 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
         result = _fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
     rows = _words.comparisons(result)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
-    page = render(_words.page(result, rows, title, _search.without_password(command)))
+    page = render(_words.page(result, rows, title, command))
     with _files.replacing(out, options.force, _store.NAMES) as new:
         _store.Stored.of(result).save(new)
         measured = {"metrics": {row.name: vars(row) for row in rows}, "decision": _words.decision(result)}
@@ -187,7 +189,7 @@ def tell(text: str) -> None:
 
 def say(*lines: str) -> None:
     """On standard error, what is to be known beside it."""
-    for line in lines:
+    for line in lines if sys.stderr is not None else ():
         print(printable(line), file=sys.stderr)
 
 
@@ -304,6 +306,13 @@ def run_demo(options: argparse.Namespace) -> None:
         run_fit(parser().parse_args(given), "focal-loss demo")
 
 
+def written(given: Sequence[str]) -> str:
+    """The command, for the report: to be typed again, but for passwords."""
+    from focal_loss._search import without_password
+
+    return shlex.join(["focal-loss", *map(without_password, given)])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the status that it ends with."""
     given = sys.argv[1:] if arguments is None else list(arguments)
@@ -316,7 +325,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(given)
         warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
-        more = (shlex.join(["focal-loss", *given]),) if options.command == "fit" else ()
+        more = (written(given),) if options.command == "fit" else ()
         commands[options.command](options, *more)
     except UserError as error:
         say(f"focal-loss: {error}")
@@ -326,6 +335,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # of a path that the system does not take
+        say(f"focal-loss: {error.filename}: {error.strerror}")
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

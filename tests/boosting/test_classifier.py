@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
 
 from focal_loss import _classifier, calibration
 from focal_loss.catboost import FocalCatBoostClassifier
@@ -53,3 +54,20 @@ def test_same_posteriors_whatever_the_booster(classifier: type) -> None:
 def test_nothing_without_a_fit(classifier: type) -> None:
     with pytest.raises(NotFittedError):
         classifier().predict_proba([[0.0]])
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 20.0])
+@pytest.mark.parametrize("odds", [0.01, 1.0, 50.0])
+@pytest.mark.parametrize("scale", [1, 10, 1e4])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_log_loss_is_that_of_the_probabilities(gamma: float, odds: float, scale: float, classes: int) -> None:
+    """Scores are taken in float32: of two classes it is as exact as that."""
+    rng = np.random.default_rng(0)
+    focus = _classifier.Focus(gamma, (1.0, odds, 2.0)[:classes], "majorizer")
+    scores = rng.normal(scale=scale, size=500 if classes == 2 else (500, classes))
+    labels, weight = rng.integers(0, classes, 500).astype(float), rng.integers(0, 3, 500).astype(float)
+    for sample_weight in (None, weight):
+        expected = log_loss(
+            labels, focus.probabilities(scores, True), sample_weight=sample_weight, labels=range(classes)
+        )
+        assert focus.log_loss(scores, labels, sample_weight, True) == pytest.approx(expected, rel=1e-6)

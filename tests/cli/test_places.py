@@ -50,6 +50,67 @@ def test_what_else_lies_in_a_model_is_kept(fitted: Path, data: Path, capsys: pyt
     assert (fitted / "notes.txt").is_file()
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"model.json": '{"mine": 1}', "model.txt": "notes"},
+        {"model.json": "", "trials.parquet/mine": "of a person"},
+        {"model.json": '{"format": 1, "engine": "lightgbm", "columns": []}', "report.html/mine": "of a person"},
+    ],
+)
+def test_names_alone_do_not_make_a_model(
+    files: dict[str, str], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / "out" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    message = refused(capsys, "fit", data, "--target", "rare", "--out", tmp_path / "out", "--force")
+    assert "of this command; choose another --out" in message
+    for name, text in files.items():
+        assert (tmp_path / "out" / name).read_text() == text
+
+
+def test_the_table_is_not_replaced(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    given = ("fit", fitted / "trials.parquet", "--target", "loss", "--out", fitted, "--force")
+    assert "which would be replaced" in refused(capsys, *given)
+
+
+def test_what_cannot_take_its_place_is_kept(
+    fitted: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(_files, "_exchange", fail)
+    assert run("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "new") == 2
+    kept = Path(capsys.readouterr().err.strip().rpartition("what this fit found is in ")[2])
+    assert (kept / "model.json").is_file()
+
+
+def test_links_that_lead_nowhere_and_names_that_are_too_long(
+    fitted: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    long = tmp_path / ("x" * 300)
+    capsys.readouterr()
+    assert "is a link to itself" in refused(capsys, "fit", data, "--target", "rare", "--out", loop)
+    assert run("predict", fitted, data, "--out", loop) == 0, "the link is replaced"
+    for given in (("predict", fitted, data, "--out", long), ("curve", "--out", long.with_suffix(".png"))):
+        assert "File name too long" in refused(capsys, *given)
+    assert "File name too long" in refused(capsys, "fit", "x" * 300, "--target", "rare", "--out", tmp_path / "m")
+
+
+def test_notes_do_not_get_into_what_is_asked_for(fitted: Path, data: Path) -> None:
+    data.write_text(data.read_text().replace("green", "blue"))
+    command = f"{sys.executable} -m focal_loss predict {fitted} {data} 2>&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("probability,rare\n")
+
+
 def test_predictions_go_where_they_can(
     fitted: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -57,6 +118,8 @@ def test_predictions_go_where_they_can(
     assert "cannot write to" in refused(capsys, "predict", fitted, data, "--out", tmp_path)
     assert "cannot write to" in refused(capsys, "predict", fitted, data, "--out", tmp_path / "no" / "p.csv")
     assert run("predict", fitted, data, "--out", "/dev/null") == 0
+    piped = f"{sys.executable} -m focal_loss predict {fitted} {data} --out /dev/stdout | cat"
+    assert subprocess.check_output(["sh", "-c", piped]).startswith(b"probability,rare")
     assert run("predict", fitted, data) == 0
     assert capsys.readouterr().out.startswith("probability,rare\n")
     command = f"{sys.executable} -m focal_loss predict {fitted} {data} >&-"

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run
 
-from focal_loss import _fit, _search
+from focal_loss import _fit, _search, cli
 
 
 @pytest.mark.parametrize("moment", range(5))
@@ -69,7 +69,18 @@ def test_time_is_kept(data: Path, tmp_path: Path) -> None:
 
 
 def test_passwords_are_not_shown(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _search.without_password("x --storage a+b://me:se:cret@h/db -x") == "x --storage a+b://me:***@h/db -x"
+    urls = {
+        "a+b://me:se:cret@h/db": "a+b://me:***@h/db",
+        "a://me:se@cret@h": "a://me:***@h",
+        "a:/me:sec ret@h/db": "a:/me:***@h/db",
+        "a://h/db?user=me&password=secret&x=1": "a://h/db?user=me&password=***&x=1",
+        "sqlite:///trials.db": "sqlite:///trials.db",
+    }
+    for url, shown in urls.items():
+        assert _search.without_password(url) == shown
+    assert cli.written(["fit", "my data.csv", "--storage", "a://me:se cret@h"]) == (
+        "focal-loss fit 'my data.csv' --storage 'a://me:***@h'"
+    )
     given = ("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m", "--storage")
     said = refused(capsys, *given, "nosuch://me:secret@host/trials")
     assert "cannot open the storage nosuch://me:***@host/trials" in said

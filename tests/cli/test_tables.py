@@ -117,9 +117,43 @@ def test_columns_are_what_they_are_in_training(data: Path) -> None:
 @pytest.mark.parametrize("decimal", [".", ","])
 def test_decimal_commas(decimal: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    columns = {"x": [1.5, -2.25e-7, None], "n": [1, 2, 3], "word": ["a", "b", "1,x"]}
+    columns = {"x": [1.5, -2.25e-7, None, 4.0], "n": [1, 2, 3, 4], "word": ["a", "b", "1,x", "c"]}
     pd.DataFrame(columns).to_csv(path, index=False, sep=";", decimal=decimal)
     assert _table.read(path).to_pydict() == columns
+
+
+def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x;rare\n1,5;0\n4;1\n?;0\n-2,25;0\n")
+    found = _table.read(path)
+    schema, notes = _table.Schema.of(found, "rare", path)
+    assert schema.columns == (_table.Column("x", "number", missing=("?",)),)
+    assert notes[0] == "the commas in numbers are those before decimals"
+    np.testing.assert_array_equal(schema.frames(found, path)[0].x, [1.5, 4, np.nan, -2.25])
+    path.write_text("x\trare\n16,317\t0\n4\t1\n")
+    message = refused(capsys, "fit", path, "--target", "rare", "--out", tmp_path / "m")
+    assert "column 'x' holds 16,317, with decimals or with thousands" in message
+
+
+def test_every_row_of_one_column_is_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x\n1\n\n2\n\n3\n")
+    assert _table.read(path).to_pydict() == {"x": [1, None, 2, None, 3]}
+    path.write_text("x,y\n1,2\n\n3,4\n")
+    assert _table.read(path).to_pydict() == {"x": [1, 3], "y": [2, 4]}
+
+
+def test_line_breaks_in_words_of_a_large_file(tmp_path: Path) -> None:
+    path, words = tmp_path / "t.csv", [f"line {k % 7}\nand more" for k in range(60_000)]
+    pd.DataFrame({"n": range(60_000), "word": words}).to_csv(path, index=False)
+    assert _table.read(path)["word"].to_pylist() == words
+
+
+@pytest.mark.parametrize("values", [[b"\xff", b"\xfe"], [[1], [2]], [{"a": 1}, {"a": 2}]])
+def test_targets_that_are_no_classes(values: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.parquet"
+    pa.parquet.write_table(pa.table({"x": [1.0, 2.0], "rare": values}), path)
+    assert "the target 'rare' holds" in refused(capsys, "fit", path, "--target", "rare", "--out", tmp_path / "m")
 
 
 def test_numbers_written_as_words_are_numbers_if_there_are_many() -> None:

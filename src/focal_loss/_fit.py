@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from focal_loss import _engines, _evaluation, _search, _table
+from focal_loss import _engines, _evaluation, _reading, _search, _table
 from focal_loss._errors import UserError
 
 Array = Any
@@ -64,7 +64,7 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     UserError
         For whatever makes it unfit to learn from.
     """
-    table = _table.without_missing(_table.read(path, [target]), target, drop_missing, path)
+    table = _table.without_missing(_reading.read(path, [target]), target, drop_missing, path)
     found = _table.target(table, target, positive, path)
     schema, notes = _table.Schema.of(table, target, path)
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
@@ -82,7 +82,7 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     parts = [np.sort(part) for part in parts]
     train, test = map(Part, schema.frames(table, path, parts), (found.labels[part] for part in parts))
     del table
-    _table.give_memory_back()
+    _reading.give_memory_back()
     return Data(schema, notes, found, train, test)
 
 

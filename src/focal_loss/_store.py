@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss import _engines, _fit, _table
+from focal_loss import _engines, _fit, _reading, _table
 from focal_loss._errors import UserError
 from focal_loss._evaluation import ABOVE, Outcomes
 
@@ -113,7 +113,7 @@ class Stored:
     def predict(self, path: Path) -> tuple[Array, list[str]]:
         """The probability that each row of a file is positive, and what is to be said of its columns."""
         categories = [column.name for column in self.schema.columns if column.kind == "category"]
-        table = _table.read(path, categories)
+        table = _reading.read(path, categories)
         (frame,) = self.schema.frames(table, path)
         X, _ = _engines.columns_for(self.engine, frame)
         with _engines.engine(self.engine).errors("cannot predict this table"):

@@ -1,16 +1,13 @@
-"""Tables from files: what a column is, what the target is, and the same columns again when it comes to predict.
+"""Columns: what they are, what the target is, and the same ones again when it comes to predict.
 
 A `Schema` is what a model remembers of its columns. It is plain data, and goes into JSON.
 """
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import re
-from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.compute
 
 from focal_loss._errors import UserError
-
-pa.set_memory_pool(pa.system_memory_pool())  # another would keep what was freed
+from focal_loss._reading import MOST_ODD, known_of
 
 Array = Any
 Kind = Literal["number", "boolean", "date", "time", "duration", "category"]
@@ -31,122 +26,11 @@ KINDS = {
     "number": "numbers", "boolean": "true and false", "date": "dates", "time": "times of day", "duration": "durations",
     "category": "words",
 }  # fmt: skip
-PARQUET = (".parquet", ".pq")
-DELIMITERS = (",", ";", "\t", "|")  # of equally frequent ones the first
 DAYS = {"date": pa.timestamp("us"), "time": pa.time64("us"), "duration": pa.duration("us")}
 # A column of words nearly all of which differ is a name or a text, and no category.
 MOST_DISTINCT, DISTINCT_SHARE = 50, 0.5
 INDEX = ("", "Unnamed: 0")  # names under which pandas writes the numbers of rows, to be learned by heart
-MOST_ODD = 3  # words among numbers, such as "?"
 NUMBER = re.compile(r"\s*[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")  # and no code such as 007
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Reading
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
-    """A CSV file, compressed or not, or Parquet. The columns of a CSV file named in `words` are text as it is written.
-
-    Raises
-    ------
-    UserError
-        If there is no such file, it cannot be read, it is empty, or two columns have one name.
-    """
-    if not path.is_file():
-        raise UserError(f"{path} is {'a directory' if path.is_dir() else 'no file'}")
-    try:
-        if path.suffix.lower() in PARQUET:
-            refuse_twins(pyarrow.parquet.read_schema(path).names, path)  # which `read_table` cannot read
-            table = pyarrow.parquet.read_table(path)
-        else:
-            table = read_csv(path, words)
-            refuse_twins(table.column_names, path)
-    except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        raise UserError(f"cannot read {path}: {(str(error).splitlines() or ['it ends too early'])[0]}") from error
-    give_memory_back()
-    if not table.num_rows:
-        raise UserError(f"{path} has no rows")
-    return table
-
-
-def refuse_twins(names: Sequence[str], source: Path) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{source} has {twice[0]!r} for the name of more than one column")
-
-
-def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
-    """Its first line tells what parts the fields, its first bytes whether it is UTF-16, as spreadsheets write it."""
-    with pa.input_stream(str(path)) as stream:
-        head = stream.read(1 << 16)
-    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
-    names = re.sub(r'"[^"]*"', "", re.split("[\r\n]", head.decode(encoding, "replace").lstrip())[0])
-    delimiter = max(DELIMITERS, key=names.count)
-
-    def parsed(breaks: bool = False) -> pa.Table:
-        try:
-            return pyarrow.csv.read_csv(
-                path,
-                pyarrow.csv.ReadOptions(encoding=encoding),
-                # An empty line of a single column is a missing value.
-                pyarrow.csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=breaks, ignore_empty_lines=delimiter in names
-                ),
-                pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True),
-            )
-        except pa.ArrowInvalid:
-            if breaks:
-                raise
-            return parsed(breaks=True)  # which is slower, and rarely needed
-
-    table = parsed()
-    return table if delimiter == "," else with_decimal_points(table, path)
-
-
-def with_decimal_points(table: pa.Table, source: Path) -> pa.Table:
-    """Where numbers have decimal commas, which is noted in the table."""
-    for k, name in enumerate(table.column_names):
-        column = table.column(name)
-        if has_decimal_commas(name, column, source):
-            column = pa.compute.replace_substring(column, ",", ".")
-            with suppress(pa.ArrowInvalid):  # words among them, which are seen to later
-                column = column.cast(pa.float64())
-            table = table.set_column(k, name, column).replace_schema_metadata({"decimal": ","})
-    return table
-
-
-def has_decimal_commas(name: str, column: pa.ChunkedArray, source: Path) -> bool:
-    """Whether they are numbers, some of them with a comma, perhaps with a few signs of missing values among them.
-
-    Raises
-    ------
-    UserError
-        If it might as well part thousands.
-    """
-    if not pa.types.is_string(column.type) or column.null_count == len(column):
-        return False
-    with_comma = column.filter(pa.compute.match_substring_regex(column, r"^\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*$"))
-    rest = pa.compute.match_substring_regex(column, r"^\s*([+-]?\d*(,\d+)?([eE][+-]?\d+)?|[^\d,]{1,3})\s*$")
-    if not len(with_comma) or not pa.compute.all(rest).as_py():
-        return False
-    if pa.compute.all(pa.compute.match_substring_regex(with_comma, r"^\s*[+-]?\d{1,3},\d{3}\s*$")).as_py():
-        shown = with_comma[0].as_py()
-        raise UserError(
-            f"{source}: column {name!r} holds {shown}, with decimals or with thousands; write it without comma"
-        )
-    return True
-
-
-def known_of(table: pa.Table) -> set[str]:
-    """What `read_csv` noted of a file."""
-    return {key.decode() for key in table.schema.metadata or {}}
-
-
-def give_memory_back() -> None:
-    """To the system: reading a million rows of 30 numbers leaves 500 MiB of pieces between what is still needed."""
-    pa.default_memory_pool().release_unused()
 
 
 def nearest(name: str, known: list[str]) -> str:

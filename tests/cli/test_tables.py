@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss import _table
+from focal_loss import _reading, _table
 from focal_loss._errors import UserError
 
 
@@ -21,7 +21,7 @@ def test_delimiters_and_encodings(delimiter: str, encoding: str, tmp_path: Path)
     path = tmp_path / "t.csv"
     columns = {"a, b; c": [1, 2], "größe": ["x", "y"], "rare": [0, 1]}
     pd.DataFrame(columns).to_csv(path, index=False, sep=delimiter, encoding=encoding)
-    assert _table.read(path).to_pydict() == columns
+    assert _reading.read(path).to_pydict() == columns
 
 
 def test_text_in_no_known_encoding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_words_that_are_new_are_said(
 
 
 def test_columns_are_what_they_are_in_training(data: Path) -> None:
-    found = _table.read(data)
+    found = _reading.read(data)
     schema, notes = _table.Schema.of(found, "rare", data)
     assert {c.name: c.kind for c in schema.columns} == {
         "number": "number", "kind": "category", "yes": "boolean", "day": "date"
@@ -119,13 +119,13 @@ def test_decimal_commas(decimal: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     columns = {"x": [1.5, -2.25e-7, None, 4.0], "n": [1, 2, 3, 4], "word": ["a", "b", "1,x", "c"]}
     pd.DataFrame(columns).to_csv(path, index=False, sep=";", decimal=decimal)
-    assert _table.read(path).to_pydict() == columns
+    assert _reading.read(path).to_pydict() == columns
 
 
 def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "t.csv"
     path.write_text("x;rare\n1,5;0\n4;1\n?;0\n-2,25;0\n")
-    found = _table.read(path)
+    found = _reading.read(path)
     schema, notes = _table.Schema.of(found, "rare", path)
     assert schema.columns == (_table.Column("x", "number", missing=("?",)),)
     assert notes[0] == "the commas in numbers are those before decimals"
@@ -138,15 +138,15 @@ def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: py
 def test_every_row_of_one_column_is_a_row(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("x\n1\n\n2\n\n3\n")
-    assert _table.read(path).to_pydict() == {"x": [1, None, 2, None, 3]}
+    assert _reading.read(path).to_pydict() == {"x": [1, None, 2, None, 3]}
     path.write_text("x,y\n1,2\n\n3,4\n")
-    assert _table.read(path).to_pydict() == {"x": [1, 3], "y": [2, 4]}
+    assert _reading.read(path).to_pydict() == {"x": [1, 3], "y": [2, 4]}
 
 
 def test_line_breaks_in_words_of_a_large_file(tmp_path: Path) -> None:
     path, words = tmp_path / "t.csv", [f"line {k % 7}\nand more" for k in range(60_000)]
     pd.DataFrame({"n": range(60_000), "word": words}).to_csv(path, index=False)
-    assert _table.read(path)["word"].to_pylist() == words
+    assert _reading.read(path)["word"].to_pylist() == words
 
 
 @pytest.mark.parametrize("values", [[b"\xff", b"\xfe"], [[1], [2]], [{"a": 1}, {"a": 2}]])
@@ -186,11 +186,11 @@ def test_targets_of_any_type(dtype: str, tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     frame = table().astype({"rare": dtype})
     frame.to_parquet(path)
-    target = _table.target(_table.read(path), "rare", None, path)
+    target = _table.target(_reading.read(path), "rare", None, path)
     np.testing.assert_array_equal(target.labels, table().rare == 1)
     if dtype != "bool":
         assert (target.positive, target.negative) == ("1", "0")
-        assert _table.target(_table.read(path), "rare", "1.0", path).positive == "1"
+        assert _table.target(_reading.read(path), "rare", "1.0", path).positive == "1"
 
 
 def test_twins_in_parquet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,11 @@ class UserError(Exception):
     """Something that whoever typed the command can mend."""
 
 
+def first_line(error: BaseException) -> str:
+    """Of what a library says, or the name of its error."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def printable(text: str) -> str:
     """Without the control characters that a file or its name may hold, which would steer the terminal."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,13 +17,15 @@ from focal_loss._errors import UserError
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
 
 
-def checked(directory: Path, force: bool, known: Iterable[str]) -> Path:
+def checked(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> Path:
     """The directory to write, without links, if it can be made or replaced: said before the work and not after it.
+
+    `in_the_way` says what a directory holds that must not be replaced; nothing is "".
 
     Raises
     ------
     UserError
-        If it is there and not to be replaced, holds anything but files of the names `known`, or cannot be written.
+        If it is there and not to be replaced, or cannot be written.
     """
     try:
         if directory.exists() and not directory.is_dir():
@@ -35,7 +36,7 @@ def checked(directory: Path, force: bool, known: Iterable[str]) -> Path:
         here = Path.cwd()
         if directory in (here, *here.parents) or os.path.ismount(directory):
             raise UserError(f"{directory} cannot be replaced while it is in use; choose another --out")
-        _check_replaceable(directory, force, known)
+        _check_replaceable(directory, force, in_the_way)
         there = next(parent for parent in directory.parents if parent.exists())
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=there):
             return directory
@@ -43,29 +44,18 @@ def checked(directory: Path, force: bool, known: Iterable[str]) -> Path:
         raise UserError(f"cannot write to {directory}: {error.strerror}") from error
 
 
-def _check_replaceable(directory: Path, force: bool, known: Iterable[str]) -> None:
+def _check_replaceable(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> None:
     if not directory.exists():
         return
     if not force:
         raise UserError(f"{directory} exists; choose another --out, or replace it with --force")
-    inside = list(directory.iterdir())
-    foreign = [path.name for path in sorted(inside) if path.name not in known or not path.is_file()]
-    if foreign or (inside and not is_of_this_command(directory / "model.json")):
-        what = f"{foreign[0]!r}, which is not" if foreign else "files, but no model"
-        raise UserError(f"{directory} holds {what} of this command; choose another --out")
-
-
-def is_of_this_command(path: Path) -> bool:
-    """Whether it is the JSON beside a model, which other programs may call the same."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and {"format", "engine", "columns"} <= set(found)
+    what = in_the_way(directory)
+    if what:
+        raise UserError(f"{directory} holds {what}; choose another --out")
 
 
 @contextmanager
-def replacing(directory: Path, force: bool, known: Iterable[str]) -> Iterator[Path]:
+def replacing(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> Iterator[Path]:
     """A temporary directory beside one that was `checked`, which takes its place at the end if nothing went wrong.
 
     Raises
@@ -86,7 +76,7 @@ def replacing(directory: Path, force: bool, known: Iterable[str]) -> Iterator[Pa
         _remove(new)
         raise
     try:
-        _check_replaceable(directory, force, known)
+        _check_replaceable(directory, force, in_the_way)
         new.chmod(_mode(directory, 0o777))
         _exchange(new, directory)
     except (OSError, UserError) as error:

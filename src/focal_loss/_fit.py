@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from focal_loss import _engines, _evaluation, _reading, _search, _table
+from focal_loss import _engines, _evaluation, _reading, _search, _store, _table
 from focal_loss._errors import UserError
 
 Array = Any
@@ -54,6 +54,12 @@ class Result:
     winner: Candidate  # by cross-validation: the model that is handed over
     outcomes: _evaluation.Outcomes  # of the winner, out of fold: what thresholds are chosen by
     threshold: float
+
+    def stored(self) -> _store.Stored:
+        """The model that is handed over, as it is kept."""
+        target, engine = self.data.target, self.search.engine.name
+        names = (target.name, target.positive, target.negative)
+        return _store.Stored(engine, self.data.schema, *names, self.threshold, self.outcomes, self.winner.model)
 
 
 def load(path: Path, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int) -> Data:

@@ -86,7 +86,7 @@ def posterior_logit(ops: Ops, z: Array, gamma: Array) -> Array:
 
 
 def log_odds(ops: Ops, z: Array, gamma: Array) -> LogOdds:
-    """T and its derivatives, of which few ask."""
+    """T and its derivatives; `posterior_logit` is T alone, for less work."""
     score = sigmoid(ops, z)
     side, mirror = evidence(ops, score, gamma), evidence(ops, score.flipped(), gamma)
     return LogOdds(

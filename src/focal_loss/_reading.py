@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from focal_loss._errors import UserError
+from focal_loss._errors import UserError, first_line
 
 pa.set_memory_pool(pa.system_memory_pool())  # another would keep what was freed
 
@@ -41,7 +41,7 @@ def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
         else:
             table = read_csv(path, words)
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        raise UserError(f"cannot read {path}: {(str(error).splitlines() or ['it ends too early'])[0]}") from error
+        raise UserError(f"cannot read {path}: {first_line(error)}") from error
     give_memory_back()
     if not table.num_rows:
         raise UserError(f"{path} has no rows")

@@ -25,7 +25,7 @@ from sklearn.model_selection import StratifiedKFold
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from focal_loss import _engines
-from focal_loss._errors import UserError
+from focal_loss._errors import UserError, first_line
 from focal_loss._evaluation import MEASURES
 
 Array = Any
@@ -38,11 +38,6 @@ def without_password(url: str) -> str:
     """For whoever reads over a shoulder; anything but a URL is left as it is."""
     url = re.sub(r"(:/+[^:/@]*):.*@", r"\1:***@", url)
     return re.sub(r"([?&]\w*passw(or)?d=)[^&]+", r"\1***", url)
-
-
-def reason(error: BaseException) -> str:
-    """The first line of what a library says."""
-    return without_password((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
 def opened(url: str | None) -> Any:
@@ -105,7 +100,9 @@ class Search:
             remedy = ": pip install 'focal-loss[postgresql]'" if is_postgresql else ""
             raise UserError(f"the driver of {self._where()} is not installed{remedy}") from error
         except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
-            raise UserError(f"cannot open the storage {self._where()}: {reason(error)}") from error
+            raise UserError(
+                f"cannot open the storage {self._where()}: {without_password(first_line(error))}"
+            ) from error
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
         """Until there are so many finished trials of each loss, or the time is over and there are as many of both.
@@ -141,8 +138,8 @@ class Search:
         try:
             yield
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-            cause = error if error.__cause__ is None else error.__cause__
-            raise UserError(f"the storage {self._where()} failed; its trials are kept: {reason(cause)}") from error
+            told = without_password(first_line(error.__cause__ or error))
+            raise UserError(f"the storage {self._where()} failed; its trials are kept: {told}") from error
 
     def _where(self) -> str:
         return without_password(str(self.storage))

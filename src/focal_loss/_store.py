@@ -9,13 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss import _engines, _fit, _reading, _table
+from focal_loss import _engines, _reading, _table
 from focal_loss._errors import UserError
 from focal_loss._evaluation import ABOVE, Outcomes
 
 Array = Any
 FORMAT = 1
 NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *_engines.FILES)
+
+
+def in_the_way(directory: Path) -> str:
+    """What a directory holds that `focal-loss fit` did not leave there; "" of a model, or an empty directory."""
+    inside = sorted(directory.iterdir())
+    foreign = [path.name for path in inside if path.name not in NAMES or not path.is_file()]
+    if foreign:
+        return f"{foreign[0]!r}, which is not of this command"
+    return "files, but no model of this command" if inside and not is_model(directory / "model.json") else ""
+
+
+def is_model(path: Path) -> bool:
+    """Whether it is the JSON beside a model, which other programs may call the same."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"format", "engine", "columns"} <= set(found)
 
 
 @dataclass(frozen=True)
@@ -30,12 +48,6 @@ class Stored:
     threshold: float
     outcomes: Outcomes  # out of fold
     model: Any
-
-    @classmethod
-    def of(cls, result: _fit.Result) -> Stored:
-        target, model = result.data.target, result.winner.model
-        names = (target.name, target.positive, target.negative)
-        return cls(result.search.settings.engine, result.data.schema, *names, result.threshold, result.outcomes, model)
 
     def save(self, directory: Path) -> None:
         """The model in its engine's own format, and everything else as JSON."""

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from focal_loss._errors import UserError
+from focal_loss._errors import UserError, first_line
 from focal_loss._reading import MOST_ODD, known_of
 
 Array = Any
@@ -191,8 +191,8 @@ class Schema:
         return [pd.concat(pair, axis=1) for pair in zip(frames, rest, strict=True)]
 
 
-def wrong_kind(column: Column, source: Path, found: object) -> UserError:
-    return UserError(f"{source}: column {column.name!r} must hold {KINDS[column.kind]}: {str(found).splitlines()[0]}")
+def wrong_kind(column: Column, source: Path, found: Exception) -> UserError:
+    return UserError(f"{source}: column {column.name!r} must hold {KINDS[column.kind]}: {first_line(found)}")
 
 
 def categorical(column: Column, values: pa.ChunkedArray, source: Path) -> pd.Categorical:

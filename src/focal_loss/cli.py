@@ -144,7 +144,7 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
     from focal_loss import _files, _fit, _search, _store, _words
     from focal_loss._report.render import render
 
-    out = _files.checked(options.out, options.force, _store.NAMES)
+    out = _files.checked(options.out, options.force, _store.in_the_way)
     if out in Path(os.path.realpath(options.data)).parents:
         raise UserError(f"{options.data} lies in {out}, which would be replaced; choose another --out")
     data = _fit.load(options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed)
@@ -158,8 +158,8 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
     rows = _words.comparisons(result)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
     page = render(_words.page(result, rows, title, command))
-    with _files.replacing(out, options.force, _store.NAMES) as new:
-        _store.Stored.of(result).save(new)
+    with _files.replacing(out, options.force, _store.in_the_way) as new:
+        result.stored().save(new)
         measured = {"metrics": {row.name: vars(row) for row in rows}, "decision": _words.decision(result)}
         (new / "metrics.json").write_text(json.dumps(measured, indent=1))
         write_trials(_words.trials(result), new / "trials.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ def table(rows: int = 400, seed: int = 0) -> pd.DataFrame:
 
 def run(*arguments: Any) -> int:
     return cli.main([str(a) for a in arguments])
+
+
+def typed(*arguments: Any) -> list[str]:
+    """The command for a process of its own."""
+    return [sys.executable, "-m", "focal_loss", *map(str, arguments)]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from focal_loss import _evaluation, _words
+from focal_loss import _evaluation, _words, cli
 from focal_loss._report import data as report
 
 
@@ -25,6 +25,10 @@ def test_weighted_metrics_are_the_metrics_of_repeated_rows(name: str, positive: 
     rows = np.repeat(np.arange(300), weight)
     measure = f1 if name == "f1" else _evaluation.MEASURES[name].of
     assert found[name] == pytest.approx(measure(y[rows], probability[rows]), rel=1e-12)
+
+
+def test_the_command_offers_every_metric() -> None:
+    assert tuple(_evaluation.MEASURES) == cli.METRICS
 
 
 def test_the_interval_of_a_difference() -> None:

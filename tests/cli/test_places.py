@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import QUICK, refused, run
+from commands import QUICK, refused, run, typed
 
 from focal_loss import _files, _fit, _search
 from focal_loss._dispatch import BOOSTERS
@@ -96,7 +96,6 @@ def test_links_that_lead_nowhere_and_names_that_are_too_long(
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     long = tmp_path / ("x" * 300)
-    capsys.readouterr()
     assert "is a link to itself" in refused(capsys, "fit", data, "--target", "rare", "--out", loop)
     assert run("predict", fitted, data, "--out", loop) == 0, "the link is replaced"
     for given in (("predict", fitted, data, "--out", long), ("curve", "--out", long.with_suffix(".png"))):
@@ -189,11 +188,10 @@ def test_what_comes_to_lie_there_meanwhile_is_kept(
 @pytest.mark.parametrize("engine", BOOSTERS)
 def test_a_file_that_cannot_grow(engine: str, data: Path, tmp_path: Path) -> None:
     """Of the system and not of Python: the engines write their models themselves."""
-    command = [sys.executable, "-m", "focal_loss", "fit", str(data), "--target", "rare", "--engine", engine, *QUICK]
-    limited = "import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); " + (
-        "os.execv(sys.argv[1], sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", limited, *command, "--out", str(tmp_path / "out")]
+    limited = "import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
+    limited += "os.execv(sys.argv[1], sys.argv[1:])"
+    command = typed("fit", data, "--target", "rare", "--engine", engine, *QUICK, "--out", tmp_path / "out")
+    command = [sys.executable, "-c", limited, *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "cannot write" in done.stderr.splitlines()[-1]

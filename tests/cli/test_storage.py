@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from commands import QUICK, refused, run
+from commands import QUICK, refused, run, typed
 
 from focal_loss import _fit, _search, cli
 
@@ -22,43 +22,33 @@ from focal_loss import _fit, _search, cli
 @pytest.mark.parametrize("moment", range(5))
 def test_killed_at_any_moment_it_goes_on(moment: int, data: Path, tmp_path: Path) -> None:
     """Killed as soon as the database holds so many finished trials; none of them is lost."""
-    url, out = f"sqlite:///{tmp_path / 'trials.db'}", tmp_path / "model"
-    command = [
-        sys.executable,
-        "-m",
-        "focal_loss",
-        "fit",
-        str(data),
-        "--target",
-        "rare",
-        "--trials",
-        "3",
-        "--folds",
-        "2",
-    ]
-    command += ["--jobs", "1", "--storage", url, "--out", str(out)]
+    path, out = tmp_path / "trials.db", tmp_path / "model"
+    command = typed("fit", data, "--target", "rare", "--trials", 3, "--folds", 2, "--jobs", 1)
+    command += ["--storage", f"sqlite:///{path}", "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while finished(tmp_path / "trials.db") < moment and process.poll() is None:
+    while len(finished(path)) < moment and process.poll() is None:
         os.sched_yield()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before = finished(tmp_path / "trials.db")
-    assert before >= min(moment, 6)
+    before = finished(path)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(pd.read_parquet(out / "trials.parquet")) == 6
-    assert finished(tmp_path / "trials.db") == 6
+    after = finished(path)
+    assert len(after) == 6
+    assert before.items() <= after.items()
 
 
-def finished(path: Path) -> int:
-    """How many trials a database holds; none while its tables are being made."""
+def finished(path: Path) -> dict[int, float]:
+    """The scores of the trials that a database holds; none while its tables are being made."""
     if not path.exists():
-        return 0
+        return {}
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         try:
-            return database.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
+            query = "select trial_id, value from trials join trial_values using (trial_id) where state = 'COMPLETE'"
+            return dict(database.execute(query).fetchall())
         except sqlite3.OperationalError:
-            return 0
+            return {}
 
 
 def test_time_is_kept(data: Path, tmp_path: Path) -> None:
@@ -99,20 +89,8 @@ def test_a_driver_that_is_missing_is_named(
 
 def test_two_processes_work_on_one_search(data: Path, tmp_path: Path) -> None:
     """Each may be in its last trial when the other finishes its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "focal_loss",
-        "fit",
-        str(data),
-        "--target",
-        "rare",
-        "--trials",
-        "4",
-        "--folds",
-        "2",
-    ]
-    command += ["--jobs", "1", "--storage", f"sqlite:///{tmp_path / 'trials.db'}", "--out"]
+    command = typed("fit", data, "--target", "rare", "--trials", 4, "--folds", 2, "--jobs", 1)
+    command += ["--storage", f"sqlite:///{tmp_path / 'trials.db'}", "--out"]
     outs = [tmp_path / "one", tmp_path / "two"]
     with open(os.devnull, "w") as nowhere:
         both = [subprocess.Popen([*command, str(out)], stdout=nowhere, stderr=nowhere) for out in outs]

@@ -47,7 +47,7 @@ IGNORE = """ignore_class : int, optional
     Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class."""
 
 REDUCTION = """reduction : {{'none', 'mean', 'sum'}}
-    What to do with the losses{mean}."""
+    What to do with the losses{mean}. A mean or a sum of half precision is float32."""
 
 MEAN_VALID = ". The mean is over the examples that are not ignored, and 0 where there are none"
 

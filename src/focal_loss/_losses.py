@@ -3,7 +3,8 @@
 A `Backend` is one framework: its primitives, its conversions, and the two places where it takes our derivatives as
 its custom gradient, `elementwise` and `margin`. Everything between those two and the public function is here.
 
-Losses are computed and reduced in float32 or wider (`Backend.widen`) and rounded once to the dtype of `y_pred`.
+Losses are computed and reduced in float32 or wider (`Backend.widen`). Losses per example are rounded once to the dtype
+of `y_pred`; a mean or a sum is not, because a sum of many float16 losses is beyond float16.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Backend(Ops, Protocol):
     def parameter(self, value: Any, like: Array, /) -> Array: ...  # a number, or a tensor as wide as `like`, widened
     def widen(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32
     def cast(self, x: Array, like: Array, /) -> Array: ...  # to the dtype of `like`
+    def round_losses(self, x: Array, like: Array, /) -> Array: ...  # the same, of losses per example
     def kind(self, x: Array, /) -> Literal["bool", "integer", "floating"]: ...
     def shape(self, x: Array, /) -> Shape: ...
     def warn(self, message: str, /) -> None: ...
@@ -119,16 +121,28 @@ def complain_outside(valid: Any, labels: Any, what: str) -> None:
         raise ValueError(f"`y_true` must hold {what}, got {labels[position]} at position {position}")
 
 
-def reduce(xp: Backend, value: Array, valid: Array | None, reduction: _spec.Reduction) -> Array:
-    """A mean is over the examples that are not ignored, and 0 where there are none."""
+def reduce(xp: Backend, value: Array, valid: Array | None, reduction: _spec.Reduction, like: Array) -> Array:
+    """A mean is over the examples that are not ignored, and 0 where there are none. `like` are the predictions."""
     if reduction == "none":
-        return value
+        return xp.round_losses(value, like)
     total = xp.total(value)
     if reduction == "sum":
         return total
     if valid is None:
         return total / max(math.prod([n or 0 for n in xp.shape(value)]), 1)
     count = xp.total(xp.cast(xp.broadcast(value, valid)[1], value))
+    return total / xp.where(count > 0, count, 1.0)
+
+
+def mean(xp: Backend, value: Array, axis: int) -> Array:
+    """Over an axis; 0 where it has length 0, as the mean of no examples."""
+    length = xp.shape(value)[axis]
+    if length:
+        return xp.mean(value, axis)
+    total = xp.squeeze(xp.sum(value, axis), axis)
+    if length == 0:
+        return total
+    count = xp.cast(xp.length(value, axis), total)
     return total / xp.where(count > 0, count, 1.0)
 
 
@@ -156,7 +170,7 @@ def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> A
     y = binary_labels(xp, call.y, x, call.smoothing)
     family = ("mixed" if call.mixed else "two_term") + ("" if from_logits else "_of_probabilities")
     value = xp.elementwise(family, x, y, call.gamma, call.positive, call.negative)
-    return xp.cast(reduce(xp, value, None, call.reduction), call.x)
+    return reduce(xp, value, None, call.reduction, call.x)
 
 
 def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: _spec.Binary) -> tuple[Array, Array, Array]:
@@ -190,8 +204,8 @@ def binary_mixed(
     axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
     if reduction == "mean":  # the mean of all the averages is the mean of all
         return binary_from(xp, call, spec.from_logits)
-    value = xp.mean(binary_from(xp, call._replace(x=xp.widen(x), reduction="none"), spec.from_logits), axis)
-    return xp.cast(reduce(xp, value, None, reduction), x)
+    value = mean(xp, binary_from(xp, call._replace(x=xp.widen(x), reduction="none"), spec.from_logits), axis)
+    return reduce(xp, value, None, reduction, x)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -265,7 +279,7 @@ def categorical(
     else:
         value = xp.elementwise("share", *xp.shares(x, None, axis), gamma, weight * y)
     value = xp.squeeze(xp.sum(value, axis), axis)
-    return xp.cast(reduce(xp, value, None, reduction), prediction)
+    return reduce(xp, value, None, reduction, prediction)
 
 
 def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
@@ -350,7 +364,7 @@ def sparse_categorical(
         value = xp.where(invalid, float("nan"), value)
     if ignored is not None:
         value = xp.where(ignored, 0.0, value)
-    return xp.cast(reduce(xp, value, None if ignored is None else ~ignored, reduction), prediction)
+    return reduce(xp, value, None if ignored is None else ~ignored, reduction, prediction)
 
 
 def pick(xp: Backend, value: Array, index: Array) -> Array:

@@ -157,6 +157,8 @@ class Formula(JaxOps):
     def cast(self, x: Array, like: Array) -> Array:
         return x.astype(like.dtype)
 
+    round_losses = cast
+
     def kind(self, x: Array) -> Literal["bool", "integer", "floating"]:
         return "bool" if x.dtype == bool else "integer" if jnp.issubdtype(x.dtype, jnp.integer) else "floating"
 

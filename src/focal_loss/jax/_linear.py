@@ -79,7 +79,7 @@ def _linear(
     value = _values(problem, hidden, weight, bias, parameters, y)
     if problem.reduction == "none":
         return value
-    return (_wide(value).sum() * _share(problem, y)).astype(hidden.dtype)
+    return (_wide(value).sum() * _share(problem, y)).astype(jnp.promote_types(hidden.dtype, jnp.float32))
 
 
 def _forward(problem: _Problem, *given: Any) -> tuple[Array, Any]:
@@ -93,7 +93,7 @@ def _forward(problem: _Problem, *given: Any) -> tuple[Array, Any]:
     total, gradients = _gradients(problem, jnp.ones(y.shape, _wide(hidden).dtype), *inputs)
     share = _share(problem, y)
     dtypes = [None if t is None else jnp.zeros(0, t.dtype) for t in (hidden, weight, bias)]
-    return (total * share).astype(hidden.dtype), (gradients, share, dtypes)
+    return (total * share).astype(jnp.promote_types(hidden.dtype, jnp.float32)), (gradients, share, dtypes)
 
 
 def _is_primal(x: Any) -> bool:

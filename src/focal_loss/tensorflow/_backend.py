@@ -182,6 +182,8 @@ class Formula(_TensorflowOps):
     def cast(self, x: Tensor, like: Tensor) -> Tensor:
         return tf.cast(x, like.dtype)
 
+    round_losses = cast
+
     def kind(self, x: Tensor) -> Literal["bool", "integer", "floating"]:
         return "bool" if x.dtype.is_bool else "integer" if x.dtype.is_integer else "floating"
 

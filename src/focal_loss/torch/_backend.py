@@ -309,6 +309,8 @@ class _Torch(_TorchOps):
     def cast(self, x: Tensor, like: Tensor) -> Tensor:
         return x.to(like.dtype)
 
+    round_losses = cast
+
     def kind(self, x: Tensor) -> Literal["bool", "integer", "floating"]:
         return "bool" if x.dtype == torch.bool else "floating" if x.is_floating_point() else "integer"
 

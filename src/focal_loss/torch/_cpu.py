@@ -11,7 +11,15 @@ import torch
 from torch import Tensor
 
 from focal_loss import _kernels, _losses
-from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, share, share_of_example, wide
+from focal_loss.torch._options import (
+    BinaryOptions,
+    Parameter,
+    SoftmaxOptions,
+    dtype_of_losses,
+    share,
+    share_of_example,
+    wide,
+)
 
 CODES = {getattr(torch, name): code for name, code in _kernels.CODES.items()}
 HOST = torch.device("cpu")  # whatever the default device is
@@ -92,7 +100,7 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
 
 
 def _reduced(total: float, x: Tensor, options: BinaryOptions) -> Tensor:
-    return torch.scalar_tensor(total * share(x, options), dtype=x.dtype, device=HOST)
+    return torch.scalar_tensor(total * share(x, options), dtype=dtype_of_losses(x, options.reduction), device=HOST)
 
 
 def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -118,7 +126,7 @@ def softmax(
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
     if order == 0 and options.reduction != "none":
         total, count = _run_softmax((None, None), 1.0, x, y, options)
-        return _reduced_softmax(total, count, x.dtype, options)
+        return _reduced_softmax(total, count, dtype_of_losses(x, options.reduction), options)
     shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
     if result is None:
         result = torch.empty(shape, dtype=x.dtype, device=HOST)
@@ -129,11 +137,11 @@ def softmax(
 def softmax_with_gradient(
     x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The reduced value, of this dtype or that of the logits, and its gradient, which may take the logits' place."""
+    """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=HOST)
     total, count = _run_softmax((None, gradient), share_of_example(x, y, options), x, y, options)
-    return _reduced_softmax(total, count, dtype or x.dtype, options), gradient
+    return _reduced_softmax(total, count, dtype or dtype_of_losses(x, options.reduction), options), gradient
 
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:

@@ -41,7 +41,7 @@ def _twice(gamma: Parameter) -> int:
     return int(2 * gamma) if isinstance(gamma, float) and 2 * gamma in _triton.POWERS else _triton.ANY_POWER.value
 
 
-def _total(sums: Tensor, dtype: torch.dtype) -> Tensor:
+def _total(sums: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """The partial sums were made in float32; there may be many."""
     return sums.sum(dtype=torch.float64).to(dtype)
 
@@ -110,7 +110,7 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
     if order == 0 and rest[-1].reduction != "none":
         sums = _sums(_programs(x), x)
         _run_binary((None, sums, None), 1, 1.0, 1.0, False, x, *rest)
-        return _total(sums * share(x, rest[-1]), x.dtype)
+        return _total(sums * share(x, rest[-1]))
     result = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     _run_binary((None, None, result) if order else (result, None, None), order or 1, 1.0, upstream, False, x, *rest)
     return result
@@ -121,7 +121,7 @@ def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     factor = share(x, rest[-1])
     sums, gradient = _sums(_programs(x), x), torch.empty(x.shape, dtype=x.dtype, device=x.device)
     _run_binary((None, sums, gradient), 1, factor, 1.0, False, x, *rest)
-    return _total(sums * factor, x.dtype), gradient
+    return _total(sums * factor), gradient
 
 
 def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
@@ -144,7 +144,7 @@ def softmax(
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
     if order == 0 and options.reduction != "none":
         sums = _run_softmax((None, None), True, 1.0, 1.0, x, y, options)
-        return _total(sums * share_of_example(x, y, options), x.dtype)
+        return _total(sums * share_of_example(x, y, options))
     shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
     if result is None:
         result = torch.empty(shape, dtype=x.dtype, device=x.device)
@@ -155,12 +155,12 @@ def softmax(
 def softmax_with_gradient(
     x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The reduced value, of this dtype or that of the logits, and its gradient, which may take the logits' place."""
+    """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
     factor = share_of_example(x, y, options)
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sums = _run_softmax((None, gradient), True, 1.0, factor, x, y, options)
-    return _total(sums * factor, dtype or x.dtype), gradient
+    return _total(sums * factor, dtype or torch.float32), gradient
 
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:

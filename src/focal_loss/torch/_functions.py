@@ -220,7 +220,7 @@ def sigmoid_focal_loss(
     Returns
     -------
     loss : Tensor
-        In the dtype of `inputs`; its shape, or a scalar for 'mean' and 'sum'.
+        In the shape and dtype of `inputs`, or a scalar for 'mean' and 'sum', float32 where `inputs` is narrower.
 
     Raises
     ------

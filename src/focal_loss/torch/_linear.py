@@ -18,7 +18,7 @@ from focal_loss._shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import checked
-from focal_loss.torch._options import is_counted, wide
+from focal_loss.torch._options import dtype_of_losses, is_counted, wide
 
 
 def _autocast(hidden: Tensor) -> bool:
@@ -187,12 +187,12 @@ class _Linear(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:3]
         if reduction != "none" and recorded and any(wanted):
             total, ctx.ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)
-            return (total * _share(y, problem)).to(hidden.dtype)
+            return (total * _share(y, problem)).to(dtype_of_losses(hidden, reduction))
         values = [_loss(logits, y[part], spec, "none") for part, logits in _chunks(hidden, weight, bias)]
         value = torch.cat(values) if values else hidden.new_zeros(0)
         if reduction == "none":
             return value
-        return (wide(value).sum() * _share(y, problem)).to(hidden.dtype)
+        return (wide(value).sum() * _share(y, problem)).to(dtype_of_losses(hidden, reduction))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:

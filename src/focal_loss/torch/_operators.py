@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from focal_loss.torch._autograd import kernels
-from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, is_counted, keep, kept, wide
+from focal_loss.torch._options import (
+    BinaryOptions,
+    Parameter,
+    SoftmaxOptions,
+    dtype_of_losses,
+    is_counted,
+    keep,
+    kept,
+    wide,
+)
 
 LIBRARY = torch.library.Library("focal_loss", "DEF")
 LIBRARY.define(
@@ -66,14 +75,18 @@ def _softmax(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *options
 
 @torch.library.register_fake("focal_loss::binary", lib=LIBRARY)
 def _binary_fake(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    return x.new_empty(x.shape if order or rest[-1] == "none" else ())
+    if order:
+        return x.new_empty(x.shape)
+    return x.new_empty(x.shape if rest[-1] == "none" else (), dtype=dtype_of_losses(x, rest[-1]))
 
 
 @torch.library.register_fake("focal_loss::softmax", lib=LIBRARY)
 def _softmax_fake(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
     axis, reduction = rest[2], rest[-1]
+    if order:
+        return x.new_empty(x.shape)
     unreduced = x.shape[:axis] + x.shape[axis + 1 :]
-    return x.new_empty(x.shape if order else unreduced if reduction == "none" else ())
+    return x.new_empty(unreduced if reduction == "none" else (), dtype=dtype_of_losses(x, reduction))
 
 
 def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -148,12 +161,12 @@ def _softmax_vmap(info: Any, dims: tuple[Any, ...], order: int, *arguments: Any)
     )
     if order == 0 and reduction == "mean" and ignore is not None:
         count = is_counted(y, ignore).flatten(1).sum(1).clamp(min=1)
-        return result.flatten(1).sum(1) / count, 0
+        return wide(result).flatten(1).sum(1) / count, 0
     return _reduce_each(result, reduction if order == 0 else "none"), 0
 
 
 def _reduce_each(x: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return x
-    total = x.flatten(1).sum(1)
+    total = wide(x).flatten(1).sum(1)
     return total / max(x[0].numel(), 1) if reduction == "mean" else total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 
 Parameter: TypeAlias = Any  # a tensor, or a float
@@ -50,6 +51,11 @@ def share_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter
         count = is_counted(y, options.ignore).sum()
         return 1 / max(int(count), 1) if y.device.type == "cpu" else 1.0 / count.clamp(min=1).float()
     return 1 / max(x.numel() // max(x.shape[options.axis], 1), 1)
+
+
+def dtype_of_losses(x: Tensor, reduction: str) -> torch.dtype:
+    """Losses per example have the dtype of the logits; a mean or a sum of half precision is float32."""
+    return torch.float32 if reduction != "none" and x.dtype.itemsize < 4 else x.dtype
 
 
 def wide(x: Tensor) -> Tensor:

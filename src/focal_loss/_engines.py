@@ -16,7 +16,7 @@ from focal_loss._errors import UserError
 
 Array = Any
 ROUNDS, PATIENCE = 1000, 50
-FILES = ("model.txt", "model.ubj", "model.cbm")
+FILES = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.cbm"}  # that a model is saved to
 
 
 def reason(error: Exception) -> str:
@@ -31,7 +31,6 @@ class Engine:
     """`focal` is our classifier. At gamma = 0 its loss is the library's own cross-entropy: `plain`, saved alike."""
 
     name: str
-    file: str  # that a model is saved to
     rounds: str  # what the library calls the number of trees
     fixed: dict[str, Any]
     jobs: str
@@ -40,7 +39,12 @@ class Engine:
     suggest: Callable[[Any], dict[str, Any]]  # of an Optuna trial
     default: dict[str, Any]  # what the first trial takes: about the library's own defaults
     fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
+    read: Callable[[Any, bytes], Any]  # (untrained model, what its file holds) -> the model
     error: type[Exception]  # of the library
+
+    @property
+    def file(self) -> str:
+        return FILES[self.name]
 
     def plain(self, **parameters: Any) -> Any:
         return self.focal(gamma=0.0, **parameters)
@@ -83,7 +87,6 @@ def _lightgbm() -> Engine:
     default = {"learning_rate": 0.1, "num_leaves": 31, "min_child_samples": 20, "reg_lambda": 1e-3}
     return Engine(
         name="lightgbm",
-        file=FILES[0],
         rounds="n_estimators",
         fixed={"verbosity": -1, "metric": "binary_logloss"},
         jobs="n_jobs",
@@ -92,6 +95,7 @@ def _lightgbm() -> Engine:
         suggest=suggest,
         default=default | {"colsample_bytree": 1.0},
         fit_until=fit_until,
+        read=lambda model, content: model.load_model(model_str=content.decode("utf-8")),
         error=library.basic.LightGBMError,
     )
 
@@ -122,7 +126,6 @@ def _xgboost() -> Engine:
     default = {"learning_rate": 0.3, "max_depth": 6, "min_child_weight": 1.0, "reg_lambda": 1.0}
     return Engine(
         name="xgboost",
-        file=FILES[1],
         rounds="n_estimators",
         fixed={"enable_categorical": True},
         jobs="n_jobs",
@@ -131,6 +134,7 @@ def _xgboost() -> Engine:
         suggest=suggest,
         default=default | {"colsample_bytree": 1.0},
         fit_until=fit_until,
+        read=lambda model, content: model.load_model(bytearray(content)),
         error=library.core.XGBoostError,
     )
 
@@ -158,7 +162,6 @@ def _catboost() -> Engine:
 
     return Engine(
         name="catboost",
-        file=FILES[2],
         rounds="iterations",
         fixed={"logging_level": "Silent", "allow_writing_files": False},
         jobs="thread_count",
@@ -167,6 +170,7 @@ def _catboost() -> Engine:
         suggest=suggest,
         default={"learning_rate": 0.1, "depth": 6, "l2_leaf_reg": 3.0},
         fit_until=fit_until,
+        read=lambda model, content: model.load_model(blob=content),
         error=library.CatBoostError,
     )
 

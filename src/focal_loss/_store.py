@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from focal_loss import _engines, _reading, _table
-from focal_loss._errors import UserError
+from focal_loss._errors import UserError, first_line
 from focal_loss._evaluation import ABOVE, Outcomes
 
 Array = Any
-FORMAT = 1
-NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *_engines.FILES)
+FORMAT = 2  # 1 had no digests
+NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *_engines.FILES.values())
 
 
 def in_the_way(directory: Path) -> str:
@@ -30,10 +33,30 @@ def in_the_way(directory: Path) -> str:
 def is_model(path: Path) -> bool:
     """Whether it is the JSON beside a model, which other programs may call the same."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(content_of(path))
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and {"format", "engine", "columns"} <= set(found)
+
+
+def content_of(path: Path) -> bytes:
+    """Of a regular file: a pipe of that name would be waited for.
+
+    Raises
+    ------
+    OSError
+        If there is none, or it cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return path.read_bytes()
+
+
+def digests(known: dict[str, Any], content: bytes) -> dict[str, str]:
+    """Of what stands in `model.json` beside them, and of the model file."""
+    rest = {name: value for name, value in known.items() if name != "sha256"}
+    each = {"model.json": json.dumps(rest, sort_keys=True).encode(), _engines.FILES[known["engine"]]: content}
+    return {name: hashlib.sha256(held).hexdigest() for name, held in each.items()}
 
 
 @dataclass(frozen=True)
@@ -65,36 +88,59 @@ class Stored:
         engine = _engines.engine(self.engine)
         with engine.errors("cannot write its model"):
             self.model.save_model(str(directory / engine.file))
+        known["sha256"] = digests(known, content_of(directory / engine.file))
         (directory / "model.json").write_text(json.dumps(known), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Stored:
-        """Read it back. No code is run.
+        """Read it back: each file once, and before its engine is imported. No code is run.
 
         Raises
         ------
         UserError
             If there is no model, it was made by a newer version, or is not as it was written.
         """
-        path = directory / "model.json"
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{directory} holds no model: cannot read {path.name}") from error
-        if not isinstance(known, dict) or not isinstance(known.get("format"), int):
-            raise UserError(f"{directory} holds no model: {path.name} is not of this command")
-        if known["format"] > FORMAT:
-            raise UserError(f"{directory} was made by a newer version of focal-loss; upgrade it")
+            fields, content = cls._read(directory)
+        except UserError:
+            # `fit --force` may have put another model there between one file and the next.
+            fields, content = cls._read(directory)
+        engine = _engines.engine(fields["engine"])
         try:
-            fields = cls._fields(known)
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise UserError(f"{path} is damaged, {type(error).__name__}: {error}; fit again") from error
-        engine = _engines.engine(known["engine"])
-        try:
-            model = engine.focal().load_model(str(directory / engine.file))
+            model = engine.read(engine.focal(), content)
         except Exception as error:  # of the engine, which has its own kinds
             raise UserError(f"cannot read {directory / engine.file}: {_engines.reason(error)}") from error
         return cls(**fields, model=model)
+
+    @classmethod
+    def _read(cls, directory: Path) -> tuple[dict[str, Any], bytes]:
+        """What the JSON holds, and what the model file does: as they were written together.
+
+        Engines do not survive a model file that is damaged, and so are not shown one.
+        """
+        path = directory / "model.json"
+        try:
+            known = json.loads(content_of(path))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{directory} holds no model: cannot read {path.name}") from error
+        if not isinstance(known, dict) or type(known.get("format")) is not int:
+            raise UserError(f"{directory} holds no model: {path.name} is not of this command")
+        if known["format"] > FORMAT:
+            raise UserError(f"{directory} was made by a newer version of focal-loss; upgrade it")
+        if known["format"] < FORMAT:
+            raise UserError(f"{directory} was made by an older version of focal-loss; fit again")
+        try:
+            fields = cls._fields(known)
+            model = directory / _engines.FILES[fields["engine"]]
+            content = content_of(model)
+            changed = [name for name, digest in digests(known, content).items() if known["sha256"][name] != digest]
+        except OSError as error:
+            raise UserError(f"cannot read {model}: {error.strerror}") from error
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged, {type(error).__name__}: {first_line(error)}; fit again") from error
+        if changed:
+            raise UserError(f"{directory / changed[0]} is not as `focal-loss fit` wrote it; fit again")
+        return fields, content
 
     @staticmethod
     def _fields(known: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +154,7 @@ class Stored:
         words = {name: known[name] for name in ("engine", "target", "positive", "negative")}
         if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in _engines.ENGINES:
             raise ValueError(f"got {words}")
+        "".join(words.values()).encode()  # refuses what is no text: half of a surrogate pair
         counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
         outcomes = Outcomes(**counts)
         threshold = known["threshold"]
@@ -128,5 +175,10 @@ class Stored:
         table = _reading.read(path, categories)
         (frame,) = self.schema.frames(table, path)
         X, _ = _engines.columns_for(self.engine, frame)
-        with _engines.engine(self.engine).errors("cannot predict this table"):
-            return self.model.predict_proba(X)[:, 1], self.schema.unknown(table)
+        try:
+            probability = self.model.predict_proba(X)[:, 1]
+        except MemoryError:
+            raise
+        except Exception as error:  # of the engine, or of a model that somebody edited
+            raise UserError(f"{self.engine} cannot predict this table: {_engines.reason(error)}") from error
+        return probability, self.schema.unknown(table)

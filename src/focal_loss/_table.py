@@ -155,6 +155,7 @@ class Schema:
             words = (column.name, *column.categories, *column.missing)
             if not all(isinstance(word, str) for word in words) or column.kind not in KINDS:
                 raise ValueError(f"got {column}")
+            "".join(words).encode()  # refuses what is no text: half of a surrogate pair
             if len(set(column.categories)) < len(column.categories):
                 raise ValueError(f"a category of {column.name!r} comes twice")
         return cls(tuple(found))

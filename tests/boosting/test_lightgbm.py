@@ -246,7 +246,8 @@ def test_a_saved_model_is_the_same_model(classes: int, tmp_path: Path) -> None:
     model = focal(gamma=1.5, class_weight={"high": 3.0}).fit(X, names)
     expected = model.predict_proba(X)
     loaded = FocalLGBMClassifier().load_model(model.save_model(tmp_path / "m.txt") and tmp_path / "m.txt")
-    for other in (pickle.loads(pickle.dumps(model)), loaded):
+    text = FocalLGBMClassifier().load_model(model_str=(tmp_path / "m.txt").read_text())
+    for other in (pickle.loads(pickle.dumps(model)), loaded, text):
         np.testing.assert_array_equal(other.predict_proba(X), expected)
         np.testing.assert_array_equal(other.predict(X), model.predict(X))
         assert other.classes_.tolist() == model.classes_.tolist()
@@ -259,6 +260,9 @@ def test_a_saved_model_is_the_same_model(classes: int, tmp_path: Path) -> None:
     builtin().fit(X, y).booster_.save_model(tmp_path / "theirs.txt")
     with pytest.raises(ValueError, match="holds no focal loss"):
         FocalLGBMClassifier().load_model(tmp_path / "theirs.txt")
+    for given in ({}, {"path": tmp_path / "m.txt", "model_str": "tree"}):
+        with pytest.raises(TypeError, match="give `path` or `model_str`"):
+            FocalLGBMClassifier().load_model(**given)
 
 
 def test_training_goes_on_from_a_model() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from focal_loss import cli
+from focal_loss import _engines, _store, cli
 
 QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
 
@@ -43,3 +45,11 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
     lines = said.err.strip().splitlines()
     assert len(lines) == 1
     return lines[0]
+
+
+def edited(directory: Path, **changes: Any) -> None:
+    """What stands in `model.json` changed by somebody who sees to the digests."""
+    path = directory / "model.json"
+    known = json.loads(path.read_text()) | changes
+    content = (directory / _engines.FILES[known["engine"]]).read_bytes()
+    path.write_text(json.dumps(known | {"sha256": _store.digests(known, content)}))

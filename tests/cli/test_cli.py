@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from commands import QUICK, refused, run, table, typed
+from commands import QUICK, edited, refused, run, table, typed
 from sklearn.metrics import average_precision_score
 
 from focal_loss import _fit, _store
@@ -303,8 +303,8 @@ def test_a_storage_that_cannot_be_opened(data: Path, tmp_path: Path, capsys: pyt
 
 DAMAGES: dict[str, Any] = {
     "engine": "forest",
-    "target": None,
-    "positive": [],
+    "target": [None, [], "\udfff"],
+    "positive": ["\ud800"],
     "threshold": [5, -1, "x", None, float("inf")],
     "outcomes": [
         {},
@@ -313,7 +313,11 @@ DAMAGES: dict[str, Any] = {
         None,
         *(dict.fromkeys(("thresholds", "tp", "fp", "fn", "tn"), v) for v in ([], [0], [10**400])),
     ],
-    "columns": [None, {}, [{}], [1], [{"name": 1, "kind": "number", "categories": [], "missing": []}]],
+    "columns": [
+        *(None, {}, [{}], [1], [{"name": 1, "kind": "number", "categories": [], "missing": []}]),
+        [{"name": "\ud800", "kind": "number", "categories": [], "missing": []}],
+    ],
+    "sha256": [None, {}, [], "ab"],
 }
 
 
@@ -332,9 +336,8 @@ def test_a_model_that_was_edited(name: str, fitted: Path, data: Path, capsys: py
 
 
 def test_a_model_with_a_column_less(fitted: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = fitted / "model.json"
-    known = json.loads(path.read_text())
-    path.write_text(json.dumps(known | {"columns": known["columns"][1:]}))
+    known = json.loads((fitted / "model.json").read_text())
+    edited(fitted, columns=known["columns"][1:])
     capsys.readouterr()
     assert "lightgbm cannot predict this table" in refused(capsys, "predict", fitted, data)
 

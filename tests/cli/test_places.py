@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from commands import QUICK, refused, run, typed
 
-from focal_loss import _files, _fit, _search
+from focal_loss import _files, _fit, _search, _store
 from focal_loss._dispatch import BOOSTERS
 from focal_loss._errors import UserError
 
@@ -224,7 +224,7 @@ def test_what_is_predicted_from_is_not_overwritten(
     for out in (data, fitted / "model.json"):
         assert "is what is predicted from" in refused(capsys, "predict", fitted, data, "--out", out)
     assert data.read_text() == before
-    assert json.loads((fitted / "model.json").read_text())["format"] == 1
+    assert json.loads((fitted / "model.json").read_text())["format"] == _store.FORMAT
 
 
 @pytest.mark.parametrize(

@@ -195,18 +195,29 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         Path(path).write_text(f"{text[:end]}{TAG}{known}\n{text[end:]}", encoding="utf-8")
         return self
 
-    def load_model(self, path: str | Path) -> FocalLGBMClassifier:
+    def load_model(self, path: str | Path | None = None, *, model_str: str | None = None) -> FocalLGBMClassifier:
         """Become the model that `save_model` wrote; the parameters of the loss become those that it was trained with.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            The file to read.
+        model_str : str, optional
+            What such a file holds, in place of `path`.
 
         Raises
         ------
+        TypeError
+            If there is neither or both of them.
         ValueError
             If the file is not one of `save_model`, or one of a newer version.
         """
-        text = Path(path).read_text(encoding="utf-8")
+        if (path is None) == (model_str is None):
+            raise TypeError("give `path` or `model_str`")
+        text = Path(path).read_text(encoding="utf-8") if path is not None else str(model_str)
         tag = text.rfind(TAG)
         known = None if tag < 0 else text[tag + len(TAG) :].split("\n", 1)[0]
-        self._focus, self._classes = _classifier.recall(self, known, path)
+        self._focus, self._classes = _classifier.recall(self, known, "the model" if path is None else path)
         self.start_score_ = np.array(json.loads(str(known))["start"])
         self._Booster = lightgbm.Booster(model_str=text)
         self._le = LabelEncoder().fit(self._classes)

@@ -39,6 +39,19 @@ def single(scores: Array) -> Array:
     return np.asarray(scores).astype(np.float32, copy=False)
 
 
+def either(y_true: Array, y_pred: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
+    """Labels, scores and weights, whichever way they come: as scikit-learn orders them, or as scores and a data set.
+
+    No library multiplies the derivatives of a custom objective by the weights, however it calls it: both ways they are
+    multiplied in the objective, once.
+    """
+    if not hasattr(y_pred, "get_label"):
+        return y_true, y_pred, weight
+    if weight is not None:
+        raise TypeError("weights are those of the data set; pass (scores, data set) or (labels, scores, weights)")
+    return y_pred.get_label(), y_true, y_pred.get_weight()
+
+
 def weight_of(weight: Array | None, labels: Array) -> Array:
     if weight is None or not len(weight):
         return 1.0
@@ -46,6 +59,28 @@ def weight_of(weight: Array | None, labels: Array) -> Array:
     if weight.shape != labels.shape:
         raise ValueError(f"weights of shape {weight.shape} do not go with labels of shape {labels.shape}")
     return single(weight)
+
+
+def metric_name(given: object, **options: float | tuple[float, ...]) -> str:
+    """The name that a metric goes by: the one given, or that of the loss with its options, but for weights of 1.
+
+    Libraries keep their records by name, and average folds by it: two metrics of one name would be one. Some parse
+    their own records, in which a name has neither spaces nor colons.
+    """
+    if given is None:
+        shown = [f"{name}={_short(value)}" for name, value in options.items() if name == "gamma" or value != 1.0]
+        return f"focal_loss({','.join(shown)})"
+    if not isinstance(given, str):
+        raise TypeError(f"`name` must be a string, got {given!r}")
+    if not given or any(sign.isspace() or sign == ":" for sign in given):
+        raise ValueError(f"`name` must not be empty, nor hold spaces or colons, got {given!r}")
+    return given
+
+
+def _short(value: float | tuple[float, ...]) -> str:
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return f"[{','.join(map(_short, value))}]"
 
 
 def mean(values: Array, weight: Array) -> float:

@@ -19,6 +19,9 @@ HESSIAN = """hessian : {'majorizer', 'exact', 'relative_floor'}
     (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its only
     negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the Hessian
     where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the evidence."""
+NAME = """name : str, optional
+    What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so that
+    several may be watched at once."""
 RAISES = """TypeError, ValueError
     If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
     shapes do not go together."""
@@ -44,15 +47,13 @@ def sections(parameters: list[str], returns: str, notes: str) -> str:
 
 
 def objective(gamma: str, weight: str, prior: str, posterior: str) -> str:
-    returns = "objective : callable\n    In the form that this library's own ``train`` takes. It can be pickled."
+    returns = "objective : callable\n    {form} It can be pickled."
     return sections([gamma, weight, HESSIAN], returns, START.format(prior=prior, posterior=posterior))
 
 
 def metric(gamma: str, weight: str) -> str:
-    returns = (
-        "metric : callable\n    The weighted mean of the loss [1]_ of raw scores, in the form that ``train`` takes."
-    )
-    return sections([gamma, weight], returns, "Less is better. It goes with the objective of the same arguments.")
+    returns = "metric : callable\n    The weighted mean of the loss [1]_ of raw scores. {form} It can be pickled."
+    return sections([gamma, weight, NAME], returns, "Less is better. It goes with the objective of the same arguments.")
 
 
 BINARY, CATEGORICAL = (GAMMA.format(or_more=more) for more in ("", " or sequence of K floats"))
@@ -108,6 +109,8 @@ the probabilities that `predict_proba` would give.""",
 # Words that an adapter may replace.
 DEFAULTS = {
     "start": "The booster starts at a score of 0, or at the `init_score` that its data hold:",
+    "form": """A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any,
+    weights, as the estimators do, those for Dask among them.""",
     "more": "",  # parameters of the classifier
 }
 

@@ -139,6 +139,21 @@ class Focus:
             )
         return calibration.categorical_posterior_from_logits(scores, gamma, class_weight=weights)
 
+    def log_odds(self, scores: Array, calibrated: bool) -> Array:
+        """Logits of `probabilities`, exact where those are rounded to 0 or 1: what `decision_function` gives.
+
+        Of two classes the log-odds of the second, of shape (n,), positive where `predict` gives it. Of more the
+        logarithms of the probabilities, of shape (n, K), whose softmax they are.
+        """
+        scores = np.asarray(scores, np.float64)
+        gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
+        with np.errstate(all="ignore"):
+            if self.classes == 2:
+                return _posterior.posterior_logit(_host.OPS, scores, np.asarray(gamma)) - math.log(odds)
+            margins = _host.margin(scores, None, 1)
+            evidence = _host.elementwise("class_evidence", "", margins, np.asarray(gamma), np.asarray(weights))
+            return -_posterior.sigmoid(_host.OPS, _host.margin(evidence, None, 1)).neg_log_p
+
     def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: bool) -> float:
         """Of the probabilities, of which none counts as less than eps, as in scikit-learn's `log_loss`.
 

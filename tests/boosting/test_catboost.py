@@ -153,7 +153,7 @@ def test_objectives_and_metrics_can_be_pickled_and_are_shown_by_name() -> None:
     metric = pickle.loads(pickle.dumps(binary_focal_metric(2)))
     objective = pickle.loads(pickle.dumps(binary_focal_objective(2)))
     model = builtin(loss_function=objective, eval_metric=metric).fit(X, y, eval_set=(X, y))
-    found = model.evals_result_["validation"]["focal_loss"]
+    found = model.evals_result_["validation"]["focal_loss(gamma=2)"]
     loss = focal_loss.numpy.binary_focal_loss(y, raw(model, X), 2.0, from_logits=True).mean()
     assert min(found) == pytest.approx(loss, rel=1e-5)
 
@@ -304,7 +304,7 @@ def test_metrics_of_classes_see_probabilities() -> None:
 def test_an_object_of_catboosts_own_form_sees_scores() -> None:
     X, y = table()
     model = focal(eval_metric=binary_focal_metric(1.0)).fit(X, y, eval_set=[(X, y), (X[:100], y[:100])])
-    found = model.evals_result_["validation_1"]["focal_loss"][model.best_iteration_]
+    found = model.evals_result_["validation_1"]["focal_loss(gamma=1)"][model.best_iteration_]
     loss = focal_loss.numpy.binary_focal_loss(y[:100], raw(model, X[:100]), 1.0, from_logits=True).mean()
     assert found == pytest.approx(loss, rel=1e-5)
 

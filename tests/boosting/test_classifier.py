@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from made import table
+from scipy.special import expit, softmax
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
+from sklearn.multiclass import OneVsRestClassifier
 
 from focal_loss import _classifier, calibration
 from focal_loss.catboost import FocalCatBoostClassifier
@@ -48,6 +54,74 @@ def test_same_posteriors_whatever_the_booster(classifier: type) -> None:
     for gamma, weight in ((2.0, None), (0.5, 4.0), (0.0, 4.0)):
         model = classifier(gamma=gamma, pos_weight=weight, **options).fit(X, y)
         np.testing.assert_allclose(model.predict_proba([[0.0], [1.0]])[:, 1], [0.02, 0.3], rtol=0.02)
+
+
+def few_rounds(classifier: type, rounds: int = 5, **parameters: Any) -> Any:
+    quiet = {
+        FocalLGBMClassifier: {"n_estimators": rounds, "n_jobs": 1, "verbosity": -1},
+        FocalXGBClassifier: {"n_estimators": rounds, "n_jobs": 1},
+        FocalCatBoostClassifier: {
+            "iterations": rounds, "allow_writing_files": False, "verbose": False, "thread_count": 1, "depth": 3,
+            "learning_rate": 0.3,
+        },
+    }  # fmt: skip
+    return classifier(**(quiet[classifier] | parameters))
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_decision_is_the_log_odds_of_the_posterior(classifier: type) -> None:
+    X, y = np.repeat([[0.0], [1.0]], 100, axis=0), np.r_[np.arange(100) < 10, np.arange(100) < 40].astype(int)
+    plain = {"l2_leaf_reg": 0.0, "depth": 1, "bootstrap_type": "No"} if classifier is FocalCatBoostClassifier else {}
+    plain |= {"min_child_samples": 1, "num_leaves": 2} if classifier is FocalLGBMClassifier else {}
+    plain |= {"reg_lambda": 0.0, "max_depth": 1} if classifier is FocalXGBClassifier else {}
+    model = few_rounds(classifier, 200, gamma=2, pos_weight=9, learning_rate=0.3, **plain).fit(X, y)
+    found = model.decision_function([[0.0], [1.0]])
+    bound = 1e-3 if classifier is FocalXGBClassifier else 1e-5  # XGBoost makes no split that gains less than 1e-6
+    np.testing.assert_allclose(found, [-2.19722457734, -0.405465108108], rtol=bound)
+    np.testing.assert_allclose(expit(found), model.predict_proba([[0.0], [1.0]])[:, 1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("calibrated", [True, False])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_decision_agrees_with_predict(classifier: type, calibrated: bool, classes: int) -> None:
+    X, y = table(300, classes)
+    model = few_rounds(classifier, class_weight="balanced", calibrated=calibrated).fit(X, y)
+    decision, probabilities = model.decision_function(X), model.predict_proba(X)
+    if classes == 2:
+        assert decision.shape == (300,)
+        np.testing.assert_array_equal(decision > 0, model.predict(X))
+        np.testing.assert_allclose(expit(decision), probabilities[:, 1], rtol=1e-9)
+    else:
+        np.testing.assert_array_equal(decision.argmax(axis=1), model.predict(X))
+        np.testing.assert_allclose(softmax(decision, axis=1), probabilities, rtol=1e-9)
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_one_against_the_rest_and_temperatures_take_the_decision(classifier: type) -> None:
+    X, y = table(600, 3)
+    several = OneVsRestClassifier(few_rounds(classifier, class_weight="balanced")).fit(X, y)
+    posteriors = np.column_stack([model.predict_proba(X)[:, 1] for model in several.estimators_])
+    np.testing.assert_array_equal(several.predict(X), posteriors.argmax(axis=1))
+    binary = (y == 1).astype(int)
+    for weight in (None, 30.0):
+        model = few_rounds(classifier, pos_weight=weight)
+        calibrated = CalibratedClassifierCV(model, method="temperature", cv=3).fit(X, binary)
+        assert abs(calibrated.predict_proba(X)[:, 1].mean() - binary.mean()) < 0.05
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
+@pytest.mark.parametrize("weights", [(1.0, 7.0), (1.0, 2.0, 3.0)])
+def test_decision_is_exact_where_probabilities_are_rounded(gamma: float, weights: tuple) -> None:
+    focus = _classifier.Focus(gamma, weights, "majorizer")
+    scores = np.array([-900.0, -30.0, -1.0, 0.0, 2.0, 500.0])
+    scores = scores if len(weights) == 2 else np.column_stack([scores, -scores, np.zeros(6)])
+    decision, middle = focus.log_odds(scores, True), slice(2, 5)
+    assert np.isfinite(decision).all()
+    expected = np.log(focus.probabilities(scores, True)[middle])
+    expected = expected if len(weights) > 2 else expected[:, 1] - expected[:, 0]
+    np.testing.assert_allclose(decision[middle], expected, rtol=1e-9, atol=1e-12)
+    assert np.ptp(decision) > 1000
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)

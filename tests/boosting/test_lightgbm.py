@@ -56,7 +56,7 @@ def test_binary_objective_is_the_derivative_of_the_loss() -> None:
         np.testing.assert_allclose(gradient, weight * exact.gradient, rtol=1e-5)
         np.testing.assert_allclose(hessian, weight * exact.hessian, rtol=1e-5, atol=1e-9)
     name, value, higher_is_better = binary_focal_metric(1.5, pos_weight=3.0)(scores, data)
-    assert (name, higher_is_better) == ("focal_loss", False)
+    assert (name, higher_is_better) == ("focal_loss(gamma=1.5,pos_weight=3)", False)
     np.testing.assert_allclose(value, np.average(exact.value, weights=weight), rtol=1e-6)
 
 

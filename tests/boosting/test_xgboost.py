@@ -60,7 +60,7 @@ def test_binary_objective_is_the_derivative_of_the_loss() -> None:
         np.testing.assert_allclose(gradient, weight * exact.gradient, rtol=1e-5)
         np.testing.assert_allclose(hessian, weight * exact.hessian, rtol=1e-5, atol=1e-9)
     name, value = binary_focal_metric(1.5, pos_weight=3.0)(scores, data)
-    assert name == "focal_loss"
+    assert name == "focal_loss(gamma=1.5,pos_weight=3)"
     np.testing.assert_allclose(value, np.average(exact.value, weights=weight), rtol=1e-6)
 
 
@@ -108,11 +108,11 @@ def test_objective_and_metric_work_in_train_and_cv() -> None:
     booster = xgboost.train(
         parameters, data, 10, **options, evals=[(data, "all")], evals_result=log, verbose_eval=False
     )
-    assert list(log["all"]) == ["focal_loss"]
+    assert list(log["all"]) == ["focal_loss(gamma=2)"]
     scores = booster.predict(data, output_margin=True)
     loss = focal_loss.numpy.binary_focal_loss(y, scores, 2, from_logits=True).mean()
-    assert log["all"]["focal_loss"][-1] == pytest.approx(loss, abs=1e-6)  # XGBoost's text has six decimals
-    assert xgboost.cv(parameters, data, 5, **options)["test-focal_loss-mean"].is_monotonic_decreasing
+    assert log["all"]["focal_loss(gamma=2)"][-1] == pytest.approx(loss, abs=1e-6)  # XGBoost's text has six decimals
+    assert xgboost.cv(parameters, data, 5, **options)["test-focal_loss(gamma=2)-mean"].is_monotonic_decreasing
 
 
 # ---------------------------------------------------------------------------------------------------------------

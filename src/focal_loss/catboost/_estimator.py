@@ -111,6 +111,18 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         self._known()
         return np.array(self.get_scale_and_bias()[1])
 
+    def decision_function(
+        self, X: Any, ntree_start: int = 0, ntree_end: int = 0, thread_count: int = -1, task_type: str = "CPU"
+    ) -> Array:
+        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; of more
+        classes the logarithms of their probabilities, of shape (n, K).
+
+        `predict` with `prediction_type="RawFormulaVal"` gives the scores of the trees.
+        """
+        trees = (ntree_start, ntree_end, thread_count)
+        scores = self._predict(X, "RawFormulaVal", *trees, None, "decision_function", task_type)
+        return self._of_scores(scores, "LogOdds")
+
     def save_model(self, fname: Any, format: str = "cbm", **kwargs: Any) -> FocalCatBoostClassifier:  # noqa: A002
         """Write CatBoost's own format, which `catboost.CatBoost` reads as well, and which `load_model` reads.
 
@@ -273,7 +285,8 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
     def _of_scores(self, scores: Array, prediction_type: str) -> Array:
         focus, classes = self._known()
         rows = np.reshape(scores, -1 if focus.classes == 2 else (-1, focus.classes))
-        result = focus.probabilities(rows, self.calibrated)
+        of = focus.log_odds if prediction_type == "LogOdds" else focus.probabilities
+        result = of(rows, self.calibrated)
         if prediction_type == "LogProbability":
             with np.errstate(divide="ignore"):
                 result = np.log(result)

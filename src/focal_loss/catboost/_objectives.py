@@ -14,6 +14,7 @@ from focal_loss._boosting_docs import documented
 Array = Any
 
 START = """The booster starts at a score of 0, or at the `baseline` that its data hold:"""
+FORM = "An object with the methods that CatBoost calls."
 
 # CatBoost maximises: its derivatives are those of minus the loss. `no_jit` keeps Numba, which it would compile the
 # methods with, away from them.
@@ -69,7 +70,10 @@ class _Metric:
         return self.loss.mean(scores, labels, weight, axis=0)
 
 
-_Metric.__name__ = "focal_loss"  # CatBoost calls a metric by the name of its class; pickle does not
+def _metric_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss, name: str) -> _Metric:
+    """CatBoost calls a metric by the name of its class, so each has one of its own."""
+    found: type[_Metric] = type(name, (_Metric,), {"__reduce__": lambda self: (_metric_of, (loss, name))})
+    return found(loss)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def objective_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss) -> Any:
     return _BinaryObjective(loss) if isinstance(loss, _boosting.BinaryLoss) else _CategoricalObjective(loss)
 
 
-@documented("binary_focal_objective", start=START)
+@documented("binary_focal_objective", start=START, form=FORM)
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
     """Binary focal loss as an objective for CatBoost's ``loss_function=``.
 
@@ -137,7 +141,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     return _BinaryObjective(_boosting.binary_loss(gamma, pos_weight, hessian))
 
 
-@documented("categorical_focal_objective", start=START)
+@documented("categorical_focal_objective", start=START, form=FORM)
 def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
     """Softmax focal loss as an objective for CatBoost's ``loss_function=``, with ``classes_count=K``.
 
@@ -161,8 +165,8 @@ def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian
     return _CategoricalObjective(_boosting.categorical_loss(gamma, class_weight, hessian))
 
 
-@documented("binary_focal_metric")
-def binary_focal_metric(gamma: float, *, pos_weight: float | None = None) -> Any:
+@documented("binary_focal_metric", form=FORM)
+def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: str | None = None) -> Any:
     """Binary focal loss of raw scores as a metric for CatBoost's ``eval_metric=``.
 
     {contract}
@@ -175,11 +179,12 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None) -> Any
     >>> round(metric.get_final_error(*metric.evaluate([np.array([0.0, 0.0])], np.array([0.0, 1.0]), None)), 6)
     0.173287
     """
-    return _Metric(_boosting.binary_loss(gamma, pos_weight))
+    loss = _boosting.binary_loss(gamma, pos_weight)
+    return _metric_of(loss, _boosting.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
-@documented("categorical_focal_metric")
-def categorical_focal_metric(gamma: Any, *, class_weight: Any = None) -> Any:
+@documented("categorical_focal_metric", form=FORM)
+def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str | None = None) -> Any:
     """Softmax focal loss of raw scores as a metric for CatBoost's ``eval_metric=``.
 
     {contract}
@@ -192,4 +197,5 @@ def categorical_focal_metric(gamma: Any, *, class_weight: Any = None) -> Any:
     >>> round(metric.get_final_error(*metric.evaluate(np.array([[1.0], [0.0], [-1.0]]), np.array([0.0]), None)), 6)
     0.045678
     """
-    return _Metric(_boosting.categorical_loss(gamma, class_weight))
+    loss = _boosting.categorical_loss(gamma, class_weight)
+    return _metric_of(loss, _boosting.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))

@@ -174,6 +174,24 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         found = self.predict_proba(X, *given, **kwargs)
         return found if raw_score or pred_leaf or pred_contrib else self.classes_[found.argmax(axis=1)]
 
+    def decision_function(
+        self,
+        X: Any,
+        *,
+        start_iteration: int = 0,
+        num_iteration: int | None = None,
+        validate_features: bool = False,
+        **kwargs: Any,
+    ) -> Array:
+        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; of more
+        classes the logarithms of their probabilities, of shape (n, K).
+
+        `predict` with `raw_score=True` gives the scores of the trees.
+        """
+        given = {"start_iteration": start_iteration, "num_iteration": num_iteration} | kwargs
+        scores = self.predict_proba(X, raw_score=True, validate_features=validate_features, **given)
+        return self._focus.log_odds(scores, self.calibrated)
+
     def save_model(self, path: str | Path, num_iteration: int | None = None) -> FocalLGBMClassifier:
         """Write LightGBM's own text format, which `lightgbm.Booster` reads as well, and which `load_model` reads.
 

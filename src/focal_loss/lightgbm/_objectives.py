@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import lightgbm
 import numpy as np
 
 from focal_loss import _boosting
@@ -17,19 +16,25 @@ START = """LightGBM reads a label that is missing as 0, before any objective see
 0, or at the `init_score` that its data hold:"""
 
 
+# Every callable here takes `(preds, dataset)`, as `lightgbm.train` calls it, and `(y_true, y_pred, weight)`, as the
+# estimators do. LightGBM's estimators hand weights over only to a function of three parameters, whatever their names.
+
+
 @dataclass(frozen=True)
 class _BinaryObjective:
     loss: _boosting.BinaryLoss
 
-    def __call__(self, preds: Array, data: lightgbm.Dataset) -> tuple[Array, Array]:
-        return self.loss.derivatives(preds, data.get_label(), data.get_weight())
+    def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[Array, Array]:
+        labels, scores, weight = _boosting.either(y_true, y_pred, weight)
+        return self.loss.derivatives(scores, labels, weight)
 
 
 @dataclass(frozen=True)
 class _CategoricalObjective:
     loss: _boosting.CategoricalLoss
 
-    def __call__(self, preds: Array, data: lightgbm.Dataset) -> tuple[Array, Array]:
+    def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[Array, Array]:
+        labels, preds, weight = _boosting.either(y_true, y_pred, weight)
         if np.ndim(preds) != 2 or preds.shape[1] < 2:
             raise ValueError(
                 f"a categorical objective takes a score for each class, got scores of shape {np.shape(preds)}; say how "
@@ -38,7 +43,6 @@ class _CategoricalObjective:
         # LightGBM keeps the scores of a class together. Transposed they are contiguous, and so is what it gets back.
         classes = preds.shape[1]
         overlap = classes / (classes - 1)  # LightGBM's own factor for its softmax objective
-        labels, weight = data.get_label(), data.get_weight()
         gradient, hessian = self.loss.derivatives(preds.T, labels, weight, overlap=overlap, axis=0)
         return gradient.T, hessian.T
 
@@ -46,9 +50,11 @@ class _CategoricalObjective:
 @dataclass(frozen=True)
 class _Metric:
     loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
+    name: str
 
-    def __call__(self, preds: Array, data: lightgbm.Dataset) -> tuple[str, float, bool]:
-        return "focal_loss", self.loss.mean(preds, data.get_label(), data.get_weight()), False
+    def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[str, float, bool]:
+        labels, scores, weight = _boosting.either(y_true, y_pred, weight)
+        return self.name, self.loss.mean(scores, labels, weight), False
 
 
 def objective_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss) -> _BinaryObjective | _CategoricalObjective:
@@ -95,7 +101,7 @@ def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian
 
 
 @documented("binary_focal_metric")
-def binary_focal_metric(gamma: float, *, pos_weight: float | None = None) -> Any:
+def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: str | None = None) -> Any:
     """Binary focal loss of raw scores as a metric for ``lightgbm.train(..., feval=...)``.
 
     {contract}
@@ -105,15 +111,16 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None) -> Any
     >>> from focal_loss.lightgbm import binary_focal_metric
     >>> import lightgbm, numpy as np
     >>> data = lightgbm.Dataset(np.zeros((2, 1)), [0, 1]).construct()
-    >>> name, value, higher_is_better = binary_focal_metric(gamma=2)(np.array([0.0, 0.0]), data)
-    >>> name, round(value, 6), higher_is_better
-    ('focal_loss', 0.173287, False)
+    >>> shown, value, higher_is_better = binary_focal_metric(gamma=2)(np.array([0.0, 0.0]), data)
+    >>> shown, round(value, 6), higher_is_better
+    ('focal_loss(gamma=2)', 0.173287, False)
     """
-    return _Metric(_boosting.binary_loss(gamma, pos_weight))
+    loss = _boosting.binary_loss(gamma, pos_weight)
+    return _Metric(loss, _boosting.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
 @documented("categorical_focal_metric")
-def categorical_focal_metric(gamma: Any, *, class_weight: Any = None) -> Any:
+def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str | None = None) -> Any:
     """Softmax focal loss of raw scores as a metric for ``lightgbm.train(..., feval=...)``.
 
     {contract}
@@ -123,8 +130,9 @@ def categorical_focal_metric(gamma: Any, *, class_weight: Any = None) -> Any:
     >>> from focal_loss.lightgbm import categorical_focal_metric
     >>> import lightgbm, numpy as np
     >>> data = lightgbm.Dataset(np.zeros((1, 1)), [0]).construct()
-    >>> name, value, higher_is_better = categorical_focal_metric(gamma=2)(np.array([[1.0, 0.0, -1.0]]), data)
-    >>> name, round(value, 6), higher_is_better
-    ('focal_loss', 0.045678, False)
+    >>> shown, value, higher_is_better = categorical_focal_metric(gamma=2)(np.array([[1.0, 0.0, -1.0]]), data)
+    >>> shown, round(value, 6), higher_is_better
+    ('focal_loss(gamma=2)', 0.045678, False)
     """
-    return _Metric(_boosting.categorical_loss(gamma, class_weight))
+    loss = _boosting.categorical_loss(gamma, class_weight)
+    return _Metric(loss, _boosting.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))

@@ -1,15 +1,8 @@
-"""Focal loss for XGBoost: objectives and metrics for `xgboost.train`, and a classifier with probabilities.
-
->>> import numpy as np, xgboost
->>> from focal_loss.xgboost import binary_focal_objective
->>> data = xgboost.DMatrix(np.arange(100.0)[:, None], np.arange(100) > 60)
->>> booster = xgboost.train({}, data, num_boost_round=9, obj=binary_focal_objective(gamma=2))
-"""
+"""The classifier."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +10,13 @@ import xgboost
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from focal_loss import _boosting, _classifier
+from focal_loss import _classifier
 from focal_loss._boosting_docs import documented
-
-__all__ = [
-    "FocalXGBClassifier",
-    "binary_focal_metric",
-    "binary_focal_objective",
-    "categorical_focal_metric",
-    "categorical_focal_objective",
-]
+from focal_loss.xgboost._metrics import Metrics
+from focal_loss.xgboost._objectives import Objective
 
 Array = Any
 
-OVERLAP = 2.0  # XGBoost's own factor on the Hessian of its softmax objective
 # XGBoost's names of the metrics that are computed here, because it would compute them of raw scores.
 OURS = {
     "focal_loss": _classifier.FOCAL_LOSS,
@@ -43,144 +29,7 @@ REFUSED = {"objective": "it is the focal loss", "scale_pos_weight": "give `pos_w
 MIN_SPLIT_LOSS = """min_split_loss : float, optional
     What a split must gain at least: XGBoost's parameter of this name, which it also calls `gamma`.
 """
-START = """The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:"""
 UNKNOWN = ("pos_weight", "class_weight", "hessian", "calibrated")  # to XGBoost
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Objectives and metrics
-# ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Objective:
-    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
-
-    def __call__(self, predt: Array, dtrain: xgboost.DMatrix) -> tuple[Array, Array]:
-        return self.derivatives(dtrain.get_label(), predt, dtrain.get_weight())  # XGBoost's memory, no copies
-
-    def derivatives(self, labels: Array, scores: Array, sample_weight: Array | None = None) -> tuple[Array, Array]:
-        """In the form of `xgboost.sklearn`, down to the names of the arguments."""
-        if isinstance(self.loss, _boosting.BinaryLoss):
-            return self.loss.derivatives(scores, labels, sample_weight)
-        return self.loss.derivatives(scores, labels, sample_weight, overlap=OVERLAP)
-
-
-@dataclass(frozen=True)
-class _Metric:
-    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
-
-    def __call__(self, predt: Array, dtrain: xgboost.DMatrix) -> tuple[str, float]:
-        return "focal_loss", self.loss.mean(predt, dtrain.get_label(), dtrain.get_weight())
-
-
-@documented("binary_focal_objective", start=START)
-def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
-    """Binary focal loss as an objective for ``xgboost.train(..., obj=...)``.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.xgboost import binary_focal_objective
-    >>> import numpy as np, xgboost
-    >>> data = xgboost.DMatrix(np.arange(100.0)[:, None], np.arange(100) > 90)
-    >>> booster = xgboost.train({"base_score": -1.1}, data, 20, obj=binary_focal_objective(gamma=2))
-    >>> booster.predict(xgboost.DMatrix([[5.0], [95.0]])).round(1)
-    array([-2.1,  1.1], dtype=float32)
-    """
-    return _Objective(_boosting.binary_loss(gamma, pos_weight, hessian))
-
-
-@documented("categorical_focal_objective", start=START)
-def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
-    """Softmax focal loss as an objective for ``xgboost.train({"num_class": K}, ..., obj=...)``.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.xgboost import categorical_focal_objective
-    >>> import numpy as np, xgboost
-    >>> data = xgboost.DMatrix(np.arange(99.0)[:, None], np.arange(99) // 33)
-    >>> booster = xgboost.train({"num_class": 3}, data, 20, obj=categorical_focal_objective(gamma=2))
-    >>> booster.predict(xgboost.DMatrix([[5.0], [50.0], [95.0]]), output_margin=True).argmax(axis=1)
-    array([0, 1, 2])
-    """
-    return _Objective(_boosting.categorical_loss(gamma, class_weight, hessian))
-
-
-@documented("binary_focal_metric")
-def binary_focal_metric(gamma: float, *, pos_weight: float | None = None) -> Any:
-    """Binary focal loss of raw scores as a metric for ``xgboost.train(..., obj=..., custom_metric=...)``.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.xgboost import binary_focal_metric
-    >>> import numpy as np, xgboost
-    >>> data = xgboost.DMatrix(np.zeros((2, 1)), [0, 1])
-    >>> name, value = binary_focal_metric(gamma=2)(np.array([0.0, 0.0]), data)
-    >>> name, round(value, 5)
-    ('focal_loss', 0.17329)
-    """
-    return _Metric(_boosting.binary_loss(gamma, pos_weight))
-
-
-@documented("categorical_focal_metric")
-def categorical_focal_metric(gamma: Any, *, class_weight: Any = None) -> Any:
-    """Softmax focal loss of raw scores as a metric for ``xgboost.train(..., obj=..., custom_metric=...)``.
-
-    {contract}
-
-    Examples
-    --------
-    >>> from focal_loss.xgboost import categorical_focal_metric
-    >>> import numpy as np, xgboost
-    >>> data = xgboost.DMatrix(np.zeros((1, 1)), [0])
-    >>> name, value = categorical_focal_metric(gamma=2)(np.array([[1.0, 0.0, -1.0]]), data)
-    >>> name, round(value, 5)
-    ('focal_loss', 0.04568)
-    """
-    return _Metric(_boosting.categorical_loss(gamma, class_weight))
-
-
-class _Metrics(xgboost.callback.TrainingCallback):
-    """Every metric that is computed here.
-
-    XGBoost takes one function, and cuts its value to six decimals. As that function this computes them all; as a
-    callback it then writes them into the log, whole, and in the order they were asked for: the last one decides when
-    training stops early.
-    """
-
-    def __init__(self, ours: dict[str, _classifier.Metric], order: list[str]) -> None:
-        super().__init__()
-        self.ours = ours
-        self.order = order
-        self.found: list[dict[str, float]] = []  # of this round, for each evaluation set
-        self.__name__ = next(iter(ours))
-
-    def __call__(self, labels: Array, scores: Array, sample_weight: Array | None = None) -> float:
-        results = {name: metric(labels, scores, sample_weight) for name, metric in self.ours.items()}
-        values = {name: float(r[1] if isinstance(r, tuple) else r) for name, r in results.items()}
-        self.found.append(values)
-        return values[self.__name__]
-
-    def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-        for log, values in zip(evals_log.values(), self.found, strict=True):
-            log[self.__name__].pop()
-            for name, value in values.items():
-                log.setdefault(name, []).append(value)
-            for name in self.order:
-                log[name] = log.pop(name)
-        self.found.clear()
-        return False
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Classifier
-# ---------------------------------------------------------------------------------------------------------------
 
 
 @documented("classifier", parent="`xgboost.XGBClassifier`", more=MIN_SPLIT_LOSS)
@@ -252,7 +101,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         start = focus.start(shares)
         if base_margin is not None:
             start = np.zeros_like(start)
-        plain = self._plain(objective=_Objective(focus.training_loss(shares)).derivatives, **self._watched(focus))
+        plain = self._plain(objective=Objective(focus.training_loss(shares)), **self._watched(focus))
         if self.base_score is None and xgb_model is None:
             plain.base_score = _of_logits(start)
         plain.fit(
@@ -273,14 +122,19 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         self, X: Any, validate_features: bool = True, base_margin: Any = None, iteration_range: Any = None
     ) -> Array:
         """The probability of each class, of shape (n, K). The arguments are those of `xgboost.XGBClassifier`."""
-        scores = super().predict(
-            X,
-            output_margin=True,
-            validate_features=validate_features,
-            base_margin=base_margin,
-            iteration_range=iteration_range,
-        )
+        scores = self._scores(X, validate_features, base_margin, iteration_range)
         return self._focus.probabilities(scores, self.calibrated)
+
+    def decision_function(
+        self, X: Any, validate_features: bool = True, base_margin: Any = None, iteration_range: Any = None
+    ) -> Array:
+        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; of more
+        classes the logarithms of their probabilities, of shape (n, K).
+
+        `predict` with `output_margin=True` gives the scores of the trees.
+        """
+        scores = self._scores(X, validate_features, base_margin, iteration_range)
+        return self._focus.log_odds(scores, self.calibrated)
 
     def predict(
         self,
@@ -292,12 +146,20 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         iteration_range: Any = None,
     ) -> Array:
         """The most probable class of each example. The arguments are those of `xgboost.XGBClassifier`."""
-        given = {"validate_features": validate_features, "base_margin": base_margin}
-        given |= {"iteration_range": iteration_range}
+        given = (validate_features, base_margin, iteration_range)
         if output_margin:
-            return super().predict(X, output_margin=True, **given)
-        found = self.predict_proba(X, **given).argmax(axis=1)
+            return self._scores(X, *given)
+        found = self.predict_proba(X, *given).argmax(axis=1)
         return self.classes_[found]
+
+    def _scores(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Array:
+        return super().predict(
+            X,
+            output_margin=True,
+            validate_features=validate_features,
+            base_margin=base_margin,
+            iteration_range=iteration_range,
+        )
 
     @property
     def classes_(self) -> Array:
@@ -372,7 +234,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         order = [metric if isinstance(metric, str) else metric.__name__ for metric in wanted]
         names = [name for name in order if name not in native]
         ours = {n: _classifier.Metric(f, focus, self.calibrated) for n, f in zip(names, functions, strict=True)}
-        together = _Metrics(ours, order)
+        together = Metrics(ours, order)
         callbacks = [together, *(self.callbacks or [])]
         metrics = [*native, together] if native else together  # of a list without names XGBoost makes a name
         return {**parameters, "eval_metric": metrics, "callbacks": callbacks}

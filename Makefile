@@ -25,12 +25,13 @@ bench-gpu: .venv/bench .venv/gpu
 	PYTHONPATH=.venv/gpu $(BIN)/python benchmarks/gpu.py
 
 # Environments. A group named in pyproject.toml is installed, and the kernels are compiled, once and again when what
-# they are made of changes.
+# they are made of changes. An editable install remembers which modules are packages.
+PARTS := pyproject.toml CMakeLists.txt $(wildcard native/* src/focal_loss/*/__init__.py)
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
-.venv/demo .venv/test: .venv/%: .venv/bin/python pyproject.toml CMakeLists.txt $(wildcard native/*)
+.venv/demo .venv/test: .venv/%: .venv/bin/python $(PARTS)
 	$(BIN)/python -m pip install --quiet --group $* --editable .
 	touch $@
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import record
+from tensorflow.python.pywrap_tfe import TFE_Py_PackJVPs as pack_tangents
 
 from focal_loss import _formula, _losses, _softmax
 
@@ -73,11 +75,38 @@ def here(*tensors: Tensor) -> Sequence[Tensor]:
     return tensors if tf.executing_eagerly() else [tf.identity(tensor) for tensor in tensors]
 
 
+def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
+    """The value of ``run(*tensors)``, a value and its gradient, as `tf.custom_gradient` has it, also in forward mode.
+
+    `run` computes the value from `tf.stop_gradient` of the tensors. By itself TensorFlow also records the operations
+    inside a custom gradient. A `tf.autodiff.ForwardAccumulator` within another adds their derivatives to those of the
+    custom gradient, and one in a graph follows them alone: hence the recording by hand there.
+    """
+    tensors = here(*tensors)
+    if tf.executing_eagerly() or not pack_tangents(tensors)[1]:
+        return tf.custom_gradient(run)(*tensors)
+    gradients = []
+
+    def remember(*given: Tensor) -> tuple[Tensor, Any]:
+        value, gradient = run(*given)
+        gradients.append(gradient)
+        return value, gradient
+
+    with record.stop_recording():
+        value = tf.custom_gradient(remember)(*tensors)
+    record.record_operation("focal_loss", [value], list(tensors), *gradients)
+    return value
+
+
 def _elementwise(family: str, index: _formula.Index, arguments: Sequence[Any]) -> Tensor:
     """`_formula.evaluate`; its gradient is the same function at the next index."""
+    if len(index) > 2:
+        raise NotImplementedError(
+            "the focal loss gives first and second derivatives, not third ones; TensorFlow also builds them where a "
+            "ForwardAccumulator holds the gradient of a tf.function: open the accumulator inside the function"
+        )
     places = [k for k, a in enumerate(arguments) if not isinstance(a, float)]
 
-    @tf.custom_gradient
     def run(*tensors: Tensor) -> tuple[Tensor, Any]:
         inner = list(arguments)
         for k, tensor in zip(places, tensors, strict=True):
@@ -89,37 +118,36 @@ def _elementwise(family: str, index: _formula.Index, arguments: Sequence[Any]) -
                 for k in places
             ]
 
-        value = _formula.evaluate(_ops, family, index, *inner)
+        constants = (a if isinstance(a, float) else tf.stop_gradient(a) for a in inner)
+        value = _formula.evaluate(_ops, family, index, *constants)
         return tf.zeros_like(tensors[0]) if value is None else value, gradient
 
-    return run(*here(*(arguments[k] for k in places)))
+    return custom_gradient(run, *(arguments[k] for k in places))
 
 
 def _margin(axis: int, v: Tensor, *hot: Tensor) -> Tensor:
     """`_softmax.margin`; its gradient is `_softmax.pull`. No `hot` means every class."""
 
-    @tf.custom_gradient
     def run(v: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
         def gradient(upstream: Tensor) -> list[Tensor | None]:
             return [_pull(axis, v, upstream, *hot), *(None for _ in hot)]
 
-        return _softmax.margin(_ops, v, _mask(hot), axis), gradient
+        return _softmax.margin(_ops, tf.stop_gradient(v), _mask(hot), axis), gradient
 
-    return run(*here(v, *hot))
+    return custom_gradient(run, v, *hot)
 
 
 def _pull(axis: int, v: Tensor, cotangent: Tensor, *hot: Tensor) -> Tensor:
     """`_softmax.pull`; its gradients are `bend` in the logits and `push` in the cotangent."""
 
-    @tf.custom_gradient
     def run(v: Tensor, cotangent: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
         def gradient(upstream: Tensor) -> list[Tensor | None]:
             in_logits = _softmax.bend(_ops, v, _mask(hot), axis, cotangent, upstream)
             return [in_logits, _softmax.push(_ops, v, _mask(hot), axis, upstream), *(None for _ in hot)]
 
-        return _softmax.pull(_ops, v, _mask(hot), axis, cotangent), gradient
+        return _softmax.pull(_ops, tf.stop_gradient(v), _mask(hot), axis, tf.stop_gradient(cotangent)), gradient
 
-    return run(*here(v, cotangent, *hot))
+    return custom_gradient(run, v, cotangent, *hot)
 
 
 def _mask(hot: tuple[Tensor, ...]) -> Tensor | None:
@@ -225,7 +253,10 @@ class Formula(_TensorflowOps):
         for array in arrays[1:]:
             static = tf.broadcast_static_shape(static, array.shape)
             shape = tf.broadcast_dynamic_shape(shape, tf.shape(array))
-        return [tf.ensure_shape(tf.broadcast_to(array, shape), static) for array in arrays]
+        results = [tf.broadcast_to(array, shape) for array in arrays]
+        for result in results:
+            result.set_shape(static)  # unlike `tf.ensure_shape`, which has no forward mode in graphs
+        return results
 
     def mean(self, x: Tensor, axis: int) -> Tensor:
         return tf.reduce_mean(x, axis)

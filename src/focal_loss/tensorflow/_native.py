@@ -17,12 +17,11 @@ import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converter_registry, wrap
-from tensorflow.python.pywrap_tfe import TFE_Py_PackJVPs as pack_tangents
 from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
 from tensorflow.python.saved_model.save_context import in_save_context
 
 from focal_loss import _kernels, _losses, _spec
-from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, here
+from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, here, pack_tangents
 
 
 def _load() -> tuple[Any, str]:
@@ -63,9 +62,11 @@ def _covered(x: Tensor, *others: Any) -> bool:
     tensors = [x, *(t for t in others if not isinstance(t, float))]
     if _ops is None or any(t.dtype.name not in _kernels.DTYPES or t.shape.rank > _kernels.MAX_RANK for t in tensors):
         return False
+    # The ops have no forward mode: a `tf.autodiff.ForwardAccumulator` sees the formula.
+    if pack_tangents(tensors)[1]:
+        return False
     if tf.executing_eagerly():
-        # The ops have no forward mode: a `tf.autodiff.ForwardAccumulator` sees the formula.
-        return not pack_tangents(tensors)[1] and (_host_only() or all("CPU" in t.device for t in tensors))
+        return _host_only() or all("CPU" in t.device for t in tensors)
     graph = tf.compat.v1.get_default_graph()
     # A graph that is traced for an export must not need our library where it is loaded.
     return (
@@ -108,7 +109,8 @@ def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstre
     zero = tf.UnconnectedGradients.ZERO
     if not tf.executing_eagerly():  # where TensorFlow may have stopped its tapes, as it does for forward mode
         at = [tf.identity(tensor) for tensor in at]
-        return tf.gradients(function(*at), at, upstream, unconnected_gradients=zero)
+        found = tf.gradients(function(*at), at, upstream, unconnected_gradients=zero)
+        return [tf.convert_to_tensor(gradient) for gradient in found]  # `tf.gather` has indexed slices
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(at)
         value = function(*at)

@@ -39,7 +39,7 @@ LEVELS = [
     {"_derivatives", "_temperature", "_fit"},
     {"_single"},
     {"_boosting"},
-    {"torch._options", "jax._backend", "tensorflow._backend", "_triton"},
+    {"torch._options", "jax._backend", "jax._mesh", "tensorflow._backend", "_triton"},
     {"torch._cpu", "torch._cuda"},
     {"torch._autograd"},
     {"torch._operators"},

@@ -49,6 +49,19 @@ def chunk_rows(rows: int, features: int, classes: int) -> int:
     return max(1, min(rows, max(FEWEST_ROWS, min(like_input, -(-rows // PARTS)))))
 
 
+def chunking(rows: int, features: int, classes: int) -> tuple[int, int]:
+    """Into how many chunks of how many rows, at least as many as `chunk_rows` says, and without a rest if possible.
+
+    Rows that divide by powers of two can be shared out among devices.
+    """
+    fewest = -(-rows // chunk_rows(rows, features, classes)) if rows else 1
+    without_rest = [n for n in range(fewest, 2 * fewest) if rows % n == 0]
+    if not without_rest:
+        return fewest, -(-rows // (8 * fewest)) * 8
+    chunks = max(without_rest, key=lambda n: (rows // n & -(rows // n), -n))
+    return chunks, rows // chunks
+
+
 def check_linear(hidden: Shape, weight: Shape, bias: Shape | None, y_true: Shape) -> None:
     """(..., D), (K, D), (K,) and (...)."""
     if not hidden or not hidden[-1]:

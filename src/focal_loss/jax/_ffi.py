@@ -17,9 +17,11 @@ import numpy as np
 from jax import Array
 from jax.custom_batching import custom_vmap
 from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
 
 from focal_loss import _kernels
 from focal_loss.jax._backend import wide
+from focal_loss.jax._mesh import Split, merged
 
 
 class Call(NamedTuple):
@@ -77,13 +79,38 @@ def outline(call: Call, *arrays: Array) -> tuple[Array, ...]:
 
 
 def partition(call: Call, mesh: Any, arguments: Any, results: Any) -> tuple[Any, ...]:
-    """Every device makes the same call of its own parts: `sharding_rule` has brought them in line."""
+    """Every device makes the same call of its own examples, with all classes of each.
+
+    `sharding_rule` is advice, which the partitioner need not follow: it may hand over split classes, and arrays that
+    are split differently. So the shardings are made here, and the partitioner moves what lies elsewhere.
+    """
+    full = jnp.broadcast_shapes(*(argument.shape for argument in arguments))
+    names = split_examples(call, full, (*arguments, *results[1:]))
+
+    def sharding(shape: tuple[int, ...], names: Split) -> NamedSharding:
+        return NamedSharding(
+            mesh, PartitionSpec(*(None if n == 1 else name for n, name in zip(shape, names, strict=True)))
+        )
+
+    of_value = [name for d, name in enumerate(names) if call.axis is None or d != len(full) + call.axis]
+    value, *slopes = results
     return (
         mesh,
         partial(foreign, call),
-        tuple(result.sharding for result in results),
-        tuple(argument.sharding for argument in arguments),
+        (sharding(value.shape, of_value), *(sharding(slope.shape, names) for slope in slopes)),
+        tuple(sharding(argument.shape, names) for argument in arguments),
     )
+
+
+def split_examples(call: Call, full: tuple[int, ...], arrays: tuple[Any, ...]) -> Split:
+    """By which axes of the mesh each axis of the arrays is split; None for the classes."""
+    splits = []
+    for array in arrays:
+        names = list(array.sharding.spec)
+        splits.append([name if n == m else None for name, n, m in zip(names, array.shape, full, strict=True)])
+        if call.axis is not None:
+            splits[-1][call.axis] = None
+    return merged(splits)
 
 
 def sharding_rule(call: Call, mesh: Any, arguments: list[Any], results: list[Any]) -> tuple[str, dict[str, Any]]:

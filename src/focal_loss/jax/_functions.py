@@ -8,6 +8,7 @@ from jax import Array
 
 from focal_loss import _losses, _spec
 from focal_loss._docs import documented
+from focal_loss.jax._mesh import on_any_mesh
 from focal_loss.jax._native import XP
 
 
@@ -31,7 +32,9 @@ def binary_focal_loss(
     >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).round(3)
     Array([0.001, 0.032, 0.001], dtype=float32)
     """
-    return _losses.binary(XP, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
+    return on_any_mesh(
+        _losses.binary, XP, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
+    )
 
 
 @documented("categorical_focal_loss")
@@ -56,7 +59,7 @@ def categorical_focal_loss(
     Array([0.045678], dtype=float32)
     """
     spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
-    return _losses.categorical(XP, y_true, y_pred, spec)
+    return on_any_mesh(_losses.categorical, XP, y_true, y_pred, spec)
 
 
 @documented("sparse_categorical_focal_loss")
@@ -82,7 +85,7 @@ def sparse_categorical_focal_loss(
     Array([0.009, 0.032, 0.082], dtype=float32)
     """
     spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
-    return _losses.sparse_categorical(XP, y_true, y_pred, spec)
+    return on_any_mesh(_losses.sparse_categorical, XP, y_true, y_pred, spec)
 
 
 @documented("binary_focal_crossentropy")
@@ -107,7 +110,7 @@ def binary_focal_crossentropy(
     Array([0.329865, 0.205798], dtype=float32)
     """
     spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
-    return _losses.binary_mixed(XP, y_true, y_pred, spec)
+    return on_any_mesh(_losses.binary_mixed, XP, y_true, y_pred, spec)
 
 
 @documented("categorical_focal_crossentropy")
@@ -131,7 +134,7 @@ def categorical_focal_crossentropy(
     Array([0.  , 0.47], dtype=float32)
     """
     spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
-    return _losses.categorical(XP, y_true, y_pred, spec)
+    return on_any_mesh(_losses.categorical, XP, y_true, y_pred, spec)
 
 
 @documented("sparse_categorical_focal_crossentropy")
@@ -155,7 +158,7 @@ def sparse_categorical_focal_crossentropy(
     Array([0.  , 0.47], dtype=float32)
     """
     spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
-    return _losses.sparse_categorical(XP, y_true, y_pred, spec)
+    return on_any_mesh(_losses.sparse_categorical, XP, y_true, y_pred, spec)
 
 
 def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: Any = 2.0) -> Array:
@@ -197,4 +200,4 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
     Array(-0.298287, dtype=float32, weak_type=True)
     """
     spec = _spec.BinaryCrossentropy(alpha is not None, 0.25 if alpha is None else alpha, gamma, from_logits=True)
-    return _losses.binary_mixed(XP, labels, logits, spec, average=False)
+    return on_any_mesh(_losses.binary_mixed, XP, labels, logits, spec, average=False)

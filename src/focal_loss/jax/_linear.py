@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.custom_derivatives import SymbolicZero
 
 from focal_loss import _losses, _spec
 from focal_loss._docs import MEAN_VALID, REDUCTION, documented
-from focal_loss._shapes import check_linear, chunk_rows
-from focal_loss.jax._native import XP
+from focal_loss._shapes import check_linear, chunking
+from focal_loss.jax._backend import wide
+from focal_loss.jax._mesh import merged, on_automatic_axes, split_of
+from focal_loss.jax._native import XP, as_array, static_gamma
 
 
 @documented("linear_sparse_categorical_focal_loss", REDUCTION.format(mean=MEAN_VALID))
@@ -31,8 +34,9 @@ def linear_sparse_categorical_focal_loss(
 
     The same as ``sparse_categorical_focal_loss(y_true, hidden @ weight.T + bias, gamma, from_logits=True, ...)``.
     Under `jax.grad` a mean or a sum computes its gradients at once, chunk by chunk in a `jax.lax.scan`; they are all
-    that is kept. Half precision adds up the gradients of weight and bias in float32. Differentiable in reverse mode,
-    in `hidden`, `weight` and `bias`.
+    that is kept. Half precision adds up the gradients of weight and bias in float32, and a mean or a sum of it is
+    float32. Differentiable in `hidden`, `weight` and `bias`. Rows of `hidden` that are sharded over devices stay where
+    they are; a `weight` that is sharded is brought together on each device.
 
     {contract}
 
@@ -53,85 +57,81 @@ def linear_sparse_categorical_focal_loss(
     check_linear(x.shape, w.shape, None if b is None else b.shape, y.shape)
     if XP.readable(y):
         _losses.complain_of_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
-    gamma, class_weight = _losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
-    numbers = tuple(p if isinstance(p, float) else None for p in (gamma, class_weight))
-    arrays = tuple(None if isinstance(p, float) else p for p in (gamma, class_weight))
-    problem = _Problem(numbers, spec.ignore_class, _spec.reduction(reduction))
-    loss = _linear(problem, x.reshape(-1, x.shape[-1]), w, b, arrays, y.reshape(-1))
-    return loss.reshape(y.shape) if reduction == "none" else loss
+    parameters = _losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
+    problem = _Problem(static_gamma(parameters[0]), spec.ignore_class, _spec.reduction(reduction))
+    given = _Inputs(x, w, b, y, *(as_array(p, x.dtype) for p in parameters))._asdict()
+
+    def computed(**arrays: Array) -> Array:
+        inputs = _Inputs(**(given | arrays))
+        flat = inputs._replace(hidden=inputs.hidden.reshape(-1, x.shape[-1]), y=inputs.y.reshape(-1))
+        return _linear(problem, flat).reshape(y.shape if reduction == "none" else ())
+
+    split = merged([split_of(x)[:-1], split_of(y)]) if reduction == "none" else []
+    return on_automatic_axes(computed, given, lambda: split)
 
 
 class _Problem(NamedTuple):
     """What is no array."""
 
-    numbers: tuple[float | None, ...]  # gamma and class_weight, None where they are arrays
+    gamma: float | None  # None where it is an array
     ignore: int | None
     reduction: _spec.Reduction
 
 
-Parameters = tuple[Array | None, ...]  # gamma and class_weight, None where they are numbers
+class _Inputs(NamedTuple):
+    hidden: Array  # (N, D)
+    weight: Array
+    bias: Array | None
+    y: Array  # (N,)
+    gamma: Array  # () or (K,), as is class_weight
+    class_weight: Array
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _linear(
-    problem: _Problem, hidden: Array, weight: Array, bias: Array | None, parameters: Parameters, y: Array
-) -> Array:
-    value = _values(problem, hidden, weight, bias, parameters, y)
-    if problem.reduction == "none":
-        return value
-    return (_wide(value).sum() * _share(problem, y)).astype(jnp.promote_types(hidden.dtype, jnp.float32))
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _linear(problem: _Problem, inputs: _Inputs) -> Array:
+    value = _values(problem, inputs)
+    return value if problem.reduction == "none" else _wide(value).sum() * _share(problem, inputs)
 
 
-def _forward(problem: _Problem, *given: Any) -> tuple[Array, Any]:
-    hidden, weight, bias, parameters, y = jax.tree.map(lambda p: p.value, given, is_leaf=_is_primal)
-    for name, parameter in zip(("gamma", "class_weight"), given[3], strict=True):
-        if parameter is not None and parameter.perturbed:
+@partial(_linear.defjvp, symbolic_zeros=True)
+def _linear_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inputs]) -> tuple[Array, Array]:
+    """Linear in the tangents, so that both modes are right: in reverse mode of a reduced loss it hands out gradients.
+
+    Those are made here, in one pass with the value. Rows that are not reduced are differentiated chunk by chunk.
+    """
+    (inputs,), (changes,) = primals, tangents
+    live = {k: t for k, t in changes._asdict().items() if t is not None and not isinstance(t, SymbolicZero)}
+    for name in ("gamma", "class_weight"):
+        if name in live:
             raise ValueError(f"`{name}` cannot be differentiated here; take `sparse_categorical_focal_loss` for that")
-    inputs = hidden, weight, bias, parameters, y
     if problem.reduction == "none":
-        return _values(problem, *inputs), inputs
-    total, gradients = _gradients(problem, jnp.ones(y.shape, _wide(hidden).dtype), *inputs)
-    share = _share(problem, y)
-    dtypes = [None if t is None else jnp.zeros(0, t.dtype) for t in (hidden, weight, bias)]
-    return (total * share).astype(jnp.promote_types(hidden.dtype, jnp.float32)), (gradients, share, dtypes)
-
-
-def _is_primal(x: Any) -> bool:
-    return hasattr(x, "perturbed")
-
-
-def _backward(problem: _Problem, kept: Any, upstream: Any) -> tuple[Any, ...]:
-    if isinstance(upstream, jax.custom_derivatives.SymbolicZero):
-        upstream = jnp.zeros(upstream.shape, upstream.dtype)
-    if problem.reduction == "none":
-        _, gradients = _gradients(problem, _wide(upstream), *kept)
-        scale, like = 1.0, kept[:3]
-    else:
-        gradients, share, like = kept
-        scale = _wide(upstream) * share
-    slopes = (None if t is None else (_wide(g) * scale).astype(t.dtype) for g, t in zip(gradients, like, strict=True))
-    return *slopes, (None, None), None
-
-
-_linear.defvjp(_forward, _backward, symbolic_zeros=True)
+        chosen = {k: getattr(inputs, k) for k in live}
+        return jax.jvp(lambda given: _values(problem, inputs._replace(**given)), (chosen,), (live,))
+    total, gradients = _gradients(problem, inputs)
+    share = _share(problem, inputs)
+    parts = [(_wide(gradients[k]) * (_wide(t) * share)).sum() for k, t in live.items()]
+    return total * share, sum(parts, start=jnp.zeros_like(total))
 
 
 def _wide(x: Array) -> Array:
-    return x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+    return x.astype(wide(x.dtype))
 
 
-def _share(problem: _Problem, y: Array) -> Array | float:
+def _share(problem: _Problem, inputs: _Inputs) -> Array | float:
+    """By which the sum of the losses is multiplied."""
+    y = inputs.y
     if problem.reduction == "sum":
         return 1.0
     if problem.ignore is None:
         return 1 / max(y.size, 1)
     y = y.astype(jnp.int32) if y.dtype.itemsize < 4 else y  # in uint8, -100 would be 156
-    return 1 / jnp.maximum((y != problem.ignore).sum(), 1)
+    return 1 / jnp.maximum((y != problem.ignore).sum(), 1).astype(wide(inputs.hidden.dtype))
 
 
-def _losses_of(problem: _Problem, parameters: Parameters, logits: Array, y: Array) -> Array:
-    gamma, weight = (p if n is None else n for n, p in zip(problem.numbers, parameters, strict=True))
-    return _losses.sparse_categorical(XP, y, logits, _spec.SparseCategorical(gamma, weight, True, -1, problem.ignore))
+def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> Array:
+    gamma = inputs.gamma if problem.gamma is None else problem.gamma
+    spec = _spec.SparseCategorical(gamma, inputs.class_weight, True, -1, problem.ignore)
+    return _losses.sparse_categorical(XP, y, logits, spec)
 
 
 def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
@@ -139,45 +139,63 @@ def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
     return logits if bias is None else logits + bias
 
 
-def _chunks(hidden: Array, weight: Array, *per_row: Array) -> tuple[Array, ...]:
-    """Rows in front: (chunks, rows, ...), filled up with zeros."""
-    rows = chunk_rows(len(hidden), hidden.shape[1], len(weight))
-    missing = -len(hidden) % rows
-    padded = (jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in (hidden, *per_row))
-    return tuple(a.reshape(-1, rows, *a.shape[1:]) for a in padded)
+# ---------------------------------------------------------------------------------------------------------------
+# Chunks
+# ---------------------------------------------------------------------------------------------------------------
 
 
-def _values(
-    problem: _Problem, hidden: Array, weight: Array, bias: Array | None, parameters: Parameters, y: Array
-) -> Array:
+def _chunks(inputs: _Inputs, *per_row: Array) -> tuple[Array, ...]:
+    """Rows in front: (chunks, rows, ...), filled up with zeros.
+
+    Neighbors go to different chunks, so that each device has its part of each chunk where it has a run of rows.
+    """
+    chunks, rows = chunking(len(inputs.hidden), inputs.hidden.shape[1], len(inputs.weight))
+    missing = chunks * rows - len(inputs.hidden)
+    padded = (jnp.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1)) for a in (inputs.hidden, *per_row))
+    return tuple(a.reshape(rows, chunks, *a.shape[1:]).swapaxes(0, 1) for a in padded)
+
+
+def _rows(chunks: Array, count: int) -> Array:
+    return chunks.swapaxes(0, 1).reshape(-1, *chunks.shape[2:])[:count]
+
+
+@partial(jax.jit, static_argnums=0)
+def _values(problem: _Problem, inputs: _Inputs) -> Array:
+    """The loss of each row. Derivatives in weight and bias add up as wide as the copies of them that are made here."""
+    weight, bias = (None if t is None else _wide(t) for t in (inputs.weight, inputs.bias))
+
+    @jax.checkpoint
     def chunk(given: tuple[Array, Array]) -> Array:
-        return _losses_of(problem, parameters, _logits(given[0], weight, bias), given[1])
+        narrow = (None if t is None else t.astype(inputs.weight.dtype) for t in (weight, bias))
+        return _losses_of(problem, inputs, _logits(given[0], *narrow), given[1])
 
-    return jax.lax.map(chunk, _chunks(hidden, weight, y)).reshape(-1)[: len(y)]
+    return _rows(jax.lax.map(chunk, _chunks(inputs, inputs.y)), len(inputs.y))
 
 
-def _gradients(
-    problem: _Problem,
-    upstream: Array,
-    hidden: Array,
-    weight: Array,
-    bias: Array | None,
-    parameters: Parameters,
-    y: Array,
-) -> tuple[Array, tuple[Array, Array, Array | None]]:
-    """The sum of upstream * loss, and its gradient in hidden, weight and bias. Rows that fill up have upstream 0."""
+@partial(jax.jit, static_argnums=0)
+def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Array | None]]:
+    """The sum of the losses, and its gradients. The rows that fill up count as nothing."""
+    weight, bias = inputs.weight, inputs.bias
 
     def chunk(sums: tuple[Array, Array, Array | None], given: tuple[Array, ...]) -> tuple[Any, Array]:
         total, in_weight, in_bias = sums
-        h, labels, above = given
-        value, pull = jax.vjp(lambda v: _losses_of(problem, parameters, v, labels), _logits(h, weight, bias))
-        (slope,) = pull(above.astype(value.dtype))
+        h, y, there = given
+        value, vjp = jax.vjp(lambda v: _losses_of(problem, inputs, v, y), _logits(h, weight, bias))
+        (slope,) = vjp(there.astype(value.dtype))
         in_weight += jnp.matmul(slope.T, h, preferred_element_type=in_weight.dtype)
         in_bias = None if in_bias is None else in_bias + slope.sum(0, dtype=in_bias.dtype)
-        total += jnp.where(above == 0, 0, _wide(value) * above).sum()
+        total += jnp.where(there, _wide(value), 0).sum()
         return (total, in_weight, in_bias), slope @ weight
 
-    zeros = [None if t is None else _wide(jnp.zeros_like(t)) for t in (weight, bias)]
-    start = jnp.zeros((), upstream.dtype), *zeros
-    sums, in_hidden = jax.lax.scan(chunk, start, _chunks(hidden, weight, y, upstream))
-    return sums[0], (in_hidden.reshape(-1, hidden.shape[1])[: len(hidden)], *sums[1:])
+    dtype = wide(inputs.hidden.dtype)
+    shapes = (), weight.shape, None if bias is None else bias.shape
+    start = tuple(None if shape is None else _varying(jnp.zeros(shape, dtype), inputs) for shape in shapes)
+    there = _varying(jnp.ones(inputs.y.shape), inputs) > 0
+    (total, in_weight, in_bias), in_hidden = jax.lax.scan(chunk, start, _chunks(inputs, inputs.y, there))
+    return total, {"hidden": _rows(in_hidden, len(inputs.y)), "weight": in_weight, "bias": in_bias}
+
+
+def _varying(x: Array, inputs: _Inputs) -> Array:
+    """As a sum over the inputs is: inside `shard_map` its type says over which devices it differs."""
+    arrays = [a for a in jax.tree.leaves(inputs) if a.size and jax.typeof(a).sharding.mesh.manual_axes]
+    return sum((jnp.where(False, a.ravel()[0], 0).astype(x.dtype) for a in arrays), start=x)

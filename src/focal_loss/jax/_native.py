@@ -58,6 +58,17 @@ def covered(x: Array, *arguments: float | Array) -> bool:
     return {a.dtype.name for a in tensors} <= set(_kernels.DTYPES)
 
 
+def static_gamma(gamma: float | Array) -> float | None:
+    """A gamma that is part of the program: one whose power the formula makes of a few products, instead of an exp."""
+    kernels = _kernels.NATIVE is not None and jax.default_backend() == "cpu"
+    return gamma if isinstance(gamma, float) and _formula.by_products(gamma) and not kernels else None
+
+
+def as_array(value: float | Array, dtype: Any) -> Array:
+    """A number is handed over, lest a program be compiled for each."""
+    return np.asarray(value, wide(dtype)) if isinstance(value, float) else value
+
+
 def separate(*arguments: float | Array) -> tuple[Numbers, list[Array]]:
     """Python numbers, which are part of the program, and tensors; None stands where a tensor is."""
     numbers = tuple(a if isinstance(a, float) else None for a in arguments)

@@ -1,0 +1,99 @@
+"""Meshes with explicit axes, where the type of an array holds its sharding.
+
+There JAX asks of each operation how its result is split, and refuses one that leaves it open. A loss is one operation:
+within it the axes are automatic, and its result is split as the examples are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
+
+from focal_loss import _spec
+
+Split = list[Any]  # for each axis of an array the axis of the mesh that splits it, a tuple of them, or None
+
+
+def on_any_mesh(loss: Callable[..., Array], xp: Any, y_true: Any, y_pred: Any, spec: Any, **options: Any) -> Array:
+    """``loss(xp, y_true, y_pred, spec, **options)`` of `_losses`."""
+    given = {"y_true": y_true, "y_pred": y_pred} | {field.name: getattr(spec, field.name) for field in fields(spec)}
+
+    def computed(**arrays: Array) -> Array:
+        labels, prediction = (arrays.pop(name, given[name]) for name in ("y_true", "y_pred"))
+        return loss(xp, labels, prediction, replace(spec, **arrays) if arrays else spec, **options)
+
+    return on_automatic_axes(computed, given, lambda: result_split(y_true, y_pred, spec, **options))
+
+
+def on_automatic_axes(function: Callable[..., Array], given: dict[str, Any], split: Callable[[], Split]) -> Array:
+    """The function of those of the given arrays that are on an explicit mesh, its result split as told."""
+    arrays = {name: a for name, a in given.items() if explicit_mesh(a) is not None}
+    if not arrays:
+        return function()
+    mesh = next(m for a in arrays.values() if (m := explicit_mesh(a)) is not None)
+    sharding = NamedSharding(mesh, PartitionSpec(*split()))
+    automatic = jax.sharding.auto_axes(lambda a: function(**a), axes=mesh.explicit_axes, out_sharding=sharding)
+    result: Array = automatic(arrays)
+    return result
+
+
+def explicit_mesh(value: Any) -> AbstractMesh | None:
+    if not isinstance(value, Array):
+        return None
+    mesh = jax.typeof(value).sharding.mesh
+    return mesh if mesh.explicit_axes else None
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Shardings of results
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def result_split(y_true: Any, y_pred: Any, spec: Any, average: bool = True) -> Split:
+    """As the predictions are split, or the labels where the predictions are not; without the axis that is summed."""
+    if isinstance(spec, _spec.SparseCategorical):
+        split = without(split_of(y_pred), spec.axis, np.ndim(y_pred))
+        return merged([split, split_of(y_true)[: len(split)]])
+    if isinstance(spec, _spec.Categorical):
+        return without(merged(in_front(y_pred, y_true)), spec.axis, np.ndim(y_pred))
+    weights = spec.pos_weight if isinstance(spec, _spec.Binary) else spec.alpha
+    split = merged(in_front(y_pred, y_true, spec.gamma, weights))
+    if isinstance(spec, _spec.BinaryCrossentropy) and average:
+        return without(split, spec.axis, len(split))
+    return split
+
+
+def split_of(value: Any) -> Split:
+    spec = list(jax.typeof(value).sharding.spec) if explicit_mesh(value) is not None else []
+    return spec + [None] * (np.ndim(value) - len(spec))
+
+
+def in_front(*values: Any) -> list[Split]:
+    """The splits of arrays that broadcast: missing axes stand in front. JAX never splits an axis of length 1."""
+    rank = max(map(np.ndim, values))
+    return [[None] * (rank - np.ndim(value)) + split_of(value) for value in values]
+
+
+def merged(splits: Sequence[Split]) -> Split:
+    """For each axis the first that splits it. An axis of the mesh can split one axis only."""
+    found: Split = [None] * max(map(len, splits))
+    taken: set[Any] = set()
+    for split in splits:
+        for d, names in enumerate(split):
+            new = set(names) if isinstance(names, tuple) else {names}
+            if names is not None and found[d] is None and not new & taken:
+                found[d] = names
+                taken |= new
+    return found
+
+
+def without(split: Split, axis: int, rank: int) -> Split:
+    """Without an axis, counted in the last `rank` ones. An axis that there is not is refused by the loss itself."""
+    place = len(split) - rank + axis % rank if rank else None
+    return [names for d, names in enumerate(split) if d != place]

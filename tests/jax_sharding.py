@@ -1,0 +1,272 @@
+"""The matrix of JAX's shardings, in a process of its own: four devices on the host must be asked for before JAX starts.
+
+``python tests/jax_sharding.py`` prints a JSON object: for each case the largest error of the value and the gradients
+as a share of the bound, or the exception. `test_jax_sharding.py` runs it and holds each case to 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import focal_loss.jax as ours
+
+ROWS, CLASSES, FEATURES = 8, 4, 6
+RNG = np.random.default_rng(0)
+Z = jnp.asarray(RNG.normal(0, 2, (ROWS, CLASSES)), jnp.float32)
+SOFT = jnp.asarray(RNG.dirichlet([1] * CLASSES, ROWS), jnp.float32)
+LABELS = jnp.asarray(RNG.integers(0, CLASSES, ROWS), jnp.int32)
+PER_CLASS = jnp.asarray(RNG.random(CLASSES) + 0.5, jnp.float32)
+HIDDEN = jnp.asarray(RNG.normal(size=(ROWS, FEATURES)), jnp.float32)
+WEIGHT = jnp.asarray(RNG.normal(size=(CLASSES, FEATURES)), jnp.float32)
+EPS = float(jnp.finfo(jnp.float32).eps)
+
+SPLITS = {"batch": ("data", None), "class": (None, "model"), "both": ("data", "model"), "neither": (None, None)}
+MODES = ("eager", "jit", "explicit", "shard_map")
+
+Arrays = tuple[jax.Array, ...]
+Specs = tuple[P, ...]
+
+
+def dense(rows: str | None, classes: str | None) -> Specs:
+    """Logits, a label for each of them, a parameter per class."""
+    return P(rows, classes), P(rows, classes), P(classes)
+
+
+def sparse(rows: str | None, classes: str | None) -> Specs:
+    return P(rows, classes), P(rows), P(classes)
+
+
+def linear(rows: str | None, classes: str | None) -> Specs:
+    """Hidden, weight, class indices."""
+    return P(rows, None), P(classes, None), P(rows)
+
+
+def features(rows: str | None, classes: str | None) -> Specs:
+    """The linear layer, split by its features where others are split by their classes."""
+    return P(rows, classes), P(None, classes), P(rows)
+
+
+# name: loss of the arrays, the arrays, how many of them are differentiated, how they are split
+LOSSES: dict[str, tuple[Callable[..., jax.Array], Arrays, int, Callable[..., Specs]]] = {
+    "binary_focal_loss": (
+        lambda z, y, w: ours.binary_focal_loss(y, z, 1.5, pos_weight=w, from_logits=True),
+        (Z, SOFT, PER_CLASS),
+        1,
+        dense,
+    ),
+    "binary_focal_crossentropy": (
+        lambda z, y, a: ours.binary_focal_crossentropy(y, z, True, a / 2, from_logits=True),
+        (Z, SOFT, PER_CLASS),
+        1,
+        dense,
+    ),
+    "sigmoid_focal_loss": (lambda z, y, g: ours.sigmoid_focal_loss(z, y, gamma=g), (Z, SOFT, PER_CLASS), 1, dense),
+    "categorical_focal_loss": (
+        lambda z, y, w: ours.categorical_focal_loss(y, z, 2, class_weight=w, from_logits=True),
+        (Z, SOFT, PER_CLASS),
+        1,
+        dense,
+    ),
+    "categorical_focal_crossentropy": (
+        lambda z, y, g: ours.categorical_focal_crossentropy(y, z, gamma=g, from_logits=True, label_smoothing=0.1),
+        (Z, SOFT, PER_CLASS),
+        1,
+        dense,
+    ),
+    "sparse_categorical_focal_loss": (
+        lambda z, y, g: ours.sparse_categorical_focal_loss(y, z, g, from_logits=True),
+        (Z, LABELS, PER_CLASS),
+        1,
+        sparse,
+    ),
+    "sparse_categorical_focal_crossentropy": (
+        lambda z, y, w: ours.sparse_categorical_focal_crossentropy(y, z, w, 2, from_logits=True, ignore_class=1),
+        (Z, LABELS, PER_CLASS),
+        1,
+        sparse,
+    ),
+    "linear_sparse_categorical_focal_loss": (
+        lambda h, w, y: ours.linear_sparse_categorical_focal_loss(h, w, y, 2, reduction="none"),
+        (HIDDEN, WEIGHT, LABELS),
+        2,
+        linear,
+    ),
+    "linear_sparse_categorical_focal_loss by features": (
+        lambda h, w, y: ours.linear_sparse_categorical_focal_loss(h, w, y, PER_CLASS, reduction="sum"),
+        (HIDDEN, WEIGHT, LABELS),
+        2,
+        features,
+    ),
+    "binary_focal_loss of probabilities": (
+        lambda x, y, w: ours.binary_focal_loss(y, x, 2, pos_weight=w),
+        (jax.nn.softmax(Z), SOFT, PER_CLASS),
+        1,
+        dense,
+    ),
+    "categorical_focal_loss of probabilities": (
+        lambda x, y, w: ours.categorical_focal_loss(y, x, 2, class_weight=w),
+        (jax.nn.softmax(Z), SOFT, PER_CLASS),
+        1,
+        dense,
+    ),
+    "sparse_categorical_focal_loss of probabilities": (
+        lambda x, y, w: ours.sparse_categorical_focal_loss(y, x, 2, class_weight=w),
+        (jax.nn.softmax(Z), LABELS, PER_CLASS),
+        1,
+        sparse,
+    ),
+}
+
+
+def value_and_gradients(name: str) -> Callable[..., tuple[jax.Array, Arrays]]:
+    """The losses, and the gradients of their weighted sum."""
+    function, _, count, _ = LOSSES[name]
+
+    def total(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value = function(*arrays)
+        return value.sum(), value
+
+    def run(*arrays: jax.Array) -> tuple[jax.Array, Arrays]:
+        (_, value), slopes = jax.value_and_grad(total, tuple(range(count)), has_aux=True)(*arrays)
+        return value, slopes
+
+    return run
+
+
+@cache
+def of_one_device(name: str) -> list[np.ndarray]:
+    value, slopes = jax.jit(value_and_gradients(name))(*LOSSES[name][1])
+    return [np.asarray(a) for a in (value, *slopes)]
+
+
+def of_many(name: str, split: str, mode: str) -> list[np.ndarray]:
+    kind = AxisType.Explicit if mode == "explicit" else AxisType.Auto
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(kind, kind))
+    _, arrays, count, split_by = LOSSES[name]
+    specs = split_by(*SPLITS[split])
+    run = value_and_gradients(name)
+    if mode == "shard_map":
+        return in_shard_map(name, mesh, specs)
+    placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(arrays, specs, strict=True)]
+    with jax.set_mesh(mesh):
+        value, slopes = (run if mode == "eager" else jax.jit(run))(*placed)
+    if mode == "explicit":
+        for slope, spec in zip(slopes, specs[:count], strict=True):
+            assert slope.sharding.is_equivalent_to(NamedSharding(mesh, spec), slope.ndim), slope.sharding
+    return [np.asarray(a) for a in (value, *slopes)]
+
+
+def in_shard_map(name: str, mesh: Mesh, specs: Specs) -> list[np.ndarray]:
+    """The loss under `shard_map`, of whole examples, differentiated from outside.
+
+    A function inside sees its slice only, so that classes which are split outside are gathered on the way in.
+    """
+    function, arrays, count, split_by = LOSSES[name]
+    rows = specs[0][0]
+    inside = split_by(rows, None)
+    reduced = function(*arrays).ndim == 0
+    placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(arrays, specs, strict=True)]
+
+    def part(*arrays: jax.Array) -> jax.Array:
+        value = function(*arrays)
+        return jax.lax.psum(value, rows) if reduced and rows else value
+
+    parts = jax.shard_map(part, mesh=mesh, in_specs=inside, out_specs=P() if reduced else P(rows))
+
+    def total(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value = parts(*arrays)
+        return value.sum(), value
+
+    (_, value), slopes = jax.jit(jax.value_and_grad(total, tuple(range(count)), has_aux=True))(*placed)
+    return [np.asarray(a) for a in (value, *slopes)]
+
+
+def share(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+    """The largest difference by the bound of a softmax, twice: both sides are rounded."""
+    spread = float(jnp.max(jnp.ptp(Z, 1)))
+    bound = 2 * (8 + CLASSES + 2 * 3 * spread) * EPS
+    worst = 0.0
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        ratio = np.abs(a - b) / (bound * np.maximum(np.abs(b), np.abs(b).max() / 100))
+        worst = max(worst, float("inf") if np.isnan(ratio).any() else float(ratio.max()))
+    return worst
+
+
+def known(mode: str, kind: AxisType) -> list[float]:
+    """Four classes on four devices, and eight."""
+    mesh = jax.make_mesh((4,), ("model",), axis_types=(kind,))
+    logits, zeros = (
+        jax.device_put(jnp.asarray(a, jnp.float32), NamedSharding(mesh, P(None, "model")))
+        for a in ([[1, 0, -1, 2]], np.zeros((2, 8)))
+    )
+
+    def run(logits: jax.Array, zeros: jax.Array) -> Arrays:
+        first, last = (
+            ours.sparse_categorical_focal_loss(jnp.asarray([label]), logits, 2, from_logits=True) for label in (0, 3)
+        )
+        return first, last, ours.categorical_focal_loss(jnp.eye(8)[:2], zeros, 0, from_logits=True)
+
+    values = (run if mode == "eager" else jax.jit(run))(logits, zeros)
+    return np.concatenate([np.asarray(v) for v in values]).astype(float).tolist()
+
+
+def linear_program(rows: int, reduction: Any, kind: AxisType) -> dict[str, Any]:
+    """How often rows are gathered, and whether their gradient stays where they are."""
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(kind,))
+    split, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
+    hidden = jax.device_put(jnp.zeros((rows, 16)), split)
+    weight = jax.device_put(jnp.zeros((2000, 16)), whole)
+    y = jax.device_put(jnp.zeros(rows, jnp.int32), split)
+
+    def loss(hidden: jax.Array, weight: jax.Array, y: jax.Array) -> jax.Array:
+        return ours.linear_sparse_categorical_focal_loss(hidden, weight, y, 2, reduction=reduction).sum()
+
+    with jax.set_mesh(mesh):
+        program = jax.jit(jax.grad(loss, (0, 1))).lower(hidden, weight, y).compile()
+    slope = program.output_shardings[0]
+    return {"gathers": program.as_text().count("all-gather"), "rows": slope.is_equivalent_to(split, 2)}
+
+
+def attempt(case: Callable[[], float]) -> float | str:
+    try:
+        return case()
+    except Exception:
+        return traceback.format_exc(limit=-4)
+
+
+def main() -> None:
+    kinds = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
+    matrix = {
+        f"{name}, {split}, {mode}": attempt(lambda n=name, s=split, m=mode: share(of_many(n, s, m), of_one_device(n)))
+        for name in LOSSES
+        for split in SPLITS
+        for mode in MODES
+    }
+    values = {f"{mode}, {name}": known(mode, kind) for mode in ("eager", "jit") for name, kind in kinds.items()}
+    programs = {
+        f"{rows}, {reduction}, {name}": linear_program(rows, reduction, kind)
+        for rows in (4096, 4036)
+        for reduction in ("mean", "none")
+        for name, kind in kinds.items()
+    }
+    print(json.dumps({"matrix": matrix, "known": values, "linear": programs}))
+
+
+if __name__ == "__main__":
+    main()

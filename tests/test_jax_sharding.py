@@ -1,0 +1,68 @@
+"""JAX over several devices: whatever is split, the result is that of one device."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent / "jax_sharding.py"
+LOSSES = [
+    "binary_focal_loss",
+    "binary_focal_crossentropy",
+    "sigmoid_focal_loss",
+    "categorical_focal_loss",
+    "categorical_focal_crossentropy",
+    "sparse_categorical_focal_loss",
+    "sparse_categorical_focal_crossentropy",
+    "linear_sparse_categorical_focal_loss",
+    "linear_sparse_categorical_focal_loss by features",
+    "binary_focal_loss of probabilities",
+    "categorical_focal_loss of probabilities",
+    "sparse_categorical_focal_loss of probabilities",
+]
+CASES = [
+    f"{name}, {split}, {mode}"
+    for name in LOSSES
+    for split in ("batch", "class", "both", "neither")
+    for mode in ("eager", "jit", "explicit", "shard_map")
+]
+
+
+@cache
+def results() -> dict[str, dict[str, float | str]]:
+    done = subprocess.run([sys.executable, SCRIPT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_every_case_is_tried() -> None:
+    assert list(results()["matrix"]) == CASES
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_on_one_device(case: str) -> None:
+    """Value and gradients; the number is the error as a share of the bound, or a traceback."""
+    found = results()["matrix"][case]
+    assert isinstance(found, float), found
+    assert found <= 1
+
+
+@pytest.mark.parametrize("kind", ["automatic", "explicit"])
+@pytest.mark.parametrize("mode", ["eager", "jit"])
+def test_known_values_of_split_classes(mode: str, kind: str) -> None:
+    found = results()["known"][f"{mode}, {kind}"]
+    assert found == pytest.approx([0.8386914, 0.05581477, 2.0794415, 2.0794415], rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["automatic", "explicit"])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("rows", [4096, 4036])
+def test_the_linear_loss_leaves_rows_where_they_are(rows: int, reduction: str, kind: str) -> None:
+    """No device is sent the rows of another; 4036 is of no use for chunks of one length."""
+    found = results()["linear"][f"{rows}, {reduction}, {kind}"]
+    assert found == {"gathers": 0, "rows": True}

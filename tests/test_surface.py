@@ -55,6 +55,7 @@ LEVELS = [
     {"lightgbm._estimator", "xgboost._estimator", "catboost._estimator"},
     {"lightgbm", "xgboost", "catboost"},
     {"keras._backend"},
+    {"keras._examples", "keras._functions", "keras._options"},
     {"keras.losses", "keras.metrics"},
     {"keras"},
     {"_report.render"},

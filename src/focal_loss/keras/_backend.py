@@ -1,8 +1,10 @@
-"""What losses and metrics share: the module of the Keras backend, and options as a configuration."""
+"""What losses and metrics ask Keras and its backend for."""
 
 from __future__ import annotations
 
 import importlib
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,44 @@ def backend_function(name: str) -> Callable[..., Any]:
     backend = known(keras.backend.backend(), "the Keras backend")
     loss: Callable[..., Any] = getattr(importlib.import_module(f"focal_loss.{backend}"), name)
     return loss
+
+
+def without_public_name(name: str, default: Any, loss: str) -> Callable[..., Any]:
+    """A function of Keras that only `keras.src` has; where it is not there, one that says what is lost by that."""
+    found = getattr(importlib.import_module("keras.src.backend"), name, None)
+    if callable(found):
+        return found
+
+    def missing(*arguments: Any) -> Any:
+        warnings.warn(f"this version of Keras has no `keras.src.backend.{name}`: {loss}", stacklevel=3)
+        return default
+
+    return missing
+
+
+mask_of = without_public_name(
+    "get_keras_mask", None, "masks that layers attach to their outputs do not count; pass them as `sample_weight`"
+)
+in_symbolic_scope = without_public_name(
+    "in_symbolic_scope", True, "options that compiled code would not see again can be set without an error"
+)
+
+
+def compiling(y_pred: Any) -> bool:
+    """Whether what is computed becomes part of a program that keeps the Python numbers of this moment.
+
+    `torch.compile` does not: it looks at them before each run. Nor do shapes that Keras infers before it compiles.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return not sys.modules["tensorflow"].executing_eagerly() and not in_symbolic_scope()
+    if backend == "jax" and is_tracer(y_pred):  # under `jax.grad` without `jit` too, where a new number is no tracer
+        return is_tracer(keras.ops.add(0.0, 0.0)) and not in_symbolic_scope()
+    return False
+
+
+def is_tracer(value: Any) -> bool:
+    return isinstance(value, sys.modules["jax"].core.Tracer)
 
 
 def plain(value: Any) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras.src.backend import set_keras_mask  # what Keras' own losses call; there is no public name
 
-from focal_loss import _spec
 from focal_loss._docs import documented
-from focal_loss._functions import (
+from focal_loss.keras._backend import mask_of, plain
+from focal_loss.keras._examples import by_share_of_valid, counted, mask_of_examples, pairs, product
+from focal_loss.keras._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
     categorical_focal_crossentropy,
@@ -17,8 +17,7 @@ from focal_loss._functions import (
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
 )
-from focal_loss._shapes import aligned
-from focal_loss.keras._backend import backend_function, plain
+from focal_loss.keras._options import Option, WithOptions
 
 __all__ = [
     "BinaryFocalCrossentropy",
@@ -43,26 +42,48 @@ KERAS = (
 )
 
 
-class _FocalLoss(keras.losses.Loss):
-    """A function of the backend with its options. Keras does masks, sample weights and the reduction."""
-
-    loss_name = ""
-
-    def __init__(self, options: dict[str, Any], reduction: str | None, name: str, dtype: Any) -> None:
-        """Every option has been checked, by making a `_spec` of them."""
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
-        self._options = options
-        self._chosen_dtype = None if dtype is None else keras.dtype_policies.get(dtype).name
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Lists become tensors first: Keras would take them for a structure of many labels."""
-        y_true, y_pred = (
-            keras.ops.convert_to_tensor(y) if isinstance(y, (list, tuple)) else y for y in (y_true, y_pred)
-        )
-        return super().__call__(y_true, y_pred, sample_weight)
+class _Reduction(keras.losses.Loss):
+    """Keras' own weights and reduction, of losses that are at hand."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return backend_function(self.loss_name)(*aligned(y_true, y_pred), **self._options)
+        return y_pred
+
+
+class _FocalLoss(WithOptions, keras.losses.Loss):
+    """A function of the backend with its options. Keras does the reduction, in float32 or wider."""
+
+    def __init__(self, options: dict[str, Any], reduction: str | None, name: str, dtype: Any) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self._set_options(options)
+        self._chosen_dtype = None if dtype is None else keras.dtype_policies.get(dtype).name
+        self._wide = "float32" if self.dtype in ("float16", "bfloat16") else self.dtype
+        self._reduction = _Reduction(name, reduction, self._wide)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """As in `keras.losses.Loss`, but labels keep their dtype, and weights and masks belong to the examples.
+
+        A dtype of 8 significant bits has no class 257, and one of 16 bits no sum of a large batch.
+        """
+        mask = mask_of(y_pred)
+        with keras.name_scope(self.name):
+            y_true = keras.ops.convert_to_tensor(y_true)
+            y_pred = keras.ops.cast(keras.ops.convert_to_tensor(y_pred, dtype=self.dtype), self._wide)
+            loss = self.call(y_true, y_pred)
+            mask = mask_of_examples(loss, mask, self._counted(y_true, loss))
+            if mask is not None and self.reduction in ("sum_over_batch_size", "mean"):
+                mask = by_share_of_valid(mask, self._wide)
+            weight = product(sample_weight, mask, loss, self._wide)
+            if weight is not None and self.reduction == "mean_with_sample_weight":  # Keras divides by the sum of it
+                weight = keras.ops.broadcast_to(weight, keras.ops.shape(loss))
+        self._reduction.reduction = self.reduction  # an attribute that may have been set since
+        return keras.ops.cast(self._reduction(loss, loss, weight), self.dtype)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self._computed(*pairs(y_true, y_pred))
+
+    def _counted(self, y_true: Any, loss: Any) -> Any:
+        """A mask of the examples that count, by their labels; None if all do."""
+        return None
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dtype": self._chosen_dtype, **plain(self._options)}
@@ -72,12 +93,10 @@ class _SparseFocalLoss(_FocalLoss):
     """An ignored example counts neither in the loss nor in the number that the mean divides by."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        loss = backend_function(self.loss_name)(y_true, y_pred, **self._options)
-        ignored = self._options["ignore_class"]
-        if ignored is not None:
-            valid = keras.ops.reshape(keras.ops.not_equal(y_true, ignored), keras.ops.shape(loss))
-            set_keras_mask(loss, valid)
-        return loss
+        return self._computed(y_true, y_pred)
+
+    def _counted(self, y_true: Any, loss: Any) -> Any:
+        return counted(y_true, loss, self._options["ignore_class"])
 
 
 @keras.saving.register_keras_serializable("focal_loss", "BinaryFocalLoss")
@@ -96,6 +115,7 @@ class BinaryFocalLoss(_FocalLoss):
     """
 
     loss_name = "binary_focal_loss"
+    gamma, pos_weight, from_logits, label_smoothing = Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -108,7 +128,6 @@ class BinaryFocalLoss(_FocalLoss):
         name: str = "binary_focal_loss",
         dtype: Any = None,
     ) -> None:
-        _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
         options = {
             "gamma": gamma,
             "pos_weight": pos_weight,
@@ -134,6 +153,7 @@ class CategoricalFocalLoss(_FocalLoss):
     """
 
     loss_name = "categorical_focal_loss"
+    gamma, class_weight, from_logits, label_smoothing, axis = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -147,7 +167,6 @@ class CategoricalFocalLoss(_FocalLoss):
         name: str = "categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -174,6 +193,7 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
     """
 
     loss_name = "sparse_categorical_focal_loss"
+    gamma, class_weight, from_logits, axis, ignore_class = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -186,7 +206,6 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
         name: str = "sparse_categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -213,6 +232,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
     """
 
     loss_name = "binary_focal_crossentropy"
+    apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis = (Option() for _ in range(6))
 
     def __init__(
         self,
@@ -226,7 +246,6 @@ class BinaryFocalCrossentropy(_FocalLoss):
         name: str = "binary_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
         options = {
             "apply_class_balancing": apply_class_balancing,
             "alpha": alpha,
@@ -254,6 +273,7 @@ class CategoricalFocalCrossentropy(_FocalLoss):
     """
 
     loss_name = "categorical_focal_crossentropy"
+    alpha, gamma, from_logits, label_smoothing, axis = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -266,7 +286,6 @@ class CategoricalFocalCrossentropy(_FocalLoss):
         name: str = "categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,
@@ -293,6 +312,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
     """
 
     loss_name = "sparse_categorical_focal_crossentropy"
+    alpha, gamma, from_logits, axis, ignore_class = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -305,7 +325,6 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
         name: str = "sparse_categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,

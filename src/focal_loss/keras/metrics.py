@@ -6,9 +6,10 @@ from typing import Any
 
 import keras
 
-from focal_loss import _spec
 from focal_loss._docs import documented
-from focal_loss._functions import (
+from focal_loss.keras._backend import mask_of, plain
+from focal_loss.keras._examples import counted, mask_of_examples, pairs, product
+from focal_loss.keras._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
     categorical_focal_crossentropy,
@@ -16,8 +17,7 @@ from focal_loss._functions import (
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
 )
-from focal_loss._shapes import aligned
-from focal_loss.keras._backend import backend_function, plain
+from focal_loss.keras._options import Option, WithOptions
 
 __all__ = [
     "BinaryFocalCrossentropy",
@@ -41,20 +41,27 @@ KERAS = (
 )
 
 
-class _FocalMetric(keras.metrics.MeanMetricWrapper):
+class _FocalMetric(WithOptions, keras.metrics.Mean):
     """The mean of a function of the backend over all examples since the last reset, by sample weight."""
 
-    loss_name = ""
-
     def __init__(self, options: dict[str, Any], name: str, dtype: Any) -> None:
-        """Every option has been checked, by making a `_spec` of them."""
-        super().__init__(self.compute, name=name, dtype=dtype)
-        self._options = options
+        super().__init__(name=name, dtype=dtype)
+        self._set_options(options)
         self._direction = "down"
 
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        mask = mask_of(y_pred)
+        y_true = keras.ops.convert_to_tensor(y_true)
+        loss = self.compute(y_true, keras.ops.convert_to_tensor(y_pred, dtype=self.dtype))
+        mask = mask_of_examples(loss, mask, self._counted(y_true, loss))
+        return super().update_state(loss, product(sample_weight, mask, loss, self.dtype))
+
     def compute(self, y_true: Any, y_pred: Any) -> Any:
-        y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
-        return backend_function(self.loss_name)(*aligned(keras.ops.convert_to_tensor(y_true), y_pred), **self._options)
+        return self._computed(*pairs(y_true, y_pred))
+
+    def _counted(self, y_true: Any, loss: Any) -> Any:
+        """A mask of the examples that count, by their labels; None if all do."""
+        return None
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype, **plain(self._options)}
@@ -64,24 +71,10 @@ class _SparseFocalMetric(_FocalMetric):
     """An ignored example has no weight."""
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
-        y_pred = keras.ops.convert_to_tensor(y_pred, dtype=self.dtype)
-        return backend_function(self.loss_name)(keras.ops.convert_to_tensor(y_true), y_pred, **self._options)
+        return self._computed(y_true, y_pred)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        ignored = self._options["ignore_class"]
-        if ignored is not None:
-            shape = list(keras.ops.shape(y_pred))
-            del shape[self._options["axis"]]
-            valid = keras.ops.reshape(keras.ops.not_equal(y_true, ignored), shape)
-            weight = keras.ops.cast(valid, self.dtype)
-            if sample_weight is not None:
-                sample_weight = keras.ops.convert_to_tensor(sample_weight, dtype=self.dtype)
-                if len(sample_weight.shape) > len(weight.shape):
-                    sample_weight = sample_weight[..., 0]
-                missing = len(weight.shape) - len(sample_weight.shape)
-                weight = weight * keras.ops.reshape(sample_weight, (*sample_weight.shape, *(1,) * missing))
-            sample_weight = weight
-        return super().update_state(y_true, y_pred, sample_weight)
+    def _counted(self, y_true: Any, loss: Any) -> Any:
+        return counted(y_true, loss, self._options["ignore_class"])
 
 
 @keras.saving.register_keras_serializable("focal_loss", "BinaryFocalLossMetric")
@@ -101,6 +94,7 @@ class BinaryFocalLoss(_FocalMetric):
     """
 
     loss_name = "binary_focal_loss"
+    gamma, pos_weight, from_logits, label_smoothing = Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -112,7 +106,6 @@ class BinaryFocalLoss(_FocalMetric):
         name: str = "binary_focal_loss",
         dtype: Any = None,
     ) -> None:
-        _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
         options = {
             "gamma": gamma,
             "pos_weight": pos_weight,
@@ -139,6 +132,7 @@ class CategoricalFocalLoss(_FocalMetric):
     """
 
     loss_name = "categorical_focal_loss"
+    gamma, class_weight, from_logits, label_smoothing, axis = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -151,7 +145,6 @@ class CategoricalFocalLoss(_FocalMetric):
         name: str = "categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -179,6 +172,7 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
     """
 
     loss_name = "sparse_categorical_focal_loss"
+    gamma, class_weight, from_logits, axis, ignore_class = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -191,7 +185,6 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
         name: str = "sparse_categorical_focal_loss",
         dtype: Any = None,
     ) -> None:
-        _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
         options = {
             "gamma": gamma,
             "class_weight": class_weight,
@@ -219,6 +212,7 @@ class BinaryFocalCrossentropy(_FocalMetric):
     """
 
     loss_name = "binary_focal_crossentropy"
+    apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis = (Option() for _ in range(6))
 
     def __init__(
         self,
@@ -231,7 +225,6 @@ class BinaryFocalCrossentropy(_FocalMetric):
         name: str = "binary_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
         options = {
             "apply_class_balancing": apply_class_balancing,
             "alpha": alpha,
@@ -260,6 +253,7 @@ class CategoricalFocalCrossentropy(_FocalMetric):
     """
 
     loss_name = "categorical_focal_crossentropy"
+    alpha, gamma, from_logits, label_smoothing, axis = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -271,7 +265,6 @@ class CategoricalFocalCrossentropy(_FocalMetric):
         name: str = "categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,
@@ -299,6 +292,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
     """
 
     loss_name = "sparse_categorical_focal_crossentropy"
+    alpha, gamma, from_logits, axis, ignore_class = Option(), Option(), Option(), Option(), Option()
 
     def __init__(
         self,
@@ -310,7 +304,6 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
         name: str = "sparse_categorical_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
-        _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
         options = {
             "alpha": alpha,
             "gamma": gamma,

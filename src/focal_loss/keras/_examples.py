@@ -1,0 +1,82 @@
+"""What belongs to an example: its labels, its sample weight, its place in a mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from focal_loss._shapes import aligned
+
+ops = keras.ops
+
+
+def pairs(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Each label with its prediction, in the manner of Keras: ranks are aligned, and nothing broadcasts."""
+    a, b = aligned(y_true, y_pred)
+    if len(a.shape) != len(b.shape) or differ(a.shape, b.shape):
+        raise ValueError(
+            f"`y_true` of shape {tuple(y_true.shape)} must have the shape {tuple(y_pred.shape)} of `y_pred`; for class "
+            "indices take the loss with `sparse` in its name"
+        )
+    return a, b
+
+
+def differ(a: Any, b: Any, *others: int) -> bool:
+    """Whether lengths that are known are neither the same nor among the others."""
+    return any(isinstance(m, int) and isinstance(n, int) and m not in (n, *others) for m, n in zip(a, b, strict=False))
+
+
+def of_examples(weight: Any, loss: Any, name: str) -> Any:
+    """With as many axes as the loss: those that are missing are its last ones, and axes of length 1 too many go.
+
+    Keras multiplies by plain broadcasting, which lines up the last axes: weights of the examples would fall on the
+    columns, or be an error.
+    """
+    given, shape = tuple(weight.shape), tuple(loss.shape)
+    fitted = list(given)
+    while len(fitted) > len(shape) and fitted[-1] == 1:
+        fitted.pop()
+    fitted += [1] * (len(shape) - len(fitted))
+    if len(fitted) > len(shape) or differ(fitted, shape, 1):
+        raise ValueError(
+            f"`{name}` of shape {given} must have the shape {shape} of the loss or of its first axes: it belongs to "
+            "the examples"
+        )
+    if len(fitted) == len(given):
+        return weight
+    return ops.reshape(weight, (*ops.shape(weight)[: len(fitted)], *(1,) * (len(fitted) - len(given))))
+
+
+def counted(y_true: Any, loss: Any, ignore_class: int | None) -> Any:
+    """A mask of the examples whose label is not the ignored class; None if there is none."""
+    if ignore_class is None:
+        return None
+    if keras.backend.is_int_dtype(y_true.dtype):  # beside int8 and uint8 the number would not be what it is
+        y_true = ops.cast(y_true, "int32")
+    return ops.reshape(ops.not_equal(y_true, ignore_class), ops.shape(loss))
+
+
+def mask_of_examples(loss: Any, *masks: Any) -> Any:
+    """What all masks leave, or None if there are none."""
+    left = None
+    for mask in masks:
+        if mask is not None:
+            mask = ops.cast(of_examples(ops.convert_to_tensor(mask), loss, "mask"), "bool")
+            left = mask if left is None else ops.logical_and(left, mask)
+    return left
+
+
+def product(weight: Any, mask: Any, loss: Any, dtype: str) -> Any:
+    """Sample weights of what the mask leaves, or None where there are neither."""
+    mask = None if mask is None else ops.cast(mask, dtype)
+    if weight is None:
+        return mask
+    weight = of_examples(ops.convert_to_tensor(weight, dtype=dtype), loss, "sample_weight")
+    return weight if mask is None else weight * mask
+
+
+def by_share_of_valid(mask: Any, dtype: str) -> Any:
+    """The mask over the share of what it leaves, so that a mean over all is the mean over that; 0 where it is none."""
+    mask = ops.cast(mask, dtype)
+    return ops.divide_no_nan(mask, ops.mean(mask))

@@ -1,0 +1,83 @@
+"""The options of a loss or metric as attributes: checked when they are set, and never set in vain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from focal_loss import _spec
+from focal_loss.keras._backend import backend_function, compiling, is_tracer, plain
+
+SPECS: dict[str, type] = {
+    "binary_focal_loss": _spec.Binary,
+    "categorical_focal_loss": _spec.Categorical,
+    "sparse_categorical_focal_loss": _spec.SparseCategorical,
+    "binary_focal_crossentropy": _spec.BinaryCrossentropy,
+    "categorical_focal_crossentropy": _spec.Categorical,
+    "sparse_categorical_focal_crossentropy": _spec.SparseCategorical,
+}
+
+
+def check(loss_name: str, options: dict[str, Any]) -> None:
+    values = {name: plain(v) if isinstance(v, keras.Variable) else v for name, v in options.items()}
+    spec = SPECS[loss_name]
+    if "alpha" in values and spec is not _spec.BinaryCrossentropy:
+        values |= {"class_weight": values.pop("alpha"), "weight_name": "alpha"}
+    spec(**values)
+
+
+class Option:
+    """An attribute of the name of an option. A `keras.Variable` keeps its place and takes the new number."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else instance._options[self.name]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        options, name = instance._options, self.name
+        current = options[name]
+        check(instance.loss_name, {**options, name: value})
+        number = not isinstance(value, keras.Variable)
+        if isinstance(current, keras.Variable) and number and value is not None:
+            current.assign(value)
+        elif instance._compiled and value is not current and not (number and plain(value) == plain(current)):
+            raise RuntimeError(
+                f"`{name}` has been compiled into a program as {plain(current)} and would stay that there: build the "
+                f"object with `{name}=keras.Variable({plain(current)}, trainable=False)` and set it to other numbers, "
+                "or build a new object and compile the model again"
+            )
+        else:
+            options[name] = value
+
+
+class WithOptions:
+    """A loss or metric that has `Option`s. The dictionary of them holds what the caller gave."""
+
+    loss_name = ""
+    _compiled = False  # whether a compiled program holds the numbers of the options
+
+    def _set_options(self, options: dict[str, Any]) -> None:
+        check(self.loss_name, options)
+        self._options = options
+
+    def _computed(self, y_true: Any, y_pred: Any) -> Any:
+        """The function of the backend with the options as they are at this moment."""
+        compiled = compiling(y_pred)
+        if compiled and not self._compiled:
+            self._compiled = True
+        options = {name: self._value(name, option, compiled) for name, option in self._options.items()}
+        return backend_function(self.loss_name)(y_true, y_pred, **options)
+
+    def _value(self, name: str, option: Any, compiled: bool) -> Any:
+        if not isinstance(option, keras.Variable):
+            return option
+        value = option.value
+        if compiled and keras.backend.backend() == "jax" and not is_tracer(value):
+            raise RuntimeError(
+                f"`{name}` is a keras.Variable that the model does not have among its weights, and the JAX backend "
+                f"would compile its number in: set `model.{name} = variable` before `model.compile`"
+            )
+        return value

@@ -1,0 +1,207 @@
+"""Sample weights and masks belong to the examples: every class, shape, backend and way of running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras.src.backend import set_keras_mask  # as the layers do; there is no public name
+
+import focal_loss.numpy as reference
+from focal_loss.keras import losses, metrics
+
+RNG = np.random.default_rng(0)
+N, T, K = 4, 4, 3  # as many steps as examples, so that weights on the wrong axis would go unnoticed
+CLASSES = {
+    "BinaryFocalLoss": {"gamma": 2.0},
+    "CategoricalFocalLoss": {"gamma": 2.0},
+    "SparseCategoricalFocalLoss": {"gamma": 2.0, "ignore_class": -1},
+    "BinaryFocalCrossentropy": {"gamma": 1.0},
+    "CategoricalFocalCrossentropy": {"alpha": 1.0},
+    "SparseCategoricalFocalCrossentropy": {"alpha": 1.0, "ignore_class": -1},
+}
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", None)
+PREDICTIONS = {"(N, K)": (N, K), "(N, T, K)": (N, T, K)}
+WEIGHTS = {
+    "(N, K)": ((), (N,), (N, 1), (N, K)),
+    "(N, T, K)": ((), (N,), (N, 1), (N, T), (N, T, 1), (1, T), (N, T, K)),
+}
+MASKS = {"(N, K)": (None, (N,)), "(N, T, K)": (None, (N,), (N, T))}
+
+
+def data(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, K, shape[:-1])
+    y_pred = rng.normal(0, 2, shape).astype("float32")
+    if name.startswith("Sparse"):
+        labels[(1,) * labels.ndim] = -1
+        return labels, y_pred
+    return np.eye(K, dtype="float32")[labels], y_pred
+
+
+def function(name: str) -> Callable[..., np.ndarray]:
+    return getattr(reference, "".join("_" + c.lower() if c.isupper() else c for c in name)[1:])
+
+
+def on_examples(values: np.ndarray, loss: np.ndarray) -> np.ndarray | None:
+    """The weights or the mask in the shape of the loss; None if they are of more than its examples."""
+    while values.ndim > loss.ndim and values.shape[-1] == 1:
+        values = values[..., 0]
+    if values.ndim > loss.ndim:
+        return None
+    return np.broadcast_to(values.reshape(values.shape + (1,) * (loss.ndim - values.ndim)), loss.shape)
+
+
+PLAIN = (None, (N,), (N, 1), (N, K), (N, T), (N, T, K))  # what is compiled too, which takes its time
+
+
+class Case:
+    """One call, with what it must give unless it must be refused."""
+
+    def __init__(self, name: str, shape: str, weight: tuple[int, ...] | None, mask: tuple[int, ...] | None) -> None:
+        rng = np.random.default_rng(2)
+        self.name, self.key = name, f"{name}, {shape}, weight {weight}, mask {mask}"
+        self.y_true, self.y_pred = data(name, PREDICTIONS[shape])
+        self.weight = None if weight is None else rng.uniform(0.5, 2, weight).astype("float32")
+        self.mask = None if mask is None else rng.permutation(np.arange(np.prod(mask)) % 2 == 0).reshape(mask)
+        loss = function(name)(self.y_true, self.y_pred, from_logits=True, **CLASSES[name])
+        weights = np.ones_like(loss) if weight is None else on_examples(self.weight, loss)
+        self.refused = weights is None
+        self.plain = weight in PLAIN and mask in (None, MASKS[shape][-1])
+        if not self.refused:
+            valid = np.ones_like(loss) if mask is None else on_examples(self.mask, loss)
+            if name.startswith("Sparse"):
+                valid = valid * (self.y_true != -1)
+            self.each, self.weights, self.valid = loss * weights * valid, weights * valid, valid
+
+    def expected(self, reduction: str | None) -> Any:
+        total = self.each.sum()
+        if reduction in ("sum_over_batch_size", "mean"):
+            return total / self.valid.sum()
+        if reduction == "mean_with_sample_weight":
+            return total / self.weights.sum()
+        return self.each if reduction is None else total
+
+    def __call__(self, loss: Any) -> Any:
+        y_pred = keras.ops.convert_to_tensor(self.y_pred) + 0.0  # a new tensor, to which the mask is attached
+        if self.mask is not None:
+            set_keras_mask(y_pred, keras.ops.convert_to_tensor(self.mask))
+        return loss(self.y_true, y_pred, sample_weight=self.weight)
+
+
+CASES = [
+    Case(name, shape, weight, mask)
+    for name in CLASSES
+    for shape in PREDICTIONS
+    for weight in (None, *WEIGHTS[shape])
+    for mask in MASKS[shape]
+]
+ACCEPTED, REFUSED = [c for c in CASES if not c.refused], [c for c in CASES if c.refused]
+
+
+def eager(compute: Callable[[], Any]) -> Callable[[], Any]:
+    return compute
+
+
+def graph(compute: Callable[[], Any]) -> Callable[[], Any]:
+    import tensorflow as tf
+
+    return tf.function(compute)
+
+
+def jit(compute: Callable[[], Any]) -> Callable[[], Any]:
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(compute)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(compute, jit_compile=True)
+    import torch
+
+    return torch.compile(compute, backend="eager")  # what is traced; what the code generator makes of it is its own
+
+
+MODES = {"numpy": [eager], "torch": [eager, jit], "jax": [eager, jit], "tensorflow": [eager, graph, jit]}
+in_every_mode = pytest.mark.parametrize("mode", MODES[keras.backend.backend()], ids=lambda mode: mode.__name__)
+
+
+def measured(metric: Any) -> Callable[..., Any]:
+    """The metric of one batch as a function, which every backend can compile."""
+
+    def measure(y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+        state = metric.stateless_reset_state()
+        return metric.stateless_result(metric.stateless_update_state(state, y_true, y_pred, sample_weight))
+
+    return measure
+
+
+@in_every_mode
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_loss_and_metric(name: str, mode: Callable[..., Any]) -> None:
+    """All shapes in one program: a mean by the sum of the weights is what the metric gives."""
+    cases = [case for case in ACCEPTED if case.name == name and (mode is eager or case.plain)]
+    loss = getattr(losses, name)(from_logits=True, reduction="mean_with_sample_weight", **CLASSES[name])
+    metric = measured(getattr(metrics, name)(from_logits=True, **CLASSES[name]))
+    results = mode(lambda: [(case(loss), case(metric)) for case in cases])()
+    for case, found in zip(cases, results, strict=True):
+        right = case.expected("mean_with_sample_weight")
+        assert [float(value) for value in found] == pytest.approx([right, right], rel=2e-5), case.key
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_reduction(name: str) -> None:
+    for reduction in REDUCTIONS:
+        loss = getattr(losses, name)(from_logits=True, reduction=reduction, **CLASSES[name])
+        for case in ACCEPTED:
+            if case.name == name:
+                found = keras.ops.convert_to_numpy(case(loss))
+                np.testing.assert_allclose(found, case.expected(reduction), rtol=2e-5, atol=1e-7, err_msg=case.key)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_belongs_to_no_example_is_refused(name: str) -> None:
+    """Weights of the outputs where the loss is one number for all of them, and of another number of examples."""
+    loss = getattr(losses, name)(from_logits=True, **CLASSES[name])
+    metric = getattr(metrics, name)(from_logits=True, **CLASSES[name])
+    refused = [case for case in REFUSED if case.name == name]
+    assert bool(refused) == (name != "BinaryFocalLoss")
+    for case in refused:
+        for computation in (loss, measured(metric)):
+            with pytest.raises(ValueError, match=r"`sample_weight` of shape .* must have the shape .* of the loss"):
+                case(computation)
+    y_true, y_pred = data(name, (N, T + 1, K))
+    for computation in (loss, measured(metric)):
+        with pytest.raises(ValueError, match=r"`sample_weight` of shape \(5,\) must have the shape"):
+            computation(y_true, y_pred, np.ones(T + 1))  # a weight for each step
+
+
+def test_the_values_of_keras_where_it_drops_the_last_axis() -> None:
+    """On hard labels the binary losses are the same but for the mean over the outputs."""
+    for case in ACCEPTED:
+        if case.name != "BinaryFocalCrossentropy" or case.y_true.ndim > 2:
+            continue
+        if case.weight is None or case.weight.ndim:  # by one weight for all Keras divides once
+            for reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
+                theirs = keras.losses.BinaryFocalCrossentropy(gamma=2.0, from_logits=True, reduction=reduction)
+                ours = losses.BinaryFocalLoss(2.0, from_logits=True, reduction=reduction)
+                assert float(case(ours)) == pytest.approx(float(case(theirs)), rel=2e-5), case.key
+
+
+def test_weights_of_examples_and_not_of_columns() -> None:
+    y, z = np.array([[1, 0, 1], [0, 1, 0]]), np.array([[1, -1, 0.5], [2, 0, -0.5]], "float32")
+    loss, metric = losses.BinaryFocalLoss(2, from_logits=True), metrics.BinaryFocalLoss(2, from_logits=True)
+    for cut, right in (
+        (np.s_[..., None], 0.0188149342557),
+        (np.s_[:, :2], 0.0113290287542),
+        (np.s_[:], 0.0188149342557),
+    ):
+        for weight in ([1, 0], np.array([1, 0]), np.array([[1], [0]])):
+            assert float(loss(y[cut], z[cut], sample_weight=weight)) == pytest.approx(right, rel=1e-6)
+            metric.reset_state()
+            metric.update_state(y[cut], z[cut], sample_weight=weight)
+            assert float(metric.result()) == pytest.approx(2 * right, rel=1e-6)  # over the sum of the weights

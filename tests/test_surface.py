@@ -33,7 +33,7 @@ LEVELS = [
         "_errors",
         "_evaluation",
     },
-    {"_kernels", "_curvature", "_report.numbers", "_reading", "_engines", "_files"},
+    {"_kernels", "_curvature", "_report.numbers", "_reading", "_engines", "_files", "_urls"},
     {"_softmax", "_posterior", "_report.figures", "_search", "_table"},
     {"_losses", "_host", "_calibration_error", "_store"},
     {"_derivatives", "_temperature", "_fit"},

@@ -55,6 +55,8 @@ class Engine:
         try:
             yield
         except (self.error, ValueError) as error:
+            if reason(error) == "KeyboardInterrupt":  # which CatBoost makes an error of its own of
+                raise KeyboardInterrupt from error
             raise UserError(f"{self.name} {what}: {reason(error)}") from error
 
     def parameters(self, chosen: dict[str, Any], rounds: int, jobs: int, seed: int) -> dict[str, Any]:

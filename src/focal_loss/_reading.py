@@ -16,6 +16,7 @@ import pyarrow.parquet
 from focal_loss._errors import UserError, first_line
 
 pa.set_memory_pool(pa.system_memory_pool())  # another would keep what was freed
+pa.enable_signal_handlers(False)  # they lose a Ctrl+C, or end the process in the midst of it
 
 PARQUET = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t", "|")  # of equally frequent ones the first

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,20 +23,14 @@ from optuna.trial import TrialState
 from sklearn.model_selection import StratifiedKFold
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from focal_loss import _engines
-from focal_loss._errors import UserError, first_line
+from focal_loss import _engines, _urls
+from focal_loss._errors import UserError
 from focal_loss._evaluation import MEASURES
 
 Array = Any
 Loss = Literal["focal", "cross-entropy"]
 LOSSES: tuple[Loss, ...] = ("focal", "cross-entropy")
 OURS = ("gamma", "pos_weight")
-
-
-def without_password(url: str) -> str:
-    """For whoever reads over a shoulder; anything but a URL is left as it is."""
-    url = re.sub(r"(:/+[^:/@]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&]\w*passw(or)?d=)[^&]+", r"\1***", url)
 
 
 def opened(url: str | None) -> Any:
@@ -99,10 +92,11 @@ class Search:
             is_postgresql = str(self.storage).startswith("postgres")
             remedy = ": pip install 'focal-loss[postgresql]'" if is_postgresql else ""
             raise UserError(f"the driver of {self._where()} is not installed{remedy}") from error
+        except MemoryError:
+            raise
         except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
-            raise UserError(
-                f"cannot open the storage {self._where()}: {without_password(first_line(error))}"
-            ) from error
+            said = _urls.said_of(str(self.storage), error)
+            raise UserError(f"cannot open the storage {self._where()}: {said}") from error
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
         """Until there are so many finished trials of each loss, or the time is over and there are as many of both.
@@ -138,11 +132,11 @@ class Search:
         try:
             yield
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-            told = without_password(first_line(error.__cause__ or error))
-            raise UserError(f"the storage {self._where()} failed; its trials are kept: {told}") from error
+            said = _urls.said_of(str(self.storage), error.__cause__ or error)
+            raise UserError(f"the storage {self._where()} failed; its trials are kept: {said}") from error
 
     def _where(self) -> str:
-        return without_password(str(self.storage))
+        return _urls.shown(str(self.storage))
 
     def finished(self, loss: Loss) -> list[Any]:
         with self._storing():

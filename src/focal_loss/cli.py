@@ -24,8 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from focal_loss import _urls
 from focal_loss._dispatch import BOOSTERS
-from focal_loss._errors import UserError, printable
+from focal_loss._errors import UserError, first_line, printable
 
 METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
 
@@ -74,6 +75,10 @@ def costs(text: str) -> float:
     return alarm / (alarm + miss)
 
 
+class UsageError(UserError):
+    """A command that is none: its line says of which one."""
+
+
 class Parser(argparse.ArgumentParser):
     """Errors in one line."""
 
@@ -81,7 +86,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
 def parser() -> Parser:
@@ -239,7 +244,7 @@ def run_predict(options: argparse.Namespace) -> None:
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
     name = stored.target if stored.target != "probability" else "prediction"
     frame = pd.DataFrame({"probability": probability, name: labels})
-    say(*notes)
+    say(*notes, *formulas(name, stored.positive, stored.negative))
     if options.out is None:
         tell(frame.to_csv(index=False).removesuffix("\n"))
         return
@@ -248,6 +253,15 @@ def run_predict(options: argparse.Namespace) -> None:
         raise UserError(f"{options.out} is what is predicted from; choose another --out")
     with _files.writing(options.out) as path:
         frame.to_csv(path, index=False)
+
+
+def formulas(*written: str) -> list[str]:
+    """What is to be said of words that a spreadsheet takes for formulas. They are data, and stay as they are."""
+    return [
+        f"{word!r} begins as a formula does, and is written as it is: open the file as text, not in a spreadsheet"
+        for word in written
+        if re.match(r"[=+\-@\t\r\n]", word) and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word)
+    ]
 
 
 def chosen_threshold(stored: Any, options: argparse.Namespace) -> float:
@@ -308,9 +322,22 @@ def run_demo(options: argparse.Namespace) -> None:
 
 def written(given: Sequence[str]) -> str:
     """The command, for the report: to be typed again, but for passwords."""
-    from focal_loss._search import without_password
+    before = ("", *given)
+    is_url = (name == "--storage" or value.startswith("--storage=") for name, value in zip(before, given, strict=False))
+    return shlex.join(["focal-loss", *map(_urls.argument_shown, given, is_url)])
 
-    return shlex.join(["focal-loss", *map(without_password, given)])
+
+def line_of(error: BaseException) -> str:
+    """What whoever typed the command can mend."""
+    if isinstance(error, UsageError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return f"focal-loss: {error.name} is not installed: pip install 'focal-loss[cli]'"
+    if isinstance(error, MemoryError):
+        return f"focal-loss: there is not enough memory, {first_line(error)}; give fewer rows or columns"
+    if isinstance(error, OSError):  # of a path that the system does not take
+        return f"focal-loss: {error.filename or 'a file'}: {error.strerror or first_line(error)}"
+    return f"focal-loss: {error}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -327,17 +354,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
         more = (written(given),) if options.command == "fit" else ()
         commands[options.command](options, *more)
-    except UserError as error:
-        say(f"focal-loss: {error}")
-        return 2
-    except ModuleNotFoundError as error:
-        say(f"focal-loss: {error.name} is not installed: pip install 'focal-loss[cli]'")
-        return 2
     except BrokenPipeError:  # of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:  # of a path that the system does not take
-        say(f"focal-loss: {error.filename}: {error.strerror}")
-        return 2
     except KeyboardInterrupt:
         return 130
+    except (UserError, ModuleNotFoundError, MemoryError, OSError) as error:
+        say(_urls.censored(line_of(error), given))
+        return 2
     return 0

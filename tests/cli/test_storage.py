@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -11,12 +13,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 from commands import QUICK, refused, run, typed
 
-from focal_loss import _fit, _search, cli
+from focal_loss import _fit, _search, _urls, cli
 
 
 @pytest.mark.parametrize("moment", range(5))
@@ -58,23 +61,88 @@ def test_time_is_kept(data: Path, tmp_path: Path) -> None:
     assert len(pd.read_parquet(tmp_path / "m" / "trials.parquet")) == 2
 
 
-def test_passwords_are_not_shown(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    urls = {
-        "a+b://me:se:cret@h/db": "a+b://me:***@h/db",
-        "a://me:se@cret@h": "a://me:***@h",
-        "a:/me:sec ret@h/db": "a:/me:***@h/db",
-        "a://h/db?user=me&password=secret&x=1": "a://h/db?user=me&password=***&x=1",
-        "sqlite:///trials.db": "sqlite:///trials.db",
-    }
-    for url, shown in urls.items():
-        assert _search.without_password(url) == shown
-    assert cli.written(["fit", "my data.csv", "--storage", "a://me:se cret@h"]) == (
-        "focal-loss fit 'my data.csv' --storage 'a://me:***@h'"
-    )
+URLS = {
+    "a+b://me:Pa55@h/db": "a+b://me:***@h/db",
+    "a://me:Pa 55@h:5432": "a://me:***@h:5432",
+    "a://me:Pa%4055@h": "a://me:***@h",
+    "a://:Pa55@h": "a://:***@h",
+    "a://me@[::1]:5432/db": "a://me@[::1]:5432/db",
+    "a://h/db?user=me&password=Pa55&x=1": "a://h/db?***",
+    "a://h/db?pwd=Pa55": "a://h/db?***",
+    "a://me:x@h/db?sslpassword=Pa55#Pa55": "a://me:***@h/db?***",
+    # Mistyped
+    "a://me:y@z:Pa55@h/db": "a://***",
+    "a://me:Pa/55@h": "a://***",
+    "a://me:Pa?55@h": "a://***",
+    "a://me:Pa55/h/db": "a://***",
+    "a://me:Pa55,h/db": "a://***",
+    "a://me:5555": "a://me:***",
+    "me:Pa55@h/db": "***",
+    "a:/me:Pa55@h/db": "***",
+    "a//me:Pa55@h/db": "***",
+    "a:me:Pa55@h": "***",
+    "://me:Pa55@h": "***",
+    "host=h password=Pa55": "***",
+    "db?pwd=Pa55": "***",
+    "sqlite://me:Pa55@h": "sqlite://me:***@h",
+    "sqlite:///a://me:Pa55@h": "sqlite://***",
+    "sqlite+pysqlcipher://:Pa55@/trials.db": "sqlite+pysqlcipher://:***@/trials.db",
+    # Without a secret
+    "sqlite:///trials.db": "sqlite:///trials.db",
+    "sqlite:////a@b/trials.db": "sqlite:////a@b/trials.db",
+    "sqlite:///C:/my trials.db?timeout=9": "sqlite:///C:/my trials.db?***",
+    "trials.db": "trials.db",
+}
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_passwords_are_not_shown(url: str) -> None:
+    assert _urls.shown(url) == URLS[url]
+    assert "Pa" not in URLS[url]
+    assert "55" not in URLS[url].replace("5432", "")
+    for given in (["--storage", url], [f"--storage={url}"]):
+        assert cli.written(["fit", "my data.csv", *given]) == shlex.join(
+            ["focal-loss", "fit", "my data.csv", *(argument.replace(url, URLS[url]) for argument in given)]
+        )
+
+
+@pytest.mark.parametrize("url", [url for url in URLS if "55" in url.replace("5432", "")])
+def test_no_message_repeats_a_password(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of libraries, which take the text apart in their own way; and of arguments that stand in the wrong place."""
+    kept = _urls.secret(url)
+    for part in (url, url.lower(), repr(url), unquote(url), kept, f"x{kept}x", *re.findall(r"\w+", kept)):
+        said = _urls.said_of(url, ValueError(f"cannot parse {part!r}"))
+        assert "55" not in said, part
+        assert "dialect://user:password@host/name" in said
+    for given in (
+        ("fit", url, "--target", "a"),
+        ("fit", "data.csv", "--target", "a", "--storag", url),
+        ("fit", "data.csv", "--target", "a", f"--storag={url}"),
+        ("fit", "data.csv", "--target", "a", url),
+        ("fit", "data.csv", "--target", "a", "--gamma", url),
+        ("predict", url, url),
+        (url,),
+    ):
+        said = refused(capsys, *given)
+        assert "Pa" not in said, given
+        assert "55" not in said.replace("5432", ""), given
+
+
+@pytest.mark.parametrize("password", ["Pa55", "y@z:Pa55", "Pa55@", "Pa55?", "Pa55/x"])
+@pytest.mark.parametrize("dialect", ["nosuch", "sqlite", "postgresql", "redis", "mysql"])
+def test_a_storage_that_cannot_be_opened(
+    dialect: str, password: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = ("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m", "--storage")
-    said = refused(capsys, *given, "nosuch://me:secret@host/trials")
-    assert "cannot open the storage nosuch://me:***@host/trials" in said
-    assert "secret" not in said
+    for url in (f"{dialect}://me:{password}@127.0.0.1:1/trials", f"me:{password}@127.0.0.1/{dialect}"):
+        said = refused(capsys, *given, url)
+        assert "storage" in said or "driver" in said
+        assert "Pa55" not in said
+
+
+def test_what_a_database_says_is_told() -> None:
+    url, said = "postgresql://bob:Pa55@h:5432/db", 'password authentication failed for user "bob"'
+    assert _urls.said_of(url, ValueError(said)) == said
 
 
 def test_a_driver_that_is_missing_is_named(

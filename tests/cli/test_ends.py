@@ -1,0 +1,89 @@
+"""How the command ends when something from outside stops it, and what it says of words that others may run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import QUICK, refused, run, table
+
+from focal_loss import _boosting, _fit, _reading, _search, _table, cli
+from focal_loss._dispatch import BOOSTERS
+
+
+@pytest.mark.parametrize("engine", BOOSTERS)
+def test_an_interrupt_in_an_engine_is_an_interrupt(
+    engine: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CatBoost makes an error of its own of what its objective raises."""
+    derivatives, calls = _boosting.BinaryLoss.derivatives, []
+
+    def interrupted(self: Any, *arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 5:  # the first are those of the start score
+            raise KeyboardInterrupt
+        return derivatives(self, *arguments, **options)
+
+    monkeypatch.setattr(_boosting.BinaryLoss, "derivatives", interrupted)
+    given = ("fit", data, "--target", "rare", "--engine", engine, *QUICK, "--out", tmp_path / "m")
+    assert run(*given) == 130
+    assert len(calls) == 6
+    said = capsys.readouterr()
+    assert "Interrupt" not in said.out + said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+@pytest.mark.parametrize("place", [(_reading, "read"), (_table, "target"), (_search, "opened"), (_fit, "fit")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_wherever_it_is_stopped(
+    error: type[BaseException],
+    place: tuple[Any, str],
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*arguments: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(*place, stopped)
+    status = run("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m")
+    said = capsys.readouterr().err
+    if error is MemoryError:
+        assert status == 2
+        assert said.splitlines()[-1].endswith("not enough memory, MemoryError; give fewer rows or columns")
+    else:
+        assert status == 130
+        assert "focal-loss: " not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
+
+
+def test_classes_that_a_spreadsheet_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They come out as they went in, and a line says so."""
+    path, frame = tmp_path / "data.csv", table()
+    classes = ("=cmd|' /C calc'!A0", "-1.5e3")
+    frame.assign(rare=np.where(frame.rare == 1, *classes)).rename(columns={"rare": "@rare"}).to_csv(path, index=False)
+    given = ("fit", path, "--target", "@rare", *QUICK, "--positive", classes[0])
+    assert run(*given, "--out", tmp_path / "m") == 0
+    capsys.readouterr()
+    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv") == 0
+    assert set(pd.read_csv(tmp_path / "p.csv", dtype=str)["@rare"]) == set(classes)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" begins as a formula does")[0] for line in said] == ["'@rare'", repr(classes[0])]
+
+
+@pytest.mark.parametrize("word", ["=1", "+a", "-a", "@a", "\t=1", "\r1", "\n1", "+", "-1,5", "--1"])
+def test_words_that_begin_as_formulas(word: str) -> None:
+    assert len(cli.formulas(word, "yes", "-1", "+1.5", "-.5", "1", "", "a=b", "-1e5")) == 1
+
+
+def test_no_memory_to_predict(fitted: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def too_large(*arguments: Any, **options: Any) -> None:
+        raise MemoryError("Unable to allocate 7.45 GiB")
+
+    monkeypatch.setattr("focal_loss.lightgbm.FocalLGBMClassifier.predict_proba", too_large)
+    capsys.readouterr()
+    assert "not enough memory, Unable to allocate 7.45 GiB" in refused(capsys, "predict", fitted, data)

@@ -289,7 +289,7 @@ def test_what_cannot_be_predicted(fitted: Path, data: Path, tmp_path: Path, caps
 )
 def test_options_out_of_range(option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "fit", "data.csv", "--target", "rare", option, value)
-    assert said.startswith("focal-loss fit: ")
+    assert said.startswith("focal-loss")
     assert message in said
 
 

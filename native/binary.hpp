@@ -53,8 +53,8 @@ class BinaryBlocks {
   const bool integer_labels_ = call_.labels.dtype >= DType::boolean;
   const bool one_upstream_ = call_.upstream.data == nullptr;
   const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // for each kind of label
-  const bool direct_ = call_.logits.dtype == dtype_of<T>();
-  const bool direct_slopes_ = derivative_dtype(call_.logits.dtype, call_.wide_derivatives) == dtype_of<T>();
+  const bool direct_ = result_dtype(call_.logits.dtype, call_.wide_values) == dtype_of<T>();
+  const bool direct_slopes_ = result_dtype(call_.logits.dtype, call_.wide_derivatives) == dtype_of<T>();
   bool soft_ = call_.smoothing != 0;  // from the first soft label on
   Buffers<T> buffers_;
 

@@ -50,7 +50,7 @@ void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
 nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
                  nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value,
-                 uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer) {
+                 uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer, bool wide_values) {
   Binary call;
   call.family = mixed ? Family::mixed : Family::two_term;
   call.shape.rank = int(nb::len(shape));
@@ -68,6 +68,7 @@ nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labe
   call.gradient = address(gradient);
   call.hessian = address(hessian);
   call.majorizer = majorizer;
+  call.wide_values = wide_values;
   Outcome outcome;
   if (call.shape.size() > 0) {  // also: a number is not read from an empty array
     nb::gil_scoped_release released;
@@ -78,7 +79,8 @@ nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labe
 
 nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sparse, nb::handle ignored,
                   std::vector<double> gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
-                  uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer) {
+                  uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer,
+                  bool wide_values) {
   Softmax call;
   call.outer = integer(shape[0]);
   call.classes = integer(shape[1]);
@@ -105,6 +107,7 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   call.gradient = address(gradient);
   call.hessian = address(hessian);
   call.majorizer = majorizer;
+  call.wide_values = wide_values;
   Outcome outcome;
   {
     nb::gil_scoped_release released;
@@ -123,12 +126,12 @@ NB_MODULE(_native, m) {
   m.def("use_team", &use_team, "address"_a, "The address of GOMP_parallel, for calls that ask for `of_team`.");
   m.def("binary", &binary, "mixed"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
-        "majorizer"_a = false,
+        "majorizer"_a = false, "wide_values"_a = false,
         "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the "
         "values and the position of the first label that is none, or -1.");
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
-        "majorizer"_a = false,
+        "majorizer"_a = false, "wide_values"_a = false,
         "As `binary`. Returns the sum, the number of examples not ignored, and the first label that is no class.");
   m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },
         "The address of the kernels, for the TensorFlow library.");

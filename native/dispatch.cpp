@@ -83,10 +83,10 @@ int64_t fewest_per_thread(Team team) { return team == nullptr ? 1 << 17 : 1 << 1
 // Results that a framework has just been given the memory for.
 template <class Call>
 void prepare(const Call& call, DType dtype, int64_t values, int64_t derivatives) {
-  const int64_t size = item_size(dtype), wide = item_size(derivative_dtype(dtype, call.wide_derivatives));
-  ask_for_large_pages(call.value, values * size);
-  ask_for_large_pages(call.gradient, derivatives * wide);
-  ask_for_large_pages(call.hessian, derivatives * wide);
+  const int64_t of_derivatives = item_size(result_dtype(dtype, call.wide_derivatives));
+  ask_for_large_pages(call.value, values * item_size(result_dtype(dtype, call.wide_values)));
+  ask_for_large_pages(call.gradient, derivatives * of_derivatives);
+  ask_for_large_pages(call.hessian, derivatives * of_derivatives);
 }
 
 }  // namespace

@@ -99,7 +99,8 @@ inline int power_of(const Softmax& call) {
 template <class T>
 void put_values(const Softmax& call, int64_t begin, int64_t n, const T* values) {
   if (call.value == nullptr) return;
-  if (call.dtype == dtype_of<T>()) std::memcpy(static_cast<T*>(call.value) + begin, values, n * sizeof(T));
+  if (result_dtype(call.dtype, call.wide_values) == dtype_of<T>())
+    std::memcpy(static_cast<T*>(call.value) + begin, values, n * sizeof(T));
   else store(call.value, call.dtype, begin, n, values);
 }
 
@@ -135,7 +136,7 @@ Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int
 template <class T>
 void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, const T* tile, int64_t stride) {
   if (array == nullptr) return;
-  const DType dtype = derivative_dtype(call.dtype, call.wide_derivatives);
+  const DType dtype = result_dtype(call.dtype, call.wide_derivatives);
   for (int64_t i = 0; i < n;) {
     const Place at = place_of(call, begin + i);
     const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;

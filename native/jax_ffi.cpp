@@ -210,7 +210,7 @@ void softmax(const CallFrame& frame) {
     call.logits = shifted(x, leading.offset(logits, i));
     call.labels = shifted(y, leading.offset(labels, i));
     call.value = to_value + i * values * item_size(call.dtype);
-    if (to_slope != nullptr) call.gradient = to_slope + i * slopes * item_size(derivative_dtype(call.dtype, true));
+    if (to_slope != nullptr) call.gradient = to_slope + i * slopes * item_size(result_dtype(call.dtype, true));
     run(call, num_threads());
   }
 }

@@ -34,20 +34,20 @@ struct Shape {
   }
 };
 
-// A derivative that is yet to be multiplied by what comes from above may be kept in float where the logits are half
-// precision, so that it is rounded once.
-inline DType derivative_dtype(DType logits, bool wide) { return wide && logits != DType::f64 ? DType::f32 : logits; }
+// Results may be kept in float where the logits are half precision: a derivative that is yet to be multiplied by what
+// comes from above, so that it is rounded once, and losses that are yet to be added up.
+inline DType result_dtype(DType logits, bool wide) { return wide && logits != DType::f64 ? DType::f32 : logits; }
 
 enum class Family : int { two_term, mixed };
 
 // The binary losses: (logit, label) -> value and derivatives in the logit, unreduced, in C order, in the dtype of the
-// logits. A derivative is multiplied by `upstream`. The Hessian of soft mixed labels is not covered.
+// logits, or in float where it says `wide`. A derivative is multiplied by `upstream`. The Hessian of soft mixed labels is not covered.
 struct Binary {
   Family family = Family::two_term;
   Shape shape;
   Operand logits, labels, gamma, positive, negative, upstream;
   double smoothing = 0;
-  bool wide_derivatives = false;
+  bool wide_values = false, wide_derivatives = false;
   bool majorizer = false;  // in place of the Hessian: see scalar.hpp
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // null: not wanted
 };
@@ -69,7 +69,7 @@ struct Softmax {
   const double *gamma = nullptr, *weight = nullptr;  // one number, or one per class
   int64_t gammas = 1, weights = 1;
   Operand upstream;  // shape (outer, inner): the two strides stand first
-  bool wide_derivatives = false;
+  bool wide_values = false, wide_derivatives = false;
   bool majorizer = false;
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, the others as the logits
 };

@@ -171,11 +171,11 @@ def test_operators_keep_the_rules_of_torch(order: int, reduction: str) -> None:
     upstream = torch.rand(7, 2, dtype=torch.float64) if order else None
     numbers = [2.0, 1.0, 1.0, 0.0]
     gamma = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    binary = (order, upstream, z, y, gamma, None, None, numbers, False, reduction)
+    binary = (order, upstream, z, y, gamma, None, None, numbers, False, reduction, False)
     torch.library.opcheck(torch.ops.focal_loss.binary.default, binary)
     v, t = logits("sparse"), INDEX.clamp(max=2)
     upstream = torch.rand(3, 2, dtype=torch.float64) if order else None
-    softmax = (order, upstream, v, t, [2.0], [1.0], 1, True, 2, 0.0, reduction)
+    softmax = (order, upstream, v, t, [2.0], [1.0], 1, True, 2, 0.0, reduction, False)
     torch.library.opcheck(
         torch.ops.focal_loss.softmax.default,
         softmax,
@@ -191,7 +191,7 @@ def test_operators_under_vmap(reduction: str) -> None:
     gamma, numbers = torch.rand(5), [0.0, 1.0, 1.0, 0.1]
 
     def loss(z: Tensor, gamma: Tensor) -> Tensor:
-        return operator(0, None, z, y, gamma, None, None, numbers, False, reduction)
+        return operator(0, None, z, y, gamma, None, None, numbers, False, reduction, False)
 
     expected = torch.stack([loss(z[k], gamma[k]) for k in range(5)])
     torch.testing.assert_close(torch.vmap(loss)(z, gamma), expected)
@@ -199,7 +199,7 @@ def test_operators_under_vmap(reduction: str) -> None:
     v, t = torch.randn(5, 4, 3), torch.randint(3, (5, 4))
 
     def sparse(v: Tensor, t: Tensor) -> Tensor:
-        return torch.ops.focal_loss.softmax(0, None, v, t, [2.0], [1.0], 1, True, 1, 0.0, reduction)
+        return torch.ops.focal_loss.softmax(0, None, v, t, [2.0], [1.0], 1, True, 1, 0.0, reduction, False)
 
     torch.testing.assert_close(torch.vmap(sparse)(v, t), torch.stack([sparse(v[k], t[k]) for k in range(5)]))
 

@@ -47,7 +47,7 @@ class _Binary(torch.autograd.Function):
             raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
         if ctx.order == 1:
             if ctx.needs_input_grad[1]:
-                in_upstream = _times(1, grad, x, y, *rest).sum_to_size(upstream.shape)
+                in_upstream = wide(_times(1, grad, x, y, *rest)).sum_to_size(upstream.shape)
             in_x = _times(2, wide(grad) * (upstream if isinstance(upstream, float) else wide(upstream)), x, y, *rest)
         else:
             in_x = _first(grad, x, y, *rest)
@@ -83,7 +83,7 @@ def _first(upstream: Tensor, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
     """Upstream times the first derivative, for whoever may want another one of it."""
     if torch.is_grad_enabled() and rest[-1].formula is not None:
         unreduced = rest[-1].formula(x, y)
-        upstream = upstream.to(x.dtype).expand(x.shape)
+        upstream = upstream.to(unreduced.dtype).expand(x.shape)
         return torch.autograd.grad(unreduced, x, upstream, create_graph=True)[0]
     return _times(1, upstream, x, y, *rest)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from focal_loss import _formula, _kernels, _losses, _softmax
 from focal_loss.torch import _autograd, _cpu, _operators
-from focal_loss.torch._options import BinaryOptions, SoftmaxOptions
+from focal_loss.torch._options import BinaryOptions, SoftmaxOptions, under_autocast
 
 
 class _TorchOps:
@@ -250,7 +250,7 @@ class _Torch(_TorchOps):
         if soft:
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
             formula = lambda x, y: _losses.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
-        options = BinaryOptions(smoothing, mixed, reduction, formula)
+        options = BinaryOptions(smoothing, mixed, reduction, under_autocast(x), formula)
         if torch.compiler.is_compiling():
             return _operators.binary_operator(x, y, (gamma, positive, negative), options)
         return _autograd.binary(0, 1.0, x, y, gamma, positive, negative, options)
@@ -275,7 +275,7 @@ class _Torch(_TorchOps):
         if on_host:
             gamma, weight = (p if isinstance(p, float) else p.tolist() for p in (gamma, weight))
         gammas, weights = ([p] if isinstance(p, float) else p for p in (gamma, weight))
-        return SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction)
+        return SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction, under_autocast(x))
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
         x = _tensor(y_pred)
@@ -309,7 +309,8 @@ class _Torch(_TorchOps):
     def cast(self, x: Tensor, like: Tensor) -> Tensor:
         return x.to(like.dtype)
 
-    round_losses = cast
+    def round_losses(self, x: Tensor, like: Tensor) -> Tensor:
+        return x if under_autocast(like) else x.to(like.dtype)
 
     def kind(self, x: Tensor) -> Literal["bool", "integer", "floating"]:
         return "bool" if x.dtype == torch.bool else "floating" if x.is_floating_point() else "integer"
@@ -371,7 +372,10 @@ class _Torch(_TorchOps):
 
 
 class _TorchFormula(_Torch):
-    """Without the native kernels."""
+    """Without the native kernels, and not rounded: what is multiplied by an upstream gradient."""
+
+    def round_losses(self, x: Tensor, like: Tensor) -> Tensor:
+        return x
 
     def fused_binary(self, call: _losses.BinaryCall) -> None:
         return None

@@ -15,7 +15,7 @@ from focal_loss.torch._options import (
     BinaryOptions,
     Parameter,
     SoftmaxOptions,
-    dtype_of_losses,
+    dtype_of_results,
     share,
     share_of_example,
     wide,
@@ -84,6 +84,8 @@ def _run_binary(
         *[0 if r is None else r.data_ptr() for r in results],
         _kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,
+        False,
+        options.float32,
     )
     if bad >= 0 and options.check:
         _losses.complain_of_binary(numbers_of(y))
@@ -94,13 +96,13 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
     """The value (order 0), reduced as the options say, or upstream times the derivative of this order, unreduced."""
     if order == 0 and rest[-1].reduction != "none":
         return _reduced(_run_binary((None, None, None), 1.0, x, *rest), x, rest[-1])
-    result = torch.empty(x.shape, dtype=x.dtype, device=HOST)
+    result = torch.empty(x.shape, dtype=dtype_of_results(order, x, rest[-1]), device=HOST)
     _run_binary(tuple(result if k == order else None for k in range(3)), upstream, x, *rest)
     return result
 
 
 def _reduced(total: float, x: Tensor, options: BinaryOptions) -> Tensor:
-    return torch.scalar_tensor(total * share(x, options), dtype=dtype_of_losses(x, options.reduction), device=HOST)
+    return torch.scalar_tensor(total * share(x, options), dtype=dtype_of_results(0, x, options), device=HOST)
 
 
 def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -126,10 +128,10 @@ def softmax(
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
     if order == 0 and options.reduction != "none":
         total, count = _run_softmax((None, None), 1.0, x, y, options)
-        return _reduced_softmax(total, count, dtype_of_losses(x, options.reduction), options)
+        return _reduced_softmax(total, count, dtype_of_results(0, x, options), options)
     shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
     if result is None:
-        result = torch.empty(shape, dtype=x.dtype, device=HOST)
+        result = torch.empty(shape, dtype=dtype_of_results(order, x, options), device=HOST)
     _run_softmax((None, result) if order else (result, None), upstream, x, y, options)
     return result
 
@@ -141,7 +143,7 @@ def softmax_with_gradient(
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=HOST)
     total, count = _run_softmax((None, gradient), share_of_example(x, y, options), x, y, options)
-    return _reduced_softmax(total, count, dtype or dtype_of_losses(x, options.reduction), options), gradient
+    return _reduced_softmax(total, count, dtype or dtype_of_results(0, x, options), options), gradient
 
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
@@ -183,6 +185,8 @@ def _run_softmax(
         0,
         _kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,
+        False,
+        options.float32,
     )
     if bad >= 0 and options.check:
         _losses.complain_of_classes(numbers_of(y), x.shape[axis], options.ignore)

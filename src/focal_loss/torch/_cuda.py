@@ -14,7 +14,14 @@ import triton
 from torch import Tensor
 
 from focal_loss import _triton
-from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, share, share_of_example
+from focal_loss.torch._options import (
+    BinaryOptions,
+    Parameter,
+    SoftmaxOptions,
+    dtype_of_results,
+    share,
+    share_of_example,
+)
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 BLOCK = 1024  # elements of a program
@@ -111,7 +118,7 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
         sums = _sums(_programs(x), x)
         _run_binary((None, sums, None), 1, 1.0, 1.0, False, x, *rest)
         return _total(sums * share(x, rest[-1]))
-    result = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    result = torch.empty(x.shape, dtype=dtype_of_results(order, x, rest[-1]), device=x.device)
     _run_binary((None, None, result) if order else (result, None, None), order or 1, 1.0, upstream, False, x, *rest)
     return result
 
@@ -147,7 +154,7 @@ def softmax(
         return _total(sums * share_of_example(x, y, options))
     shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
     if result is None:
-        result = torch.empty(shape, dtype=x.dtype, device=x.device)
+        result = torch.empty(shape, dtype=dtype_of_results(order, x, options), device=x.device)
     _run_softmax((None, result) if order else (result, None), False, 1.0, upstream, x, y, options)
     return result
 

@@ -16,9 +16,9 @@ from focal_loss import _losses, _spec
 from focal_loss._docs import MEAN_VALID, REDUCTION, documented
 from focal_loss._shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
-from focal_loss.torch._backend import XP
+from focal_loss.torch._backend import FORMULA, XP
 from focal_loss.torch._functions import checked
-from focal_loss.torch._options import dtype_of_losses, is_counted, wide
+from focal_loss.torch._options import is_counted, wide
 
 
 def _autocast(hidden: Tensor) -> bool:
@@ -116,8 +116,14 @@ def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tup
         yield part, logits if bias is None else logits.add_(bias)
 
 
-def _loss(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical, reduction: _spec.Reduction) -> Tensor:
-    return _losses.sparse_categorical(XP, y, logits, spec, reduction)
+def _loss(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical, float32: bool) -> Tensor:
+    """By the kernels or the formula; `float32`: not rounded to half precision."""
+    options = _options(logits, y, spec, "none")
+    if options is not None:
+        return _autograd.kernels(logits).softmax(
+            0, 1.0, logits, y, options._replace(float32=float32 or options.float32)
+        )
+    return _losses.sparse_categorical(FORMULA if float32 else XP, y, logits, spec)
 
 
 def _options(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical, reduction: _spec.Reduction) -> Any:
@@ -133,7 +139,7 @@ def _sum_and_slope(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> 
     if options is not None:
         return _autograd.kernels(logits).softmax_with_gradient(logits, y, options, logits, torch.float64)
     with torch.enable_grad():
-        losses = _loss(logits.requires_grad_(), y, spec, "none")
+        losses = _losses.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
     return losses.detach().sum(dtype=torch.float64), torch.autograd.grad(losses.sum(), logits)[0]
 
 
@@ -143,8 +149,8 @@ def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: _spec.SparseCatego
     if options is not None:
         return _autograd.kernels(logits).softmax(1, upstream, logits, y, options, logits)
     with torch.enable_grad():
-        loss = _loss(logits.requires_grad_(), y, spec, "none")
-    return torch.autograd.grad(loss, logits, upstream)[0]
+        loss = _losses.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
+    return torch.autograd.grad(loss, logits, upstream.to(loss.dtype))[0]
 
 
 class _Gradients:
@@ -187,12 +193,11 @@ class _Linear(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:3]
         if reduction != "none" and recorded and any(wanted):
             total, ctx.ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)
-            return (total * _share(y, problem)).to(dtype_of_losses(hidden, reduction))
-        values = [_loss(logits, y[part], spec, "none") for part, logits in _chunks(hidden, weight, bias)]
-        value = torch.cat(values) if values else hidden.new_zeros(0)
-        if reduction == "none":
-            return value
-        return (wide(value).sum() * _share(y, problem)).to(dtype_of_losses(hidden, reduction))
+            return (total * _share(y, problem)).to(torch.promote_types(hidden.dtype, torch.float32))
+        reduced = reduction != "none"
+        values = [_loss(logits, y[part], spec, reduced) for part, logits in _chunks(hidden, weight, bias)]
+        value = torch.cat(values) if values else XP.round_losses(wide(hidden.new_zeros(0)), hidden)
+        return (value.sum() * _share(y, problem)).to(value.dtype) if reduced else value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:

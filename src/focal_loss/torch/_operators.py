@@ -16,7 +16,7 @@ from focal_loss.torch._options import (
     BinaryOptions,
     Parameter,
     SoftmaxOptions,
-    dtype_of_losses,
+    dtype_of_results,
     is_counted,
     keep,
     kept,
@@ -26,11 +26,11 @@ from focal_loss.torch._options import (
 LIBRARY = torch.library.Library("focal_loss", "DEF")
 LIBRARY.define(
     "binary(int order, Tensor? upstream, Tensor logits, Tensor labels, Tensor? gamma, Tensor? positive, "
-    "Tensor? negative, float[] numbers, bool mixed, str reduction) -> Tensor"
+    "Tensor? negative, float[] numbers, bool mixed, str reduction, bool float32) -> Tensor"
 )
 LIBRARY.define(
     "softmax(int order, Tensor? upstream, Tensor logits, Tensor labels, float[] gamma, float[] weight, int axis, "
-    "bool sparse, int? ignore, float smoothing, str reduction) -> Tensor"
+    "bool sparse, int? ignore, float smoothing, str reduction, bool float32) -> Tensor"
 )
 
 
@@ -38,7 +38,9 @@ def binary_operator(x: Tensor, y: Tensor, parameters: tuple[Parameter, ...], opt
     """`binary` of order 0, as an operator."""
     tensors = [p if isinstance(p, Tensor) else None for p in parameters]
     numbers = [p if isinstance(p, float) else 1.0 for p in parameters] + [options.smoothing]
-    return torch.ops.focal_loss.binary(0, None, x, y, *tensors, numbers, options.mixed, options.reduction)
+    return torch.ops.focal_loss.binary(
+        0, None, x, y, *tensors, numbers, options.mixed, options.reduction, options.float32
+    )
 
 
 def softmax_operator(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
@@ -59,10 +61,11 @@ def _binary(
     numbers: list[float],
     mixed: bool,
     reduction: str,
+    float32: bool,
 ) -> Tensor:
     places = zip((gamma, positive, negative), numbers, strict=False)
     parameters = [number if tensor is None else tensor for tensor, number in places]
-    options = BinaryOptions(numbers[3], mixed, reduction, check=False)
+    options = BinaryOptions(numbers[3], mixed, reduction, float32, check=False)
     return kernels(x).binary(order, 1.0 if upstream is None else upstream, x, y, *parameters, options)
 
 
@@ -75,18 +78,18 @@ def _softmax(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *options
 
 @torch.library.register_fake("focal_loss::binary", lib=LIBRARY)
 def _binary_fake(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    if order:
-        return x.new_empty(x.shape)
-    return x.new_empty(x.shape if rest[-1] == "none" else (), dtype=dtype_of_losses(x, rest[-1]))
+    numbers, *others = rest[-4:]
+    options = BinaryOptions(numbers[3], *others)
+    shape = x.shape if order or options.reduction == "none" else ()
+    return x.new_empty(shape, dtype=dtype_of_results(order, x, options))
 
 
 @torch.library.register_fake("focal_loss::softmax", lib=LIBRARY)
 def _softmax_fake(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    axis, reduction = rest[2], rest[-1]
-    if order:
-        return x.new_empty(x.shape)
-    unreduced = x.shape[:axis] + x.shape[axis + 1 :]
-    return x.new_empty(unreduced if reduction == "none" else (), dtype=dtype_of_losses(x, reduction))
+    options = SoftmaxOptions(*rest)
+    unreduced = x.shape[: options.axis] + x.shape[options.axis + 1 :]
+    shape = x.shape if order else unreduced if options.reduction == "none" else ()
+    return x.new_empty(shape, dtype=dtype_of_results(order, x, options))
 
 
 def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -98,13 +101,13 @@ def _binary_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     upstream, x, y, *rest = kept(ctx)
     operator, in_upstream = torch.ops.focal_loss.binary, None
     if ctx.order == 0:
-        if rest[-1] == "mean":
+        if rest[-2] == "mean":
             grad = wide(grad) / max(x.numel(), 1)
         in_x = operator(1, grad, x, y, *rest)
     elif ctx.order == 1:
-        if rest[-2]:
+        if rest[-3]:
             raise NotImplementedError("the compiled form of the p_t-mixed focal loss gives first derivatives only")
-        in_upstream = operator(1, grad, x, y, *rest).sum_to_size(upstream.shape)
+        in_upstream = wide(operator(1, grad, x, y, *rest)).sum_to_size(upstream.shape)
         in_x = operator(2, wide(grad) * wide(upstream), x, y, *rest)
     else:
         raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
@@ -115,7 +118,7 @@ def _softmax_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     _, x, y, *rest = kept(ctx)
     if ctx.order:
         raise NotImplementedError("the compiled softmax focal loss gives first derivatives only")
-    if rest[-1] == "mean":
+    if rest[-2] == "mean":
         ignore = rest[4]
         count = y.numel() // (1 if rest[3] else max(x.shape[rest[2]], 1))
         grad = wide(grad) / (max(count, 1) if ignore is None else is_counted(y, ignore).sum().clamp(min=1))
@@ -136,17 +139,18 @@ def _batch_first(x: Any, dim: int | None, rank: int) -> Any:
 
 @torch.library.register_vmap("focal_loss::binary", lib=LIBRARY)
 def _binary_vmap(info: Any, dims: tuple[Any, ...], order: int, *arguments: Any) -> tuple[Tensor, int]:
-    *tensors, numbers, mixed, reduction = arguments
+    *tensors, numbers, mixed, reduction, float32 = arguments
     rank = tensors[1].ndim - (dims[2] is not None)
     tensors = [_batch_first(t, dim, rank) for t, dim in zip(tensors, dims[1:], strict=False)]
     tensors[1] = tensors[1].expand(info.batch_size, *tensors[1].shape[1:])
-    result = torch.ops.focal_loss.binary(order, *tensors, numbers, mixed, "none")
+    float32 = float32 or reduction != "none"
+    result = torch.ops.focal_loss.binary(order, *tensors, numbers, mixed, "none", float32)
     return _reduce_each(result, reduction if order == 0 else "none"), 0
 
 
 @torch.library.register_vmap("focal_loss::softmax", lib=LIBRARY)
 def _softmax_vmap(info: Any, dims: tuple[Any, ...], order: int, *arguments: Any) -> tuple[Tensor, int]:
-    upstream, x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction = arguments
+    upstream, x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, float32 = arguments
     rank = x.ndim - (dims[2] is not None)
     ranks = (rank - 1, rank, rank - sparse)
     tensors: list[Any] = [
@@ -157,16 +161,27 @@ def _softmax_vmap(info: Any, dims: tuple[Any, ...], order: int, *arguments: Any)
     if upstream is not None:
         upstream = upstream.expand(x.shape[: axis + 1] + x.shape[axis + 2 :])
     result = torch.ops.focal_loss.softmax(
-        order, upstream, x, y, gamma, weight, axis + 1, sparse, ignore, smoothing, "none"
+        order,
+        upstream,
+        x,
+        y,
+        gamma,
+        weight,
+        axis + 1,
+        sparse,
+        ignore,
+        smoothing,
+        "none",
+        float32 or reduction != "none",
     )
     if order == 0 and reduction == "mean" and ignore is not None:
         count = is_counted(y, ignore).flatten(1).sum(1).clamp(min=1)
-        return wide(result).flatten(1).sum(1) / count, 0
+        return result.flatten(1).sum(1) / count, 0
     return _reduce_each(result, reduction if order == 0 else "none"), 0
 
 
 def _reduce_each(x: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return x
-    total = wide(x).flatten(1).sum(1)
+    total = x.flatten(1).sum(1)
     return total / max(x[0].numel(), 1) if reduction == "mean" else total

@@ -16,6 +16,7 @@ class BinaryOptions(NamedTuple):
     smoothing: float
     mixed: bool
     reduction: str
+    float32: bool = False  # losses of half precision are float32, unreduced ones too
     formula: Any = None  # the same loss of (x, y), where the kernels have no second derivative
     check: bool = True  # whether a label that is none is an error
 
@@ -30,6 +31,7 @@ class SoftmaxOptions(NamedTuple):
     ignore: int | None
     smoothing: float
     reduction: str
+    float32: bool = False
     check: bool = True
 
 
@@ -53,9 +55,16 @@ def share_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter
     return 1 / max(x.numel() // max(x.shape[options.axis], 1), 1)
 
 
-def dtype_of_losses(x: Tensor, reduction: str) -> torch.dtype:
-    """Losses per example have the dtype of the logits; a mean or a sum of half precision is float32."""
-    return torch.float32 if reduction != "none" and x.dtype.itemsize < 4 else x.dtype
+def under_autocast(x: Tensor) -> bool:
+    """Whether every loss of these half-precision logits is to be float32, as torch's own losses are."""
+    device = x.device.type
+    return x.dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def dtype_of_results(order: int, x: Tensor, options: BinaryOptions | SoftmaxOptions) -> torch.dtype:
+    """Derivatives and losses per example have the dtype of the logits; a mean or a sum of half precision is float32."""
+    narrow = order > 0 or (options.reduction == "none" and not options.float32)
+    return x.dtype if narrow or x.dtype.itemsize >= 4 else torch.float32
 
 
 def wide(x: Tensor) -> Tensor:

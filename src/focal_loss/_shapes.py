@@ -39,6 +39,25 @@ def aligned(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
+def check_pairs(y_true: Shape, y_pred: Shape) -> None:
+    """Each label with a prediction of its own; `ValueError` where broadcasting would make a table of all pairs."""
+    a, b = list(y_true), list(y_pred)
+    if a == b:
+        return
+    common = broadcast_shape(("y_true", a), ("y_pred", b))
+    if None in common or common in (a, b):
+        return
+    remedy = "give both the same shape"
+    for name, short, long in (("y_true", a, b), ("y_pred", b, a)):
+        for k, length in enumerate(long):
+            if length == 1 and long[:k] + long[k + 1 :] == short:
+                remedy = f"pass `{name}.unsqueeze({k})`"
+    raise ValueError(
+        f"`y_true` of shape {tuple(a)} and `y_pred` of shape {tuple(b)} would broadcast to {tuple(common)}, every "
+        f"label against every prediction; {remedy}"
+    )
+
+
 FEWEST_ROWS = 128  # below, a product of matrices is slow
 PARTS = 64  # of all the logits, at least, where there are so many rows
 

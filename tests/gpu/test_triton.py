@@ -101,6 +101,17 @@ def test_the_same_as_the_formula(
     assert found.dtype == (dtype if reduction == "none" else torch.float32)
     eps = torch.finfo(dtype).eps
     torch.testing.assert_close(found, expected, rtol=64 * eps, atol=eps)
+    with torch.autocast(x.device.type, torch.bfloat16):
+        wide = LOSSES[name](x, reduction)
+    assert wide.dtype == torch.float32
+    exact = LOSSES[name](x.detach().double(), reduction).float()
+    torch.testing.assert_close(wide, exact, rtol=64 * torch.finfo(torch.float32).eps, atol=1e-7)
+    for loss, upstream in ((wide, torch.ones_like(wide)), (wide, torch.rand_like(wide) + 0.5)):
+        slope = torch.autograd.grad(loss, x, upstream, retain_graph=True)[0]
+        assert slope.dtype == dtype
+        torch.testing.assert_close(
+            slope, torch.autograd.grad(expected, x, upstream, retain_graph=True)[0], rtol=64 * eps, atol=eps
+        )
     for upstream in (torch.ones_like(found), torch.rand_like(found) + 0.5):
         slopes = (torch.autograd.grad(loss, x, upstream, retain_graph=True)[0] for loss in (found, expected))
         torch.testing.assert_close(*slopes, rtol=64 * eps, atol=eps)

@@ -53,6 +53,11 @@ def _total(sums: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return sums.sum(dtype=torch.float64).to(dtype)
 
 
+def _is_precise(x: Tensor, losses: Tensor | None) -> bool:
+    """Whether results are not rounded to half precision. A sum of half-precision losses needs no more than those."""
+    return torch.float32 in (x.dtype, None if losses is None else losses.dtype)
+
+
 def _sums(programs: int, x: Tensor) -> Tensor:
     return torch.empty(programs, dtype=torch.float32, device=x.device)
 
@@ -101,7 +106,7 @@ def _run_binary(
             mix=options.mixed,
             integer_labels=not y.is_floating_point(),
             smooth=options.smoothing > 0,
-            precise=x.dtype == torch.float32,
+            precise=_is_precise(x, value),
             unless_one=unless_one,
             block=BLOCK,
             enable_fp_fusion=False,  # a product that is fused where it is added would differ from its rounding error
@@ -222,7 +227,7 @@ def _run_softmax(
             twice=_twice(gamma) if gammas is None else _triton.ANY_POWER.value,
             has_ignored=options.ignore is not None,
             rows=rows,
-            precise=x.dtype == torch.float32,
+            precise=_is_precise(x, results[0]),
             unless_one=unless_one,
             width=width,
             step=step,

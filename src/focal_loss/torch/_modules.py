@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from focal_loss import _spec
 from focal_loss._docs import MEAN_VALID, REDUCTION, documented
-from focal_loss._shapes import aligned
+from focal_loss._losses import check_dense
+from focal_loss._shapes import aligned, check_pairs, normalize_axis
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import (
     binary_focal_loss,
@@ -18,39 +21,91 @@ from focal_loss.torch._functions import (
 )
 
 DATA = ("y_true", "y_pred")
+MOST_SHOWN = 10  # numbers of an array in a module's `repr`
 
 
 class _Loss(torch.nn.Module):
-    """Options as attributes: numbers as they are, arrays as buffers, parameters as parameters."""
+    """Options as attributes: numbers as they are, arrays as buffers, parameters as parameters.
+
+    A list or a NumPy array is a float32 buffer, because not every device has float64. Its exact numbers are kept beside
+    it, for logits in float64.
+    """
 
     reduction: _spec.Reduction
 
     def keep(self, spec: Any, reduction: _spec.Reduction, **parameters: _spec.Parameter | None) -> None:
         """`spec` has checked the options; arrays among them follow the module to its device."""
         self.reduction = _spec.reduction(reduction)
+        self._exact: dict[str, Any] = {}
         for name, value in parameters.items():
             if value is None or _spec.is_number(value) or isinstance(value, torch.nn.Parameter):
                 setattr(self, name, value)
+            elif isinstance(value, Tensor):
+                self.register_buffer(name, value)
             else:
-                self.register_buffer(
-                    name,
-                    value if isinstance(value, Tensor) else torch.as_tensor(getattr(spec, name), dtype=torch.float64),
-                )
+                self._exact[name] = np.asarray(getattr(spec, name), np.float64).tolist()
+                self.register_buffer(name, torch.as_tensor(self._exact[name], dtype=torch.float32))
+
+    def option(self, name: str, like: Tensor) -> Any:
+        """Gamma or a weight for these predictions.
+
+        In float64 each entry that is still what a number of the list was rounded to is that number: buffers may have
+        been loaded or written to since. On the "meta" device a buffer has no numbers, so there the list stands for it.
+        """
+        value = getattr(self, name)
+        if name not in self._exact or value.requires_grad:
+            return value
+        if value.is_meta:
+            return self._exact[name]
+        if like.dtype != torch.float64:
+            return value
+        exact = torch.as_tensor(self._exact[name], dtype=torch.float64, device=value.device)
+        return torch.where(value == exact.to(torch.float32), exact, value)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """What moves and casts a module. A cast to half precision leaves gamma and weights as they are.
+
+        A weight of 1e5 would be infinite and one of 1e-8 would be 0, and the loss is computed in float32 anyway. A
+        buffer that leaves the "meta" device is filled in again.
+        """
+        empty = [name for name in self._exact if getattr(self, name).is_meta]
+        super()._apply(lambda tensor: _cast(tensor, fn), recurse)
+        for name in empty:
+            if not getattr(self, name).is_meta:
+                getattr(self, name).copy_(torch.as_tensor(self._exact[name]))
+        return self
 
     def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
-        y_pred = y_pred if isinstance(y_pred, Tensor) else XP.prediction(y_pred)
-        y_true = XP.labels(y_true, y_pred)
-        if not y_pred.is_floating_point() or (y_true.requires_grad and not y_pred.requires_grad):
-            raise TypeError(
-                f"`y_pred` must hold the predictions, got {y_pred.dtype} without a gradient; the order of the "
-                "arguments is (y_true, y_pred), as everywhere in focal_loss"
-            )
-        return y_true, y_pred
+        prediction = XP.prediction(y_pred)
+        labels = XP.labels(y_true, prediction)
+        order = "the order of the arguments is (y_true, y_pred), as everywhere in focal_loss"
+        if labels.requires_grad and not prediction.requires_grad:
+            raise TypeError(f"`y_pred` must hold the predictions, but only `y_true` has a gradient; {order}")
+        if isinstance(y_pred, Tensor) and not y_pred.is_floating_point():
+            swapped = labels.is_floating_point()
+            remedy = order if swapped else "call `y_pred.float()` if these are predictions"
+            raise TypeError(f"`y_pred` must be a floating tensor of predictions, got {y_pred.dtype}; {remedy}")
+        return labels, prediction
 
     def extra_repr(self) -> str:
         shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "training"}
-        shown |= {k: v.tolist() for k, v in self.named_buffers()}
-        return ", ".join(f"{k}={v!r}" for k, v in shown.items())
+        shown |= {**dict(self.named_parameters(recurse=False)), **dict(self.named_buffers(recurse=False))}
+        return ", ".join(f"{k}={_shown(v) if isinstance(v, Tensor) else repr(v)}" for k, v in shown.items())
+
+
+def _cast(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> Tensor:
+    """`fn` of a tensor, but for a cast to half precision."""
+    result = fn(tensor)
+    narrowed = result.dtype.itemsize < 4 and result.dtype != tensor.dtype
+    return tensor.to(result.device) if narrowed else result
+
+
+def _shown(tensor: Tensor) -> str:
+    """A few numbers as they are, many by their shape."""
+    if tensor.is_meta or tensor.ndim > 1 or tensor.numel() > MOST_SHOWN:
+        return f"tensor of shape {tuple(tensor.shape)}"
+    numbers = [float(f"{x:.6g}") for x in tensor.reshape(-1).tolist()]
+    return repr(numbers if tensor.ndim else numbers[0])
 
 
 @documented("binary_focal_loss", REDUCTION.format(mean=""), without=DATA)
@@ -90,10 +145,13 @@ class BinaryFocalLoss(_Loss):
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of labels and predictions that broadcast."""
+        labels, prediction = aligned(*self.labels_and_prediction(y_true, y_pred))
+        check_pairs(labels.shape, prediction.shape)
         return binary_focal_loss(
-            *aligned(*self.labels_and_prediction(y_true, y_pred)),
-            self.gamma,
-            pos_weight=self.pos_weight,
+            labels,
+            prediction,
+            self.option("gamma", prediction),
+            pos_weight=self.option("pos_weight", prediction),
             from_logits=self.from_logits,
             label_smoothing=self.label_smoothing,
             reduction=self.reduction,
@@ -135,10 +193,14 @@ class CategoricalFocalLoss(_Loss):
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of dense labels and predictions of one shape."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        check_dense(labels.shape, prediction.shape, normalize_axis(self.axis, prediction.ndim))
+        check_pairs(labels.shape, prediction.shape)
         return categorical_focal_loss(
-            *self.labels_and_prediction(y_true, y_pred),
-            self.gamma,
-            class_weight=self.class_weight,
+            labels,
+            prediction,
+            self.option("gamma", prediction),
+            class_weight=self.option("class_weight", prediction),
             from_logits=self.from_logits,
             label_smoothing=self.label_smoothing,
             axis=self.axis,
@@ -181,10 +243,12 @@ class SparseCategoricalFocalLoss(_Loss):
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of class indices and predictions."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
         return sparse_categorical_focal_loss(
-            *self.labels_and_prediction(y_true, y_pred),
-            self.gamma,
-            class_weight=self.class_weight,
+            labels,
+            prediction,
+            self.option("gamma", prediction),
+            class_weight=self.option("class_weight", prediction),
             from_logits=self.from_logits,
             axis=self.axis,
             ignore_class=self.ignore_class,

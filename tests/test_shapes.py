@@ -84,6 +84,26 @@ def test_empty(framework: Framework, loss: Loss) -> None:
 
 
 @by_framework
+@by_loss
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 0, 3)], ids=str)
+def test_losses_of_nothing_are_zero(
+    framework: Framework, loss: Loss, from_logits: bool, shape: tuple[int, ...]
+) -> None:
+    """No axis, whichever is empty, makes a NaN of a mean over nothing."""
+    y_true = np.zeros(shape[:-1], int) if loss in SPARSE else np.zeros(shape)
+    given = framework.tensor(np.zeros(shape), "float32")
+    if loss in SPARSE and shape == (3, 0):
+        with pytest.raises(ValueError, match=r"class indices in \[0, 0\)"):
+            loss(framework, y_true, given, from_logits=from_logits)
+        return
+    reductions = ({"reduction": name} for name in ("none", "mean", "sum"))
+    for options in reductions if framework.name == "torch" else ({},):
+        found = framework.numpy(loss(framework, y_true, given, from_logits=from_logits, **options))
+        np.testing.assert_array_equal(found, np.zeros_like(found))
+
+
+@by_framework
 def test_parameters_broadcast(framework: Framework) -> None:
     """A column of gammas against a row of examples: one loss for each pair."""
     y_true, y_pred = np.array([1.0, 0.0, 0.3]), np.array([0.5, -1.0, 2.0])

@@ -130,17 +130,16 @@ def test_a_compiled_training_step(module: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast(dtype: torch.dtype) -> None:
-    """Half-precision logits of an autocast layer: computed in float32, rounded once, gradients of every sample."""
+    """Half-precision logits of an autocast layer: computed in float32 and left there, gradients of every sample."""
     layer = torch.nn.Linear(4, 2)
     x, y = torch.randn(16, 4), torch.randint(2, (16, 2))
     with torch.autocast("cpu", dtype):
         logits = 40 * layer(x)
         assert logits.dtype == dtype
         loss = ours.binary_focal_loss(y, logits, 0.5, **LOGITS)
-    assert loss.dtype == dtype
     exact = ours.binary_focal_loss(y, logits.double(), 0.5, **LOGITS)
-    torch.testing.assert_close(loss, exact.to(dtype), rtol=torch.finfo(dtype).eps, atol=0)
-    loss.float().sum().backward()
+    torch.testing.assert_close(loss, exact.float(), rtol=1e-5, atol=1e-30)
+    loss.sum().backward()
     assert layer.weight.grad.isfinite().all()
 
 

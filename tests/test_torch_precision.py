@@ -157,6 +157,16 @@ def test_second_derivatives_and_transforms(name: str, dtype: torch.dtype) -> Non
     torch.testing.assert_close(slope.double(), torch.func.grad(mean)(exact.detach()), rtol=2 * eps, atol=eps)
 
 
+@pytest.mark.parametrize("dtype", [*HALF, torch.float32], ids=str)
+def test_class_indices_in_floating_dtypes(dtype: torch.dtype) -> None:
+    """Keras on PyTorch hands over labels in its `floatx`."""
+    p = torch.tensor([[0.2, 0.8], [0.6, 0.4]])
+    loss = ours.sparse_categorical_focal_loss(torch.tensor([0, 1]).to(dtype), p, 2)
+    torch.testing.assert_close(loss, torch.tensor([1.0300402, 0.3298647]))
+    with pytest.raises(ValueError, match=r"class indices, which are whole numbers, got 0\.5"):
+        ours.sparse_categorical_focal_loss(torch.tensor([0, 0.5]).to(dtype), p, 2)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 def test_operators_under_vmap_add_up_in_float32(reduction: str) -> None:
     z, y = torch.full((2, 70_000), -20.0, dtype=torch.float16), torch.ones(70_000)

@@ -49,6 +49,12 @@ IGNORE = """ignore_class : int, optional
 REDUCTION = """reduction : {{'none', 'mean', 'sum'}}
     What to do with the losses{mean}. A mean or a sum of half precision is float32."""
 
+TORCH_REDUCTION = (
+    REDUCTION
+    + """ Under
+    `torch.autocast` every loss is, reduced or not."""
+)
+
 MEAN_VALID = ". The mean is over the examples that are not ignored, and 0 where there are none"
 
 WIDTH = """The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once."""

@@ -327,7 +327,7 @@ class _Torch(_TorchOps):
         )
 
     def to_numpy(self, x: Tensor) -> np.ndarray[Any, Any]:
-        return x.detach().numpy()
+        return _cpu.numbers_of(x)
 
     def to_integer(self, x: Tensor) -> Tensor:
         return x.to(torch.int64)

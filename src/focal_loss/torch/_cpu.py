@@ -55,8 +55,9 @@ def _operand(x: Parameter, shape: torch.Size) -> Any:
 
 
 def numbers_of(labels: Tensor) -> Any:
-    """For a message."""
-    return (labels.float() if labels.dtype == torch.bfloat16 else labels).numpy()
+    """As a NumPy array, which has none of torch's narrower floats and lazy negations."""
+    narrow = labels.is_floating_point() and labels.dtype.itemsize < 4
+    return (labels.detach().float() if narrow else labels.detach()).resolve_neg().numpy()
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from focal_loss import _losses, _spec
-from focal_loss._docs import MEAN_VALID, REDUCTION, documented
+from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
 from focal_loss.torch._backend import XP
 
 
@@ -17,8 +17,8 @@ def checked(kind: type[_spec.Spec], *values: Any) -> _spec.Spec:
     return kind(*values) if torch.compiler.is_compiling() else _spec.checked(kind, *values)
 
 
-_ANY_MEAN = REDUCTION.format(mean="")
-_VALID_MEAN = REDUCTION.format(mean=MEAN_VALID)
+_ANY_MEAN = TORCH_REDUCTION.format(mean="")
+_VALID_MEAN = TORCH_REDUCTION.format(mean=MEAN_VALID)
 
 
 @documented("binary_focal_loss", _ANY_MEAN)
@@ -220,7 +220,8 @@ def sigmoid_focal_loss(
     Returns
     -------
     loss : Tensor
-        In the shape and dtype of `inputs`, or a scalar for 'mean' and 'sum', float32 where `inputs` is narrower.
+        In the shape and dtype of `inputs`, or a scalar for 'mean' and 'sum'. A scalar, and any loss under
+        `torch.autocast`, is float32 where `inputs` is narrower.
 
     Raises
     ------

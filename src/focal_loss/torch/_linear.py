@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from focal_loss import _losses, _spec
-from focal_loss._docs import MEAN_VALID, REDUCTION, documented
+from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
 from focal_loss._shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
 from focal_loss.torch._backend import FORMULA, XP
@@ -26,7 +26,7 @@ def _autocast(hidden: Tensor) -> bool:
     return hidden.dtype != torch.float64 and torch.is_autocast_enabled(hidden.device.type)
 
 
-@documented("linear_sparse_categorical_focal_loss", REDUCTION.format(mean=MEAN_VALID))
+@documented("linear_sparse_categorical_focal_loss", TORCH_REDUCTION.format(mean=MEAN_VALID))
 def linear_sparse_categorical_focal_loss(
     hidden: Tensor,
     weight: Tensor,

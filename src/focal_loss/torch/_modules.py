@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from focal_loss import _spec
-from focal_loss._docs import MEAN_VALID, REDUCTION, documented
+from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
 from focal_loss._losses import check_dense
 from focal_loss._shapes import aligned, check_pairs, normalize_axis
 from focal_loss.torch._backend import XP
@@ -108,7 +108,7 @@ def _shown(tensor: Tensor) -> str:
     return repr(numbers if tensor.ndim else numbers[0])
 
 
-@documented("binary_focal_loss", REDUCTION.format(mean=""), without=DATA)
+@documented("binary_focal_loss", TORCH_REDUCTION.format(mean=""), without=DATA)
 class BinaryFocalLoss(_Loss):
     """`binary_focal_loss` as a module: ``loss(y_true, y_pred)``.
 
@@ -158,7 +158,7 @@ class BinaryFocalLoss(_Loss):
         )
 
 
-@documented("categorical_focal_loss", REDUCTION.format(mean=""), without=DATA)
+@documented("categorical_focal_loss", TORCH_REDUCTION.format(mean=""), without=DATA)
 class CategoricalFocalLoss(_Loss):
     """`categorical_focal_loss` as a module: ``loss(y_true, y_pred)``.
 
@@ -208,7 +208,7 @@ class CategoricalFocalLoss(_Loss):
         )
 
 
-@documented("sparse_categorical_focal_loss", REDUCTION.format(mean=MEAN_VALID), without=DATA)
+@documented("sparse_categorical_focal_loss", TORCH_REDUCTION.format(mean=MEAN_VALID), without=DATA)
 class SparseCategoricalFocalLoss(_Loss):
     """`sparse_categorical_focal_loss` as a module: ``loss(y_true, y_pred)``.
 

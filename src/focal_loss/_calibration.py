@@ -23,7 +23,7 @@ def elementwise(
     x = xp.widen(given)
     if instead is not None:
         _check_probabilities(xp, name, x, instead)
-    focus, weight = xp.parameter(focus, x), xp.parameter(weight, x)
+    focus, weight = xp.parameter("gamma", focus, x), xp.parameter("pos_weight", weight, x)
     shape = xp.shape(x)
     for other, tensor in (("gamma", focus), ("pos_weight", weight)):
         if not isinstance(tensor, float):
@@ -44,7 +44,7 @@ def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: i
         x = xp.where(xp.max(x, axis) > 0, xp.elementwise("logarithm", x), float("nan"))
     classes = xp.shape(x)[axis]
     focus, weight = (
-        _losses.along_axis(xp, _losses.per_class(xp, other, xp.parameter(parameter, x), classes), axis, rank)
+        _losses.along_axis(xp, _losses.per_class(xp, other, xp.parameter(other, parameter, x), classes), axis, rank)
         for other, parameter in (("gamma", focus), ("class_weight", weight))
     )
     evidence = xp.elementwise("class_evidence", xp.margin(x, None, axis), focus, weight)

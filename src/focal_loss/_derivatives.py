@@ -19,6 +19,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from focal_loss import _curvature, _host, _losses
+from focal_loss._checks import shown
 
 Array = Any
 Hessian = Literal["exact", "majorizer", "relative_floor"]
@@ -34,7 +35,7 @@ class Derivatives(NamedTuple):
 
 def hessian_of(policy: object) -> Hessian:
     if not isinstance(policy, str) or policy not in HESSIANS:
-        raise ValueError(f"`hessian` must be one of {', '.join(map(repr, HESSIANS))}, got {policy!r}")
+        raise ValueError(f"`hessian` must be one of {', '.join(map(repr, HESSIANS))}, got {shown(policy)}")
     return policy  # type: ignore[return-value]
 
 

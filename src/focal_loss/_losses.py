@@ -53,8 +53,12 @@ class Backend(Ops, Protocol):
     def fused_softmax(self, call: SoftmaxCall, /) -> Array | None: ...
 
     def prediction(self, y_pred: Any, name: str = ..., /) -> Array: ...  # floating; integers and lists become float32
-    def labels(self, y_true: Any, like: Array, /) -> Array: ...  # a tensor of any dtype on the device of `like`
-    def parameter(self, value: Any, like: Array, /) -> Array: ...  # a number, or a tensor as wide as `like`, widened
+    def labels(
+        self, y_true: Any, like: Array, name: str = ..., /
+    ) -> Array: ...  # of any dtype, on the device of `like`
+    def parameter(
+        self, name: str, value: Any, like: Array, /
+    ) -> Array: ...  # a number, or a tensor as wide as `like`, widened
     def widen(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32
     def cast(self, x: Array, like: Array, /) -> Array: ...  # to the dtype of `like`
     def round_losses(self, x: Array, like: Array, /) -> Array: ...  # the same, of losses per example
@@ -176,7 +180,7 @@ def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> A
 def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: _spec.Binary) -> tuple[Array, Array, Array]:
     """Labels, gamma and the weight of the positives, of shapes that go together."""
     y = xp.labels(y_true, x)
-    gamma, positive = (xp.parameter(value, x) for value in (spec.gamma, spec.pos_weight))
+    gamma, positive = xp.parameter("gamma", spec.gamma, x), xp.parameter("pos_weight", spec.pos_weight, x)
     check_shapes(xp, y, xp.shape(x), gamma=gamma, pos_weight=positive)
     return y, gamma, positive
 
@@ -193,7 +197,7 @@ def binary_mixed(
     """`binary_focal_crossentropy`; without the average over an axis, the `sigmoid_focal_loss` of torchvision."""
     x = xp.prediction(y_pred)
     y = xp.labels(y_true, x)
-    gamma, alpha = (xp.parameter(value, x) for value in (spec.gamma, spec.alpha))
+    gamma, alpha = xp.parameter("gamma", spec.gamma, x), xp.parameter("alpha", spec.alpha, x)
     check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
     positive, negative = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
     if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
@@ -227,8 +231,9 @@ def class_parameters(
     xp: Backend, x: Array, axis: int, spec: _spec.Categorical | _spec.SparseCategorical
 ) -> tuple[Array, Array]:
     classes = xp.shape(x)[axis]
-    gamma = per_class(xp, "gamma", xp.parameter(spec.gamma, x), classes)
-    return gamma, per_class(xp, spec.weight_name, xp.parameter(spec.class_weight, x), classes)
+    gamma = per_class(xp, "gamma", xp.parameter("gamma", spec.gamma, x), classes)
+    name = spec.weight_name
+    return gamma, per_class(xp, name, xp.parameter(name, spec.class_weight, x), classes)
 
 
 def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from focal_loss._checks import shown
+
 Shape = Sequence[int | None]  # None: not known before the graph runs
 
 
@@ -22,7 +24,7 @@ def broadcast_shape(first: tuple[str, Shape], second: tuple[str, Shape]) -> list
 
 def normalize_axis(axis: int, rank: int, name: str = "y_pred") -> int:
     if not -rank <= axis < rank:
-        raise ValueError(f"`axis` must be in [{-rank}, {rank}) for `{name}` with {rank} axes, got {axis}")
+        raise ValueError(f"`axis` must be in [{-rank}, {rank}) for `{name}` with {rank} axes, got {shown(axis)}")
     return axis % rank
 
 

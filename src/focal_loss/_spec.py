@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
+
+from focal_loss._checks import refuse_foreign, shown
 
 Parameter = Any  # A number, a sequence of numbers, or an array.
 Reduction = Literal["none", "mean", "sum"]
@@ -28,22 +32,28 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def exceeds_float(value: Any) -> bool:
+    return isinstance(value, (int, Fraction)) and value > sys.float_info.max
+
+
 def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
     """A `float` where it is one number; else the sequence, host array or tensor itself."""
     allowed = f"`{name}` must be a " + ("non-negative number" if high == math.inf else f"number in [0, {high:g}]")
     if is_number(value):
-        if not 0 <= value <= high or math.isinf(value):
-            raise ValueError(f"{allowed}, got {value}")
+        # Comparisons only: `torch.compile` follows them.
+        if not 0 <= value <= high or value == math.inf or exceeds_float(value):
+            raise ValueError(f"{allowed}, got {shown(value)}")
         return float(value)
     if isinstance(value, (list, tuple)):
         lengths = {len(v) if isinstance(v, (list, tuple)) else 0 for v in value}
         if len(lengths) != 1:
-            raise TypeError(f"{allowed} or an array of them, got {value!r}")
+            raise TypeError(f"{allowed} or an array of them, got {shown(value)}")
         return [parameter(name, v, high) for v in value]
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "to_numpy"):
+        refuse_foreign(name, value)
         return host_parameter(value, high, allowed)
     if not hasattr(value, "shape"):
-        raise TypeError(f"{allowed} or an array of them, got {value!r}")
+        raise TypeError(f"{allowed} or an array of them, got {shown(value)}")
     return value
 
 
@@ -88,12 +98,12 @@ def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:
 def flag(name: str, value: object) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    raise TypeError(f"`{name}` must be True or False, got {value!r}")
+    raise TypeError(f"`{name}` must be True or False, got {shown(value)}")
 
 
 def integer(name: str, value: object, remedy: str = "") -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"`{name}` must be an integer, got {value!r}{remedy}")
+        raise TypeError(f"`{name}` must be an integer, got {shown(value)}{remedy}")
     return int(value)
 
 
@@ -102,7 +112,7 @@ def ignored_class(value: object) -> int | None:
         return None
     number = integer("ignore_class", value, " (None: no class)")
     if not -(2**63) <= number < 2**63:
-        raise ValueError(f"`ignore_class` must be an integer of 64 bits, got {number}")
+        raise ValueError(f"`ignore_class` must be an integer of 64 bits, got {shown(number)}")
     return number
 
 
@@ -111,16 +121,15 @@ def smoothing(value: object) -> float:
     if value is None:
         return 0.0
     if not is_number(value):
-        raise TypeError(f"`label_smoothing` must be a number in [0, 1] or None, got {value!r}")
-    number = float(value)  # type: ignore[arg-type]
-    if not 0 <= number <= 1:
-        raise ValueError(f"`label_smoothing` must be a number in [0, 1] or None, got {value!r}")
-    return number
+        raise TypeError(f"`label_smoothing` must be a number in [0, 1] or None, got {shown(value)}")
+    if not 0 <= value <= 1:  # type: ignore[operator]
+        raise ValueError(f"`label_smoothing` must be a number in [0, 1] or None, got {shown(value)}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def reduction(value: object) -> Reduction:
-    if value not in REDUCTIONS:
-        raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {value!r}")
+    if not isinstance(value, str) or value not in REDUCTIONS:  # an array is compared entry by entry
+        raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {shown(value)}")
     return value  # type: ignore[return-value]
 
 

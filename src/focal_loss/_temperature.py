@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from focal_loss import _host, _posterior, _spec
 from focal_loss._formula import Score
+from focal_loss._warnings import warn
 
 COARSE = np.linspace(np.log(0.01), np.log(100), 11)  # logarithms of temperatures
 
@@ -126,11 +126,10 @@ class FocalTemperature(BaseEstimator):
         self.temperature_ = float(np.exp(found.x))
         at_an_end = not COARSE[0] + 1e-3 < found.x < COARSE[-1] - 1e-3
         if at_an_end or np.ptp(losses) == 0 or len(np.unique(labels)) == 1:
-            warnings.warn(
+            warn(
                 f"these labels do not determine the temperature, which is {self.temperature_:.4g}: there may be one "
                 "class only, or the logits separate the classes, or have nothing to do with them",
                 ConvergenceWarning,
-                stacklevel=2,
             )
         return self
 

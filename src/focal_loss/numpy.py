@@ -6,16 +6,16 @@ become float32.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss import _derivatives, _host, _losses, _spec
+from focal_loss import _checks, _derivatives, _host, _losses, _spec
 from focal_loss._docs import documented
 from focal_loss._shapes import normalize_axis
+from focal_loss._warnings import warn
 
 __all__ = [
     "binary_focal_crossentropy",
@@ -53,23 +53,18 @@ class _Numpy(_host.NumpyOps):
         return results[0][()]
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
-        array = np.asarray(y_pred)
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            raise TypeError(f"`{name}` must be an array of real numbers, got dtype {array.dtype}")
+        array = _checks.host_array(name, y_pred)
         from_list = not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes")
         return array.astype(np.float32) if from_list or array.dtype.kind in "biu" else array
 
-    def labels(self, y_true: Any, like: Array) -> Array:
-        array = np.asarray(y_true)
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            raise TypeError(f"`y_true` must be an array of real numbers, got dtype {array.dtype}")
-        return array
+    def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
+        return _checks.host_array(name, y_true)
 
     def warn(self, message: str) -> None:
-        warnings.warn(message, UserWarning, stacklevel=5)
+        warn(message)
 
-    def parameter(self, value: Any, like: Array) -> Array:
-        return value if isinstance(value, float) else np.asarray(value, np.float64)
+    def parameter(self, name: str, value: Any, like: Array) -> Array:
+        return value if isinstance(value, float) else _checks.host_array(name, value).astype(np.float64)
 
     def kind(self, x: Array) -> Literal["bool", "integer", "floating"]:
         return "bool" if x.dtype.kind == "b" else "integer" if x.dtype.kind in "iu" else "floating"

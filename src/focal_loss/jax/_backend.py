@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
@@ -13,7 +12,8 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss import _formula, _losses, _softmax
+from focal_loss import _checks, _formula, _losses, _softmax
+from focal_loss._warnings import warn
 
 
 class JaxOps:
@@ -133,23 +133,22 @@ class Formula(JaxOps):
         return None
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
-        x = _array(y_pred)
-        if jnp.issubdtype(x.dtype, jnp.complexfloating):
-            raise TypeError(f"`{name}` must be an array of real numbers, got dtype {x.dtype}")
+        x = _array(name, y_pred)
         keep = jnp.issubdtype(x.dtype, jnp.floating) and hasattr(y_pred, "dtype")
         return x if keep else x.astype(jnp.float32)
 
-    def labels(self, y_true: Any, like: Array) -> Array:
-        y = _array(y_true)
-        if jnp.issubdtype(y.dtype, jnp.complexfloating):
-            raise TypeError(f"`y_true` must be an array of real numbers, got dtype {y.dtype}")
-        return y
+    def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
+        return _array(name, y_true)
 
     def warn(self, message: str) -> None:
-        warnings.warn(message, UserWarning, stacklevel=5)
+        warn(message)
 
-    def parameter(self, value: Any, like: Array) -> float | Array:
-        return value if isinstance(value, float) else jnp.asarray(value, wide(like.dtype))
+    def parameter(self, name: str, value: Any, like: Array) -> float | Array:
+        if isinstance(value, float):
+            return value
+        if isinstance(value, list):
+            return jnp.asarray(value, wide(like.dtype))
+        return _array(name, value).astype(wide(like.dtype))
 
     def widen(self, x: Array) -> Array:
         return x.astype(wide(x.dtype))
@@ -218,11 +217,22 @@ def wide(dtype: Any) -> Any:
     return jnp.float32 if dtype.itemsize < 4 else dtype
 
 
-def _array(value: Any) -> Array:
-    if isinstance(value, Array) or not hasattr(value, "__array__"):
-        return jnp.asarray(value)
-    array = np.asarray(value)
-    return jnp.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+def _array(name: str, value: Any) -> Array:
+    """An array of real numbers."""
+    if isinstance(value, Array):
+        x = value
+    elif hasattr(value, "__array__"):
+        array = _checks.host_array(name, value)
+        x = jnp.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
+    else:  # numbers and sequences, which may hold tracers
+        _checks.refuse_unreal(name, value)
+        try:
+            x = jnp.asarray(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise _checks.not_real(name, value) from error
+    if not (jnp.issubdtype(x.dtype, np.floating) or jnp.issubdtype(x.dtype, np.integer) or x.dtype == bool):
+        raise _checks.not_real(name, value)
+    return x
 
 
 FORMULA = Formula()

@@ -200,4 +200,5 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
     Array(-0.298287, dtype=float32, weak_type=True)
     """
     spec = _spec.BinaryCrossentropy(alpha is not None, 0.25 if alpha is None else alpha, gamma, from_logits=True)
-    return on_any_mesh(_losses.binary_mixed, XP, labels, logits, spec, average=False)
+    x = XP.prediction(logits, "logits")
+    return on_any_mesh(_losses.binary_mixed, XP, XP.labels(labels, x, "labels"), x, spec, average=False)

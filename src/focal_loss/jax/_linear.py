@@ -51,8 +51,8 @@ def linear_sparse_categorical_focal_loss(
     (6.894, (1000, 8))
     """
     spec = _spec.SparseCategorical(gamma, class_weight, True, -1, ignore_class)
-    x, w = XP.prediction(hidden), XP.prediction(weight)
-    b = None if bias is None else XP.prediction(bias)
+    x, w = XP.prediction(hidden, "hidden"), XP.prediction(weight, "weight")
+    b = None if bias is None else XP.prediction(bias, "bias")
     y = XP.labels(y_true, x)
     check_linear(x.shape, w.shape, None if b is None else b.shape, y.shape)
     if XP.readable(y):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,8 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 from tensorflow.python.pywrap_tfe import TFE_Py_PackJVPs as pack_tangents
 
-from focal_loss import _formula, _losses, _softmax
+from focal_loss import _checks, _formula, _losses, _softmax
+from focal_loss._warnings import warn
 
 Tensor = Any  # tf.Tensor, eager or symbolic; TensorFlow has no types of its own to check against
 
@@ -159,20 +159,29 @@ def _mask(hot: tuple[Tensor, ...]) -> Tensor | None:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _tensor(value: Any) -> Tensor:
+def _tensor(name: str, value: Any) -> Tensor:
+    """A tensor of real numbers."""
     if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
-        raise TypeError(f"a dense tensor is needed, got {type(value).__name__}; call `.to_tensor()` and weight or mask")
-    if hasattr(value, "__array__") and not tf.is_tensor(value):
-        value = np.asarray(value)
-    tensor = tf.convert_to_tensor(value)
+        raise TypeError(
+            f"`{name}` must be a dense tensor, got {type(value).__name__}; call `.to_tensor()` and weight or mask"
+        )
+    given = value
+    if not tf.is_tensor(value):
+        if hasattr(value, "__array__"):
+            given = _checks.host_array(name, value)
+        else:
+            _checks.refuse_unreal(name, value)
+    try:
+        tensor = tf.convert_to_tensor(given)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _checks.not_real(name, value) from error
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+        raise _checks.not_real(name, value)
     if tensor.shape.rank is None:
-        raise ValueError("a tensor of known rank is needed, got one of unknown rank; call `tf.ensure_shape` on it")
+        raise ValueError(
+            f"`{name}` must be a tensor of known rank, got one of unknown rank; call `tf.ensure_shape` on it"
+        )
     return tensor
-
-
-def _check_real(name: str, x: Tensor) -> None:
-    if not (x.dtype.is_floating or x.dtype.is_integer or x.dtype.is_bool):
-        raise TypeError(f"`{name}` must be a tensor of real numbers, got dtype {x.dtype.name}")
 
 
 class Formula(_TensorflowOps):
@@ -185,24 +194,21 @@ class Formula(_TensorflowOps):
         return None
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
-        x = _tensor(y_pred)
-        _check_real(name, x)
+        x = _tensor(name, y_pred)
         keep = x.dtype.is_floating and hasattr(y_pred, "dtype")
         return x if keep else tf.cast(x, tf.float32)
 
-    def labels(self, y_true: Any, like: Tensor) -> Tensor:
-        y = _tensor(y_true)
-        _check_real("y_true", y)
-        return y
+    def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:
+        return _tensor(name, y_true)
 
     def warn(self, message: str) -> None:
-        warnings.warn(message, UserWarning, stacklevel=5)
+        warn(message)
 
-    def parameter(self, value: Any, like: Tensor) -> float | Tensor:
+    def parameter(self, name: str, value: Any, like: Tensor) -> float | Tensor:
         if isinstance(value, float):
             return value
         dtype = like.dtype if like.dtype.size >= 4 else tf.float32
-        return tf.constant(value, dtype) if isinstance(value, list) else tf.cast(_tensor(value), dtype)
+        return tf.constant(value, dtype) if isinstance(value, list) else tf.cast(_tensor(name, value), dtype)
 
     def widen(self, x: Tensor) -> Tensor:
         return tf.cast(x, tf.float32) if x.dtype.size < 4 else x

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -10,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss import _formula, _kernels, _losses, _softmax
+from focal_loss import _checks, _formula, _kernels, _losses, _softmax
+from focal_loss._warnings import warn
 from focal_loss.torch import _autograd, _cpu, _operators
 from focal_loss.torch._options import BinaryOptions, SoftmaxOptions, under_autocast
 
@@ -187,20 +187,26 @@ def _traceable(function: Any) -> Any:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _tensor(value: Any, device: torch.device | None = None) -> Tensor:
+def _tensor(name: str, value: Any, device: torch.device | None = None) -> Tensor:
     """A tensor of what may be one already, a list, or a host array of any byte order, stride and writability."""
     if isinstance(value, Tensor):
+        if value.is_complex():
+            raise _checks.not_real(name, value)
         return value
     if hasattr(value, "__array__"):
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"an array of real numbers is needed, got dtype {array.dtype}")
+        array = _checks.host_array(name, value)
+        if array.dtype.name == "bfloat16":  # NumPy's, which torch does not know
+            return torch.from_numpy(array.astype(np.float32)).to(device, torch.bfloat16)
         # from_numpy shares memory, and cannot with arrays that are read-only, reversed or of foreign byte order
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True)).to(device)
+    _checks.refuse_unreal(name, value)
     try:
-        return torch.as_tensor(value, device=device)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise TypeError(f"a tensor, an array or real numbers are needed, got {value!r}") from error
+        tensor = torch.as_tensor(value, device=device)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # a RecursionError is a RuntimeError
+        raise _checks.not_real(name, value) from error
+    if tensor.is_complex():
+        raise _checks.not_real(name, value)
+    return tensor
 
 
 _HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
@@ -278,30 +284,26 @@ class _Torch(_TorchOps):
         return SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction, under_autocast(x))
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
-        x = _tensor(y_pred)
-        if x.is_complex():
-            raise TypeError(f"`{name}` must be a tensor of real numbers, got dtype {x.dtype}")
+        x = _tensor(name, y_pred)
         keep = x.is_floating_point() and hasattr(y_pred, "dtype")
         return x if keep else x.to(torch.float32)
 
-    def labels(self, y_true: Any, like: Tensor) -> Tensor:
-        y = _tensor(y_true, like.device)
-        if y.is_complex():
-            raise TypeError(f"`y_true` must be a tensor of real numbers, got dtype {y.dtype}")
+    def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:
+        y = _tensor(name, y_true, like.device)
         # torch stores wide unsigned integers, but compares none
         return y.long() if y.dtype in (torch.uint16, torch.uint32, torch.uint64) else y
 
     def warn(self, message: str) -> None:
         if not torch.compiler.is_compiling():  # a warning would break the graph
-            warnings.warn(message, UserWarning, stacklevel=5)
+            warn(message)
 
-    def parameter(self, value: Any, like: Tensor) -> float | Tensor:
+    def parameter(self, name: str, value: Any, like: Tensor) -> float | Tensor:
         if isinstance(value, float):
             return value
         dtype = like.dtype if like.dtype.itemsize >= 4 else torch.float32
         if isinstance(value, list):
             return torch.tensor(value, dtype=dtype, device=like.device)
-        return _tensor(value, like.device).to(dtype)
+        return _tensor(name, value, like.device).to(dtype)
 
     def widen(self, x: Tensor) -> Tensor:
         return x.float() if x.dtype.itemsize < 4 else x

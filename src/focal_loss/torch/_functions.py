@@ -242,4 +242,6 @@ def sigmoid_focal_loss(
     """
     balanced = not (_spec.is_number(alpha) and alpha == -1)
     spec = checked(_spec.BinaryCrossentropy, balanced, alpha if balanced else 0.25, gamma, True)
-    return _losses.binary_mixed(XP, targets, inputs, spec, _spec.reduction(reduction), average=False)
+    x = XP.prediction(inputs, "inputs")
+    y = XP.labels(targets, x, "targets")
+    return _losses.binary_mixed(XP, y, x, spec, _spec.reduction(reduction), average=False)

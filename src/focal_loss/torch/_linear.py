@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from focal_loss import _losses, _spec
+from focal_loss._checks import described
 from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
 from focal_loss._shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
@@ -63,17 +64,16 @@ def linear_sparse_categorical_focal_loss(
     """
     spec = checked(_spec.SparseCategorical, gamma, class_weight, True, -1, ignore_class)
     reduction = _spec.reduction(reduction)
-    for name, tensor in (("hidden", hidden), ("weight", weight)):
-        if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
-            raise TypeError(
-                f"`{name}` must be a floating tensor, got {getattr(tensor, 'dtype', type(tensor).__name__)}"
-            )
+    for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
+        if not (isinstance(tensor, Tensor) and tensor.is_floating_point()) and not (name == "bias" and tensor is None):
+            raise TypeError(f"`{name}` must be a floating tensor, got {described(tensor)}")
     y = XP.labels(y_true, hidden)
     _check(hidden, weight, bias, y, spec)
     # Lists and arrays become tensors once, not for every chunk.
     spec = checked(
         _spec.SparseCategorical,
-        *(XP.parameter(p, hidden) for p in (spec.gamma, spec.class_weight)),
+        XP.parameter("gamma", spec.gamma, hidden),
+        XP.parameter("class_weight", spec.class_weight, hidden),
         True,
         -1,
         ignore_class,

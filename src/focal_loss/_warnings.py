@@ -1,0 +1,55 @@
+"""Warnings that point at the caller's own line, however many frames of ours and of the frameworks lie in between."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import FrameType
+
+# Who calls us on behalf of the caller: a framework that runs a module, a training loop or a traced function.
+_BETWEEN = {
+    "focal_loss",
+    *("torch", "jax", "tensorflow", "tf_keras", "keras", "optree", "tree", "wrapt"),
+    *("lightgbm", "xgboost", "catboost", "sklearn", "joblib", "numpy", "scipy", "pandas"),
+    *sys.stdlib_module_names,
+}
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """`warnings.warn`, at the innermost line that is neither ours nor a framework's.
+
+    The filters count by line: the same mistake on two lines of the caller is shown for each.
+    """
+    frame = _caller(sys._getframe())
+    filename, line = _place(frame)
+    names = frame.f_globals
+    registry = names.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, category, filename, line, names.get("__name__") or "<unknown>", registry)
+
+
+def _caller(frame: FrameType) -> FrameType:
+    """The frame of the caller; in a thread that a library started, where there is none, the first that is not ours."""
+    outside = frame
+    while _package(outside) == "focal_loss" and outside.f_back is not None:
+        outside = outside.f_back
+    caller: FrameType | None = outside
+    while caller is not None and _package(caller) in _BETWEEN:
+        caller = caller.f_back
+    return caller or outside
+
+
+def _package(frame: FrameType) -> str:
+    """By the name of the module, which a function keeps when TensorFlow's AutoGraph rewrites it into another file."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
+def _place(frame: FrameType) -> tuple[str, int]:
+    """File and line; those of the source where AutoGraph runs a rewritten copy of the caller's function."""
+    place = frame.f_code.co_filename, frame.f_lineno
+    above = frame.f_back
+    while above is not None and "autograph_generated" in place[0]:
+        sources = getattr(above.f_locals.get("converted_f"), "ag_source_map", {})
+        if place in sources:
+            return sources[place].loc.filename, sources[place].loc.lineno
+        above = above.f_back
+    return place

@@ -113,8 +113,47 @@ def test_shapes_that_are_known_only_when_the_graph_runs() -> None:
     ]
     for a, b in zip(losses(v, t), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-6)
+
+
+UNKNOWN = tf.TensorSpec(None, tf.float64)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("shape", [(3,), (4, 3), (2, 2, 3)], ids=str)
+def test_tensors_of_unknown_rank(shape: tuple[int, ...], from_logits: bool) -> None:
+    """Values and gradients, also of labels with a class axis of length 1 and of parameters that broadcast."""
+    x, soft = RNG.dirichlet([1, 1, 1], shape[:-1]), RNG.dirichlet([1, 1, 1], shape[:-1])
+    index = RNG.integers(0, 3, shape[:-1]).astype(float)
+    options = {"from_logits": from_logits}
+    losses = [
+        (soft, lambda y, x: ours.binary_focal_loss(y, x, [0.0, 0.5, 2.0], pos_weight=3, **options)),
+        (soft, lambda y, x: ours.binary_focal_crossentropy(y, x, True, [0.1, 0.2, 0.3], **options)),
+        (
+            soft,
+            lambda y, x: ours.categorical_focal_loss(y, x, 2, class_weight=[1, 2, 3], label_smoothing=0.1, **options),
+        ),
+        (index, lambda y, x: ours.sparse_categorical_focal_loss(y, x, [0, 0.5, 2], ignore_class=1, **options)),
+        (index[..., None], lambda y, x: ours.sparse_categorical_focal_loss(y, x, 2, **options)),
+    ]
+    for labels, loss in losses:
+        function = tf.function(lambda y, x, loss=loss: (loss(y, x), gradient(lambda x: loss(y, x), x)))
+        found = function.get_concrete_function(UNKNOWN, UNKNOWN)(tf.constant(labels), tf.constant(x))
+        expected = loss(labels, tf.constant(x)), gradient(lambda x, y=labels, loss=loss: loss(y, x), tf.constant(x))
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+            assert a.shape == b.shape
+
+
+def test_what_tensors_of_unknown_rank_cannot_have() -> None:
+    loss = tf.function(lambda y, x: ours.sparse_categorical_focal_loss(y, x, 2, axis=1, **LOGITS))
+    with pytest.raises(ValueError, match="`axis` must be -1 for tensors of unknown rank, got 1"):
+        loss.get_concrete_function(UNKNOWN, UNKNOWN)
+    weighted = tf.function(lambda w, y, x: ours.categorical_focal_loss(y, x, 2, class_weight=w))
     with pytest.raises(ValueError, match="must be a tensor of known rank"):
-        tf.function(lambda x: ours.binary_focal_loss(x, x, 2), input_signature=[tf.TensorSpec(None)])(v)
+        weighted.get_concrete_function(UNKNOWN, UNKNOWN, UNKNOWN)
+    flat = tf.function(lambda y, x: ours.sparse_categorical_focal_loss(y, x, 2, **LOGITS))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        flat.get_concrete_function(UNKNOWN, UNKNOWN)(tf.constant(T[:2], tf.float64), tf.constant(V))
 
 
 def test_known_dimensions_stay_known() -> None:

@@ -159,8 +159,8 @@ def _mask(hot: tuple[Tensor, ...]) -> Tensor | None:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _tensor(name: str, value: Any) -> Tensor:
-    """A tensor of real numbers."""
+def real_tensor(name: str, value: Any) -> Tensor:
+    """A tensor of real numbers, of any rank."""
     if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
         raise TypeError(
             f"`{name}` must be a dense tensor, got {type(value).__name__}; call `.to_tensor()` and weight or mask"
@@ -177,6 +177,11 @@ def _tensor(name: str, value: Any) -> Tensor:
         raise _checks.not_real(name, value) from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
         raise _checks.not_real(name, value)
+    return tensor
+
+
+def _tensor(name: str, value: Any) -> Tensor:
+    tensor = real_tensor(name, value)
     if tensor.shape.rank is None:
         raise ValueError(
             f"`{name}` must be a tensor of known rank, got one of unknown rank; call `tf.ensure_shape` on it"

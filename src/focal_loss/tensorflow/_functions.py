@@ -6,12 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from focal_loss import _losses, _spec
+from focal_loss import _spec
 from focal_loss._docs import documented
+from focal_loss.tensorflow import _ranks
 from focal_loss.tensorflow._backend import Tensor
-from focal_loss.tensorflow._native import Native
-
-_xp = Native()
 
 
 @tf.autograph.experimental.do_not_convert
@@ -35,7 +33,7 @@ def binary_focal_loss(
     >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).numpy().round(3)
     array([0.001, 0.032, 0.001], dtype=float32)
     """
-    return _losses.binary(_xp, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
+    return _ranks.binary(y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
 
 
 @tf.autograph.experimental.do_not_convert
@@ -61,7 +59,7 @@ def categorical_focal_loss(
     array([0.045678], dtype=float32)
     """
     spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
-    return _losses.categorical(_xp, y_true, y_pred, spec)
+    return _ranks.categorical(y_true, y_pred, spec)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -88,7 +86,7 @@ def sparse_categorical_focal_loss(
     array([0.009, 0.032, 0.082], dtype=float32)
     """
     spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
-    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
+    return _ranks.sparse_categorical(y_true, y_pred, spec)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -114,7 +112,7 @@ def binary_focal_crossentropy(
     array([0.329865, 0.205798], dtype=float32)
     """
     spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
-    return _losses.binary_mixed(_xp, y_true, y_pred, spec)
+    return _ranks.binary_mixed(y_true, y_pred, spec)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -139,7 +137,7 @@ def categorical_focal_crossentropy(
     array([0.    , 0.4663], dtype=float32)
     """
     spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
-    return _losses.categorical(_xp, y_true, y_pred, spec)
+    return _ranks.categorical(y_true, y_pred, spec)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -164,4 +162,4 @@ def sparse_categorical_focal_crossentropy(
     array([0.    , 0.4663], dtype=float32)
     """
     spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
-    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
+    return _ranks.sparse_categorical(y_true, y_pred, spec)

@@ -151,7 +151,11 @@ def test_jax_adds_up_in_float32() -> None:
     hidden, weight = jnp.ones((3000, 1), jnp.bfloat16), jnp.zeros((2, 1), jnp.bfloat16)
     y = jnp.zeros(3000, jnp.int32)
     loss = lambda w: focal_loss.jax.linear_sparse_categorical_focal_loss(hidden, w, y, 0, reduction="sum")  # noqa: E731
-    np.testing.assert_allclose(np.asarray(jax.grad(loss)(weight), np.float32).ravel(), [-1500, 1500], rtol=2**-8)
+    value, slope = jax.value_and_grad(loss)(weight)
+    np.testing.assert_allclose(np.asarray(slope, np.float32).ravel(), [-1500, 1500], rtol=2**-8)
+    for total in (value, loss(weight)):
+        assert total.dtype == jnp.float32
+        np.testing.assert_allclose(total, 3000 * np.log(2), rtol=1e-6)
 
 
 def test_any_leading_shape_no_rows_and_no_gradient() -> None:

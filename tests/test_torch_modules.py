@@ -80,6 +80,15 @@ def test_weights_are_float32_and_exact_for_float64(
     torch.testing.assert_close(module(y_true, logits(torch.float32)).double(), exact, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_compiled_weights_are_exact_too(dtype: torch.dtype) -> None:
+    for kind, weight, y_true in MODULES.values():
+        module = kind(2, reduction="sum", **{weight: WEIGHTS}, **LOGITS)
+        found = torch.compile(module, backend="eager", fullgraph=True)(y_true, logits(dtype))
+        rtol = 64 * torch.finfo(dtype).eps
+        torch.testing.assert_close(found.double(), by_function(kind, y_true, weight, WEIGHTS), rtol=rtol, atol=0)
+
+
 @each
 def test_weights_that_were_changed_are_what_counts(kind: Kind, weight: str, y_true: torch.Tensor) -> None:
     module = kind(2, reduction="sum", **{weight: WEIGHTS}, **LOGITS)

@@ -167,7 +167,8 @@ def _values(problem: _Problem, inputs: _Inputs) -> Array:
     @jax.checkpoint
     def chunk(given: tuple[Array, Array]) -> Array:
         narrow = (None if t is None else t.astype(inputs.weight.dtype) for t in (weight, bias))
-        return _losses_of(problem, inputs, _logits(given[0], *narrow), given[1])
+        logits = _logits(given[0], *narrow)
+        return _losses_of(problem, inputs, logits if problem.reduction == "none" else _wide(logits), given[1])
 
     return _rows(jax.lax.map(chunk, _chunks(inputs, inputs.y)), len(inputs.y))
 
@@ -180,11 +181,11 @@ def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Arr
     def chunk(sums: tuple[Array, Array, Array | None], given: tuple[Array, ...]) -> tuple[Any, Array]:
         total, in_weight, in_bias = sums
         h, y, there = given
-        value, vjp = jax.vjp(lambda v: _losses_of(problem, inputs, v, y), _logits(h, weight, bias))
+        value, vjp = jax.vjp(lambda v: _losses_of(problem, inputs, _wide(v), y), _logits(h, weight, bias))
         (slope,) = vjp(there.astype(value.dtype))
         in_weight += jnp.matmul(slope.T, h, preferred_element_type=in_weight.dtype)
         in_bias = None if in_bias is None else in_bias + slope.sum(0, dtype=in_bias.dtype)
-        total += jnp.where(there, _wide(value), 0).sum()
+        total += jnp.where(there, value, 0).sum()
         return (total, in_weight, in_bias), slope @ weight
 
     dtype = wide(inputs.hidden.dtype)

@@ -40,6 +40,8 @@ template <class T>
 class BinaryBlocks {
  public:
   explicit BinaryBlocks(const Binary& call) : call_(call) {}
+  template <class>
+  friend class BinaryBlocks;
 
   void run(int64_t begin, int64_t end, Outcome& outcome) {
     for (int64_t start = begin; start < end; start += block_size)
@@ -51,14 +53,37 @@ class BinaryBlocks {
   const Binary& call_;
   const int twice_ = power_of(call_.gamma);
   const bool integer_labels_ = call_.labels.dtype >= DType::boolean;
-  const bool one_upstream_ = call_.upstream.data == nullptr;
+  const bool folds_upstream_ = folds(call_);
   const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // for each kind of label
   const bool direct_ = result_dtype(call_.logits.dtype, call_.wide_values) == dtype_of<T>();
   const bool direct_slopes_ = result_dtype(call_.logits.dtype, call_.wide_derivatives) == dtype_of<T>();
   bool soft_ = call_.smoothing != 0;  // from the first soft label on
   Buffers<T> buffers_;
 
+  // Whether the upstream gradient is one number that can be part of the weights: their product must be a number, too.
+  static bool folds(const Binary& call) {
+    if (call.upstream.data != nullptr) return false;
+    for (const Operand* weight : {&call.positive, &call.negative}) {
+      const T product = T((weight->data == nullptr ? weight->value : 1) * call.upstream.value), size = std::fabs(product);
+      if (size > Traits<T>::largest || (size < Traits<T>::smallest && size != 0)) return false;
+    }
+    return true;
+  }
+
+  // Whether the elements of parameters that are arrays of double beside narrower logits fit.
+  bool fit_float(int64_t begin, int64_t n) {
+    bool fit = true;
+    for (const Operand* operand : {&call_.gamma, &call_.positive, &call_.negative})
+      if (operand->data != nullptr && operand->dtype == DType::f64)
+        gather(*operand, call_.shape, begin, n, buffers_.u, [&](const auto* data, int64_t stride, int64_t count, T*) {
+          for (int64_t i = 0; i < count; ++i) fit &= fits_float(double(widen(data[i * stride])));
+        });
+    return fit;
+  }
+
   void one(int64_t begin, int64_t n, int64_t end, Outcome& outcome) {
+    if constexpr (std::is_same_v<T, float>)
+      if (!fit_float(begin, n)) return BinaryBlocks<double>(call_).one(begin, n, end, outcome);
     Block<T> block = describe(begin, n, outcome);
     const Ahead ahead = ahead_of(begin + block_size, end);
     const Exponentials<T> x{buffers_.u, buffers_.error, buffers_.finite};
@@ -66,7 +91,7 @@ class BinaryBlocks {
                                                   : exponentials<true>(block, n, ahead, x);
     soft_ = soft_ || seen.soft != 0;
     const Labels labels = !soft_ ? Labels::hard : call_.family == Family::mixed ? Labels::mixed : Labels::two_term;
-    if (soft_) soften(labels, begin, n, block);
+    if (soft_) soften(begin, n, block);
     evaluate(twice_, labels, block, n, seen, x);
     if (!soft_ && !one_weight_) weigh(begin, n, block);
     outcome.sum += sum_of(block.value, n);
@@ -78,20 +103,25 @@ class BinaryBlocks {
     block.z = load(call_.logits, call_.shape, begin, n, buffers_.z, false);
     block.y = integer_labels_ ? load_hard(call_.labels, call_.shape, begin, n, buffers_.label, outcome)
                               : load(call_.labels, call_.shape, begin, n, buffers_.label, false);
-    block.gamma = twice_ == any_power ? load(call_.gamma, call_.shape, begin, n, buffers_.gamma, true) : nullptr;
+    block.gamma = twice_ == any_power ? gammas(begin, n) : nullptr;
     block.order = call_.hessian != nullptr ? 2 : call_.gradient != nullptr ? 1 : 0;
     block.concave = T(call_.majorizer ? 0 : 1);
-    block.positive = buffers_.positive;
-    block.negative = buffers_.negative;
+    block.positive = block.negative = nullptr;  // until `soften`
     block.value = target(call_.value, direct_, begin, buffers_.value);
     block.gradient = target(call_.gradient, direct_slopes_, begin, buffers_.gradient);
     block.hessian = target(call_.hessian, direct_slopes_, begin, buffers_.hessian);
     for (int k : {0, 1}) {
       const double weight = !one_weight_ ? 1 : k == 1 ? call_.positive.value : call_.negative.value;
       block.value_weight[k] = T(weight);
-      block.gradient_weight[k] = T(one_upstream_ ? weight * call_.upstream.value : weight);
+      block.gradient_weight[k] = T(folds_upstream_ ? weight * call_.upstream.value : weight);
     }
     return block;
+  }
+
+  const T* gammas(int64_t begin, int64_t n) {
+    load(call_.gamma, call_.shape, begin, n, buffers_.gamma, true);
+    for (int64_t i = 0; i < n; ++i) buffers_.gamma[i] = bounded(buffers_.gamma[i]);
+    return buffers_.gamma;
   }
 
   Ahead ahead_of(int64_t next, int64_t end) const {
@@ -100,19 +130,14 @@ class BinaryBlocks {
             item_size(call_.logits.dtype), item_size(call_.labels.dtype)};
   }
 
-  // y -> (1 - a) y + a / 2, then the coefficients of the two terms, or the weight of the mixture.
-  void soften(Labels labels, int64_t begin, int64_t n, Block<T>& block) {
+  // y -> (1 - a) y + a / 2, and the weights, which are applied element by element.
+  void soften(int64_t begin, int64_t n, Block<T>& block) {
+    block.positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, false);
+    block.negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
+    if (call_.smoothing == 0) return;
     const T keep = T(1 - call_.smoothing), shift = T(call_.smoothing / 2);
-    const T* positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, true);
-    const T* negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, true);
-    const bool smoothed = call_.smoothing != 0, mix = labels == Labels::mixed;
-    for (int64_t i = 0; i < n; ++i) {
-      const T label = smoothed ? mul_add(keep, block.y[i], shift) : block.y[i];
-      const T a = positive[i] * label, b = negative[i] * (T(1) - label);
-      buffers_.y[i] = label;
-      buffers_.positive[i] = mix ? a + b : a;
-      buffers_.negative[i] = b;
-    }
+    const T* y = block.y;
+    for (int64_t i = 0; i < n; ++i) buffers_.y[i] = mul_add(keep, y[i], shift);
     block.y = buffers_.y;
   }
 
@@ -132,21 +157,22 @@ class BinaryBlocks {
 
   // The upstream gradient where the loop did not have it, and results of another dtype.
   void finish(int64_t begin, int64_t n, const Block<T>& block) {
-    if (!one_upstream_ || (soft_ && call_.upstream.value != 1)) {
+    if (!folds_upstream_ || (soft_ && call_.upstream.value != 1)) {
       const T* upstream = load(call_.upstream, call_.shape, begin, n, buffers_.upstream, false);
       if (block.order > 0) multiply_by(upstream, n, block.gradient);
       if (block.order > 1) multiply_by(upstream, n, block.hessian);
     }
-    if (!direct_) store(call_.value, call_.logits.dtype, begin, n, block.value);
+    if (!direct_) store(call_.value, result_dtype(call_.logits.dtype, call_.wide_values), begin, n, block.value);
     if (direct_slopes_) return;
-    store(call_.gradient, call_.logits.dtype, begin, n, block.gradient);
-    store(call_.hessian, call_.logits.dtype, begin, n, block.hessian);
+    const DType slopes = result_dtype(call_.logits.dtype, call_.wide_derivatives);
+    store(call_.gradient, slopes, begin, n, block.gradient);
+    store(call_.hessian, slopes, begin, n, block.hessian);
   }
 };
 
 inline void binary(const Binary& call, int64_t begin, int64_t end, Outcome& outcome) {
-  return call.logits.dtype == DType::f64 ? BinaryBlocks<double>(call).run(begin, end, outcome)
-                                         : BinaryBlocks<float>(call).run(begin, end, outcome);
+  return call.in_double ? BinaryBlocks<double>(call).run(begin, end, outcome)
+                        : BinaryBlocks<float>(call).run(begin, end, outcome);
 }
 
 }  // namespace focal::FOCAL_ISA

@@ -46,6 +46,24 @@ Operand parameter(nb::handle object, int rank) {
   return result;
 }
 
+// Whether a signal has been raised into an exception, such as KeyboardInterrupt: Python looks in the main thread alone.
+bool signalled() {
+  nb::gil_scoped_acquire acquired;
+  return PyErr_CheckSignals() != 0;
+}
+
+// Without the GIL. What has been computed of an interrupted call is lost with the exception.
+template <class Call>
+Outcome run_released(const Call& call, int threads, bool of_team) {
+  Outcome outcome;
+  {
+    nb::gil_scoped_release released;
+    outcome = run(call, threads, of_team, &signalled);
+  }
+  if (PyErr_Occurred()) throw nb::python_error();
+  return outcome;
+}
+
 void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
 nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
@@ -70,10 +88,7 @@ nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labe
   call.majorizer = majorizer;
   call.wide_values = wide_values;
   Outcome outcome;
-  if (call.shape.size() > 0) {  // also: a number is not read from an empty array
-    nb::gil_scoped_release released;
-    outcome = run(call, threads, of_team);
-  }
+  if (call.shape.size() > 0) outcome = run_released(call, threads, of_team);  // a number is not read from an empty array
   return nb::make_tuple(outcome.sum, outcome.first_bad);
 }
 
@@ -108,11 +123,7 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   call.hessian = address(hessian);
   call.majorizer = majorizer;
   call.wide_values = wide_values;
-  Outcome outcome;
-  {
-    nb::gil_scoped_release released;
-    outcome = run(call, threads, of_team);
-  }
+  const Outcome outcome = run_released(call, threads, of_team);
   return nb::make_tuple(outcome.sum, outcome.count, outcome.first_bad);
 }
 

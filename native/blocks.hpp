@@ -14,7 +14,7 @@ template <class T>
 struct Block {
   const T *z, *y;
   const T* gamma;                                   // of any_power only
-  const T *positive, *negative;                     // the coefficients of soft labels; unused for hard ones
+  const T *positive, *negative;                     // the weights of soft labels; unused for hard ones
   T value_weight[2], gradient_weight[2];            // hard labels: of the negatives and of the positives
   T *value, *gradient, *hessian;
   int order;  // of the last derivative that is wanted
@@ -88,6 +88,13 @@ void extreme_exponentials(const T* __restrict z, int64_t n, const Exponentials<T
   }
 }
 
+// Gammas that are arrays have not been checked: what is negative counts as 0, and infinity as the largest number.
+template <class T>
+FOCAL_INLINE T bounded(T gamma) {
+  gamma = gamma > Traits<T>::largest ? Traits<T>::largest : gamma;
+  return gamma < T(0) ? T(0) : gamma;
+}
+
 // Of a hard label.
 template <class T>
 FOCAL_INLINE bool is_negative(T y) {
@@ -117,14 +124,14 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
 
 template <int twice, int order, class T>
 void two_term_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
-  const T *__restrict z = b.z, *__restrict gamma = b.gamma;
+  const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
   const T *__restrict positive = b.positive, *__restrict negative = b.negative;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
   const T concave = b.concave;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    const Derivatives<T> f = two_term<twice, order>(score(z[i], u[i], error[i]), positive[i], negative[i],
+    const Derivatives<T> f = two_term<twice, order>(score(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
                                                     twice == any_power ? gamma[i] : T(0), concave);
     value[i] = f.value;
     if constexpr (order > 0) gradient[i] = f.first;
@@ -132,16 +139,16 @@ void two_term_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   }
 }
 
-// `positive` holds the weight of each element.
 template <int twice, int order, class T>
 void mixed_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
-  const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma, *__restrict weight = b.positive;
+  const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
+  const T *__restrict positive = b.positive, *__restrict negative = b.negative;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    const Derivatives<T> f =
-        mixed<twice>(score(z[i], u[i], error[i]), y[i], weight[i], twice == any_power ? gamma[i] : T(0));
+    const Derivatives<T> f = mixed<twice>(score(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
+                                          twice == any_power ? gamma[i] : T(0));
     value[i] = f.value;
     if constexpr (order > 0) gradient[i] = f.first;
     if constexpr (order > 1) b.hessian[i] = T(NAN);  // not covered: nobody shall take it for one
@@ -189,11 +196,14 @@ void loop_for_power(int twice, Labels labels, const Block<T>& block, const Expon
   }
 }
 
-// Whether the loss grows without bound towards the infinity that logit i is.
+// Whether the loss grows without bound towards the infinity that logit i is, though its factors may be too small for a
+// number.
 template <class T>
 bool grows(Labels labels, const Block<T>& b, int64_t i) {
-  if (labels != Labels::mixed) return b.value[i] > 0;
-  return b.positive[i] > 0 && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);  // though m^g may be too small for a number
+  if (labels == Labels::hard) return b.value[i] > 0;
+  const bool by_positives = b.positive[i] > 0 && b.y[i] > 0, by_negatives = b.negative[i] > 0 && b.y[i] < 1;
+  if (labels == Labels::two_term) return b.z[i] < 0 ? by_positives : by_negatives;
+  return (by_positives || by_negatives) && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);
 }
 
 // Value and derivatives of a block whose exponentials are there.
@@ -207,7 +217,7 @@ void evaluate(int twice, Labels labels, Block<T> block, int64_t n, const Seen<T>
   loop_for_power(twice, labels, block, x, n);
   if (!seen.infinite()) return;
   for (int64_t i = 0; i < n; ++i)
-    if (std::fabs(z[i]) > Traits<T>::largest && grows(labels, block, i)) block.value[i] = T(INFINITY);
+    if (std::fabs(z[i]) > Traits<T>::largest && grows(labels, block, i)) block.value[i] += T(INFINITY);  // NaN stays
 }
 
 // In T within a block, where at most 64 numbers meet in one sum, the narrowest vectors taken; in double beyond.

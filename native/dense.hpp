@@ -84,16 +84,18 @@ void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const 
     x.ones[i] = T(1);
   }
   for (int64_t k = 0; k < call.classes; ++k) {
-    const T weight = T(call.weight[call.weights == 1 ? 0 : k]), gamma = T(call.gamma[call.gammas == 1 ? 0 : k]);
+    const T weight = T(call.weight[call.weights == 1 ? 0 : k]), gamma = bounded(T(call.gamma[call.gammas == 1 ? 0 : k]));
     const T* __restrict y = labels.line(k);
     T *__restrict value = t.value, *__restrict slope = t.slope + k * x.stride;
     if (twice == any_power)
       for (int64_t i = 0; i < n; ++i) x.gamma[i] = gamma;
     focal_of_margins(twice, 1, T(1), n, t.margin + k * x.stride, x, value, slope, x.second);
     for (int64_t i = 0; i < n; ++i) {
-      const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i], factor = weight * label;
-      x.value[i] += factor == 0 && value[i] == T(INFINITY) ? T(0) : factor * value[i];
-      slope[i] *= factor;
+      const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i];
+      const bool absent = (label == 0) | (weight == 0);
+      // The weight last: its product with the label may be too small for a number.
+      x.value[i] += absent && value[i] == T(INFINITY) ? T(0) : weight * (label * value[i]);
+      slope[i] = weight * (label * slope[i]);
     }
   }
   for (int64_t i = 0; i < n; ++i) outcome.sum += double(x.value[i]);

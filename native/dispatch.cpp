@@ -80,6 +80,34 @@ constexpr int64_t binary_chunk = 1 << 15, softmax_logits_per_chunk = 1 << 15;
 // To start a thread costs about as much as 20,000 elements of a binary loss, to wake one of a team a fifth of that.
 int64_t fewest_per_thread(Team team) { return team == nullptr ? 1 << 17 : 1 << 15; }
 
+// A number beyond float, which a framework may have made infinite on its way.
+void bound(Operand& x) { x.value = std::min(x.value, DBL_MAX); }
+
+Binary completed(Binary call) {
+  bool in_float = call.logits.dtype != DType::f64;
+  for (Operand* x : {&call.gamma, &call.positive, &call.negative}) {
+    bound(*x);
+    in_float = in_float && (x->data != nullptr || fits_float(x->value));
+  }
+  call.in_double = !in_float;
+  return call;
+}
+
+// The numbers, or in `copy` finite ones.
+const double* bounded(const double* numbers, int64_t count, std::vector<double>& copy) {
+  if (std::none_of(numbers, numbers + count, [](double x) { return x > DBL_MAX; })) return numbers;
+  for (int64_t k = 0; k < count; ++k) copy.push_back(std::min(numbers[k], DBL_MAX));
+  return copy.data();
+}
+
+Softmax completed(Softmax call, std::vector<double>& gamma, std::vector<double>& weight) {
+  call.gamma = bounded(call.gamma, call.gammas, gamma);
+  call.weight = bounded(call.weight, call.weights, weight);
+  call.in_double = call.dtype == DType::f64 || !std::all_of(call.gamma, call.gamma + call.gammas, fits_float) ||
+                   !std::all_of(call.weight, call.weight + call.weights, fits_float);
+  return call;
+}
+
 // Results that a framework has just been given the memory for.
 template <class Call>
 void prepare(const Call& call, DType dtype, int64_t values, int64_t derivatives) {
@@ -107,21 +135,24 @@ void select(const std::string& name) {
   throw std::invalid_argument("no such instruction set: " + name);
 }
 
-Outcome run(const Binary& call, int threads, bool of_team) {
+Outcome run(const Binary& given, int threads, bool of_team, Poll interrupted) {
   const BinaryKernel kernel = kernels().binary;
   const Team team = team_of(of_team);
+  const Binary call = completed(given);
   prepare(call, call.logits.dtype, call.shape.size(), call.shape.size());
-  return in_chunks(call.shape.size(), binary_chunk, fewest_per_thread(team), threads, team,
+  return in_chunks(call.shape.size(), binary_chunk, fewest_per_thread(team), threads, team, interrupted,
                    [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
 }
 
-Outcome run(const Softmax& call, int threads, bool of_team) {
+Outcome run(const Softmax& given, int threads, bool of_team, Poll interrupted) {
   const SoftmaxKernel kernel = kernels().softmax;
   const Team team = team_of(of_team);
+  std::vector<double> gamma, weight;
+  const Softmax call = completed(given, gamma, weight);
   const int64_t classes = std::max<int64_t>(1, call.classes), examples = call.outer * call.inner;
   prepare(call, call.dtype, examples, examples * call.classes);
   const int64_t chunk = std::max<int64_t>(16, softmax_logits_per_chunk / classes);
-  return in_chunks(examples, chunk, std::max<int64_t>(1, fewest_per_thread(team) / classes), threads, team,
+  return in_chunks(examples, chunk, std::max<int64_t>(1, fewest_per_thread(team) / classes), threads, team, interrupted,
                    [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
 }
 

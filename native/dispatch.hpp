@@ -11,10 +11,13 @@ namespace focal {
 std::vector<std::string> instruction_sets();
 void select(const std::string& name);
 
+// Asked now and then by the thread that called, as long as the work lasts: whether to leave the rest undone.
+using Poll = bool (*)();
+
 // Runs on up to `threads` threads: of the team that `use_team` named if `of_team`, else of threads that live as long as
 // the call.
-Outcome run(const Binary&, int threads, bool of_team = false);
-Outcome run(const Softmax&, int threads, bool of_team = false);
+Outcome run(const Binary&, int threads, bool of_team = false, Poll interrupted = nullptr);
+Outcome run(const Softmax&, int threads, bool of_team = false, Poll interrupted = nullptr);
 
 // The address of GOMP_parallel in the OpenMP that a framework has loaded. A process forked after this call does not
 // use it: the threads of a team do not survive a fork, and OpenMP would wait for them.

@@ -73,7 +73,7 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
   const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t label = x.label[i] < 0 ? 0 : x.label[i];
-    x.gamma[i] = T(call.gammas == 0 ? 1 : call.gamma[call.gammas == 1 ? 0 : label]);
+    x.gamma[i] = bounded(T(call.gammas == 0 ? 1 : call.gamma[call.gammas == 1 ? 0 : label]));
     x.weight[i] = T(call.weights == 0 ? 1 : call.weight[call.weights == 1 ? 0 : label]);
     x.ones[i] = T(1);
     x.upstream[i] = upstream[i];
@@ -99,9 +99,9 @@ inline int power_of(const Softmax& call) {
 template <class T>
 void put_values(const Softmax& call, int64_t begin, int64_t n, const T* values) {
   if (call.value == nullptr) return;
-  if (result_dtype(call.dtype, call.wide_values) == dtype_of<T>())
-    std::memcpy(static_cast<T*>(call.value) + begin, values, n * sizeof(T));
-  else store(call.value, call.dtype, begin, n, values);
+  const DType dtype = result_dtype(call.dtype, call.wide_values);
+  if (dtype == dtype_of<T>()) std::memcpy(static_cast<T*>(call.value) + begin, values, n * sizeof(T));
+  else store(call.value, dtype, begin, n, values);
 }
 
 // n examples side by side: class k of example i is line(k)[i].

@@ -1,6 +1,8 @@
 // What the doors (bindings, XLA, TensorFlow) hand to the kernels, and what they get back. No mathematics, no Python.
 #pragma once
 
+#include <cfloat>
+#include <cmath>
 #include <cstdint>
 
 namespace focal {
@@ -49,6 +51,7 @@ struct Binary {
   double smoothing = 0;
   bool wide_values = false, wide_derivatives = false;
   bool majorizer = false;  // in place of the Hessian: see scalar.hpp
+  bool in_double = false;  // set by `run`
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // null: not wanted
 };
 
@@ -71,6 +74,7 @@ struct Softmax {
   Operand upstream;  // shape (outer, inner): the two strides stand first
   bool wide_values = false, wide_derivatives = false;
   bool majorizer = false;
+  bool in_double = false;
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, the others as the logits
 };
 
@@ -81,6 +85,12 @@ struct Outcome {
   int64_t count = 0;       // of examples that are not ignored
   int64_t first_bad = -1;  // the first label that is none: not 0 or 1, or no class
 };
+
+// Whether a number loses nothing but digits in float. Gamma and the weights may be any number, whatever the logits are.
+inline bool fits_float(double x) {
+  const double size = std::fabs(x);
+  return !(size > double(FLT_MAX) || (size < double(FLT_MIN) && size != 0));
+}
 
 using BinaryKernel = void (*)(const Binary&, int64_t begin, int64_t end, Outcome&);
 using SoftmaxKernel = void (*)(const Softmax&, int64_t begin, int64_t end, Outcome&);

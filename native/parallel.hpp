@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <system_error>
@@ -49,16 +50,42 @@ void run_pieces(int64_t pieces, Team team, const Work& work) {
   if (queue.failure) std::rethrow_exception(queue.failure);
 }
 
+// Asks `poll`, if there is one, whether to stop: in the thread that made this object, and rarely, because the answer may
+// cost it the wait for Python's lock. A call that is over before the first question pays for a look at the clock.
+class Interruption {
+ public:
+  explicit Interruption(bool (*poll)()) : poll_(poll) {}
+
+  bool stops() {
+    if (poll_ == nullptr) return false;
+    if (std::this_thread::get_id() == caller_ && Clock::now() >= next_) {
+      if (poll_()) stopped_ = true;
+      next_ = Clock::now() + pause;
+    }
+    return stopped_;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds pause{200};
+  bool (*const poll_)();
+  const std::thread::id caller_ = std::this_thread::get_id();
+  Clock::time_point next_ = Clock::now() + pause;
+  std::atomic<bool> stopped_{false};
+};
+
 // Calls function(begin, end, outcome) for consecutive chunks of [0, size), each thread a run of chunks, and adds the
 // outcomes up in order: the result does not depend on the number of threads. There is a thread for at least
 // `per_thread` elements.
 template <class Function>
-Outcome in_chunks(int64_t size, int64_t chunk, int64_t per_thread, int threads, Team team, const Function& function) {
+Outcome in_chunks(int64_t size, int64_t chunk, int64_t per_thread, int threads, Team team, bool (*poll)(),
+                  const Function& function) {
   const int64_t chunks = (size + chunk - 1) / chunk;
   const int64_t pieces = std::max<int64_t>(1, std::min<int64_t>({threads, size / per_thread, chunks}));
   std::vector<Outcome> outcomes(chunks);
+  Interruption interruption(chunks > 1 ? poll : nullptr);
   run_pieces(pieces, team, [&](int64_t piece) {
-    for (int64_t c = chunks * piece / pieces; c < chunks * (piece + 1) / pieces; ++c)
+    for (int64_t c = chunks * piece / pieces; c < chunks * (piece + 1) / pieces && !interruption.stops(); ++c)
       function(c * chunk, std::min(size, (c + 1) * chunk), outcomes[c]);
   });
   Outcome total;

@@ -42,15 +42,19 @@ FOCAL_INLINE Score<T> score(T s, T u, T u_error) {
 constexpr int any_power = -1;
 
 // m^g by exp(-g a), where a is -log(m) but for its rounding, which gamma would multiply: it is taken back by comparing
-// exp(-a) with m. Where m is subnormal, a stands alone.
+// exp(-a) with m. Where m is subnormal, a stands alone. For any gamma from 0 to the largest number.
 template <class T>
 FOCAL_INLINE T power(Pair<T> m, T a, T gamma) {
   constexpr T far = T(1000) * Traits<T>::exp_limit;  // beyond it only the size of a matters, and inf * 0 must not arise
+  constexpr T beyond = T(1e30);     // from here on the power is 0 whatever is taken back
+  constexpr T splittable = T(1e18);  // a larger gamma is too large for Dekker's splitting, and what it misses too small
   a = a > far ? far : a < 0 ? T(0) : a;
   const Pair<T> back = exp_of_negative<true>(a);
   const T missed = ((m.hi - back.hi) + mul_add(-back.hi, back.lo, m.lo)) / m.hi;
-  const T hi = gamma * a;
-  const T lo = m.hi >= Traits<T>::smallest ? mul_add(-gamma, missed, product_error(gamma, a, hi)) : T(0);
+  const T product = gamma * a, hi = product > beyond ? beyond : product;
+  const T rounding = fused || gamma < splittable ? product_error(gamma, a, product) : T(0);
+  const bool exact = (m.hi >= Traits<T>::smallest) & (product <= beyond);
+  const T lo = exact ? mul_add(-gamma, missed, rounding) : T(0);
   const Pair<T> exponent = two_sum(hi, lo);
   const Pair<T> e = exp_of_negative<true>(exponent.hi < 0 ? T(0) : exponent.hi);
   return mul_add(e.hi, e.lo - exponent.lo, e.hi);
@@ -79,12 +83,6 @@ FOCAL_INLINE T power_of_q(const Score<T>& score, T gamma) {
   }
 }
 
-// So that no product with gamma is infinite.
-template <class T>
-FOCAL_INLINE T bounded(T gamma) {
-  return gamma > T(1e18) ? T(1e18) : gamma;
-}
-
 template <class T>
 struct Derivatives {
   T value, first, second;
@@ -100,33 +98,46 @@ struct Derivatives {
 template <int twice, int order, class T>
 FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma, T concave) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
-  else gamma = bounded(gamma);
   const T factor = power_of_q<twice>(score, gamma);
   // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
   const T p = order > 1 ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;
   const T slope = mul_add(gamma, p_loss, q);
   Derivatives<T> result{factor * score.loss, -(factor * slope), T(0)};
-  if constexpr (order > 1)
+  if constexpr (order > 1 && twice != any_power) {
     result.second = factor * mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * mul_add(gamma, p, -concave * q));
+  } else if constexpr (order > 1) {
+    const T steep = factor * gamma, pq = p * q;  // first, because the square of gamma may be infinite where q^g is 0
+    result.second = mul_add(steep * p_loss, mul_add(gamma, p, -concave * q), mul_add(steep, T(2) * pq, factor * pq));
+  }
   return result;
 }
 
-// A soft label, two-term: a f(z) + b f(-z), with a = weight of the positives * y and b = weight of the negatives
-// * (1 - y).
+// The weights of positives and negatives. They multiply last: a label times a weight may be too small for a number where
+// its product with the loss is not.
+template <class T>
+struct Weights {
+  T positive, negative;
+
+  // positive * y * x + negative * (1 - y) * z
+  FOCAL_INLINE T of(T y, T x, T z) const { return mul_add(positive, y * x, negative * ((T(1) - y) * z)); }
+};
+
+// A soft label y, two-term: weight * y * f(z) + weight * (1 - y) * f(-z).
 template <int twice, int order, class T>
-FOCAL_INLINE Derivatives<T> two_term(const Score<T>& positive, T a, T b, T gamma, T concave) {
+FOCAL_INLINE Derivatives<T> two_term(const Score<T>& positive, T y, Weights<T> weights, T gamma, T concave) {
   const Derivatives<T> f = focal<twice, order>(positive, gamma, concave);
   const Derivatives<T> g = focal<twice, order>(positive.flipped(), gamma, concave);
-  return {mul_add(a, f.value, b * g.value), mul_add(a, f.first, -b * g.first), mul_add(a, f.second, b * g.second)};
+  return {weights.of(y, f.value, g.value), weights.of(y, f.first, -g.first), weights.of(y, f.second, g.second)};
 }
 
 // A soft label, p_t mixed: (weighted) m^g B with m = 1 - p_t = y q + (1 - y) p and B = y L + (1 - y) l.
 //
 //     d/dz = m^g [ (1 - y) p - y q + g (1 - 2y) (p q / m) B ]
 //
-// m underflows only where the label is hard; there p q / m is p_t.
+// A hard label makes m p or q, which may underflow: then p q / m is p_t, and -log m is L or l. A label may be subnormal
+// itself, and m with it, but then m is the label and has its logarithm.
 template <int twice, class T>
-FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, T weight, T gamma) {
+FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, Weights<T> weights, T gamma) {
   if constexpr (twice != any_power) gamma = T(twice) / 2;
   const T p = at.p.hi, q = at.q.hi;
   const Pair<T> label = {y, T(0)}, rest = fast_two_sum(T(1), -y);
@@ -134,17 +145,18 @@ FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, T weight, T gamma) {
   Pair<T> m = two_sum(yq.hi, rest_p.hi);
   m.lo += yq.lo + rest_p.lo;
   const T p_t = mul_add(y, p, rest.hi * q), B = mul_add(y, at.loss, rest.hi * at.other);
-  const bool present = m.hi >= Traits<T>::smallest;
-  const T ratio = present ? p * q / m.hi : p_t;
+  const bool present = m.hi >= Traits<T>::smallest, by_label = (y > 0) & (y < 1);
+  const T ratio = present | by_label ? p * q / m.hi : p_t;
   T factor;
   if constexpr (twice == any_power) {
-    factor = power(m, present ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss), bounded(gamma));
+    factor = power(m, present | by_label ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss), gamma);
   } else {
     at.q = m;
     factor = power_of_q<twice>(at, gamma);
   }
-  const T inner = mul_add(rest.hi, p, -y * q) + gamma * (T(1) - T(2) * y) * ratio * B;
-  return {weight * (factor * B), weight * (factor * inner), T(0)};
+  const T inner = mul_add(rest.hi, p, -y * q) + gamma * (T(1) - T(2) * y) * (ratio * B);
+  const T value = factor * B, first = factor * inner;
+  return {weights.of(y, value, value), weights.of(y, first, first), T(0)};
 }
 
 }  // namespace focal::FOCAL_ISA

@@ -37,8 +37,8 @@ void softmax_range(const Softmax& call, int64_t begin, int64_t end, Outcome& out
 }
 
 inline void softmax(const Softmax& call, int64_t begin, int64_t end, Outcome& outcome) {
-  return call.dtype == DType::f64 ? softmax_range<double>(call, begin, end, outcome)
-                                  : softmax_range<float>(call, begin, end, outcome);
+  return call.in_double ? softmax_range<double>(call, begin, end, outcome)
+                        : softmax_range<float>(call, begin, end, outcome);
 }
 
 }  // namespace focal::FOCAL_ISA

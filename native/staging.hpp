@@ -4,6 +4,10 @@
 #include "kernels.hpp"
 #include "vector_math.hpp"
 
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
 namespace focal::FOCAL_ISA {
 
 // Half precision by its bits, so that every instruction set gives the same and the loops stay vectors.
@@ -16,9 +20,11 @@ struct BFloat {
 
 FOCAL_INLINE float widen(Half h) {
   const uint32_t magnitude = uint32_t(h.bits & 0x7fff) << 13, sign = uint32_t(h.bits & 0x8000) << 16;
-  // The exponent is moved by a multiplication, which makes subnormals normal; inf and NaN keep the highest one.
-  const float scaled = from_bits<float>(magnitude) * 5.192296858534828e33f;  // 2^112
-  const uint32_t finite = to_bits(scaled);
+  // A subnormal half is its bits times 2^-24. They are put behind 2^-14, which is then taken away: as a subnormal float
+  // they would be read as 0 on threads that flush those, as XLA's and TensorFlow's do.
+  constexpr uint32_t rebias = 112u << 23, smallest = 113u << 23;  // the latter is 2^-14
+  const uint32_t subnormal = to_bits(from_bits<float>(magnitude + smallest) - from_bits<float>(smallest));
+  const uint32_t finite = magnitude < (1u << 23) ? subnormal : magnitude + rebias;
   return from_bits<float>((magnitude >= (0x7c00u << 13) ? magnitude | 0x7f800000u : finite) | sign);
 }
 
@@ -45,6 +51,8 @@ FOCAL_INLINE void narrow(float x, BFloat& result) {
   const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1)) >> 16;
   result.bits = uint16_t((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
 }
+
+FOCAL_INLINE void narrow(float x, float& result) { result = x; }
 
 template <class T>
 constexpr DType dtype_of() {
@@ -102,11 +110,26 @@ inline bool is_contiguous(const Operand& operand, const Shape& shape) {
   return true;
 }
 
+// As many of n halves in a row as the machine converts by itself, exactly, whether or not it flushes subnormal floats.
+inline int64_t convert_halves(const Half* __restrict data, int64_t n, float* __restrict buffer) {
+  int64_t i = 0;
+#if defined(__F16C__)
+  for (; i + 8 <= n; i += 8)
+    _mm256_storeu_ps(buffer + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data + i))));
+#else
+  (void)data, (void)n, (void)buffer;
+#endif
+  return i;
+}
+
 // One stretch of numbers of type S as T. The loops that need no stride are by themselves, so that they become vectors.
 template <class S, class T>
 void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
+  int64_t done = 0;
+  if constexpr (std::is_same_v<S, Half> && std::is_same_v<T, float>)
+    if (stride == 1) done = convert_halves(data, n, buffer);
   if (stride == 1)
-    for (int64_t i = 0; i < n; ++i) buffer[i] = T(widen(data[i]));
+    for (int64_t i = done; i < n; ++i) buffer[i] = T(widen(data[i]));
   else
     for (int64_t i = 0; i < n; ++i) buffer[i] = T(widen(data[i * stride]));
 }
@@ -176,13 +199,16 @@ const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int
   return buffer;
 }
 
+// Results of a dtype that is not the one computed in.
 template <class T>
 void store(void* array, DType dtype, int64_t begin, int64_t n, const T* __restrict values) {
   if (array == nullptr) return;
   const auto write = [&](auto* __restrict result) {
     for (int64_t i = 0; i < n; ++i) narrow(float(values[i]), result[begin + i]);
   };
-  dtype == DType::f16 ? write(static_cast<Half*>(array)) : write(static_cast<BFloat*>(array));
+  if (dtype == DType::f16) return write(static_cast<Half*>(array));
+  if (dtype == DType::bf16) return write(static_cast<BFloat*>(array));
+  write(static_cast<float*>(array));
 }
 
 }  // namespace focal::FOCAL_ISA

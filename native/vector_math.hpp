@@ -81,29 +81,29 @@ FOCAL_INLINE T from_bits(Bits<T> bits) {
   return x;
 }
 
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+constexpr bool fused = true;  // whether the machine has a fused multiply-add
+#else
+constexpr bool fused = false;
+#endif
+
 // a * b + c, rounded once where the machine can.
 template <class T>
 FOCAL_INLINE T mul_add(T a, T b, T c) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return std::fma(a, b, c);
-#else
-  return a * b + c;
-#endif
+  if constexpr (fused) return std::fma(a, b, c);
+  else return a * b + c;
 }
 
 // The rounding error of product = a * b, exactly. Without a fused multiply-add by Dekker's splitting, for |a|, |b|
 // far below overflow.
 template <class T>
 FOCAL_INLINE T product_error(T a, T b, T product) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return std::fma(a, b, -product);
-#else
+  if constexpr (fused) return std::fma(a, b, -product);
   constexpr T splitter = T((uint64_t(1) << ((Traits<T>::mantissa + 2) / 2)) + 1);
   const T ta = splitter * a, tb = splitter * b;
   const T a_hi = ta - (ta - a), b_hi = tb - (tb - b);
   const T a_lo = a - a_hi, b_lo = b - b_hi;
   return ((a_hi * b_hi - product) + a_hi * b_lo + a_lo * b_hi) + a_lo * b_lo;
-#endif
 }
 
 // x + y with its rounding error, for |x| >= |y| or x = 0 (Dekker) and for any x, y (Knuth).

@@ -7,9 +7,13 @@ exceeds 1. The bound of a quantity with exact value x is
 
 eps is that of float32 or float64; half precision has float32's, and half a unit in the last place of its own for the
 one rounding. `scale` is |x|, or the sum of the magnitudes of x's terms where they cancel: near a zero of a sum no
-algorithm in working precision has a small error relative to the sum. `underflow` is what is lost where p or q is
-below the smallest normal number, which XLA and Eigen flush to zero: (1 + gamma)^2 |log of it| times that number, as
-p stands in the Hessian beside gamma^2 L. In half precision, which keeps subnormals, it is one more of those.
+algorithm in working precision has a small error relative to the sum. `underflow` is what is lost where p, q or a power
+is below the smallest normal number, which XLA and Eigen flush to zero: (1 + gamma)^2 |log of it| times that number, as
+p stands in the Hessian beside gamma^2 L; |z| in place of the logarithm in the mix, where a power that small may
+multiply a loss of |z|; times a weight above 1. In half precision, which keeps subnormals, it is one more of those.
+
+What gamma multiplies is an exponent, and where that exceeds the logarithm of the smallest number the power is 0. So
+gamma |z| counts at most as twice that logarithm, and one gamma of the underflow at most as the logarithm itself.
 
 In a softmax z is the largest difference of two logits and 2 gamma is 2 (gamma + 1), because to round v_j - v_t alone
 moves 1 - p_t by |z| eps / 2 at gamma = 0; a sum of K terms adds K.
@@ -64,11 +68,30 @@ class Worst:
     where: str
 
 
-def share(value: np.ndarray, exact: Exact, scale: np.ndarray, row_factor: np.ndarray, gamma: np.ndarray, dtype: str):
-    """The error as a share of the bound; `row_factor` is 8 + 2 gamma |z|."""
+def share(
+    value: np.ndarray,
+    exact: Exact,
+    scale: np.ndarray,
+    terms: np.ndarray,
+    gamma: np.ndarray,
+    dtype: str,
+    exponent: np.ndarray | float = 0.0,
+    weight: np.ndarray | float = 1.0,
+    loss: np.ndarray | float = 0.0,
+):
+    """The error as a share of the bound, whose factor of eps * scale is `terms` + 2 `exponent`.
+
+    The exponent is gamma |z|, and `terms` is 8 or what stands in its place. `loss` is what may multiply a power that
+    underflows, beyond the logarithm of the smallest number.
+    """
     wide = "float32" if dtype in HALF else dtype
     tiny = np.finfo(wide).tiny
-    bound = row_factor * np.finfo(wide).eps * scale - (1 + gamma) ** 2 * np.log(tiny) * tiny
+    reach = -np.log(tiny)
+    row_factor = terms + 2 * np.minimum(exponent, 2 * reach)
+    # No golden number has a larger gamma where p is below the smallest normal number: gamma multiplies what it loses.
+    steep = (1 + np.minimum(gamma, 1e20)) * (1 + np.minimum(gamma, reach))
+    underflow = np.maximum(weight, 1) * steep * np.maximum(reach, loss) * tiny
+    bound = row_factor * np.finfo(wide).eps * scale + underflow
     if dtype in HALF:
         info = ml_dtypes.finfo(dtype)
         bound = bound + float(info.eps) / 2 * np.abs(exact.high) + float(info.smallest_subnormal)
@@ -76,23 +99,44 @@ def share(value: np.ndarray, exact: Exact, scale: np.ndarray, row_factor: np.nda
     return np.where(overflow, 0.0, exact.error(value) / bound)
 
 
-def factor(row: dict[str, Any]) -> float:
-    """8 + 2 gamma |z|; see the top of this file for a softmax."""
+def factor(row: dict[str, Any]) -> tuple[float, float]:
+    """`terms` and `exponent` of `share`; see the top of this file for a softmax."""
     gamma = np.max(row["gamma"])
     if "z" in row:
-        return 8 + 2 * gamma * abs(row["z"])
+        return 8, gamma * abs(row["z"])
     if np.ndim(row.get("x")) == 0 and "x" in row:
-        return 8 + 2 * gamma * 16.2  # the clamp is a logit of 16.118
+        return 8, gamma * 16.2  # the clamp is a logit of 16.118
     v = np.array(row["v"] if "v" in row else np.log(np.clip(row["x"], 1e-7, None)))
-    return 8 + len(v) + 2 * (gamma + 1) * (v.max() - v.min())
+    distance = v.max() - v.min()
+    return 8 + len(v) + 2 * distance, gamma * distance
 
 
-def rows_by(section: str, *keys: str, half: bool) -> Iterator[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
+def rows_of(section: str, framework: Framework, dtype: str) -> list[dict[str, Any]]:
+    """Those whose inputs are exact in the dtype.
+
+    Gamma and weights are numbers of the dtype computed in, but for NumPy, where they may be any. Threads of JAX and
+    TensorFlow read a label that is a subnormal float as 0.
+    """
+    needed, wide = ("half", "float32") if dtype in HALF else ("single", dtype)
+    rows = [row for row in golden()[section] if dtype == "float64" or row.get(needed, needed == "single")]
+    if framework.name == "numpy":
+        return rows
+    rows = [row for row in rows if representable(row, wide)]
+    return rows if framework.name == "torch" else [row for row in rows if not has_subnormal_label(row, wide)]
+
+
+def has_subnormal_label(row: dict[str, Any], dtype: str) -> bool:
+    labels = np.ravel(row["y"] or 0.0) if "y" in row else np.zeros(1)
+    return bool(np.any((labels > 0) & (labels < np.finfo(dtype).tiny)))
+
+
+def rows_by(
+    section: str, *keys: str, framework: Framework, dtype: str
+) -> Iterator[tuple[tuple[Any, ...], list[dict[str, Any]]]]:
     """Rows that share static options, so that each framework computes them in one call."""
     groups = defaultdict(list)
-    for row in golden()[section]:
-        if row.get("half") or not half:
-            groups[tuple(json.dumps(row.get(k)) for k in keys)].append(row)
+    for row in rows_of(section, framework, dtype):
+        groups[tuple(json.dumps(row.get(k)) for k in keys)].append(row)
     for key, rows in groups.items():
         yield tuple(json.loads(k) for k in key), rows
 
@@ -101,13 +145,18 @@ def column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
     return np.array([row[name] for row in rows], np.float64)
 
 
-def exact(gamma: float, dtype: str) -> bool:
-    return float(np.asarray(gamma, getattr(ml_dtypes, dtype, dtype))) == gamma or dtype in ("float32", "float64")
+def representable(row: dict[str, Any], dtype: str) -> bool:
+    """Whether gamma and the weights of a row can be tensors of the dtype."""
+    numbers = np.concatenate([np.ravel(row[name] or 0.0) for name in ("gamma", "w", "alpha") if name in row])
+    if dtype in HALF:
+        with np.errstate(over="ignore", under="ignore"):
+            return bool(np.all(numbers.astype(getattr(ml_dtypes, dtype, dtype)) == numbers))
+    return bool(np.all(numbers <= np.finfo(dtype).max))
 
 
-def by_length(section: str, name: str, dtype: str) -> Iterator[list[dict[str, Any]]]:
+def by_length(section: str, name: str, framework: Framework, dtype: str) -> Iterator[list[dict[str, Any]]]:
     """Rows with the same number of classes."""
-    rows = [row for row in golden()[section] if row.get("half") or dtype not in HALF]
+    rows = rows_of(section, framework, dtype)
     for length in sorted({len(row[name]) for row in rows}):
         yield [row for row in rows if len(row[name]) == length]
 
@@ -124,11 +173,13 @@ def compare(
         scale = np.maximum(np.abs(scales.high), np.abs(truth.high))
         value = result[key].reshape(truth.high.shape)
         tall = (-1, *(1,) * (value.ndim - 1))
-        factors, gammas = (
-            np.array([f(row) for row in rows]).reshape(tall) for f in (factor, lambda r: np.max(r["gamma"]))
-        )
         with np.errstate(over="ignore", invalid="ignore"):
-            shares = share(value, truth, scale, factors, gammas, dtype)
+            columns = [
+                (*factor(row), np.max(row["gamma"]), np.max(row.get("w", 1.0)), abs(row["z"]) if "alpha" in row else 0)
+                for row in rows
+            ]
+            terms, exponents, gammas, *more = (np.reshape(column, tall) for column in zip(*columns, strict=True))
+            shares = share(value, truth, scale, terms, gammas, dtype, exponents, *more)
         k = np.unravel_index(np.argmax(np.where(np.isnan(shares), np.inf, shares)), shares.shape)
         row = {name: x for name, x in rows[k[0]].items() if name in ("z", "x", "v", "y", "t", "w", "gamma", "alpha")}
         yield quantity, Worst(float(shares[k]), f"{note} {row} got {value[k]!r}, not {truth.high[k]!r}")
@@ -139,15 +190,18 @@ def compare(
 # ---------------------------------------------------------------------------------------------------------------
 
 
+SOME_GAMMAS = (0.0, 0.5, 2.0, 7.3)
+
+
 def static(framework: Framework, gamma: float) -> bool:
     """Whether to compute a gamma as a Python number here: under XLA each is a compilation, so some stand for all."""
-    return framework.name != "jax" or gamma in (0.0, 0.5, 2.0, 7.3)
+    return framework.name != "jax" or gamma in SOME_GAMMAS
 
 
-def binary(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+def binary(framework: Framework, dtype: str, section: str = "binary") -> Iterator[tuple[str, Worst]]:
     loss = framework.module.binary_focal_loss
     names = {"value": "value", "dz": "y_pred", "dy": "y_true", "dzz": "second"}
-    for (gamma, weight), rows in rows_by("binary", "gamma", "w", half=dtype in HALF):
+    for (gamma, weight), rows in rows_by(section, "gamma", "w", framework=framework, dtype=dtype):
         if not static(framework, gamma):
             continue
 
@@ -158,18 +212,17 @@ def binary(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
         result = framework.derivatives(function, arrays, dtype)
         yield from compare(result, rows, names, dtype, f"gamma={gamma} pos_weight={weight}")
     # gamma and the weight as arrays: the general power, and their own derivatives
-    rows = [row for row in golden()["binary"] if row.get("half") or dtype not in HALF]
-    rows = [row for row in rows if exact(row["gamma"], dtype)]
+    rows = [row for row in rows_of(section, framework, dtype) if representable(row, dtype)]
     arrays = {"y_pred": column(rows, "z"), "y_true": column(rows, "y")}
     arrays |= {"gamma": column(rows, "gamma"), "pos_weight": column(rows, "w")}
     result = framework.derivatives(lambda **t: loss(**t, from_logits=True), arrays, dtype)
     yield from compare(result, rows, names | {"dgamma": "gamma", "dw": "pos_weight"}, dtype, "gamma as array")
 
 
-def hard(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+def hard(framework: Framework, dtype: str, section: str = "binary") -> Iterator[tuple[str, Worst]]:
     """Boolean labels, which take one branch."""
     loss = framework.module.binary_focal_loss
-    for (gamma, weight), rows in rows_by("binary", "gamma", "w", half=dtype in HALF):
+    for (gamma, weight), rows in rows_by(section, "gamma", "w", framework=framework, dtype=dtype):
         if not static(framework, gamma):
             continue
         rows = [row for row in rows if row["y"] in (0, 1)]
@@ -188,10 +241,10 @@ def hard(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
         yield from compare(result, rows, names, dtype, f"gamma={gamma} hard")
 
 
-def mixed(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+def mixed(framework: Framework, dtype: str, section: str = "mixed") -> Iterator[tuple[str, Worst]]:
     loss = framework.module.binary_focal_crossentropy
     names = {"value": "value", "dz": "y_pred", "dy": "y_true", "dzz": "second"}
-    for (gamma, alpha), rows in rows_by("mixed", "gamma", "alpha", half=dtype in HALF):
+    for (gamma, alpha), rows in rows_by(section, "gamma", "alpha", framework=framework, dtype=dtype):
         if not static(framework, gamma):
             continue
 
@@ -203,8 +256,7 @@ def mixed(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
         arrays = {"y_pred": column(rows, "z")[:, None], "y_true": column(rows, "y")[:, None]}
         result = framework.derivatives(function, arrays, dtype)
         yield from compare(result, rows, names, dtype, f"gamma={gamma} alpha={alpha}")
-    rows = [row for row in golden()["mixed"] if row["alpha"] is not None and (row.get("half") or dtype not in HALF)]
-    rows = [row for row in rows if exact(row["gamma"], dtype)]
+    rows = [row for row in rows_of(section, framework, dtype) if row["alpha"] is not None and representable(row, dtype)]
     arrays = {"y_pred": column(rows, "z")[:, None], "y_true": column(rows, "y")[:, None]}
     arrays |= {"gamma": column(rows, "gamma")[:, None], "alpha": column(rows, "alpha")[:, None]}
     result = framework.derivatives(lambda **t: loss(**t, from_logits=True, apply_class_balancing=True), arrays, dtype)
@@ -212,7 +264,7 @@ def mixed(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
 
 
 def probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
-    for (name, gamma), rows in rows_by("probability", "loss", "gamma", half=dtype in HALF):
+    for (name, gamma), rows in rows_by("probability", "loss", "gamma", framework=framework, dtype=dtype):
         if not static(framework, gamma):
             continue
         loss = getattr(framework.module, {"two_term": "binary_focal_loss"}.get(name, "binary_focal_crossentropy"))
@@ -225,10 +277,10 @@ def probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]
         yield from compare(result, rows, {"value": "value", "dx": "y_pred"}, dtype, f"{name} gamma={gamma}")
 
 
-def softmax(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+def softmax(framework: Framework, dtype: str, section: str = "softmax") -> Iterator[tuple[str, Worst]]:
     """Sparse labels. Each row has parameters of its own, which the framework takes as numbers or maps over."""
     loss = framework.module.sparse_categorical_focal_loss
-    for rows in by_length("softmax", "v", dtype):
+    for rows in by_length(section, "v", framework, dtype):
 
         def function(y_pred: Any, t: Any, gamma: Any, w: Any) -> Any:
             return loss(t, y_pred, gamma, class_weight=w, from_logits=True)
@@ -248,9 +300,9 @@ def softmax(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
         yield from compare(result, rows, names, dtype, "")
 
 
-def dense(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+def dense(framework: Framework, dtype: str, section: str = "dense") -> Iterator[tuple[str, Worst]]:
     loss = framework.module.categorical_focal_loss
-    for rows in by_length("dense", "v", dtype):
+    for rows in by_length(section, "v", framework, dtype):
 
         def function(y_pred: Any, y: Any, gamma: Any, w: Any) -> Any:
             return loss(y, y_pred, gamma, class_weight=w, from_logits=True)
@@ -262,7 +314,7 @@ def dense(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
 
 def categorical_probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
     module = framework.module
-    for rows in by_length("categorical_probability", "x", dtype):
+    for rows in by_length("categorical_probability", "x", framework, dtype):
         for label, loss in (("t", module.sparse_categorical_focal_loss), ("y", module.categorical_focal_loss)):
             some = [row for row in rows if row[label] is not None]
             if not some:
@@ -277,6 +329,27 @@ def categorical_probability(framework: Framework, dtype: str) -> Iterator[tuple[
             yield from compare(result, some, {"value": "value", "gradient": "y_pred"}, dtype, "")
 
 
+def binary_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    yield from binary(framework, dtype, "binary_extremes")
+
+
+def hard_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    yield from hard(framework, dtype, "binary_extremes")
+
+
+def mixed_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    yield from mixed(framework, dtype, "mixed_extremes")
+
+
+def softmax_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    yield from softmax(framework, dtype, "softmax_extremes")
+
+
+def dense_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    yield from dense(framework, dtype, "dense_extremes")
+
+
+EXTREMES = [binary_extremes, hard_extremes, mixed_extremes, softmax_extremes, dense_extremes]
 SECTIONS = [binary, hard, mixed, probability, softmax, dense, categorical_probability]
 
 
@@ -292,7 +365,7 @@ def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:
 if __name__ == "__main__":
     for framework in FRAMEWORKS:
         for dtype in framework.dtypes:
-            for section in SECTIONS:
+            for section in SECTIONS + EXTREMES:
                 for quantity, found in worst(framework, dtype, section).items():
                     row = f"{framework.name:11}{dtype:9}{section.__name__:24}{quantity:9}{found.share:8.3f}"
                     print(f"{row}  {found.where}")

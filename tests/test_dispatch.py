@@ -115,8 +115,9 @@ def test_show_config_names_everything(capsys: pytest.CaptureFixture[str]) -> Non
         "tensorflow:",
     ):
         assert word in shown
-    for bad in (0, -1):
-        with pytest.raises(ValueError, match="`n` must be a positive integer"):
+    for bad in (0, -1, 2**31, 2**64):
+        with pytest.raises(ValueError, match=r"`n` must be an integer in \[1, 2147483647\]"):
             focal_loss.set_num_threads(bad)
+    assert focal_loss.numpy.binary_focal_loss([1], [0.5], 2).shape == (1,)  # a number refused has changed nothing
     with pytest.raises(TypeError, match="`n` must be an integer"):
         focal_loss.set_num_threads(1.5)

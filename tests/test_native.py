@@ -15,7 +15,8 @@ import accuracy
 import ml_dtypes
 import numpy as np
 import pytest
-from cases import FRAMEWORK
+import torch
+from cases import FRAMEWORK, Framework
 
 from focal_loss import _formula, _host, _kernels
 from focal_loss import numpy as xp
@@ -46,10 +47,10 @@ np.savez(sys.argv[1], **results)
 """
 
 
-def run(code: str, *arguments: str, **environment: str) -> None:
+def run(code: str, *arguments: str, timeout: float | None = None, **environment: str) -> None:
     variables = {k: v for k, v in os.environ.items() if k != "FOCAL_LOSS_ISA"} | environment
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=timeout)
     assert done.returncode == 0, done.stderr
 
 
@@ -98,6 +99,58 @@ def test_losses_of_logits_never_ask_the_formula(dtype: type, monkeypatch: pytest
 def test_golden_numbers_within_the_bound(instruction_set: str, dtype: str, section: Any) -> None:
     for quantity, found in accuracy.worst(NUMPY, dtype, section).items():
         assert found.share <= 1, f"{quantity}: {found}"
+
+
+@pytest.mark.parametrize("section", accuracy.EXTREMES, ids=lambda section: section.__name__)
+@pytest.mark.parametrize("dtype", NUMPY.dtypes)
+@pytest.mark.parametrize("framework", [NUMPY, FRAMEWORK["torch"]], ids=str)
+def test_extreme_numbers_within_the_bound(instruction_set: str, dtype: str, section: Any, framework: Framework) -> None:
+    """Of PyTorch the gradients of soft labels, which NumPy does not show."""
+    for quantity, found in accuracy.worst(framework, dtype, section).items():
+        assert found.share <= 1, f"{quantity}: {found}"
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_half_precision_where_subnormal_floats_are_flushed(instruction_set: str, flush: bool) -> None:
+    """As on the threads of XLA and TensorFlow. Every label that float16 has, subnormal ones among them."""
+    bits = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    labels = bits[(bits >= 0) & (bits <= 1)]
+    z = np.full(labels.shape, -1024, np.float16)
+    torch.set_flush_denormal(flush)
+    try:
+        value = xp.binary_focal_loss(labels, z, 0.0, from_logits=True)
+    finally:
+        torch.set_flush_denormal(False)
+    np.testing.assert_array_equal(value, labels * np.float16(1024))
+
+
+def test_empty_variables_are_not_set() -> None:
+    code = "import focal_loss; from focal_loss import _kernels; assert _kernels.NATIVE; print(focal_loss.get_backend())"
+    run(code, FOCAL_LOSS_ISA="", FOCAL_LOSS_BACKEND="", KERAS_BACKEND="jax")
+
+
+INTERRUPT = """
+import signal, numpy as np
+from focal_loss import _kernels
+def stop(*_):
+    raise InterruptedError
+signal.signal(signal.SIGALRM, stop)
+z, y, zeros = np.zeros(1, np.float32), np.zeros(1, bool), (0,)
+operands = [(a.__array_interface__["data"][0], _kernels.CODES[a.dtype.name], zeros) for a in (z, y)]
+for threads in (1, 2):
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        _kernels.NATIVE.binary(False, (1 << 36,), *operands, 2.3, 1.0, 1.0, 1.0, 0.0, 0, 0, 0, threads)
+    except InterruptedError:
+        continue
+    raise AssertionError("not interrupted")
+assert _kernels.NATIVE.binary(False, (4,), *operands, 2.0, 1.0, 1.0, 1.0, 0.0, 0, 0, 0, 1)[0] > 0
+"""
+
+
+def test_a_signal_interrupts_the_kernels() -> None:
+    """Of so many elements that the test would take minutes, were the handler only called after the last."""
+    run(INTERRUPT, timeout=60)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -14,7 +14,7 @@ HARD_GAMMAS = [0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 7.3, 8.0, 10.0]
 EPS = np.finfo(np.float32).eps
 
 
-@pytest.mark.parametrize("section", accuracy.SECTIONS, ids=lambda section: section.__name__)
+@pytest.mark.parametrize("section", accuracy.SECTIONS + accuracy.EXTREMES, ids=lambda section: section.__name__)
 @pytest.mark.parametrize(("framework", "dtype"), ALL, ids=lambda value: str(value))
 def test_golden_numbers_within_the_bound(framework: Framework, dtype: str, section) -> None:
     worst = accuracy.worst(framework, dtype, section)
@@ -90,6 +90,59 @@ def test_limits_at_infinity_and_nan(framework: Framework, gamma: float, soft: bo
     if framework.name != "numpy":
         np.testing.assert_array_equal(result["y_pred"].ravel(), [-1, 0, 0, 1, np.nan])
         np.testing.assert_array_equal(result["second"].ravel(), [0, 0, 0, 0, np.nan])
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+@pytest.mark.parametrize("gamma", [0.0, 2.0, 1e18])
+def test_an_infinite_logit_outgrows_any_label_and_weight(framework: Framework, gamma: float) -> None:
+    """Though the product of the two is no number, or their loss before the last logit is 0."""
+    y, z = np.float32([[1e-30], [1 - 2**-24]]), np.float32([[-np.inf], [np.inf]])
+    xp, y_pred = framework.module, framework.tensor(z, "float32")
+    found = [
+        xp.binary_focal_loss(y, y_pred, gamma, pos_weight=1e-30, from_logits=True),
+        xp.binary_focal_crossentropy(
+            y, y_pred, apply_class_balancing=True, alpha=1e-30, gamma=gamma, from_logits=True, axis=-1
+        ),
+        xp.categorical_focal_loss(
+            np.concatenate([y, y], 1), framework.tensor([[-np.inf, 0], [0, -np.inf]], "float32"), gamma,
+            class_weight=1e-30, from_logits=True
+        ),
+    ]  # fmt: skip
+    for value in found:
+        np.testing.assert_array_equal(framework.numpy(value).ravel(), [np.inf, np.inf])
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+def test_subnormal_half_precision_is_read(framework: Framework) -> None:
+    """Labels and logits below 2^-14, which an arithmetic that flushes subnormal floats could take for 0."""
+    xp, z = framework.module, framework.tensor([-8688.0, -6000.0], "float16")
+    labels = framework.tensor([2e-5, 5e-5], "float16")
+    found = xp.binary_focal_loss(labels, z, 2, from_logits=True)
+    np.testing.assert_allclose(framework.numpy(found), [0.174, 0.3], rtol=2e-3)
+    if framework.name == "numpy":
+        return
+    small = np.float16([2e-5, -5e-5, 6e-8])
+    result = framework.derivatives(
+        lambda y_pred, y_true: xp.binary_focal_loss(y_true, y_pred, 0.0, from_logits=True),
+        {"y_pred": small, "y_true": np.full(3, 0.5)}, "float16", second=False,
+    )  # fmt: skip
+    np.testing.assert_array_equal(result["y_true"], -small.astype(np.float64))  # the derivative in a label is the logit
+
+
+@pytest.mark.parametrize("framework", DIFFERENTIABLE, ids=str)
+def test_the_derivative_in_a_label_is_finite_where_its_terms_overflow(framework: Framework) -> None:
+    """At the largest logit: (1 + gamma) m^gamma |z| of the mix alone exceeds it, times the weight it does not."""
+    largest = np.finfo(np.float32).max
+    loss = framework.module.binary_focal_crossentropy
+    result = framework.derivatives(
+        lambda y_pred, y_true: loss(
+            y_true, y_pred, apply_class_balancing=True, alpha=0.01, gamma=2.0, from_logits=True, axis=-1
+        ),
+        {"y_pred": np.float32([[-largest]]), "y_true": np.float32([[0.875]])}, "float32", second=False,
+    )  # fmt: skip
+    y, alpha = 0.875, 0.01  # (alpha y + (1 - alpha)(1 - y)) y^3 |z|
+    exact = ((2 * alpha - 1) * y**3 + 3 * y**2 * (alpha * y + (1 - alpha) * (1 - y))) * float(largest)
+    np.testing.assert_allclose(result["y_true"], [[exact]], rtol=1e-5)
 
 
 def reference_derivatives(gamma: float) -> list[float]:

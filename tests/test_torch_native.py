@@ -37,10 +37,37 @@ each = pytest.mark.parametrize("name", LOSSES)
 reductions = pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 
 
+# (logits, gamma of one number or one per column or class) -> loss
+OF_GAMMA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "hard": lambda z, g: ours.binary_focal_loss(z.detach() > 0.3, z, g, **LOGITS),
+    "soft": lambda z, g: ours.binary_focal_loss(z.detach().sigmoid(), z, g, **LOGITS),
+    "mixed": lambda z, g: ours.binary_focal_crossentropy(z.detach().sigmoid(), z, gamma=g, **LOGITS),
+    "sparse": lambda z, g: ours.sparse_categorical_focal_loss(z.detach().argmin(1), z, g, **LOGITS),
+    "dense": lambda z, g: ours.categorical_focal_loss(z.detach().softmax(1), z, g, **LOGITS),
+}
+
+
 def logits(name: str, dtype: torch.dtype = torch.float64) -> Tensor:
     shape = (3, 3, 2) if name in ("sparse", "dense") else (7, 2)
     values = 3 * np.random.default_rng(1).standard_normal(shape)
     return torch.tensor(values, dtype=dtype).requires_grad_()
+
+
+def check_gamma_below_0(name: str) -> None:
+    """Of tensors, which nobody has read."""
+    z = 3 * torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+    results = []
+    for gamma in (torch.tensor([-1.0, 2.0, -0.5, -1e30]), torch.tensor([0.0, 2.0, 0.0, 0.0])):
+        x = z.clone().requires_grad_()
+        value = OF_GAMMA[name](x, gamma)
+        results.append((value.detach(), *torch.autograd.grad(value.sum(), x)))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("name", OF_GAMMA)
+def test_a_gamma_below_0_counts_as_0(name: str) -> None:
+    check_gamma_below_0(name)
 
 
 @pytest.fixture

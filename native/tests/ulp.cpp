@@ -180,6 +180,14 @@ void take(const Worst& other, Worst& worst) {
   if (other.bound > worst.bound) worst.bound = other.bound, worst.bound_at = other.bound_at;
 }
 
+bool within_the_bound(const Table& table) {
+  for (const auto& range : table.cells)
+    for (const auto& row : range)
+      for (const Worst& worst : row)
+        if (!(worst.bound <= 1)) return false;
+  return true;
+}
+
 bool infinities_are_right() {
   bool right = true;
   for (double gamma : gammas)
@@ -232,7 +240,8 @@ int main(int count, char** arguments) {
       }
     std::printf("\n");
   }
-  const bool right = infinities_are_right();
+  const bool right = infinities_are_right(), kept = within_the_bound(table);
   std::printf("infinite logits: %s\n", right ? "the limits" : "WRONG");
-  return right ? 0 : 1;
+  std::printf("the bound: %s\n", kept ? "kept" : "BROKEN");
+  return right && kept ? 0 : 1;
 }

@@ -17,18 +17,21 @@ from focal_loss._formula import Array, Ops, Score
 def majorizer(ops: Ops, score: Score, gamma: Array) -> Array:
     p, q, neg_log_p, neg_log_q, tilt = score
     factor = _formula.power(ops, q, neg_log_q, -tilt, gamma)
-    return factor * ((2 * gamma + 1) * (p * q) + gamma * (p * neg_log_p) * (gamma * p))
+    steep, pq = factor * gamma, p * q  # as in `_formula.margin_derivative`
+    return factor * pq + steep * (2 * pq) + steep * (p * neg_log_p) * (gamma * p)
 
 
 def margin(ops: Ops, s: Array, gamma: Array, weight: Array) -> Array:
     """Of a margin; as `_formula.margin`."""
-    return weight * majorizer(ops, _formula.score_from_logits(ops, s, gamma), gamma)
+    gamma = _formula.at_most(ops, gamma, s)
+    return _formula.times(ops, weight, majorizer(ops, _formula.score_from_logits(ops, s, gamma), gamma))
 
 
 def two_term(ops: Ops, x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
     """Of a logit and a label in [0, 1]; as `_formula.two_term`."""
+    gamma = _formula.at_most(ops, gamma, x)
     score = _formula.score_from_logits(ops, x, gamma)
     own, other = majorizer(ops, score, gamma), majorizer(ops, score.flipped(), gamma)
     if ops.is_bool(y):
-        return ops.where(y, positive * own, negative * other)
-    return positive * y * own + negative * (1 - y) * other
+        return ops.where(y, _formula.times(ops, positive, own), _formula.times(ops, negative, other))
+    return _formula.times(ops, positive, y * own) + _formula.times(ops, negative, (1 - y) * other)

@@ -85,7 +85,7 @@ def default_backend() -> tuple[str, str]:
     """The backend of arguments that belong to no framework, and who chose it."""
     if _backend is not None:
         return _backend, "focal_loss.set_backend"
-    if "FOCAL_LOSS_BACKEND" in os.environ:
+    if os.environ.get("FOCAL_LOSS_BACKEND"):  # an empty one is one that is not set
         return known(os.environ["FOCAL_LOSS_BACKEND"], "FOCAL_LOSS_BACKEND"), "FOCAL_LOSS_BACKEND"
     if find_spec("keras") is not None:
         try:

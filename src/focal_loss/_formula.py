@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from typing import Any, NamedTuple, Protocol
 
@@ -37,6 +37,7 @@ class Ops(Protocol):
     def sqrt(self, x: Array, /) -> Array: ...
     def tanh(self, x: Array, /) -> Array: ...
     def abs(self, x: Array, /) -> Array: ...
+    def floor(self, x: Array, /) -> Array: ...
     def where(self, condition: Array, x: Array, y: Array, /) -> Array: ...
     def clip(self, x: Array, low: float, high: float, /) -> Array: ...
     def sum(self, x: Array, axis: int, /) -> Array: ...  # keeps the axis, length 1
@@ -115,27 +116,84 @@ def score_from_shares(ops: Ops, p: Array, q: Array) -> Score:
     )
 
 
-def at_infinity(ops: Ops, value: Array, z: Array) -> Array:
-    """The limit of `value` at infinite z: inf where the loss grows without bound, else what it is."""
-    return ops.where((ops.abs(z) == float("inf")) & (value > 0), float("inf"), value)
+def at_infinity(ops: Ops, value: Array, z: Array, grows: Array) -> Array:
+    """The limit of `value` at infinite z: inf where the loss `grows` without bound, else what it is.
+
+    It is inf though the factors of the loss may be too small for a number.
+    """
+    return ops.where((ops.abs(z) == float("inf")) & grows, value + float("inf"), value)
+
+
+def grows_with(positive: Array, negative: Array, y: Array, z: Array) -> Array:
+    """Whether a loss with these weights grows without bound towards the infinity on the side of the logit z."""
+    return weighed((z < 0) & (y > 0), positive) | weighed((z > 0) & (y < 1), negative)
+
+
+def weighed(condition: Array, weight: Array) -> Array:
+    """The condition where the weight is not 0."""
+    if isinstance(weight, float):
+        return condition if weight else condition & ~condition
+    return condition & (weight > 0)
+
+
+def times(ops: Ops, factor: Array, x: Array) -> Array:
+    """factor * x, where 0 times a factor beyond the largest number is 0, and anything else times it infinite.
+
+    A parameter may be any finite number, and 1e300 is infinite among float32.
+    """
+    if not isinstance(factor, float):
+        return ops.where(x == 0, 0.0, factor * x)
+    if factor == 1:
+        return x
+    largest = ops.largest(x)
+    while factor > largest:
+        x, factor = largest * x, factor / largest
+    return factor * x
+
+
+def at_most(ops: Ops, parameter: Array, x: Array) -> Array:
+    """A gamma as a finite number of the dtype of x."""
+    largest = ops.largest(x)
+    return min(parameter, largest) if isinstance(parameter, float) else ops.clip(parameter, 0.0, largest)
 
 
 CENTRAL = 0.46  # |p - q| below which a probability is taken as (1 + t) / 2; tanh(1/2), where |z| is 1
 
 
-def power(ops: Ops, base: Array, neg_log_base: Array, tilt: Array, gamma: float | Array) -> Array:
-    """base^gamma for base = (1 + tilt) / 2. Small integers and half-integers are products and a square root.
+LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286068203094172e-06  # 15 bits and the rest: n * LN2_HIGH is exact
 
-    Any other gamma takes an exponential. Its argument is rounded to eps/2 of itself, which is harmless where it is
-    small: near base = 1/2 it is gamma log1p(tilt), and 2^-gamma stands outside.
-    """
+
+def power(ops: Ops, base: Array, neg_log_base: Array, tilt: Array, gamma: float | Array) -> Array:
+    """base^gamma for base = (1 + tilt) / 2. Small integers and half-integers are products and a square root."""
     if isinstance(gamma, float) and by_products(gamma):
         return product(ops, base, gamma)
+    return exponential(ops, neg_log_base, tilt, gamma)
+
+
+def exponential(ops: Ops, neg_log_base: Array, tilt: Array, gamma: float | Array) -> Array:
+    """`power`, which this way does not underflow with the base.
+
+    The argument of an exponential is rounded to eps/2 of itself, which is harmless where it is small or the bound is
+    wide: near base = 1/2 it is not. There the power is exp(gamma log1p(tilt) - gamma log 2), the second term in two
+    parts, and the rounding of their sum is taken back.
+    """
     central = ops.abs(tilt) < CENTRAL
-    exponent = gamma * ops.where(central, ops.log1p(ops.clip(tilt, -CENTRAL, CENTRAL)), -neg_log_base)
-    half = 0.5**gamma if isinstance(gamma, float) else ops.exp(-LOG_2 * gamma)
-    result = ops.exp(exponent)
-    return ops.where(central, half * result, result)
+    # Beyond this gamma the power of any base as near to 1/2 underflows, in float64 too; n * LN2_HIGH is exact up to it.
+    near = min(gamma, 2500.0) if isinstance(gamma, float) else ops.clip(gamma, 0.0, 2500.0)
+    whole = math.floor(near) if isinstance(near, float) else ops.floor(near)
+    halvings = whole * LN2_HIGH
+    above = near * log_of_near_one(ops, tilt) - (whole * LN2_LOW + (near - whole) * LOG_2)
+    exponent = above - halvings
+    lost = above - (exponent + halvings)
+    result = ops.exp(ops.where(central, exponent, -(gamma * neg_log_base)))
+    return ops.where(central, result + lost * result, result)
+
+
+def log_of_near_one(ops: Ops, tilt: Array) -> Array:
+    """log(1 + tilt) for |tilt| < CENTRAL. Of negative numbers XLA's float64 log1p may be 120 eps off."""
+    tilt = ops.clip(tilt, -CENTRAL, CENTRAL)
+    size = ops.log1p(ops.abs(tilt) / (1 + ops.clip(tilt, -CENTRAL, 0.0)))
+    return ops.where(tilt < 0, -size, size)
 
 
 def product(ops: Ops, base: Array, gamma: float) -> Array:
@@ -158,7 +216,7 @@ def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: flo
         f_ss =  q^g [ (2g+1) q p + g p L (g p - q) ]
 
     No q^(g-1) is formed, so 0 < g < 1 needs no care. p L comes first in each product: it is at most 0.28, where
-    g L alone could overflow.
+    g L alone could overflow. q^g comes before a second g: it is 0 where the square of g could be infinite.
     """
     p, q, neg_log_p, neg_log_q, tilt = score
     factor = power(ops, q, neg_log_q, -tilt, gamma)
@@ -169,11 +227,12 @@ def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: flo
         return value
     p_loss = p * neg_log_p
     slope = gamma * p_loss + q
+    steep, pq = factor * gamma, p * q
     match order:
         case (1, 0):
             return -factor * slope
         case (2, 0):
-            return factor * ((2 * gamma + 1) * (p * q) + gamma * p_loss * (gamma * p - q))
+            return factor * pq + steep * (2 * pq) + steep * p_loss * (gamma * p - q)
         case (1, 1):
             return factor * (neg_log_q * slope - p_loss)
     raise NotImplementedError(f"derivative of order {order}")
@@ -185,20 +244,21 @@ def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: floa
     if order[0] == 0:
         return margin_derivative(ops, order, score, gamma)
     factor = power(ops, q, neg_log_q, -tilt, gamma)
-    ratio = neg_log_p / q
-    slope = gamma * ratio + 1 / p
+    ratio, steep = neg_log_p / q, factor * gamma
+    slope = steep * ratio + factor / p
     match order:
         case (1, 0):
-            return -factor * slope
+            return -slope
         case (2, 0):
-            return factor * (gamma * (gamma - 1) * ratio / q + 2 * gamma / (p * q) + 1 / (p * p))
+            return steep * (gamma - 1) * ratio / q + 2 * steep / (p * q) + factor / (p * p)
         case (1, 1):
-            return factor * (neg_log_q * slope - ratio)
+            return neg_log_q * slope - factor * ratio
     raise NotImplementedError(f"derivative of order {order}")
 
 
 Derivative = Callable[[Ops, tuple[int, int], Score, Any], Array]
-Coefficient = dict[Index, Any]  # derivatives of a factor that is linear in each argument; absent means zero
+Factors = tuple[Any, Any]  # made of a label, and a weight
+Coefficient = dict[Index, Factors]  # derivatives of a product that is linear in each argument; absent means zero
 
 
 def add(x: Array | None, y: Array | None) -> Array | None:
@@ -208,38 +268,66 @@ def add(x: Array | None, y: Array | None) -> Array | None:
     return x + y
 
 
-def leibniz(index: Index, coefficient: Coefficient, kernel: Callable[[Index], Array | None]) -> Array | None:
-    """The derivative of coefficient * kernel: every way to deal the differentiated arguments out to the two."""
+def leibniz(
+    ops: Ops,
+    index: Index,
+    coefficient: Coefficient,
+    kernel: Callable[[Index], Array | None],
+    *,
+    may_overflow: bool = False,
+) -> Array | None:
+    """The derivative of coefficient * kernel: every way to deal the differentiated arguments out to the two.
+
+    The weight multiplies last: its product with a label may be too small for a number where that of all three is not.
+    Where the kernel `may_overflow`, a label of 0 makes 0 of it.
+    """
     total = None
     positions = range(len(index))
     for taken in (t for size in range(len(index) + 1) for t in combinations(positions, size)):
-        factor = coefficient.get("".join(sorted(index[i] for i in taken)))
-        derivative = None if factor is None else kernel("".join(index[i] for i in positions if i not in taken))
-        total = add(total, None if derivative is None else factor * derivative)
+        factors = coefficient.get("".join(sorted(index[i] for i in taken)))
+        derivative = None if factors is None else kernel("".join(index[i] for i in positions if i not in taken))
+        if factors is not None and derivative is not None:
+            label, weight = factors
+            part = derivative if isinstance(label, float) and label == 1 else label * derivative
+            if may_overflow and not isinstance(label, float):
+                part = ops.where(label == 0, 0.0, part)
+            total = add(total, times(ops, weight, part))
     return total
 
 
-def margin(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array) -> Array | None:
-    """weight * f(s). Arguments: 0 margin, 1 gamma, 2 weight."""
+def margin(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array, label: Array = 1.0) -> Array | None:
+    """weight * label * f(s). Arguments: 0 margin, 1 gamma, 2 weight, 3 label."""
+    gamma = at_most(ops, gamma, s)
     score = score_from_logits(ops, s, gamma)
 
     def kernel(rest: Index) -> Array | None:
-        return None if "2" in rest else margin_derivative(ops, (rest.count("0"), rest.count("1")), score, gamma)
+        if not set(rest) <= {"0", "1"}:
+            return None
+        return margin_derivative(ops, (rest.count("0"), rest.count("1")), score, gamma)
 
-    value = leibniz(index, {"": weight, "2": 1.0}, kernel)
-    return at_infinity(ops, value, s) if not index else value
+    value = leibniz(ops, index, linear(weight, label, "2", "3"), kernel)
+    return at_infinity(ops, value, s, weighed(weighed(s < 0, weight), label)) if not index else value
 
 
-def share(ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Array) -> Array | None:
-    """weight * h(p) for a probability p whose complement q is known. Arguments: 0 p, 1 q, 2 gamma, 3 weight.
+def linear(weight: Array, label: Array, weight_index: Index, label_index: Index) -> Coefficient:
+    """weight * label."""
+    both = "".join(sorted(weight_index + label_index))
+    return {"": (label, weight), weight_index: (label, 1.0), label_index: (1.0, weight), both: (1.0, 1.0)}
+
+
+def share(ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Array, label: Array = 1.0) -> Array | None:
+    """weight * label * h(p) for a probability p whose complement q is known.
+
+    Arguments: 0 p, 1 q, 2 gamma, 3 weight, 4 label.
 
     p + q = 1, so a change of p is the opposite change of q, and a derivative can be credited to either. It goes
     to the smaller of the two: that one was computed to full relative precision, and so are its own derivatives.
     """
+    gamma = at_most(ops, gamma, p)
     score = score_from_shares(ops, p, q)
 
     def kernel(rest: Index) -> Array | None:
-        if "3" in rest or {"0", "1"} <= set(rest):
+        if not set(rest) <= {"0", "1", "2"} or {"0", "1"} <= set(rest):
             return None
         value = share_derivative(ops, (rest.count("0") + rest.count("1"), rest.count("2")), score, gamma)
         if "0" in rest:
@@ -248,7 +336,7 @@ def share(ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Arra
             return ops.where(p <= q, 0.0, (-1) ** rest.count("1") * value)
         return value
 
-    return leibniz(index, {"": weight, "3": 1.0}, kernel)
+    return leibniz(ops, index, linear(weight, label, "3", "4"), kernel)
 
 
 def two_term(
@@ -260,6 +348,7 @@ def two_term(
     probabilities the second term is h(1 - x). Boolean labels are hard: one term, chosen before it is computed.
     """
     derivative = margin_derivative if from_logits else share_derivative
+    gamma = at_most(ops, gamma, x)
     if ops.is_bool(y):
         return hard(ops, index, derivative, from_logits, x, y, gamma, (positive, negative))
     score = score_from_logits(ops, x, gamma) if from_logits else score_from_shares(ops, x, 1 - x)
@@ -270,13 +359,23 @@ def two_term(
                 return None
             return sign ** rest.count("0") * derivative(ops, (rest.count("0"), rest.count("2")), side, gamma)
 
-        return leibniz(index, coefficient, kernel)
+        return leibniz(ops, index, coefficient, kernel)
 
     value = add(
-        term(score, 1, {"": positive * y, "1": positive, "3": y, "13": 1.0}),
-        term(score.flipped(), -1, {"": negative * (1 - y), "1": -negative, "4": 1 - y, "14": -1.0}),
+        term(score, 1, of_positives(y, positive)),
+        term(score.flipped(), -1, of_negatives(y, negative)),
     )
-    return at_infinity(ops, value, x) if from_logits and not index else value
+    return at_infinity(ops, value, x, grows_with(positive, negative, y, x)) if from_logits and not index else value
+
+
+def of_positives(y: Array, positive: Array) -> Coefficient:
+    """positive * y, of the arguments of `two_term`."""
+    return linear(positive, y, "3", "1")
+
+
+def of_negatives(y: Array, negative: Array) -> Coefficient:
+    """negative * (1 - y)."""
+    return {"": (1 - y, negative), "1": (-1.0, negative), "4": (1 - y, 1.0), "14": (-1.0, 1.0)}
 
 
 def hard(
@@ -301,15 +400,16 @@ def hard(
     mirror = -side if index.count("0") == 1 else side
     if weighed:
         return ops.where(y, side, 0.0) if "3" in index else ops.where(y, 0.0, mirror)
-    value = ops.where(y, weights[0] * side, weights[1] * mirror)
-    return at_infinity(ops, value, x) if from_logits and not index else value
+    value = ops.where(y, times(ops, weights[0], side), times(ops, weights[1], mirror))
+    return at_infinity(ops, value, x, value > 0) if from_logits and not index else value
 
 
 class Mix(NamedTuple):
     """The parts of the p_t mixture m^g B and their partial derivatives in the prediction x and the label y.
 
     m = 1 - p_t = y q + (1 - y) p and B = y L + (1 - y) l. For a hard label m is p or q itself and may underflow
-    where m_x / m and B / m have finite limits, so the quotients are parts of their own.
+    where m_x / m and B / m have finite limits, so the quotients are parts of their own. A label may be subnormal
+    itself, and m with it, but then m is the label.
     """
 
     m: Array
@@ -335,7 +435,7 @@ def mix(ops: Ops, from_logits: bool, score: Score, x: Array, y: Array) -> Mix:
     m = ops.where(ops.abs(m_tilt) < CENTRAL, 0.5 + 0.5 * m_tilt, y * q + (1 - y) * p)
     p_t = y * p + (1 - y) * q
     hard_neg_log_m = y * neg_log_q + (1 - y) * neg_log_p
-    present = m >= ops.smallest(m)
+    present = (m >= ops.smallest(m)) | ((y > 0) & (y < 1) & (m > 0))
     divisor = ops.where(present, m, 1.0)
     neg_log_m = ops.where(m < 0.5, -ops.log(divisor), ops.log1p(p_t / divisor))
     B = y * neg_log_p + (1 - y) * neg_log_q
@@ -366,48 +466,53 @@ def mix(ops: Ops, from_logits: bool, score: Score, x: Array, y: Array) -> Mix:
 
 
 def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> Array:
-    """The derivative of m^g B in 0 the prediction, 1 the label, 2 gamma: the product rule, in safe quotients."""
+    """The derivative of m^g B in 0 the prediction, 1 the label, 2 gamma: the product rule, in safe quotients.
+
+    m^g comes before a second gamma, as in `margin_derivative`.
+    """
     m, neg_log_m, m_tilt, B = parts[:4]
     # Only the label's derivatives can outlive m^g by so much that m itself must not underflow in it.
-    factor = ops.exp(-gamma * neg_log_m) if "1" in index else power(ops, m, neg_log_m, m_tilt, gamma)
+    by_label = "1" in index
+    factor = exponential(ops, neg_log_m, m_tilt, gamma) if by_label else power(ops, m, neg_log_m, m_tilt, gamma)
+    steep = factor * gamma
     m_x_B_over_m = parts.m_x_over_m * B
-    first_x = parts.B_x + gamma * m_x_B_over_m
+    first_x = factor * parts.B_x + steep * m_x_B_over_m
     m_y_B_over_m = parts.m_y * parts.B_over_m
-    first_y = parts.B_y + gamma * m_y_B_over_m
-    curved = gamma * (gamma - 1)
+    first_y = factor * parts.B_y + steep * m_y_B_over_m
     match "".join(sorted(index)):
         case "":
             return factor * B
         case "0":
-            return factor * first_x
-        case "1":  # both terms may be close to the largest number
-            return factor * parts.B_y + factor * gamma * m_y_B_over_m
+            return first_x
+        case "1":
+            return first_y
         case "2":
             return -factor * B * neg_log_m
         case "00":
-            return factor * (
-                parts.B_xx
-                + 2 * gamma * parts.m_x_over_m * parts.B_x
-                + curved * parts.m_x_over_m * m_x_B_over_m
-                + gamma * parts.m_xx_B_over_m
+            return (
+                factor * parts.B_xx
+                + steep * (2 * parts.m_x_over_m * parts.B_x + parts.m_xx_B_over_m)
+                + (steep * parts.m_x_over_m) * ((gamma - 1) * m_x_B_over_m)
             )
         case "01":
-            return factor * (
-                parts.B_xy
-                + gamma * (parts.m_x_over_m * parts.B_y + parts.m_y * parts.B_x_over_m)
-                + curved * parts.m_x_over_m * m_y_B_over_m
-                + gamma * parts.m_xy_B_over_m
+            return (
+                factor * parts.B_xy
+                + steep * (parts.m_x_over_m * parts.B_y + parts.m_y * parts.B_x_over_m + parts.m_xy_B_over_m)
+                + (steep * parts.m_x_over_m) * (gamma - 1) * m_y_B_over_m
             )
         case "02":
-            return factor * (m_x_B_over_m - neg_log_m * first_x)
+            return factor * m_x_B_over_m - neg_log_m * first_x
         case "11":
-            second_y = 2 * gamma * parts.B_y + curved * m_y_B_over_m
-            return ops.exp(-(gamma - 1) * neg_log_m) * parts.m_y * second_y
+            steeper = ops.exp(-((gamma - 1) * neg_log_m)) * gamma * parts.m_y
+            return steeper * 2 * parts.B_y + steeper * (gamma - 1) * m_y_B_over_m
         case "12":
-            return factor * (m_y_B_over_m - neg_log_m * first_y)
+            return factor * m_y_B_over_m - neg_log_m * first_y
         case "22":
             return factor * B * neg_log_m * neg_log_m
     raise NotImplementedError(f"derivative {index}")
+
+
+HUGE, SHRINK = 2.0**100, 2.0**-64  # far from each other and from the largest and smallest numbers of float32
 
 
 def mixed(
@@ -419,22 +524,33 @@ def mixed(
     """
     if ops.is_bool(y):
         return two_term(ops, index, x, y, gamma, positive, negative, from_logits=from_logits)
-    score = score_from_logits(ops, x) if from_logits else score_from_shares(ops, x, 1 - x)
-    parts = mix(ops, from_logits, score, x, y)
+    gamma, z = at_most(ops, gamma, x), x
+    # Terms of the label's derivatives may exceed the largest number where the whole does not. They are linear in logits
+    # so large that p and q are 0 and 1, and so computed of smaller ones.
+    shrunk = from_logits and "1" in index
+    if shrunk:
+        z = ops.clip(x, -ops.largest(x), ops.largest(x))
+        huge = ops.abs(z) > HUGE
+        z = ops.where(huge, SHRINK * z, z)
+    parts = mix(ops, from_logits, score_from_logits(ops, z) if from_logits else score_from_shares(ops, z, 1 - z), z, y)
 
+    @cache
     def kernel(rest: Index) -> Array | None:
         return mix_derivative(ops, rest, parts, gamma) if set(rest) <= {"0", "1", "2"} else None
 
-    coefficient: Coefficient = {
-        "": positive * y + negative * (1 - y),
-        "1": positive - negative,
-        "3": y,
-        "4": 1 - y,
-        "13": 1.0,
-        "14": -1.0,
-    }
-    value = leibniz(index, coefficient, kernel)
-    return at_infinity(ops, value, x) if from_logits and not index else value
+    if isinstance(positive, float) and positive == negative:  # the weight does not depend on the label
+        value = leibniz(ops, index, {"": (1.0, positive)}, kernel)
+    else:
+        value = add(
+            leibniz(ops, index, of_positives(y, positive), kernel, may_overflow=shrunk),
+            leibniz(ops, index, of_negatives(y, negative), kernel, may_overflow=shrunk),
+        )
+    if shrunk and "0" not in index and value is not None:
+        return ops.where(huge, value / SHRINK, value)
+    if not from_logits or index:
+        return value
+    present = weighed(y > 0, positive) | weighed(y < 1, negative)
+    return at_infinity(ops, value, x, present & grows_with(1.0, 1.0, y, x))
 
 
 FAMILIES: dict[str, Callable[..., Array | None]] = {

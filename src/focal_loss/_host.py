@@ -27,7 +27,7 @@ class NumpyOps:
 
     exp, log, log1p = staticmethod(np.exp), staticmethod(np.log), staticmethod(np.log1p)
     sqrt, tanh, abs = staticmethod(np.sqrt), staticmethod(np.tanh), staticmethod(np.abs)
-    where, clip = staticmethod(np.where), staticmethod(np.clip)
+    floor, where, clip = staticmethod(np.floor), staticmethod(np.where), staticmethod(np.clip)
 
     def sum(self, x: Array, axis: int) -> Array:
         return np.sum(x, axis, keepdims=True)

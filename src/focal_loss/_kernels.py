@@ -19,6 +19,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", "uint8", "int8", 
 CODES = {name: code for code, name in enumerate(DTYPES)}
 FLOATING = DTYPES[:4]
 MAX_RANK = 16
+MOST_THREADS = 2**31 - 1  # an int in C++
 
 _threads: int | None = None
 
@@ -26,12 +27,14 @@ _threads: int | None = None
 def open_native() -> tuple[Any, str]:
     """The compiled module, if it is there and wanted, and what runs, for `show_config`.
 
+    An empty FOCAL_LOSS_ISA is one that is not set.
+
     Raises
     ------
     ValueError
         If FOCAL_LOSS_ISA names no instruction set of this machine.
     """
-    wanted = os.environ.get("FOCAL_LOSS_ISA")
+    wanted = os.environ.get("FOCAL_LOSS_ISA") or None
     native = importlib.import_module("focal_loss._native") if find_spec("focal_loss._native") else None
     names = native.instruction_sets() if native else []
     if wanted is not None and wanted not in (*names, "formula"):
@@ -67,12 +70,12 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1.
+        From 1 to 2^31 - 1.
 
     Raises
     ------
     TypeError, ValueError
-        If `n` is not a positive integer.
+        If `n` is no such integer.
 
     Examples
     --------
@@ -81,8 +84,8 @@ def set_num_threads(n: int) -> None:
     """
     global _threads
     number = integer("n", n)
-    if number < 1:
-        raise ValueError(f"`n` must be a positive integer, got {n}")
+    if not 1 <= number <= MOST_THREADS:
+        raise ValueError(f"`n` must be an integer in [1, {MOST_THREADS}], got {n}")
     _threads = number
     if NATIVE is not None:
         NATIVE.set_num_threads(number)

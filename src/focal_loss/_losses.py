@@ -280,9 +280,9 @@ def categorical(
         y = (1 - spec.label_smoothing) * y + spec.label_smoothing / count
     gamma, weight = (along_axis(xp, value, axis, rank) for value in class_parameters(xp, x, axis, spec))
     if spec.from_logits:
-        value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight * y)
+        value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight, y)
     else:
-        value = xp.elementwise("share", *xp.shares(x, None, axis), gamma, weight * y)
+        value = xp.elementwise("share", *xp.shares(x, None, axis), gamma, weight, y)
     value = xp.squeeze(xp.sum(value, axis), axis)
     return reduce(xp, value, None, reduction, prediction)
 

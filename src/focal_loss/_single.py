@@ -24,7 +24,7 @@ class Numbers:
     """`_formula.Ops` for numbers, as far as a margin needs it. NumPy takes a microsecond for each operation."""
 
     exp, log, log1p = staticmethod(math.exp), staticmethod(math.log), staticmethod(math.log1p)
-    sqrt, tanh, abs = staticmethod(math.sqrt), staticmethod(math.tanh), staticmethod(abs)
+    sqrt, tanh, abs, floor = (staticmethod(f) for f in (math.sqrt, math.tanh, abs, math.floor))
 
     def where(self, condition: bool, x: float, y: float) -> float:
         return x if condition else y

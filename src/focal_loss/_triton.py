@@ -149,12 +149,14 @@ def product(x, x_lo, y, y_lo):
 def power_by_log(m, m_lo, a, gamma, precise: tl.constexpr):
     """m^gamma, where a is -log m but for its rounding, which is taken back."""
     a = tl.where(a > 1000.0 * FAR, 1000.0 * FAR, tl.where(a < 0, 0.0, a))
-    hi = gamma * a
+    whole = gamma * a
+    hi = tl.where(whole > 1e30, 1e30, whole)
     if not precise:
         return tl.exp(-hi)
     back, back_error = exp_of_negative(a, True, False)
     missed = ((m - back) + fma(-back, back_error, m_lo)) / m
-    lo = tl.where(m >= SMALLEST, fma(-gamma, missed, fma(gamma, a, -hi)), 0.0)
+    rounding = tl.where(gamma < 1e18, fma(gamma, a, -whole), 0.0)
+    lo = tl.where((m >= SMALLEST) & (whole <= 1e30), fma(-gamma, missed, rounding), 0.0)
     exponent, rest = two_sum(hi, lo)
     e, e_error = exp_of_negative(tl.where(exponent < 0, 0.0, exponent), True, False)
     return fma(e, e_error - rest, e)
@@ -195,22 +197,30 @@ def focal(p, p_lo, q, q_lo, loss, other, gamma, twice: tl.constexpr, precise: tl
     q += q_lo
     p_loss = p * loss
     first = -(factor * fma(p_loss, gamma, q))
-    second = factor * fma(p * q, 2.0 * gamma + 1.0, gamma * p_loss * fma(p, gamma, -q))
+    pq, steep = p * q, factor * gamma
+    second = fma(steep * p_loss, fma(p, gamma, -q), fma(steep, 2.0 * pq, factor * pq))
     return factor * loss, first, second
 
 
 @triton.jit
-def two_term(z, a, b, gamma, twice: tl.constexpr, precise: tl.constexpr):
-    """a f(z) + b f(-z)."""
-    p, p_lo, q, q_lo, loss, other = score(z, precise, False)
-    f, f1, f2 = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
-    g, g1, g2 = focal(q, q_lo, p, p_lo, other, loss, gamma, twice, precise)
-    return fma(a, f, b * g), fma(a, f1, -b * g1), fma(a, f2, b * g2)
+def weighed(positive, negative, y, x, z):
+    """positive * y * x + negative * (1 - y) * z."""
+    return fma(positive, y * x, negative * ((1.0 - y) * z))
 
 
 @triton.jit
-def mixed(z, y, weight, gamma, twice: tl.constexpr, precise: tl.constexpr):
-    """weight * m^g B with m = y q + (1 - y) p and B = y L + (1 - y) l. No second derivative: NaN."""
+def two_term(z, y, positive, negative, gamma, twice: tl.constexpr, precise: tl.constexpr):
+    """positive * y * f(z) + negative * (1 - y) * f(-z)."""
+    p, p_lo, q, q_lo, loss, other = score(z, precise, False)
+    f, f1, f2 = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
+    g, g1, g2 = focal(q, q_lo, p, p_lo, other, loss, gamma, twice, precise)
+    value, first = weighed(positive, negative, y, f, g), weighed(positive, negative, y, f1, -g1)
+    return value, first, weighed(positive, negative, y, f2, g2)
+
+
+@triton.jit
+def mixed(z, y, positive, negative, gamma, twice: tl.constexpr, precise: tl.constexpr):
+    """m^g B, weighed, with m = y q + (1 - y) p and B = y L + (1 - y) l. No second derivative: NaN."""
     p, p_lo, q, q_lo, loss, other = score(z, precise, False)
     rest = 1.0 - y
     rest_lo = -y - (rest - 1.0)
@@ -219,12 +229,14 @@ def mixed(z, y, weight, gamma, twice: tl.constexpr, precise: tl.constexpr):
     m, m_lo = two_sum(yq, rp)
     m_lo += yq_lo + rp_lo
     entropy = fma(y, loss, rest * other)
-    present = m >= SMALLEST
+    present = (m >= SMALLEST) | ((y > 0) & (y < 1))
     ratio = tl.where(present, p * q / m, fma(y, p, rest * q))
     log_m = tl.where(present, -log_of(m), fma(y, other, rest * loss))
     factor = power(m, m_lo, log_m, gamma, twice, precise)
-    inner = fma(rest, p, -y * q) + gamma * (1.0 - 2.0 * y) * ratio * entropy
-    return weight * (factor * entropy), weight * (factor * inner), tl.full(z.shape, NAN, tl.float32)
+    inner = fma(rest, p, -y * q) + gamma * (1.0 - 2.0 * y) * (ratio * entropy)
+    value, first = factor * entropy, factor * inner
+    value, first = weighed(positive, negative, y, value, value), weighed(positive, negative, y, first, first)
+    return value, first, tl.full(z.shape, NAN, tl.float32)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -239,6 +251,12 @@ def parameter(number, pointer, period, i, mask):
         return tl.full(i.shape, 1.0, tl.float32) * number
     else:
         return number * tl.load(pointer + i % period, mask=mask, other=1.0).to(tl.float32)
+
+
+@triton.jit
+def bounded_gamma(gamma):
+    """Of an array, which is not checked before, what is negative counts as 0."""
+    return tl.where(gamma > LARGEST, LARGEST, tl.where(gamma < 0, 0.0, gamma))
 
 
 @triton.jit
@@ -263,14 +281,14 @@ def hard(z, is_negative, positive, negative, gamma, twice: tl.constexpr, precise
 def soft(z, y, positive, negative, gamma, mix: tl.constexpr, twice: tl.constexpr, precise: tl.constexpr):
     """The same for any label."""
     inner = finite(z)
+    by_positives, by_negatives = (positive > 0) & (y > 0), (negative > 0) & (y < 1)
     if mix:
-        weight = positive * y + negative * (1.0 - y)
-        value, first, second = mixed(inner, y, weight, gamma, twice, precise)
-        grows = (weight > 0) & tl.where(z < 0, y > 0, y < 1)
+        value, first, second = mixed(inner, y, positive, negative, gamma, twice, precise)
+        grows = (by_positives | by_negatives) & tl.where(z < 0, y > 0, y < 1)
     else:
-        value, first, second = two_term(inner, positive * y, negative * (1.0 - y), gamma, twice, precise)
-        grows = value > 0
-    return tl.where((tl.abs(z) > LARGEST) & grows, INFINITY, value), first, second
+        value, first, second = two_term(inner, y, positive, negative, gamma, twice, precise)
+        grows = tl.where(z < 0, by_positives, by_negatives)
+    return tl.where((tl.abs(z) > LARGEST) & grows, value + INFINITY, value), first, second
 
 
 @triton.jit
@@ -311,7 +329,7 @@ def binary(
             return
     z = tl.load(z_pointer + i, mask=mask, other=0.0).to(tl.float32)
     raw = tl.load(y_pointer + i, mask=mask, other=0)
-    g = parameter(gamma, gamma_pointer, gamma_period, i, mask)
+    g = bounded_gamma(parameter(gamma, gamma_pointer, gamma_period, i, mask))
     a = parameter(positive, positive_pointer, positive_period, i, mask)
     b = parameter(negative, negative_pointer, negative_period, i, mask)
     valid = mask | True
@@ -410,7 +428,7 @@ def softmax(
     margin = tl.where(own == peak, 0.0, own - peak) - log_of(others)
     bounded = (tl.abs(own) <= LARGEST) & (tl.abs(peak) <= LARGEST) & (others > 0)
     margin = tl.where(bounded, finite(margin), margin)
-    g = parameter(gamma, gamma_pointer, classes, target, alive)
+    g = bounded_gamma(parameter(gamma, gamma_pointer, classes, target, alive))
     w = parameter(weight, weight_pointer, classes, target, alive)
     value, first, _ = hard(margin, tl.zeros([width], tl.int1), w, w, g, twice, precise, False)
     value = tl.where(alive, value, tl.where(invalid, NAN, 0.0))

@@ -1,11 +1,11 @@
 """Golden numbers for the focal losses, made with mpmath alone; nothing of the tested package is imported here.
 
-Run from the repository root (needs mpmath and numpy; about half a minute):
+Run from the repository root (needs mpmath and numpy; some minutes):
 
     python tests/golden/make_golden.py
 
 It writes golden.json beside itself. Derivatives are central differences of the definition of the loss at 350 digits
-(step 1e-70), never closed forms. Closed forms, `mpmath.diff` of the plainly written definition, and known numbers are
+(step 1e-116), never closed forms. Closed forms, `mpmath.diff` of the plainly written definition, and known numbers are
 only compared with the results: the script stops with an AssertionError, and writes nothing, when one disagrees.
 
 Inputs are JSON numbers, exact in float32 (gamma and alpha: exact as the double). Results are decimal strings with 25
@@ -31,6 +31,9 @@ categorical_probability
     the sparse loss ("t" is an index, "y" is null) and the dense loss ("y" is a vector, "t" is null) of non-negative
     numbers x, divided by their sum, then each p_j and q_j = 1 - p_j clamped to [1e-7, 1 - 1e-7]: value and gradient in
     x, where the clamp moves the point at which the loss is differentiated in p_j and stops no gradient.
+binary_extremes, mixed_extremes, softmax_extremes, dense_extremes
+    as the sections of these names, with gamma to 1e300, weights from 1e-300 to 5e299, labels from 1e-300 and logits to
+    the largest float64. "single": whether logits and labels are exact in float32.
 """
 
 import json
@@ -48,7 +51,6 @@ Row = dict[str, Any]
 Function = Callable[[mpf], mpf]
 
 mp.dps = 350
-STEP = mpf(10) ** -70
 DIGITS = 25
 TINY = mpf(10) ** -5000
 AGREE = mpf(10) ** -40
@@ -99,10 +101,10 @@ def texts(xs: Sequence[mpf]) -> list[str]:
 
 def is_half(*inputs: float) -> bool:
     """Whether every input is exact in float16 and in bfloat16 (the upper half of a float32)."""
-    single = np.array(inputs, dtype=np.float32)
     with np.errstate(over="ignore", under="ignore"):
+        single = np.array(inputs, dtype=np.float32)
         float16 = single.astype(np.float16).astype(np.float32)
-    return bool(np.all(float16 == single) and np.all(single.view(np.uint32) & 0xFFFF == 0))
+    return bool(np.all(float16 == np.array(inputs)) and np.all(single.view(np.uint32) & 0xFFFF == 0))
 
 
 def make_row(inputs: Row, half: bool, results: Row) -> Row:
@@ -140,11 +142,18 @@ def require_printed(got: mpf, printed: str, what: str) -> None:
 # Differentiation
 
 
-def first_difference(f: Function, x: mpf, step: mpf = STEP) -> mpf:
+def difference_step() -> mpf:
+    """Small beside every scale of the functions here, with room for its square: at 350 digits 1e-116."""
+    return mpf(10) ** -(mp.dps // 3)
+
+
+def first_difference(f: Function, x: mpf, step: mpf | None = None) -> mpf:
+    step = difference_step() if step is None else step
     return (f(x + step) - f(x - step)) / (2 * step)
 
 
-def second_difference(f: Function, x: mpf, step: mpf = STEP) -> mpf:
+def second_difference(f: Function, x: mpf) -> mpf:
+    step = difference_step()
     return (f(x + step) - 2 * f(x) + f(x - step)) / step**2
 
 
@@ -175,7 +184,8 @@ def remainder(z: mpf, b: mpf, gamma: mpf, has_line: bool) -> mpf:
 
     m = b + (1 - 2 b) q and B = b z + softplus(-z). Beyond the straight line the loss is exponentially small:
     differences of the sum would lose it, differences of the remainder keep its relative precision. With b = 0 the line
-    is zero (`has_line` false; b itself may then be moved a little, to differentiate).
+    is zero (b itself may then be moved a little, to differentiate). Without the line (`has_line` false) this is the
+    whole of m^g B.
     """
     q, tail = sigmoid(-z), mp.log1p(mp.exp(-z))
     if not has_line:
@@ -189,8 +199,9 @@ def loss(z: mpf, y: mpf, gamma: mpf) -> Loss:
     if z < 0:
         mirror = loss(-z, 1 - y, gamma)
         return Loss(mirror.value, -mirror.dz, mirror.dzz, -mirror.dy, mirror.dgamma)
-    b, has_line = 1 - y, y != 1
-    label_step = STEP * (y * sigmoid(-z) + b * sigmoid(z))
+    # Of a large gamma the power may be tiny near z = 0, where the line would be most of the remainder.
+    b, has_line = 1 - y, y != 1 and (gamma <= 20 or z > 300)
+    label_step = difference_step() * (b if b else sigmoid(-z))  # b, or m where b is 0
 
     def slope(b: mpf, gamma: mpf) -> mpf:
         return b ** (gamma + 1) if has_line else mpf(0)
@@ -270,6 +281,11 @@ def check_by_diff(plain: Callable[..., mpf], point: tuple[mpf | None, ...], got:
         require_close(mine, theirs, max(abs(mine), mpf(10) ** -30 * abs(plain(*point))), where)
 
 
+def is_usual(gamma: float, *parameters: float) -> bool:
+    """Whether `mpmath.diff` can be trusted at its step."""
+    return gamma <= 20 and all(x == 0 or 1e-10 < x < 1e10 for x in parameters)
+
+
 # Section 1
 
 
@@ -290,7 +306,7 @@ def binary_row(gamma: float, y: float, w: float, z: float) -> Row:
     dgamma = weights[0] * one.dgamma + weights[1] * zero.dgamma
     sides = zip(hard_scales(mz, mg), hard_scales(-mz, mg), strict=True)
     scales = [weights[0] * a + weights[1] * b for a, b in sides]
-    if abs(z) in (0.5, 20.0):
+    if abs(z) in (0.5, 20.0) and is_usual(gamma, y, w):
         check_by_diff(plain_two_term, (mz, my, mg, mw), {(0, 1): dz, (0, 2): dzz, (1, 1): dy, (2, 1): dgamma})
     results = {
         "value": text(weights[0] * one.value + weights[1] * zero.value),
@@ -358,7 +374,7 @@ def mixed_row(gamma: float, y: float, alpha: float | None, z: float) -> Row:
         a, da = mpf(alpha) * my + (1 - mpf(alpha)) * (1 - my), 2 * mpf(alpha) - 1
     dy_scale = a * scales[2] + abs(da) * base.value
     dy = a * base.dy + da * base.value if dy_scale else mpf(0)
-    if abs(z) in (0.5, 20.0):
+    if abs(z) in (0.5, 20.0) and is_usual(gamma, y):
         got = {(0, 1): a * base.dz, (0, 2): a * base.dzz, (1, 1): dy, (2, 1): a * base.dgamma}
         check_by_diff(plain_mixed, (mz, my, mg, None if alpha is None else mpf(alpha)), got)
     results = {
@@ -503,7 +519,7 @@ def check_softmax(v: Sequence[mpf], t: int, gamma: mpf, got: Term) -> None:
     where = f"softmax, v = {[mp.nstr(x, 17) for x in v]}, t = {t}, gamma = {gamma}"
     for mine, closed in zip(got.gradient, closed_softmax_gradient(v, t, gamma), strict=True):
         require_close(mine, closed, closed, where)
-    if max(abs(x) for x in v) > CHECK_LIMIT:
+    if max(abs(x) for x in v) > CHECK_LIMIT or not is_usual(float(gamma)):
         return
     for j in range(len(v)):
 
@@ -591,7 +607,7 @@ def dense_points() -> Iterator[tuple[list[float], list[float], list[float], list
 
 def check_dense(v: list[mpf], weights: list[mpf], gammas: list[mpf], gradient: list[mpf], scale: list[mpf]) -> None:
     """Compare, for moderate logits, with mpmath.diff of the definition."""
-    if max(abs(x) for x in v) > CHECK_LIMIT:
+    if max(abs(x) for x in v) > CHECK_LIMIT or not is_usual(float(max(gammas)), *map(float, weights)):
         return
     for j in range(len(v)):
 
@@ -674,6 +690,69 @@ def categorical_row(x: list[float], t: int | None, y: list[float] | None, gamma:
     return make_row(inputs, is_half(*x, *(y or []), *w), results)
 
 
+# Sections 7 to 10: outside the range that is usual
+
+MOST = float(np.finfo(np.float64).max)
+EXTREME_GAMMAS = (20.0, 100.0, 1e3, 1e18, 1e300)
+EXTREME_LOGITS = both_signs((1e-4, 0.5, 20, 87, 104, 690, LARGEST))
+END_LOGITS = [0.5, -20.0, 20.0, LARGEST, -LARGEST, MOST, -MOST]
+EXTREME_LABELS = (1.0, 0.0, 0.25, float32(1e-39), 1e-300)
+# Where log1p of a negative number is taken, and XLA's is 120 eps off.
+LOG1P_LOGITS = [sign * z for z in (0.77, 0.8, 0.84375, 0.8727854127633514, 0.8814) for sign in (1.0, -1.0)]
+
+
+def exact_in(name: str, *inputs: float) -> bool:
+    with np.errstate(over="ignore", under="ignore"):
+        return all(float(getattr(np, name)(x)) == x for x in inputs)
+
+
+def extreme_row(make: Callable[..., Row], inputs: tuple[Any, ...], gamma: float, *numbers: float) -> Row:
+    """A row, and whether its `numbers`, logits and labels, are exact in float32."""
+    # A power with an exponent of 1e300 takes a step of 1e-400, as does one of a base as small.
+    with mp.workdps(1200 if max(gamma, *map(abs, numbers)) > 1e100 else 600):
+        return {**make(*inputs), "single": exact_in("float32", *numbers)}
+
+
+def binary_extremes() -> Iterator[Row]:
+    points = [
+        *product(EXTREME_GAMMAS, (1.0, 0.0, 0.25, float32(1e-39)), (1.0,), EXTREME_LOGITS),
+        *product((0.0, 2.0, 1e3), EXTREME_LABELS, (1e-300, 1e30, 5e299), END_LOGITS),
+        *product((0.0, 0.3, 1e300), EXTREME_LABELS, (1.0,), (MOST, -MOST)),
+        *product((2.0, 7.3, 10.0), (1.0, 0.0, 0.25), (1.0,), LOG1P_LOGITS),
+    ]
+    for gamma, y, w, z in points:
+        yield extreme_row(binary_row, (gamma, y, w, z), gamma, z, y)
+
+
+def mixed_extremes() -> Iterator[Row]:
+    points = [
+        *product((0.3, *EXTREME_GAMMAS), (1.0, 0.0, 0.25, float32(1e-39)), (None,), EXTREME_LOGITS),
+        *product((0.0, 0.5, 2.0, 1e3), EXTREME_LABELS, (1e-300, 0.25), END_LOGITS),
+        *product((0.0, 0.3, 1e300), EXTREME_LABELS, (None,), (MOST, -MOST)),
+        *product((7.3, 10.0), (0.25,), (None,), LOG1P_LOGITS),
+    ]
+    for gamma, y, alpha, z in points:
+        yield extreme_row(mixed_row, (gamma, y, alpha, z), gamma, z, y)
+
+
+def softmax_extremes() -> Iterator[Row]:
+    shapes = ([1.0, 0.0, -1.0], [40.0, 0.0, -40.0], [100.0, -100.0, 3.0], [LARGEST, -LARGEST, 0.0])
+    for v, t, gamma in product(shapes, range(3), EXTREME_GAMMAS):
+        yield extreme_row(softmax_row, (v, t, gamma, 1.0), gamma, *v)
+    for v, t, gamma, w in product(shapes, range(3), (0.0, 2.0), (1e-300, 1e-30, 1e30, 5e299)):
+        yield extreme_row(softmax_row, (v, t, gamma, w), gamma, *v)
+
+
+def dense_extremes() -> Iterator[Row]:
+    v, far, ends = [1.0, 0.0, -1.0], [40.0, 0.0, -40.0], [LARGEST, -LARGEST, 0.0]
+    small, ones = float32(1e-39), [1.0] * 3
+    for logits, gamma in product((v, far, ends), EXTREME_GAMMAS):
+        yield extreme_row(dense_row, (logits, [0.5, 0.25, 0.25], [gamma] * 3, ones), gamma, *logits)
+    for logits, y in product((v, ends), ([small, small, 0.5], [1.0, small, 0.0])):
+        yield extreme_row(dense_row, (logits, y, [2.0, 0.0, 0.3], ones), 2.0, *logits, *y)
+        yield extreme_row(dense_row, (logits, y, [2.0, 0.0, 0.3], [1e-30, 1e30, 1e-30]), 2.0, *logits, *y)
+
+
 # Known numbers
 
 
@@ -704,6 +783,10 @@ def build() -> dict[str, list[Row]]:
         "softmax": [softmax_row(*point) for point in softmax_points()],
         "dense": [dense_row(*point) for point in dense_points()],
         "categorical_probability": [categorical_row(*point) for point in categorical_points()],
+        "binary_extremes": list(binary_extremes()),
+        "mixed_extremes": list(mixed_extremes()),
+        "softmax_extremes": list(softmax_extremes()),
+        "dense_extremes": list(dense_extremes()),
     }
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import torch
 from cases import FRAMEWORK, Arrays, one_by_one, torch_numpy, torch_tensor
-from test_torch_native import LOSSES, formula, logits  # noqa: F401  (a fixture)
+from test_torch_native import LOSSES, check_gamma_below_0, formula, logits  # noqa: F401  (a fixture)
 from torch import Tensor
 from torch.nn import functional
 
@@ -77,7 +77,9 @@ def derivatives_in_logits(function: Callable[..., Tensor], arrays: Arrays, dtype
 TORCH = replace(FRAMEWORK["torch"], derivatives=derivatives_in_logits, per_row=one_by_one(derivatives_in_logits))
 
 
-@pytest.mark.parametrize("section", accuracy.SECTIONS[:3] + accuracy.SECTIONS[4:5], ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "section", accuracy.SECTIONS[:3] + accuracy.SECTIONS[4:5] + accuracy.EXTREMES[:4], ids=lambda s: s.__name__
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_golden_numbers_within_the_bound(dtype: str, section: Any, route: list[str]) -> None:
     for quantity, found in accuracy.worst(TORCH, dtype, section).items():
@@ -174,6 +176,12 @@ def test_a_label_out_of_range_is_nan_for_its_row_alone(bad: int) -> None:
 def test_a_binary_label_that_is_none_is_nan_by_itself() -> None:
     value = ours.binary_focal_loss(torch.tensor([0, 1, 2, -1]), torch.zeros(4), 2.0, **LOGITS)
     np.testing.assert_array_equal(value.isnan().cpu(), [False, False, True, True])
+
+
+@pytest.mark.parametrize("name", ["hard", "soft", "mixed", "sparse"])
+def test_a_gamma_below_0_counts_as_0(name: str, route: list[str]) -> None:
+    check_gamma_below_0(name)
+    assert route
 
 
 def test_extreme_logits() -> None:

@@ -21,7 +21,7 @@ class JaxOps:
 
     exp, log, log1p = staticmethod(jnp.exp), staticmethod(jnp.log), staticmethod(jnp.log1p)
     sqrt, tanh, abs = staticmethod(jnp.sqrt), staticmethod(jnp.tanh), staticmethod(jnp.abs)
-    clip = staticmethod(jnp.clip)
+    floor, clip = staticmethod(jnp.floor), staticmethod(jnp.clip)
 
     def where(self, condition: Array, x: Any, y: Any) -> Array:
         return jnp.where(condition, x, y)

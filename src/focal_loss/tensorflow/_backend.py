@@ -21,7 +21,7 @@ class _TensorflowOps:
 
     exp, log, log1p = staticmethod(tf.math.exp), staticmethod(tf.math.log), staticmethod(tf.math.log1p)
     sqrt, tanh, abs = staticmethod(tf.math.sqrt), staticmethod(tf.math.tanh), staticmethod(tf.math.abs)
-    clip = staticmethod(tf.clip_by_value)
+    floor, clip = staticmethod(tf.math.floor), staticmethod(tf.clip_by_value)
 
     def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
         """Python numbers take the other side's dtype; by itself `tf.where` makes them float32."""

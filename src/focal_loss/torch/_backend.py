@@ -20,7 +20,7 @@ class _TorchOps:
 
     exp, log, log1p = staticmethod(torch.exp), staticmethod(torch.log), staticmethod(torch.log1p)
     sqrt, tanh, abs = staticmethod(torch.sqrt), staticmethod(torch.tanh), staticmethod(torch.abs)
-    where, clip = staticmethod(torch.where), staticmethod(torch.clamp)
+    floor, where, clip = staticmethod(torch.floor), staticmethod(torch.where), staticmethod(torch.clamp)
 
     def sum(self, x: Tensor, axis: int) -> Tensor:
         return x.sum(axis, keepdim=True)

@@ -26,17 +26,23 @@ from focal_loss.torch._options import (
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 BLOCK = 1024  # elements of a program
 TILE = 4096  # logits of a program at a time
+_LARGEST = torch.finfo(torch.float32).max
 
 Operand = tuple[float, Tensor | None, int]  # a factor, an array that repeats along the last axes or None, its length
 
 
 def _operand(p: Parameter, shape: torch.Size) -> Operand:
     if isinstance(p, float):
-        return p, None, 1
+        return _float32(p), None, 1
     kept = p.squeeze() if p.numel() == 1 else p.reshape(p.shape[next(i for i, n in enumerate(p.shape) if n > 1) :])
     if kept.shape != shape[len(shape) - kept.ndim :]:
         kept = p.expand(shape)
     return 1.0, kept.contiguous(), max(kept.numel(), 1)
+
+
+def _float32(number: float) -> float:
+    """A finite one: Triton packs no other."""
+    return min(number, _LARGEST)
 
 
 def _labels(y: Tensor) -> Tensor:
@@ -240,5 +246,5 @@ def _run_softmax(
 def _per_class(p: list[float] | Tensor, x: Tensor, classes: int) -> tuple[float, Tensor | None]:
     """A number, or a factor of 1 and an entry per class."""
     if isinstance(p, list) and len(p) == 1:
-        return p[0], None
+        return _float32(p[0]), None
     return 1.0, torch.as_tensor(p, dtype=torch.float32, device=x.device).expand(classes).contiguous()

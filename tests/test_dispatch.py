@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -95,8 +96,44 @@ def test_lists_go_to_numpy_without_keras() -> None:
     assert run(code).startswith("numpy <class 'numpy.ndarray'>")
 
 
+LOADED = "import sys, focal_loss; focal_loss.{}; print({{'keras', 'tensorflow', 'jax', 'torch'}} & set(sys.modules))"
+
+
+@pytest.mark.parametrize("call", ["show_config()", "get_backend()", "numpy.binary_focal_loss([0], [0.5], 2)"])
+def test_settings_load_no_framework(call: str) -> None:
+    assert run(LOADED.format(call)).endswith("set()\n")
+
+
+def test_the_default_is_read_where_keras_reads_it(tmp_path: Path) -> None:
+    code = "import focal_loss; print(focal_loss.get_backend()); focal_loss.show_config()"
+    home = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "", "FOCAL_LOSS_BACKEND": ""}  # empty: not set
+    assert "tensorflow (set by Keras' default)" in run(code, **home)
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    assert f"torch (set by {tmp_path / 'keras.json'})" in run(code, **home)
+    assert "jax (set by KERAS_BACKEND)" in run(code, **home | {"KERAS_BACKEND": "jax"})
+    late = f"import keras, os; print(keras.backend.backend()); os.environ['KERAS_BACKEND'] = 'jax'\n{code}"
+    told = run(late, **home)
+    assert told.startswith("torch\ntorch\n")
+    assert "torch (set by Keras)" in told
+    assert "KERAS_BACKEND must be one of" in run(code, **home | {"KERAS_BACKEND": "openvino"})
+    (tmp_path / "keras.json").write_text("{")
+    assert "tensorflow (set by Keras' default)" in run(code, **home)
+
+
+def test_the_functions_of_keras_follow_keras() -> None:
+    """Lists go to its backend, whatever is set for those of `focal_loss`; a tensor still decides."""
+    focal_loss.set_backend("numpy")
+    for module in (focal_loss.keras.losses, focal_loss.keras.metrics):
+        for loss in LOSSES:
+            function = getattr(module, loss.name)
+            assert tf.is_tensor(function(loss.y_true.tolist(), loss.y_pred.tolist(), from_logits=True, **loss.options))
+        assert isinstance(module.binary_focal_loss([0], y_pred=torch.zeros(1), gamma=2), torch.Tensor)
+
+
 def test_a_keras_without_its_backend_is_an_error_that_says_what_to_set() -> None:
     code = "import sys; sys.modules['jax'] = None\nimport focal_loss\nfocal_loss.{}"
+    message = "jax by KERAS_BACKEND, which is not"
+    assert message in run(code.format("binary_focal_loss([0], [0.5], 2)"), KERAS_BACKEND="jax")
     assert "set KERAS_BACKEND or FOCAL_LOSS_BACKEND" in run(code.format("get_backend()"), KERAS_BACKEND="jax")
     assert "nobody: lists and NumPy arrays go to" in run(code.format("show_config()"), KERAS_BACKEND="jax")
 

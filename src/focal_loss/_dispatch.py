@@ -6,6 +6,7 @@ No framework is imported to find out: a tensor of one can only exist where it is
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import platform
 import sys
@@ -87,16 +88,37 @@ def default_backend() -> tuple[str, str]:
         return _backend, "focal_loss.set_backend"
     if os.environ.get("FOCAL_LOSS_BACKEND"):  # an empty one is one that is not set
         return known(os.environ["FOCAL_LOSS_BACKEND"], "FOCAL_LOSS_BACKEND"), "FOCAL_LOSS_BACKEND"
-    if find_spec("keras") is not None:
-        try:
-            keras = importlib.import_module("keras")
-        except ImportError as error:
-            raise ImportError(
-                f"lists and NumPy arrays go to the backend that Keras is set to, which is not installed ({error}); set "
-                "KERAS_BACKEND or FOCAL_LOSS_BACKEND to one that is, or call focal_loss.set_backend"
-            ) from error
-        return known(keras.backend.backend(), "the Keras backend"), "Keras"
-    return "numpy", "Keras is not installed"
+    if find_spec("keras") is None:
+        return "numpy", "Keras is not installed"
+    name, source = keras_backend()
+    if find_spec(known(name, source)) is None:
+        raise ImportError(
+            f"lists and NumPy arrays go to the backend that Keras is set to, {name} by {source}, which is not "
+            "installed; set KERAS_BACKEND or FOCAL_LOSS_BACKEND to one that is, or call focal_loss.set_backend"
+        )
+    return name, source
+
+
+def keras_backend() -> tuple[str, str]:
+    """What Keras is set to, and where; from its settings if it is not imported, since that would load a framework."""
+    ask = getattr(getattr(sys.modules.get("keras"), "backend", None), "backend", None)
+    if ask is not None:
+        return str(ask()), "Keras"
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"], "KERAS_BACKEND"
+    path = os.path.expanduser(os.path.join(keras_home(), "keras.json"))
+    try:
+        with open(path, encoding="utf-8") as file:
+            return str(json.load(file)["backend"]), path
+    except (OSError, ValueError, KeyError, TypeError):  # Keras passes over a file that is not what it wrote
+        return "tensorflow", "Keras' default"
+
+
+def keras_home() -> str:
+    if "KERAS_HOME" in os.environ:
+        return os.environ["KERAS_HOME"]
+    home = os.path.expanduser("~")
+    return os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
 
 
 def get_backend() -> str:

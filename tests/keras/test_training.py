@@ -18,6 +18,11 @@ from focal_loss.keras import losses, metrics
 
 RNG = np.random.default_rng(0)
 each = pytest.mark.parametrize("name", CASES)
+WAYS: list[dict[str, bool]] = [{"jit_compile": False}, {"run_eagerly": True}]
+if (
+    keras.backend.backend() != "torch"
+):  # whose compiler of C++ takes its time; `test_weights.py` traces all that it would
+    WAYS.append({"jit_compile": True})
 
 
 def model(masked: bool = False) -> keras.Model:
@@ -103,3 +108,106 @@ if keras.backend.backend() == "tensorflow":  # it alone has both, a graph and XL
             model.compile("sgd", losses.BinaryFocalLoss(2, from_logits=True), jit_compile=compiled)
             histories.append(model.fit(x, x[:, :1] > 0, epochs=3, verbose=0).history["loss"])
         np.testing.assert_allclose(*histories, rtol=1e-6)
+
+
+# What the loss of Keras that drops the last axis takes from `fit`, for outputs of shape (N, K) and (N, T, K).
+@pytest.mark.parametrize(
+    ("masked", "options"),
+    [
+        (False, {"sample_weight": RNG.uniform(0, 2, 64).astype("float32")}),
+        (False, {"sample_weight": RNG.uniform(0, 2, (64, 1)).astype("float32")}),
+        (False, {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5}}),
+        (True, {}),
+        (True, {"sample_weight": RNG.uniform(0, 2, (64, 5)).astype("float32")}),
+    ],
+    ids=["(N,)", "(N, 1)", "class_weight", "mask", "mask, (N, T)"],
+)
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_training_with_weights_and_masks_is_that_of_keras(how: dict[str, bool], masked: bool, options: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(64, 5, 4) if masked else (64, 4)).astype("float32")
+    x[::2, 3:] = 0 if masked else x[::2, 3:]
+    y = (x[..., :3] > 0.3).astype("float32")
+    histories, weights = [], []
+    for loss in (losses.BinaryFocalLoss(2, **LOGITS), keras.losses.BinaryFocalCrossentropy(gamma=2, **LOGITS)):
+        network = model(masked)
+        network.compile("sgd", loss, **how)
+        histories.append(
+            network.fit(x, y, batch_size=32, shuffle=False, epochs=2, verbose=0, **options).history["loss"]
+        )
+        weights.append(network.get_weights()[0])
+    np.testing.assert_allclose(*histories, rtol=1e-4)
+    np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_of_examples_beside_a_mask_of_steps() -> None:
+    """Keras' own losses cannot do this: they line up the last axes."""
+    x = RNG.normal(size=(5, 5, 4)).astype("float32")
+    x[:, 3:] = 0
+    y, weight = RNG.integers(0, 2, (5, 5, 3)), RNG.uniform(0, 2, 5).astype("float32")
+    network = model(masked=True)
+    metric = metrics.BinaryFocalLoss(2, **LOGITS, name="metric")
+    loss = losses.BinaryFocalLoss(2, **LOGITS, reduction="mean_with_sample_weight")
+    network.compile("sgd", loss, weighted_metrics=[metric])
+    each = reference.binary_focal_loss(y, keras.ops.convert_to_numpy(network(x)), 2, **LOGITS)[:, :3]
+    expected = np.average(each.mean((1, 2)), weights=weight)
+    result = network.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True)
+    assert [result["loss"], result["metric"]] == pytest.approx([expected, expected], rel=1e-5)
+
+
+@pytest.mark.parametrize("how", WAYS, ids=str)
+def test_gamma_is_annealed(how: dict[str, bool]) -> None:
+    """By its attribute in a callback, with a variable that the model knows; the metric has its own."""
+    x = RNG.normal(size=(16, 4)).astype("float32")
+    y = RNG.integers(0, 2, (16, 3))
+    network = model()
+    network.gamma = keras.Variable(5.0, trainable=False)
+    loss = losses.BinaryFocalLoss(network.gamma, **LOGITS)
+    metric = metrics.BinaryFocalLoss(keras.Variable(5.0, trainable=False), **LOGITS, name="metric")
+
+    def anneal(epoch: int, logs: Any) -> None:
+        loss.gamma = metric.gamma = 2 * epoch
+
+    network.compile(keras.optimizers.SGD(0.0), loss, metrics=[metric], **how)
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=anneal)]
+    history = network.fit(x, y, epochs=3, verbose=0, callbacks=callbacks).history
+    logits = keras.ops.convert_to_numpy(network(x))
+    expected = [reference.binary_focal_loss(y, logits, gamma, **LOGITS).mean() for gamma in (0, 2, 4)]
+    np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
+    np.testing.assert_allclose(history["metric"], expected, rtol=1e-5)
+    assert loss.get_config()["gamma"] == metric.get_config()["gamma"] == 4
+
+
+def test_a_number_is_set_before_and_refused_after_it_is_compiled() -> None:
+    x, y = RNG.normal(size=(16, 4)).astype("float32"), RNG.integers(0, 2, (16, 3))
+    network = model()
+    loss = losses.BinaryFocalLoss(5, **LOGITS)
+    network.compile(keras.optimizers.SGD(0.0), loss)
+    logits = keras.ops.convert_to_numpy(network(x))
+
+    def value(gamma: float) -> float:
+        loss.gamma = gamma
+        return network.fit(x, y, verbose=0).history["loss"][0]
+
+    def right(gamma: float) -> Any:
+        return pytest.approx(reference.binary_focal_loss(y, logits, gamma, **LOGITS).mean(), rel=1e-5)
+
+    assert value(3) == right(3)
+    assert value(3.0) == right(3)  # no change
+    if keras.backend.backend() == "torch":  # nothing is compiled, unless by `torch.compile`, which looks again
+        assert value(1) == right(1)
+    else:
+        with pytest.raises(RuntimeError, match=r"`gamma` has been compiled into a program as 3.0 .*keras.Variable\(3.0, t"):
+            loss.gamma = 1
+        assert loss.gamma == 3
+    network.compile(keras.optimizers.SGD(0.0), loss := losses.BinaryFocalLoss(5, **LOGITS), run_eagerly=True)
+    if keras.backend.backend() != "jax":  # which compiles all the same
+        assert [value(1), value(0)] == [right(1), right(0)]
+
+
+if keras.backend.backend() == "jax":
+
+    def test_a_variable_that_the_model_does_not_know_is_refused() -> None:
+        network = model()
+        network.compile("sgd", losses.BinaryFocalLoss(keras.Variable(2.0), **LOGITS))
+        with pytest.raises(RuntimeError, match=r"`gamma` is a keras.Variable .* set `model.gamma = variable` before"):
+            network.fit(np.ones((4, 4)), np.ones((4, 3)), verbose=0)

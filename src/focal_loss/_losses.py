@@ -64,7 +64,7 @@ class Backend(Ops, Protocol):
     def round_losses(self, x: Array, like: Array, /) -> Array: ...  # the same, of losses per example
     def kind(self, x: Array, /) -> Literal["bool", "integer", "floating"]: ...
     def shape(self, x: Array, /) -> Shape: ...
-    def warn(self, message: str, /) -> None: ...
+    def warn(self, message: str, category: type[Warning] = ..., /) -> None: ...
     def readable(self, x: Array, /) -> bool: ...  # whether Python may look at the numbers, at no cost to speak of
     def to_numpy(self, x: Array, /) -> Any: ...
     def to_integer(self, x: Array, /) -> Array: ...
@@ -242,6 +242,16 @@ def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
     return xp.reshape(value, (-1,) + (1,) * (rank - axis - 1))
 
 
+def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
+    """A softmax over one class is 1: a loss of 0 and a gradient of 0, with the category that Keras gives it."""
+    if shape[axis] == 1:
+        xp.warn(
+            f"`y_pred` of shape {tuple(shape)} has one class on axis {axis}, so the loss and its gradient are 0; for "
+            "two classes by one output take the loss with `binary` in its name",
+            SyntaxWarning,
+        )
+
+
 def check_dense(y_true: Shape, y_pred: Shape, axis: int) -> None:
     """A probability for each class: class indices, with or without an axis of length 1, would broadcast to one."""
     place = axis - len(y_pred) + len(y_true)
@@ -261,6 +271,7 @@ def categorical(
     y = xp.labels(y_true, prediction)
     shape = xp.shape(prediction)
     axis = normalize_axis(spec.axis, len(shape))
+    check_classes(xp, shape, axis)
     check_dense(xp.shape(y), shape, axis)
     check_shapes(xp, y, shape)
     if spec.from_logits and shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
@@ -270,6 +281,14 @@ def categorical(
         fused = xp.fused_softmax(call)
         if fused is not None:
             return fused
+    return categorical_formula(xp, y, prediction, spec, reduction)
+
+
+def categorical_formula(
+    xp: Backend, y: Array, prediction: Array, spec: _spec.Categorical, reduction: _spec.Reduction = "none"
+) -> Array:
+    shape = xp.shape(prediction)
+    axis = normalize_axis(spec.axis, len(shape))
     x = xp.widen(prediction)
     x, y = xp.broadcast(x, xp.cast(y, x))
     rank = len(xp.shape(x))
@@ -349,16 +368,23 @@ def sparse_categorical(
 ) -> Array:
     """`sparse_categorical_focal_loss`: f of one margin per example, no one-hot labels, no log of every class."""
     prediction = xp.prediction(y_pred)
+    shape = xp.shape(prediction)
+    axis = normalize_axis(spec.axis, len(shape))
+    check_classes(xp, shape, axis)
     if spec.from_logits:
-        axis = normalize_axis(spec.axis, len(xp.shape(prediction)))
         y = class_labels(xp, y_true, prediction, axis)
-        shape = xp.shape(prediction)
         if shape[axis] != 0 and tuple(xp.shape(y)) == tuple(n for k, n in enumerate(shape) if k != axis):
             gamma, weight = class_parameters(xp, prediction, axis, spec)
             call = SoftmaxCall(prediction, y, gamma, weight, axis, True, spec.ignore_class, 0.0, reduction, spec)
             fused = xp.fused_softmax(call)
             if fused is not None:
                 return fused
+    return sparse_categorical_formula(xp, y_true, prediction, spec, reduction)
+
+
+def sparse_categorical_formula(
+    xp: Backend, y_true: Any, prediction: Array, spec: _spec.SparseCategorical, reduction: _spec.Reduction = "none"
+) -> Array:
     x, hot, axis, gamma, weight, ignored, invalid = sparse_rows(xp, y_true, xp.widen(prediction), spec)
     if spec.from_logits:
         value = xp.elementwise("margin", xp.squeeze(xp.margin(x, hot, axis), axis), gamma, weight)

@@ -60,8 +60,8 @@ class _Numpy(_host.NumpyOps):
     def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
         return _checks.host_array(name, y_true)
 
-    def warn(self, message: str) -> None:
-        warn(message)
+    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
+        warn(message, category)
 
     def parameter(self, name: str, value: Any, like: Array) -> Array:
         return value if isinstance(value, float) else _checks.host_array(name, value).astype(np.float64)

@@ -196,7 +196,9 @@ def test_a_number_is_set_before_and_refused_after_it_is_compiled() -> None:
     if keras.backend.backend() == "torch":  # nothing is compiled, unless by `torch.compile`, which looks again
         assert value(1) == right(1)
     else:
-        with pytest.raises(RuntimeError, match=r"`gamma` has been compiled into a program as 3.0 .*keras.Variable\(3.0, t"):
+        with pytest.raises(
+            RuntimeError, match=r"`gamma` has been compiled into a program as 3.0 .*keras.Variable\(3.0, t"
+        ):
             loss.gamma = 1
         assert loss.gamma == 3
     network.compile(keras.optimizers.SGD(0.0), loss := losses.BinaryFocalLoss(5, **LOGITS), run_eagerly=True)

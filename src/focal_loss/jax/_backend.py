@@ -140,8 +140,8 @@ class Formula(JaxOps):
     def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
         return _array(name, y_true)
 
-    def warn(self, message: str) -> None:
-        warn(message)
+    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
+        warn(message, category)
 
     def parameter(self, name: str, value: Any, like: Array) -> float | Array:
         if isinstance(value, float):

@@ -190,9 +190,9 @@ class SoftmaxSetting(NamedTuple):
         x, y, gamma, weight = together(self.numbers, tensors)
         if self.sparse:
             sparse = _spec.SparseCategorical(gamma, weight, True, self.axis, self.ignore)
-            return _losses.sparse_categorical(FORMULA, y, x, sparse)
+            return _losses.sparse_categorical_formula(FORMULA, y, x, sparse)
         dense = _spec.Categorical(gamma, weight, True, self.smoothing, self.axis)
-        return _losses.categorical(FORMULA, y, x, dense)
+        return _losses.categorical_formula(FORMULA, y, x, dense)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from focal_loss._dispatch import known
+from focal_loss._warnings import warn
 
 
 def backend_function(name: str) -> Callable[..., Any]:
@@ -27,7 +27,7 @@ def without_public_name(name: str, default: Any, loss: str) -> Callable[..., Any
         return found
 
     def missing(*arguments: Any) -> Any:
-        warnings.warn(f"this version of Keras has no `keras.src.backend.{name}`: {loss}", stacklevel=3)
+        warn(f"this version of Keras has no `keras.src.backend.{name}`: {loss}")
         return default
 
     return missing

@@ -206,8 +206,8 @@ class Formula(_TensorflowOps):
     def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:
         return _tensor(name, y_true)
 
-    def warn(self, message: str) -> None:
-        warn(message)
+    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
+        warn(message, category)
 
     def parameter(self, name: str, value: Any, like: Tensor) -> float | Tensor:
         if isinstance(value, float):

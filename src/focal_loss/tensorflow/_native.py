@@ -275,9 +275,9 @@ def _softmax_formula(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
         gamma, weight = (p if isinstance(p, float) else t for p, t in zip(call[2:4], parameters, strict=True))
         if call.sparse:
             sparse = _spec.SparseCategorical(gamma, weight, True, call.axis, call.ignore)
-            return _losses.sparse_categorical(FORMULA, y, x, sparse)
+            return _losses.sparse_categorical_formula(FORMULA, y, x, sparse)
         dense = _spec.Categorical(gamma, weight, True, call.smoothing, call.axis)
-        return _losses.categorical(FORMULA, y, x, dense)
+        return _losses.categorical_formula(FORMULA, y, x, dense)
 
     return formula
 

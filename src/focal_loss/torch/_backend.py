@@ -268,7 +268,7 @@ class _Torch(_TorchOps):
         x, y, spec, reduction = call.x, call.y, call.spec, call.reduction
         if torch.compiler.is_compiling():
             return _operators.softmax_operator(x, y, options)
-        loss = _losses.sparse_categorical if call.sparse else _losses.categorical
+        loss = _losses.sparse_categorical_formula if call.sparse else _losses.categorical_formula
         return _autograd.softmax(x, y, options, lambda x, y: loss(FORMULA, y, x, spec, reduction))
 
     def softmax_options(self, call: _losses.SoftmaxCall) -> SoftmaxOptions | None:
@@ -293,9 +293,9 @@ class _Torch(_TorchOps):
         # torch stores wide unsigned integers, but compares none
         return y.long() if y.dtype in (torch.uint16, torch.uint32, torch.uint64) else y
 
-    def warn(self, message: str) -> None:
+    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
         if not torch.compiler.is_compiling():  # a warning would break the graph
-            warn(message)
+            warn(message, category)
 
     def parameter(self, name: str, value: Any, like: Tensor) -> float | Tensor:
         if isinstance(value, float):

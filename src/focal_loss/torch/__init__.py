@@ -1,7 +1,7 @@
 """Focal losses of PyTorch tensors, as functions and as modules.
 
-Gradients are closed forms: right at every finite logit, to second order, under `torch.compile`, autocast,
-`torch.func` and double backward. Losses from logits run native kernels on the CPU and Triton kernels on CUDA, and save
+Gradients are closed forms: right at every finite logit, to second order, forward and reverse, under `torch.compile`,
+autocast and `torch.func`. Losses from logits run native kernels on the CPU and Triton kernels on CUDA, and save
 nothing but their inputs for the backward pass; a mean or a sum computes its gradient at once.
 """
 

@@ -1,7 +1,6 @@
-"""The kernels as autograd functions, for eager tensors.
+"""The kernels as autograd functions. A derivative is the same function at the next order, times what comes from above.
 
-The compiler sees the operators of `_operators.py` instead, which would cost an eager tensor more. A derivative is the
-same function at the next order, times what comes from above.
+Where tensors are traced, the kernels are the operators of `_operators.py`, which would cost an eager tensor more.
 """
 
 from __future__ import annotations
@@ -12,17 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss.torch import _cpu
-from focal_loss.torch._options import Parameter, SoftmaxOptions, keep, kept, share, share_of_example, wide
+from focal_loss.torch import _operators
+from focal_loss.torch._options import (
+    Parameter,
+    SoftmaxOptions,
+    is_traced,
+    keep,
+    kept,
+    share,
+    share_of_example,
+    wide,
+)
 
 
 def kernels(x: Tensor) -> ModuleType:
-    """`_cpu` or `_cuda`, which is opened on the first tensor of a GPU: by where the logits are."""
-    if x.device.type == "cpu":
-        return _cpu
-    from focal_loss.torch import _cuda
-
-    return _cuda
+    """Those of the device of the logits, or the operators."""
+    return _operators if is_traced(x) else _operators.kernels(x)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -49,6 +53,8 @@ class _Binary(torch.autograd.Function):
             if ctx.needs_input_grad[1]:
                 in_upstream = wide(_times(1, grad, x, y, *rest)).sum_to_size(upstream.shape)
             in_x = _times(2, wide(grad) * (upstream if isinstance(upstream, float) else wide(upstream)), x, y, *rest)
+        elif rest[-1].reduction == "mean":
+            in_x = _first(wide(grad) * share(x, rest[-1]), x, y, *rest)
         else:
             in_x = _first(grad, x, y, *rest)
         return None, in_upstream, in_x, None, None, None, None, None
@@ -72,7 +78,7 @@ class _ReducedBinary(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, y, *rest = kept(ctx)
         ready, ctx.gradient = ctx.gradient, None
-        if ready is None or torch.is_grad_enabled() or _is_batched(grad):
+        if ready is None or torch.is_grad_enabled() or is_batched(grad):
             ready = _first(wide(grad) * share(x, rest[-1]), x, y, *rest)
         else:
             ready = kernels(x).times_upstream(ready, grad, x, y, *rest)
@@ -88,7 +94,7 @@ def _first(upstream: Tensor, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
     return _times(1, upstream, x, y, *rest)
 
 
-def _is_batched(x: Tensor) -> bool:
+def is_batched(x: Tensor) -> bool:
     """Whether `vmap` of either kind is at work: then a tensor has no memory that a kernel could read."""
     functorch = torch._C._functorch
     return functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(x)
@@ -96,7 +102,7 @@ def _is_batched(x: Tensor) -> bool:
 
 def _times(order: int, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
     """The derivative of this order times `upstream`, in the dtype of the logits."""
-    if _is_batched(upstream):
+    if is_batched(upstream):
         return (wide(upstream) * binary(order, 1.0, x, *rest)).to(x.dtype)
     return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), x, *rest)
 
@@ -105,7 +111,7 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
     """`binary` of the kernels, recorded for autograd where that is on."""
     if not torch.is_grad_enabled():
         return kernels(x).binary(order, upstream, x, *rest)
-    if order == 0 and rest[-1].reduction != "none" and x.requires_grad:
+    if order == 0 and rest[-1].reduction != "none" and x.requires_grad and not is_traced(x):
         return _ReducedBinary.apply(x, *rest)
     return _Binary.apply(order, upstream, x, *rest)
 
@@ -144,7 +150,7 @@ class _ReducedSoftmax(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         x, y = ctx.saved_tensors
         ready, ctx.gradient = ctx.gradient, None
-        if ready is None or torch.is_grad_enabled() or _is_batched(grad):
+        if ready is None or torch.is_grad_enabled() or is_batched(grad):
             ready = _first_softmax(grad, x, y, ctx.options, ctx.formula)
         else:
             ready = kernels(x).softmax_times_upstream(ready, grad, x, y, ctx.options)
@@ -156,7 +162,7 @@ def _first_softmax(grad: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions, 
     if torch.is_grad_enabled():
         return torch.autograd.grad(formula(x, y), x, grad, create_graph=True)[0]
     grad = wide(grad if grad.layout == torch.strided else grad.to_dense()) * share_of_example(x, y, options)
-    if not _is_batched(grad):
+    if not is_batched(grad):
         return kernels(x).softmax(1, grad, x, y, options)
     grad = grad if options.reduction != "none" else grad.unsqueeze(options.axis)
     return (grad * kernels(x).softmax(1, 1.0, x, y, options)).to(x.dtype)
@@ -166,6 +172,6 @@ def softmax(x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tens
     """The value, reduced as the options say, recorded for autograd where that is on."""
     if not torch.is_grad_enabled():
         return kernels(x).softmax(0, 1.0, x, y, options)
-    if options.reduction != "none" and x.requires_grad:
+    if options.reduction != "none" and x.requires_grad and not is_traced(x):
         return _ReducedSoftmax.apply(x, y, options, formula)
     return _Softmax.apply(x, y, options, formula)

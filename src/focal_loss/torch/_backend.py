@@ -2,189 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss import _checks, _formula, _kernels, _losses, _softmax
+from focal_loss import _checks, _kernels, _losses, _softmax, _spec
 from focal_loss._warnings import warn
-from focal_loss.torch import _autograd, _cpu, _operators
-from focal_loss.torch._options import BinaryOptions, SoftmaxOptions, under_autocast
-
-
-class _TorchOps:
-    """`_formula.Ops` for torch."""
-
-    exp, log, log1p = staticmethod(torch.exp), staticmethod(torch.log), staticmethod(torch.log1p)
-    sqrt, tanh, abs = staticmethod(torch.sqrt), staticmethod(torch.tanh), staticmethod(torch.abs)
-    floor, where, clip = staticmethod(torch.floor), staticmethod(torch.where), staticmethod(torch.clamp)
-
-    def sum(self, x: Tensor, axis: int) -> Tensor:
-        return x.sum(axis, keepdim=True)
-
-    def max(self, x: Tensor, axis: int) -> Tensor:
-        return x.amax(axis, keepdim=True) if x.shape[axis] else x.sum(axis, keepdim=True)
-
-    def first_max(self, x: Tensor, axis: int) -> Tensor:
-        if not x.shape[axis]:
-            return x == x
-        return _positions(x, axis) == x.argmax(axis, keepdim=True)
-
-    def largest(self, x: Tensor) -> float:
-        return torch.finfo(x.dtype).max
-
-    def smallest(self, x: Tensor) -> float:
-        return torch.finfo(x.dtype).smallest_normal
-
-    def is_bool(self, x: Tensor) -> bool:
-        return x.dtype == torch.bool
-
-    def constant(self, x: Tensor) -> Tensor:
-        return x.detach()
-
-
-_ops = _TorchOps()
-
-
-def _positions(like: Tensor, axis: int) -> Tensor:
-    return torch.arange(like.shape[axis], device=like.device).reshape((-1,) + (1,) * (like.ndim - axis - 1))
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Custom gradients
-# ---------------------------------------------------------------------------------------------------------------
-
-
-class _Elementwise(torch.autograd.Function):
-    """`_formula.evaluate` of tensors of one shape; its derivative is itself, at the next index.
-
-    Five places, padded with None: `torch.compile` calls a `forward` of variable length with an argument too many.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(family: str, index: _formula.Index, a: Any, b: Any, c: Any, d: Any, e: Any) -> Tensor:
-        value = _formula.evaluate(_ops, family, index, *(x for x in (a, b, c, d, e) if x is not None))
-        return torch.zeros_like(a) if value is None else value
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.family, ctx.index, *arguments = inputs
-        ctx.is_tensor = [isinstance(a, Tensor) for a in arguments]
-        ctx.others = [None if isinstance(a, Tensor) else a for a in arguments]
-        tensors = [a for a in arguments if isinstance(a, Tensor)]
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
-
-    @staticmethod
-    def derivatives(ctx: Any, wanted: Sequence[bool]) -> list[Tensor | None]:
-        tensors = iter(ctx.saved_tensors)
-        places = zip(ctx.is_tensor, ctx.others, strict=True)
-        arguments = [next(tensors) if is_tensor else other for is_tensor, other in places]
-        return [
-            _differentiable(_ElementwiseWithJvp)(ctx.family, f"{ctx.index}{k}", *arguments) if want else None
-            for k, want in enumerate(wanted)
-        ]
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
-        derivatives = _Elementwise.derivatives(ctx, ctx.needs_input_grad[2:])
-        return None, None, *(None if d is None else upstream * d for d in derivatives)
-
-
-class _Margin(torch.autograd.Function):
-    """`_softmax.margin`; its derivative is `_softmax.pull`."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
-        return _softmax.margin(_ops, v, hot, axis)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        v, hot, ctx.axis = inputs
-        ctx.save_for_backward(v, hot)
-        ctx.save_for_forward(v, hot)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        return _differentiable(_PullWithJvp)(*ctx.saved_tensors, ctx.axis, upstream), None, None
-
-
-class _Pull(torch.autograd.Function):
-    """`_softmax.pull`; its derivatives are `push` in the cotangent and `bend` in the logits."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(v: Tensor, hot: Tensor | None, axis: int, cotangent: Tensor) -> Tensor:
-        return _softmax.pull(_ops, v, hot, axis, cotangent)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        v, hot, ctx.axis, cotangent = inputs
-        ctx.save_for_backward(v, hot, cotangent)
-        ctx.save_for_forward(v, hot, cotangent)
-
-    @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, Tensor]:
-        v, hot, cotangent = ctx.saved_tensors
-        in_logits = _softmax.bend(_ops, v, hot, ctx.axis, cotangent, upstream)
-        return in_logits, None, None, _softmax.push(_ops, v, hot, ctx.axis, upstream)
-
-
-# Forward-mode derivatives stand apart because `torch.compile` refuses to trace a function that has them.
-
-
-class _ElementwiseWithJvp(_Elementwise):
-    @staticmethod
-    def jvp(ctx: Any, _family: None, _index: None, *tangents: Tensor | None) -> Tensor:
-        derivatives = _Elementwise.derivatives(ctx, [t is not None for t in tangents])
-        parts = [t * d for t, d in zip(tangents, derivatives, strict=True) if t is not None and d is not None]
-        return sum(parts[1:], start=parts[0])
-
-
-class _MarginWithJvp(_Margin):
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _hot: None, _axis: None) -> Tensor:
-        v, hot = ctx.saved_tensors
-        return _softmax.push(_ops, v, hot, ctx.axis, tangent)
-
-
-class _PullWithJvp(_Pull):
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor | None, _hot: None, _axis: None, cotangent_tangent: Tensor | None) -> Tensor:
-        v, hot, cotangent = ctx.saved_tensors
-        total = torch.zeros_like(v)
-        if tangent is not None:  # the second derivative is symmetric
-            total = total + _softmax.bend(_ops, v, hot, ctx.axis, cotangent, tangent)
-        if cotangent_tangent is not None:
-            total = total + _softmax.pull(_ops, v, hot, ctx.axis, cotangent_tangent)
-        return total
-
-
-def _differentiable(function: Any) -> Callable[..., Tensor]:
-    """Inside a derivative: the function with derivatives of its own, unless the compiler traces it.
-
-    The compiler has no second derivatives, and would trace them without end.
-    """
-    return function.forward if torch.compiler.is_compiling() else function.apply
-
-
-def _traceable(function: Any) -> Any:
-    """From outside: with forward mode, unless the compiler traces it."""
-    with_jvp = {_Elementwise: _ElementwiseWithJvp, _Margin: _MarginWithJvp}
-    return function if torch.compiler.is_compiling() else with_jvp[function]
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# The backend
-# ---------------------------------------------------------------------------------------------------------------
+from focal_loss.torch import _autograd, _closed_forms, _cpu
+from focal_loss.torch._operators import define_composite, is_dual, joined, separate
+from focal_loss.torch._options import BinaryOptions, SoftmaxOptions, is_plain, is_traced, under_autocast
 
 
 def _tensor(name: str, value: Any, device: torch.device | None = None) -> Tensor:
@@ -216,38 +45,52 @@ _FLOATING = {  # the logits that kernels take, by the type of their device
 }
 
 
-def _covered(x: Tensor, *others: Tensor) -> bool:
-    """Whether there are kernels for these tensors: they give derivatives in the logits alone."""
-    if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not _kernels.triton_usable()):
+def _is_open(number: float) -> bool:
+    """Whether the compiler keeps this number open, because it has changed between calls."""
+    if not torch.compiler.is_compiling():
         return False
-    for other in others:
-        if other.dtype not in _cpu.CODES or other.device != x.device or other.requires_grad:
-            return False
-    return torch.compiler.is_compiling() or (_ordinary() and all(map(_plain, (x, *others))))
+    from torch.fx.experimental.symbolic_shapes import has_static_value
+
+    return not has_static_value(number)
 
 
-def _ordinary() -> bool:
-    """Not under `torch.func`, nor forward mode, nor in what records operations: it would see none, or a constant."""
-    return not (
-        torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or torch.autograd.forward_ad._current_level >= 0
-        or torch.jit.is_tracing()
-    )
+def _per_class(p: Tensor) -> list[float] | Tensor:
+    """The kernels of the CPU take a list, which keeps nothing alive; the numbers of a traced tensor come later."""
+    return p.reshape(-1).tolist() if p.device.type == "cpu" and not is_traced(p) else p
 
 
-def _plain(x: Tensor) -> bool:
-    """A tensor with memory of its own that holds its numbers as they are."""
-    return type(x) in (Tensor, torch.nn.Parameter) and x.layout == torch.strided and not x.is_neg()
-
-
-class _Torch(_TorchOps):
+class _Torch(_closed_forms.TorchOps):
     """`_losses.Backend` for torch."""
 
+    def covers(self, x: Tensor, *others: Tensor) -> bool:
+        """Whether there are kernels for these tensors: they give derivatives in the logits alone."""
+        if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not _kernels.triton_usable()):
+            return False
+        for other in others:
+            if other.dtype not in _cpu.CODES or other.device != x.device or other.requires_grad:
+                return False
+        return self.is_ordinary() and self.has_numbers(x, *others)
+
+    def is_ordinary(self) -> bool:
+        """Not under `torch.func`, nor forward mode, nor in a trace of TorchScript's, which would see a constant."""
+        return not (
+            torch._C._functorch.peek_interpreter_stack() is not None
+            or torch.autograd.forward_ad._current_level >= 0
+            or torch.jit.is_tracing()
+        )
+
+    def has_numbers(self, *tensors: Tensor) -> bool:
+        """What records operations would see none of a kernel's."""
+        return torch._C._len_torch_dispatch_stack() == 0 and all(map(is_plain, tensors))
+
     def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
+        float32 = under_autocast(call.x)
+        return _binary_in_graph(call, float32) if torch.compiler.is_compiling() else self.binary_kernel(call, float32)
+
+    def binary_kernel(self, call: _losses.BinaryCall, float32: bool) -> Tensor | None:
         x, y, gamma, positive, negative, smoothing, mixed, reduction = call
         others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
-        if not _covered(x, *others) or max(x.ndim, *(a.ndim for a in others)) > _kernels.MAX_RANK:
+        if not self.covers(x, *others) or max(x.ndim, *(a.ndim for a in others)) > _kernels.MAX_RANK:
             return None
         if any(a.shape != x.shape for a in others):
             x = x.expand(torch.broadcast_shapes(x.shape, *(a.shape for a in others)))
@@ -256,31 +99,28 @@ class _Torch(_TorchOps):
         if soft:
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
             formula = lambda x, y: _losses.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
-        options = BinaryOptions(smoothing, mixed, reduction, under_autocast(x), formula)
-        if torch.compiler.is_compiling():
-            return _operators.binary_operator(x, y, (gamma, positive, negative), options)
+        options = BinaryOptions(smoothing, mixed, reduction, float32, formula)
         return _autograd.binary(0, 1.0, x, y, gamma, positive, negative, options)
 
     def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
+        float32 = under_autocast(call.x)
+        return _softmax_in_graph(call, float32) if torch.compiler.is_compiling() else self.softmax_kernel(call, float32)
+
+    def softmax_kernel(self, call: _losses.SoftmaxCall, float32: bool) -> Tensor | None:
         options = self.softmax_options(call)
         if options is None:
             return None
-        x, y, spec, reduction = call.x, call.y, call.spec, call.reduction
-        if torch.compiler.is_compiling():
-            return _operators.softmax_operator(x, y, options)
-        loss = _losses.sparse_categorical_formula if call.sparse else _losses.categorical_formula
-        return _autograd.softmax(x, y, options, lambda x, y: loss(FORMULA, y, x, spec, reduction))
+        options = options._replace(float32=float32)
+        unreduced = call._replace(x=None, y=None)
+        return _autograd.softmax(call.x, call.y, options, lambda x, y: _softmax_formula(unreduced._replace(x=x, y=y)))
 
     def softmax_options(self, call: _losses.SoftmaxCall) -> SoftmaxOptions | None:
         """As the kernels take them; None where there are no kernels for this call."""
         x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, _ = call
         parameters = [p for p in (gamma, weight) if not isinstance(p, float)]
-        compiling, on_host = torch.compiler.is_compiling(), x.device.type == "cpu"
-        if not _covered(x, y, *parameters) or (compiling and parameters) or not (on_host or sparse):
+        if not self.covers(x, y, *parameters) or not (x.device.type == "cpu" or sparse):
             return None
-        if on_host:
-            gamma, weight = (p if isinstance(p, float) else p.tolist() for p in (gamma, weight))
-        gammas, weights = ([p] if isinstance(p, float) else p for p in (gamma, weight))
+        gammas, weights = ([p] if isinstance(p, float) else _per_class(p) for p in (gamma, weight))
         return SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction, under_autocast(x))
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
@@ -298,9 +138,11 @@ class _Torch(_TorchOps):
             warn(message, category)
 
     def parameter(self, name: str, value: Any, like: Tensor) -> float | Tensor:
-        if isinstance(value, float):
-            return value
         dtype = like.dtype if like.dtype.itemsize >= 4 else torch.float32
+        if isinstance(value, float):
+            # In a tensor, a number that the compiler keeps open is an input of the graph; elsewhere it would become a
+            # constant of it, and each value a graph of its own.
+            return torch.ones((), dtype=dtype, device=like.device) * value if _is_open(value) else value
         if isinstance(value, list):
             return torch.tensor(value, dtype=dtype, device=like.device)
         return _tensor(name, value, like.device).to(dtype)
@@ -338,7 +180,7 @@ class _Torch(_TorchOps):
         return x.shape[axis]
 
     def classes(self, like: Tensor, axis: int) -> Tensor:
-        return _positions(like, axis)
+        return _closed_forms.positions(like, axis)
 
     def take(self, x: Tensor, index: Tensor) -> Tensor:
         return x[index]
@@ -363,18 +205,17 @@ class _Torch(_TorchOps):
 
     def elementwise(self, family: str, *arguments: Any) -> Tensor:
         tensors = iter(torch.broadcast_tensors(*(a for a in arguments if isinstance(a, Tensor))))
-        places = [next(tensors) if isinstance(a, Tensor) else a for a in arguments]
-        return _traceable(_Elementwise).apply(family, "", *places, *[None] * (5 - len(places)))
+        return _closed_forms.elementwise(family, *(next(tensors) if isinstance(a, Tensor) else a for a in arguments))
 
     def margin(self, v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
-        return _traceable(_Margin).apply(v, hot, axis)
+        return _closed_forms.margin(v, hot, axis)
 
     def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
         return _softmax.shares(self, x, hot, axis)
 
 
 class _TorchFormula(_Torch):
-    """Without the native kernels, and not rounded: what is multiplied by an upstream gradient."""
+    """Without the kernels, and not rounded: what is multiplied by an upstream gradient."""
 
     def round_losses(self, x: Tensor, like: Tensor) -> Tensor:
         return x
@@ -386,5 +227,86 @@ class _TorchFormula(_Torch):
         return None
 
 
+class _TorchTraced(_Torch):
+    """In what the compiler traces: with the kernels, as operators."""
+
+    def has_numbers(self, *tensors: Tensor) -> bool:
+        return all((is_plain(x) or isinstance(x, _traced_types())) and not is_dual(x) for x in tensors)
+
+
+def _traced_types() -> tuple[type, ...]:
+    """What the compiler puts in the place of ordinary tensors. DTensors and others are decomposed by the formula."""
+    from torch._subclasses.fake_tensor import FakeTensor
+    from torch._subclasses.functional_tensor import FunctionalTensor
+
+    return FakeTensor, FunctionalTensor
+
+
 XP = _Torch()
 FORMULA = _TorchFormula()
+TRACED = _TorchTraced()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The losses in the graph of a compiler, which sees each as one operator
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _binary_in_graph(call: _losses.BinaryCall, float32: bool) -> Tensor | None:
+    x, y, *parameters, smoothing, mixed, reduction = call
+    if _is_open(smoothing):
+        return None
+    tensors, numbers = separate(*parameters)
+    return torch.ops.focal_loss.binary_loss(x, y, *tensors, [*numbers, smoothing], mixed, reduction, float32)
+
+
+def _binary_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+    *tensors, numbers, mixed, reduction, float32 = rest
+    gamma, positive, negative = joined(tensors, numbers[:3])
+    call = _losses.BinaryCall(x, y, gamma, positive, negative, numbers[3], mixed, reduction)
+    value = TRACED.binary_kernel(call, float32)
+    return _rounded(_losses.binary_formula(FORMULA, call), x, reduction, float32) if value is None else value
+
+
+def _softmax_in_graph(call: _losses.SoftmaxCall, float32: bool) -> Tensor | None:
+    x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, _ = call
+    if _is_open(smoothing):
+        return None
+    tensors, numbers = separate(gamma, weight)
+    return torch.ops.focal_loss.softmax_loss(
+        x, y, *tensors, [*numbers, smoothing], axis, sparse, ignore, reduction, float32
+    )
+
+
+def _softmax_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+    *tensors, numbers, axis, sparse, ignore, reduction, float32 = rest
+    gamma, weight = joined(tensors, numbers[:2])
+    if sparse:
+        spec: Any = _spec.SparseCategorical(gamma, weight, True, axis, ignore)
+    else:
+        spec = _spec.Categorical(gamma, weight, True, numbers[2], axis)
+    call = _losses.SoftmaxCall(x, y, gamma, weight, axis, sparse, ignore, numbers[2], reduction, spec)
+    value = TRACED.softmax_kernel(call, float32)
+    return _rounded(_softmax_formula(call), x, reduction, float32) if value is None else value
+
+
+def _rounded(value: Tensor, x: Tensor, reduction: _spec.Reduction, float32: bool) -> Tensor:
+    """Losses per example in the dtype of the logits, if they are not to be float32."""
+    return value.to(x.dtype) if reduction == "none" and not float32 else value
+
+
+def _softmax_formula(call: _losses.SoftmaxCall) -> Tensor:
+    loss = _losses.sparse_categorical_formula if call.sparse else _losses.categorical_formula
+    return loss(FORMULA, call.y, call.x, call.spec, call.reduction)
+
+
+define_composite(
+    "binary_loss(Tensor logits, Tensor labels, Tensor? gamma, Tensor? positive, Tensor? negative, float[] numbers, "
+    "bool mixed, str reduction, bool float32) -> Tensor",
+    _binary_loss,
+)
+define_composite(
+    "softmax_loss(Tensor logits, Tensor labels, Tensor? gamma, Tensor? weight, float[] numbers, int axis, "
+    "bool sparse, int? ignore, str reduction, bool float32) -> Tensor",
+    _softmax_loss,
+)

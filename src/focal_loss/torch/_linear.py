@@ -24,7 +24,10 @@ from focal_loss.torch._options import is_counted, wide
 
 def _autocast(hidden: Tensor) -> bool:
     """Which leaves float64 alone."""
-    return hidden.dtype != torch.float64 and torch.is_autocast_enabled(hidden.device.type)
+    device = hidden.device.type
+    return (
+        hidden.dtype != torch.float64 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    )
 
 
 @documented("linear_sparse_categorical_focal_loss", TORCH_REDUCTION.format(mean=MEAN_VALID))
@@ -81,12 +84,34 @@ def linear_sparse_categorical_focal_loss(
     if _autocast(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
+    return _of_layer(hidden, weight, bias, y, spec, reduction)
+
+
+@torch.compiler.disable
+def _of_layer(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    y: Tensor,
+    spec: _spec.SparseCategorical,
+    reduction: _spec.Reduction,
+) -> Tensor:
+    """Fused, or the layer and then its loss where tensors are transformed, recorded or sharded, or have no memory."""
+    given = [t for t in (hidden, weight, bias, y) if t is not None]
+    if hidden.is_meta or not (XP.is_ordinary() and XP.has_numbers(*given)):
+        logits = torch.nn.functional.linear(hidden, weight, bias)
+        return _losses.sparse_categorical(XP, y, logits, spec, reduction)
     problem = _Problem(spec, reduction, torch.is_grad_enabled())
     loss = _Linear.apply(hidden.reshape(-1, hidden.shape[-1]), weight, bias, y.reshape(-1), problem)
     return loss.reshape(y.shape) if reduction == "none" else loss
 
 
 def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: _spec.SparseCategorical) -> None:
+    if hasattr(weight, "full_tensor") and not hasattr(hidden, "full_tensor"):
+        raise TypeError(
+            "`weight` must be whole where `hidden` is a plain tensor, got a DTensor, as FSDP leaves it outside of "
+            "`forward`; compute the loss inside it, or pass `weight.full_tensor()`"
+        )
     check_linear(hidden.shape, weight.shape, None if bias is None else bias.shape, y.shape)
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype != hidden.dtype and not _autocast(hidden):
@@ -204,6 +229,10 @@ class _Linear(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise NotImplementedError(
                 "the fused linear focal loss gives first derivatives; take the layer and the loss"
+            )
+        if _autograd.is_batched(grad):
+            raise NotImplementedError(
+                "the fused linear focal loss takes one upstream gradient at a time; take the layer and the loss"
             )
         hidden, weight, bias, y = ctx.saved_tensors
         spec, reduction, _ = ctx.problem

@@ -35,6 +35,16 @@ class SoftmaxOptions(NamedTuple):
     check: bool = True
 
 
+def is_plain(x: Tensor) -> bool:
+    """Whether a tensor has memory of its own that holds its numbers as they are."""
+    return type(x) in (Tensor, torch.nn.Parameter) and x.layout == torch.strided and not x.is_neg()
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether something records what is done with a tensor, or runs it without its numbers."""
+    return torch._C._len_torch_dispatch_stack() > 0 or not is_plain(x)
+
+
 def share(x: Tensor, options: BinaryOptions) -> float:
     """Of each element in the reduced loss."""
     return 1 / max(x.numel(), 1) if options.reduction == "mean" else 1.0
@@ -51,7 +61,9 @@ def share_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter
         return 1.0
     if options.ignore is not None:
         count = is_counted(y, options.ignore).sum()
-        return 1 / max(int(count), 1) if y.device.type == "cpu" else 1.0 / count.clamp(min=1).float()
+        if y.device.type == "cpu" and not is_traced(y):
+            return 1 / max(int(count), 1)
+        return 1.0 / count.clamp(min=1).float()
     return 1 / max(x.numel() // max(x.shape[options.axis], 1), 1)
 
 

@@ -1,0 +1,200 @@
+"""The formula's primitives for torch, and its derivatives as autograd functions, to second order and in forward mode.
+
+The compiler sees each as one operator, and what compiles below it (functorch's transforms, autograd) traces through
+that: so compiled code has the derivatives that eager code has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from focal_loss import _formula, _softmax
+from focal_loss.torch._operators import define_composite
+
+
+class TorchOps:
+    """`_formula.Ops` for torch."""
+
+    exp, log, log1p = staticmethod(torch.exp), staticmethod(torch.log), staticmethod(torch.log1p)
+    sqrt, tanh, abs = staticmethod(torch.sqrt), staticmethod(torch.tanh), staticmethod(torch.abs)
+    floor, where, clip = staticmethod(torch.floor), staticmethod(torch.where), staticmethod(torch.clamp)
+
+    def sum(self, x: Tensor, axis: int) -> Tensor:
+        return x.sum(axis, keepdim=True)
+
+    def max(self, x: Tensor, axis: int) -> Tensor:
+        return x.amax(axis, keepdim=True) if x.shape[axis] else x.sum(axis, keepdim=True)
+
+    def first_max(self, x: Tensor, axis: int) -> Tensor:
+        if not x.shape[axis]:
+            return x == x
+        return positions(x, axis) == x.argmax(axis, keepdim=True)
+
+    def largest(self, x: Tensor) -> float:
+        return torch.finfo(x.dtype).max
+
+    def smallest(self, x: Tensor) -> float:
+        return torch.finfo(x.dtype).smallest_normal
+
+    def is_bool(self, x: Tensor) -> bool:
+        return x.dtype == torch.bool
+
+    def constant(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+
+_ops = TorchOps()
+
+
+def positions(like: Tensor, axis: int) -> Tensor:
+    """0 .. K-1 along the axis of `like`."""
+    return torch.arange(like.shape[axis], device=like.device).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+
+
+def forward_mode_is_nested() -> bool:
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return sum(layer.key() == torch._C._functorch.TransformType.Jvp for layer in stack) > 1
+
+
+def _refuse_nested_forward_mode() -> None:
+    """An autograd function that is differentiated forward twice loses the outer tangents without a word."""
+    if forward_mode_is_nested():
+        raise NotImplementedError(
+            "the focal loss has no derivative by forward mode inside forward mode; take reverse mode for one of the "
+            "two: torch.func.hessian, or jvp of torch.func.grad"
+        )
+
+
+class _Elementwise(torch.autograd.Function):
+    """`_formula.evaluate` of tensors of one shape; its derivative is itself, at the next index."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(family: str, index: _formula.Index, *arguments: Any) -> Tensor:
+        value = _formula.evaluate(_ops, family, index, *arguments)
+        return torch.zeros_like(arguments[0]) if value is None else value
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.family, ctx.index, *arguments = inputs
+        ctx.is_tensor = [isinstance(a, Tensor) for a in arguments]
+        ctx.others = [None if isinstance(a, Tensor) else a for a in arguments]
+        tensors = [a for a in arguments if isinstance(a, Tensor)]
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def derivatives(ctx: Any, wanted: Sequence[bool]) -> list[Tensor | None]:
+        tensors = iter(ctx.saved_tensors)
+        places = zip(ctx.is_tensor, ctx.others, strict=True)
+        arguments = [next(tensors) if is_tensor else other for is_tensor, other in places]
+        return [
+            _Elementwise.apply(ctx.family, f"{ctx.index}{k}", *arguments) if want else None
+            for k, want in enumerate(wanted)
+        ]
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Any, ...]:
+        derivatives = _Elementwise.derivatives(ctx, ctx.needs_input_grad[2:])
+        return None, None, *(None if d is None else upstream * d for d in derivatives)
+
+    @staticmethod
+    def jvp(ctx: Any, _family: None, _index: None, *tangents: Tensor | None) -> Tensor:
+        derivatives = _Elementwise.derivatives(ctx, [t is not None for t in tangents])
+        parts = [t * d for t, d in zip(tangents, derivatives, strict=True) if t is not None and d is not None]
+        return sum(parts[1:], start=parts[0])
+
+
+class _Margin(torch.autograd.Function):
+    """`_softmax.margin`; its derivative is `_softmax.pull`."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+        return _softmax.margin(_ops, v, hot, axis)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        v, hot, ctx.axis = inputs
+        ctx.save_for_backward(v, hot)
+        ctx.save_for_forward(v, hot)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        return _Pull.apply(*ctx.saved_tensors, ctx.axis, upstream), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _hot: None, _axis: None) -> Tensor:
+        v, hot = ctx.saved_tensors
+        return _softmax.push(_ops, v, hot, ctx.axis, tangent)
+
+
+class _Pull(torch.autograd.Function):
+    """`_softmax.pull`; its derivatives are `push` in the cotangent and `bend` in the logits."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(v: Tensor, hot: Tensor | None, axis: int, cotangent: Tensor) -> Tensor:
+        return _softmax.pull(_ops, v, hot, axis, cotangent)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        v, hot, ctx.axis, cotangent = inputs
+        ctx.save_for_backward(v, hot, cotangent)
+        ctx.save_for_forward(v, hot, cotangent)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, Tensor]:
+        v, hot, cotangent = ctx.saved_tensors
+        in_logits = _softmax.bend(_ops, v, hot, ctx.axis, cotangent, upstream)
+        return in_logits, None, None, _softmax.push(_ops, v, hot, ctx.axis, upstream)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor | None, _hot: None, _axis: None, cotangent_tangent: Tensor | None) -> Tensor:
+        v, hot, cotangent = ctx.saved_tensors
+        total = torch.zeros_like(v)
+        if tangent is not None:  # the second derivative is symmetric
+            total = total + _softmax.bend(_ops, v, hot, ctx.axis, cotangent, tangent)
+        if cotangent_tangent is not None:
+            total = total + _softmax.pull(_ops, v, hot, ctx.axis, cotangent_tangent)
+        return total
+
+
+def elementwise(family: str, *arguments: Tensor | float) -> Tensor:
+    """`_formula.evaluate` of tensors of one shape and numbers, with its derivatives."""
+    if torch.compiler.is_compiling():
+        tensors = [a if isinstance(a, Tensor) else None for a in arguments]
+        numbers = [0.0 if isinstance(a, Tensor) else a for a in arguments]
+        return torch.ops.focal_loss.elementwise(family, tensors, numbers)
+    _refuse_nested_forward_mode()
+    return _Elementwise.apply(family, "", *arguments)
+
+
+def margin(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+    """`_softmax.margin`, with its derivatives."""
+    if torch.compiler.is_compiling():
+        return torch.ops.focal_loss.margin(v, hot, axis)
+    _refuse_nested_forward_mode()
+    return _Margin.apply(v, hot, axis)
+
+
+def _elementwise(family: str, tensors: list[Tensor | None], numbers: list[float]) -> Tensor:
+    _refuse_nested_forward_mode()
+    places = zip(tensors, numbers, strict=True)
+    return _Elementwise.apply(family, "", *[number if tensor is None else tensor for tensor, number in places])
+
+
+def _margin(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+    _refuse_nested_forward_mode()
+    return _Margin.apply(v, hot, axis)
+
+
+define_composite("elementwise(str family, Tensor?[] tensors, float[] numbers) -> Tensor", _elementwise)
+define_composite("margin(Tensor logits, Tensor? hot, int axis) -> Tensor", _margin)

@@ -1,0 +1,236 @@
+"""Every way that torch differentiates, eager and compiled, of every loss: the right number or an error, never zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
+from torch.utils.checkpoint import checkpoint
+
+import focal_loss.torch as ours
+
+F64 = torch.float64
+LOGITS: dict[str, Any] = {"from_logits": True}
+Function = Callable[[Tensor], Tensor]
+
+Z = torch.tensor([[0.5, -1.0, 2.0], [-0.3, 1.5, 0.0], [1.0, 0.2, -2.0], [-1.2, -0.7, 0.4]], dtype=F64)
+TANGENT = torch.tensor([[1.0, 2.0, -1.0], [0.5, -1.5, 1.0], [-2.0, 1.0, 0.3], [0.7, -0.2, 1.1]], dtype=F64)
+HARD = torch.tensor([[1, 0, 0], [0, 1, 1], [1, 1, 0], [0, 0, 1]])
+SOFT = torch.softmax(TANGENT, 1)
+INDEX = torch.tensor([0, 2, 1, 1])
+WEIGHT = torch.tensor([[1.0, 0.0, 0.5], [-1.0, 2.0, 0.0], [0.3, 0.3, -0.6], [0.0, -1.0, 1.0]], dtype=F64)
+
+
+def linear(x: Tensor) -> Tensor:
+    return ours.linear_sparse_categorical_focal_loss(x, WEIGHT, INDEX, 2)
+
+
+LOSSES: dict[str, Function] = {
+    "binary": lambda x: ours.binary_focal_loss(HARD, x, 2, **LOGITS),
+    "binary soft": lambda x: ours.binary_focal_loss(
+        SOFT, x, 1.5, pos_weight=[1.0, 2.0, 3.0], reduction="mean", **LOGITS
+    ),
+    "binary of probabilities": lambda x: ours.binary_focal_loss(HARD, x.sigmoid(), 2),
+    "binary crossentropy": lambda x: ours.binary_focal_crossentropy(HARD, x, True, reduction="sum", **LOGITS),
+    "sigmoid": lambda x: ours.sigmoid_focal_loss(x, SOFT, 0.25, 2, "mean"),
+    "categorical": lambda x: ours.categorical_focal_loss(SOFT, x, 2, reduction="mean", **LOGITS),
+    "categorical crossentropy": lambda x: ours.categorical_focal_crossentropy(SOFT, x, [0.2, 0.3, 0.4], **LOGITS),
+    "sparse": lambda x: ours.sparse_categorical_focal_loss(INDEX, x, 2, ignore_class=1, reduction="mean", **LOGITS),
+    "sparse crossentropy": lambda x: ours.sparse_categorical_focal_crossentropy(INDEX, x, [0.2, 0.3, 0.4], **LOGITS),
+    "linear": linear,
+}
+
+
+def slope(f: Function, x: Tensor, **options: Any) -> Tensor:
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(f(x).sum(), x, **options)[0]
+
+
+def curvature(f: Function, x: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    first = torch.autograd.grad(f(x).sum(), x, create_graph=True)[0]
+    return torch.autograd.grad((first * TANGENT).sum(), x)[0]
+
+
+def batched(f: Function, x: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(f(x).sum(), x, torch.tensor([1.0, 2.0], dtype=F64), is_grads_batched=True)[0]
+
+
+def dual(f: Function, x: Tensor) -> Tensor:
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(f(forward_ad.make_dual(x, TANGENT)).sum()).tangent
+
+
+def two(x: Tensor) -> Tensor:
+    return torch.stack([x, 2 * x])
+
+
+def total(f: Function) -> Function:
+    return lambda x: f(x).sum()
+
+
+# What each computes of a loss, and what that is by its first derivative at x and 2x and its second derivative.
+TRANSFORMS: dict[str, tuple[Callable[[Function, Tensor], Tensor], Callable[..., Tensor]]] = {
+    "backward": (slope, lambda g, g2, h: g),
+    "double backward": (curvature, lambda g, g2, h: (h * TANGENT).sum((2, 3))),
+    "grad": (lambda f, x: grad(total(f))(x), lambda g, g2, h: g),
+    "vjp": (lambda f, x: vjp(total(f), x)[1](torch.tensor(2.0, dtype=F64))[0], lambda g, g2, h: 2 * g),
+    "jvp": (lambda f, x: jvp(total(f), (x,), (TANGENT,))[1], lambda g, g2, h: (g * TANGENT).sum()),
+    "jacfwd": (lambda f, x: jacfwd(total(f))(x), lambda g, g2, h: g),
+    "jacrev": (lambda f, x: jacrev(total(f))(x), lambda g, g2, h: g),
+    "hessian": (lambda f, x: hessian(total(f))(x), lambda g, g2, h: h),
+    "jvp of grad": (
+        lambda f, x: jvp(grad(total(f)), (x,), (TANGENT,))[1],
+        lambda g, g2, h: (h * TANGENT).sum((2, 3)),
+    ),
+    "vmap of grad": (lambda f, x: vmap(grad(total(f)))(two(x)), lambda g, g2, h: torch.stack([g, g2])),
+    "grad of vmap": (lambda f, x: grad(lambda x: vmap(f)(two(x)).sum())(x), lambda g, g2, h: g + 2 * g2),
+    "dual numbers": (dual, lambda g, g2, h: (g * TANGENT).sum()),
+    "batched gradients": (batched, lambda g, g2, h: torch.stack([g, 2 * g])),
+    "checkpoint": (
+        lambda f, x: slope(lambda x: checkpoint(f, x, use_reentrant=False), x),
+        lambda g, g2, h: g,
+    ),
+    "forward in forward": (lambda f, x: jacfwd(jacfwd(total(f)))(x), lambda g, g2, h: h),
+}
+# Where there is an error it names the way out: ours, or the compiler's own, which has no double backward of anything.
+REFUSED = {
+    ("eager", "double backward", "linear"): "take the layer and the loss",
+    ("eager", "batched gradients", "linear"): "take the layer and the loss",
+    **{("eager", "forward in forward", name): "take reverse mode for one of the two" for name in LOSSES},
+    **{("compiled", "double backward", name): "does not currently support double backward" for name in LOSSES},
+    **{("compiled", "forward in forward", name): "take reverse mode for one of the two" for name in LOSSES},
+    ("compiled", "double backward", "linear"): "take the layer and the loss",
+    ("compiled", "batched gradients", "linear"): "take the layer and the loss",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_level_of_forward_mode() -> Iterator[None]:
+    """The compiler leaves one open where an error ends a trace."""
+    yield
+    torch._dynamo.reset()
+    while forward_ad._current_level >= 0:
+        forward_ad.exit_dual_level()
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """By backward and double backward, which the golden numbers hold."""
+    layer = lambda x: ours.sparse_categorical_focal_loss(INDEX, x @ WEIGHT.T, 2, reduction="mean", **LOGITS)  # noqa: E731
+    functions = LOSSES | {"linear": layer}
+    return {
+        name: (slope(f, Z), slope(f, 2 * Z), torch.autograd.functional.hessian(total(f), Z))
+        for name, f in functions.items()
+    }
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch.*")
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+def test_the_right_derivative_or_an_error(how: str, transform: str, expected: dict[str, Any]) -> None:
+    function, of_derivatives = TRANSFORMS[transform]
+    refused = {name: message for (h, t, name), message in REFUSED.items() if (h, t) == (how, transform)}
+    together = {name: f for name, f in LOSSES.items() if name not in refused and name != "linear"}
+    groups = [together, *({name: LOSSES[name]} for name in ("linear", *list(refused)[:1]) if name not in together)]
+    for group in groups:
+        call = lambda x: {name: function(f, x) for name, f in group.items()}  # noqa: B023, E731
+        if how == "compiled":
+            torch._dynamo.reset()
+            call = torch.compile(call, backend="aot_eager")
+        if set(group) & set(refused):
+            with pytest.raises((NotImplementedError, RuntimeError), match=refused[next(iter(group))]):
+                call(Z)
+            continue
+        for name, found in call(Z).items():
+            right = of_derivatives(*expected[name])
+            assert right.any()
+            torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-14, msg=lambda m: f"{name}: {m}")  # noqa: B023
+
+
+def test_known_derivatives_of_compiled_forward_mode() -> None:
+    """By mpmath at 40 digits."""
+    z, y, tangent = torch.tensor([0.5, -1.0]), torch.tensor([1, 0]), torch.tensor([1.0, 2.0])
+    loss = lambda x: ours.binary_focal_loss(y, x, 2, reduction="sum", **LOGITS)  # noqa: E731
+    slope = torch.tensor([-0.137936997351, 0.0525811299776])
+    along = torch.compile(lambda z, v: jvp(loss, (z,), (v,))[1])(z, tangent)
+    torch.testing.assert_close(along, torch.tensor(-0.0327747373958))
+    torch.testing.assert_close(torch.compile(grad(loss))(z), slope)
+
+
+def test_what_was_compiled_without_forward_mode_refuses_it() -> None:
+    loss = torch.compile(lambda x: ours.binary_focal_loss(HARD, x, 2, **LOGITS), backend="aot_eager")
+    loss(Z)
+    with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="compile the function that calls"):
+        loss(forward_ad.make_dual(Z, TANGENT))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Numbers that change under the compiler
+# ---------------------------------------------------------------------------------------------------------------
+
+VALUES = [0.03 + 0.05 * k for k in range(20)]
+CHANGING: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "binary gamma": lambda x, v: ours.binary_focal_loss(HARD, x, v, reduction="mean", **LOGITS),
+    "binary pos_weight": lambda x, v: ours.binary_focal_loss(HARD, x, 2, pos_weight=v, **LOGITS),
+    "binary smoothing": lambda x, v: ours.binary_focal_loss(HARD, x, 2, label_smoothing=v, **LOGITS),
+    "binary of probabilities": lambda x, v: ours.binary_focal_loss(HARD, x.sigmoid(), v, pos_weight=v),
+    "mixed alpha": lambda x, v: ours.binary_focal_crossentropy(SOFT, x, True, v, **LOGITS),
+    "sigmoid gamma": lambda x, v: ours.sigmoid_focal_loss(x, SOFT, 0.25, v, "mean"),
+    "sigmoid alpha": lambda x, v: ours.sigmoid_focal_loss(x, SOFT, v, 2),
+    "dense gamma": lambda x, v: ours.categorical_focal_loss(SOFT, x, v, **LOGITS),
+    "dense smoothing": lambda x, v: ours.categorical_focal_loss(SOFT, x, 2, label_smoothing=v, **LOGITS),
+    "dense alpha": lambda x, v: ours.categorical_focal_crossentropy(SOFT, x, v, **LOGITS),
+    "sparse gamma": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, v, ignore_class=2, **LOGITS),
+    "sparse class_weight": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, 2, class_weight=v, **LOGITS),
+}
+MODULES: dict[str, tuple[torch.nn.Module, Tensor, str]] = {
+    f"{kind.__name__} {option}": (kind(0.5, from_logits=True), labels, option)
+    for kind, labels, options in (
+        (ours.BinaryFocalLoss, HARD, ("gamma", "pos_weight", "label_smoothing")),
+        (ours.CategoricalFocalLoss, SOFT, ("gamma", "class_weight", "label_smoothing")),
+        (ours.SparseCategoricalFocalLoss, INDEX, ("gamma", "class_weight")),
+    )
+    for option in options
+}
+
+
+def compilations(loss: Callable[..., Tensor], change: Callable[[float], tuple[Any, ...]]) -> int:
+    """Over `VALUES`, after each of which the compiled loss and its gradient are the eager ones."""
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(loss, fullgraph=True, backend=counter)
+    for value in VALUES:
+        rest = change(value)
+        results = []
+        for function in (compiled, loss):
+            x = Z.clone().requires_grad_()
+            result = function(x, *rest)
+            results.append((result.detach(), torch.autograd.grad(result.sum(), x)[0]))
+        torch.testing.assert_close(*results)
+    return counter.frame_count
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_number_that_changes_compiles_once_more(name: str) -> None:
+    """The compiler takes the first value for a constant, and keeps the number open from the second on."""
+    assert compilations(CHANGING[name], lambda value: (value,)) == 2
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_an_attribute_that_changes_compiles_once_more(name: str) -> None:
+    module, labels, option = MODULES[name]
+    setattr(module, option, 0.25)
+
+    def change(value: float) -> tuple[()]:
+        setattr(module, option, value)
+        return ()
+
+    assert compilations(lambda x: module(labels, x), change) == 2

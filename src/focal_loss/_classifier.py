@@ -28,8 +28,48 @@ FORMAT = 1  # of what a saved model remembers of ours
 
 
 # ---------------------------------------------------------------------------------------------------------------
+# Parameters
+# ---------------------------------------------------------------------------------------------------------------
+
+# What the boosters call by the same names.
+OBJECTIVE = "it is the focal loss; search over `gamma`, where 0 is cross-entropy"
+POSITIVES = "give `pos_weight` instead, in a grid as well"
+LABELS = "the classes are found in the labels"
+
+
+def refuse(given: dict[str, Any], refused: dict[str, str], defaults: dict[str, Any], names: dict[str, str]) -> None:
+    """Complain of parameters that would have no effect, unless they have their default, which is False if not known.
+
+    `names` are the library's own names of its parameters, by alias.
+    """
+    for alias, value in given.items():
+        name = names.get(alias, alias)
+        default = defaults.get(name, False)
+        plain = isinstance(value, bool | int | float | str | np.bool_)
+        if name in refused and value is not None and not (plain and (value == default or value == "")):
+            raise ValueError(f"`{alias}` must be left alone, got {value!r}: {refused[name]}")
+
+
+# ---------------------------------------------------------------------------------------------------------------
 # Labels and weights
 # ---------------------------------------------------------------------------------------------------------------
+
+
+def unmasked(name: str, values: Any) -> Any:
+    """The values, which may not be masked or missing: NumPy would take what stands below the mask.
+
+    Raises
+    ------
+    ValueError
+        If any is.
+    """
+    missing = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+    if missing is None and hasattr(values, "isna"):  # pandas
+        missing = np.asarray(values.isna())
+    if missing is not None and missing.any():
+        first = int(np.flatnonzero(missing)[0])
+        raise ValueError(f"`{name}` is missing for example {first}; drop such examples (X and `{name}`), or fill it in")
+    return values
 
 
 def encode(y: Any) -> tuple[Array, Array]:
@@ -38,8 +78,9 @@ def encode(y: Any) -> tuple[Array, Array]:
     Raises
     ------
     ValueError
-        If a label is missing or infinite, the labels are no classes, or there is only one.
+        If a label is missing, masked or infinite, the labels are no classes, or there is only one.
     """
+    unmasked("y", y)
     labels = column_or_1d(y, warn=True)
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
@@ -49,14 +90,22 @@ def encode(y: Any) -> tuple[Array, Array]:
     return classes, codes
 
 
-def class_weights(class_weight: Any, pos_weight: Any, classes: Array, codes: Array) -> tuple[float, ...]:
-    """The weight of each class: that of `class_weight`, times `pos_weight` for the second of two."""
+def class_weights(
+    class_weight: Any, pos_weight: Any, classes: Array, codes: Array, sample_weight: Any = None
+) -> tuple[float, ...]:
+    """The weight of each class: that of `class_weight`, times `pos_weight` for the second of two.
+
+    'balanced' is of the weighted counts: every class then counts the same.
+    """
     if isinstance(class_weight, dict):
         known = set(classes.tolist())
         unknown = [label for label in class_weight if label not in known]
         if unknown:
             raise ValueError(f"`class_weight` names {unknown[0]!r}, but the classes are {classes.tolist()}")
-    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes]).astype(np.float64)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        weights = 1 / (len(classes) * prior(classes, codes, sample_weight))
+    else:
+        weights = compute_class_weight(class_weight, classes=classes, y=classes[codes]).astype(np.float64)
     if not (np.isfinite(weights).all() and (weights > 0).all()):
         raise ValueError(f"`class_weight` must hold positive numbers, got {class_weight!r}")
     if pos_weight is not None:
@@ -68,11 +117,12 @@ def class_weights(class_weight: Any, pos_weight: Any, classes: Array, codes: Arr
 
 def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
     """The share of each class in the weighted sample."""
-    weight = _spec.sample_weights(sample_weight, len(codes))
+    weight = _spec.sample_weights(unmasked("sample_weight", sample_weight), len(codes))
     totals = np.bincount(codes, weight, minlength=len(classes))
-    if not totals.all():
-        raise ValueError(f"`sample_weight` is zero for every example of class {classes[totals == 0].tolist()[0]!r}")
-    return totals / totals.sum()
+    shares = totals / totals.sum()
+    if not shares.all():
+        raise ValueError(f"`sample_weight` is zero for every example of class {classes[shares == 0].tolist()[0]!r}")
+    return shares
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -173,11 +223,11 @@ class Focus:
         return float(np.average(-np.log(np.maximum(each, least)), weights=weight))
 
 
-def focus(estimator: Any, classes: Array, codes: Array) -> Focus:
+def focus(estimator: Any, classes: Array, codes: Array, sample_weight: Any) -> Focus:
     """Of an estimator's parameters, checked."""
     if not isinstance(estimator.calibrated, bool | np.bool_):
         raise TypeError(f"`calibrated` must be True or False, got {estimator.calibrated!r}")
-    weights = class_weights(estimator.class_weight, estimator.pos_weight, classes, codes)
+    weights = class_weights(estimator.class_weight, estimator.pos_weight, classes, codes, sample_weight)
     gamma = _boosting.one_number("gamma", estimator.gamma)
     return Focus(gamma, weights, _derivatives.hessian_of(estimator.hessian))
 
@@ -221,6 +271,8 @@ class Metric:
         assert callable(self.function)
         probabilities = self.focus.probabilities(scores, self.calibrated)
         shown = probabilities[:, 1] if self.focus.classes == 2 else probabilities
+        if getattr(self.function, "of_scores", False):  # one of our own
+            shown = scores
         parameters = inspect.signature(self.function).parameters
         if "sample_weight" in parameters:  # by name alone in scikit-learn's metrics
             return self.function(labels, shown, sample_weight=weight)

@@ -264,7 +264,7 @@ def test_sample_weight_is_repetition() -> None:
 def test_metrics_and_early_stopping_see_probabilities(name: str | None, gamma: float) -> None:
     X, y = table(4000)
     train, test = slice(0, 2000), slice(2000, None)
-    shown = {None: "focal_loss", "Logloss": "log_loss", "Accuracy": "accuracy", "ZeroOneLoss": "error"}.get(name, name)
+    shown = name or "focal_loss"
 
     def function(labels: np.ndarray, probabilities: np.ndarray) -> tuple[str, float, bool]:
         return "function", roc_auc_score(labels, probabilities), True
@@ -281,9 +281,9 @@ def test_metrics_and_early_stopping_see_probabilities(name: str | None, gamma: f
         "focal_loss": focal_loss.numpy.binary_focal_loss(
             y[test], scores, gamma, pos_weight=2.0, from_logits=True
         ).mean(),
-        "log_loss": log_loss(y[test], probabilities),
-        "error": wrong,
-        "accuracy": 1 - wrong,
+        "Logloss": log_loss(y[test], probabilities),
+        "ZeroOneLoss": wrong,
+        "Accuracy": 1 - wrong,
         "AUC": roc_auc_score(y[test], scores),
         "function": roc_auc_score(y[test], scores),
     }
@@ -292,13 +292,13 @@ def test_metrics_and_early_stopping_see_probabilities(name: str | None, gamma: f
 
 def test_metrics_of_classes_see_probabilities() -> None:
     X, y = table(600, classes=3)
-    for metric, shown in (("MultiClass", "log_loss"), ("focal_loss", "focal_loss")):
+    for metric in ("MultiClass", "focal_loss"):
         model = focal(iterations=5, eval_metric=metric, class_weight={2: 3.0}).fit(X, y, eval_set=(X, y))
         loss = focal_loss.numpy.sparse_categorical_focal_loss(
             y, raw(model, X), 2.0, class_weight=[1, 1, 3], from_logits=True
         )
-        expected = {"log_loss": log_loss(y, model.predict_proba(X)), "focal_loss": loss.mean()}[shown]
-        assert model.evals_result_["validation"][shown][model.best_iteration_] == pytest.approx(expected, rel=1e-5)
+        expected = {"MultiClass": log_loss(y, model.predict_proba(X)), "focal_loss": loss.mean()}[metric]
+        assert model.evals_result_["validation"][metric][model.best_iteration_] == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_object_of_catboosts_own_form_sees_scores() -> None:

@@ -12,26 +12,13 @@ from sklearn.utils.validation import check_consistent_length
 
 from focal_loss import _classifier
 from focal_loss._boosting_docs import documented
-from focal_loss.catboost._objectives import accuracy, metric_of_fit, objective_of
+from focal_loss.catboost import _parameters, _snapshots
+from focal_loss.catboost._metrics import asked, metric_of_fit, recorded, unchanged
+from focal_loss.catboost._objectives import objective_of
+from focal_loss.catboost._parameters import DEFAULTS, NAMES, OF_SCORES, REFUSED
 
 Array = Any
 
-# CatBoost's names of the metrics that are computed here, because it would compute them of raw scores.
-OURS = {
-    "focal_loss": _classifier.FOCAL_LOSS,
-    **dict.fromkeys(("Logloss", "CrossEntropy", "MultiClass", "logloss"), _classifier.LOG_LOSS),
-    "ZeroOneLoss": _classifier.ERROR,
-    "Accuracy": "accuracy",
-}
-OF_SCORES = ("AUC", "PRAUC", "NormalizedGini")
-# Parameters of CatBoost that belong to its own objectives, or that are found in the labels.
-REFUSED = {
-    **dict.fromkeys(("loss_function", "objective"), "it is the focal loss"),
-    **dict.fromkeys(("class_weights", "auto_class_weights"), "give `class_weight`, a dict or 'balanced'"),
-    "scale_pos_weight": "give `pos_weight`",
-    "boost_from_average": "training starts at the best constant score",
-    **dict.fromkeys(("class_names", "classes_count", "target_border"), "the classes are found in the labels"),
-}
 PARAMETERS = ("gamma", "pos_weight", "class_weight", "hessian", "calibrated")
 KEY = "focal_loss"  # in a model's metadata
 
@@ -191,37 +178,31 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         start = focus.start(shares)
         goes_on = given.get("init_model") is not None or np.size(pool.get_baseline())
         self._fitted, self._start = (focus, classes), np.zeros_like(start) if goes_on else start
-        prepared["params"] |= self._loss_of_fit(found, pool.num_col()) | {"class_names": classes.tolist()}
+        watched = bool(prepared["eval_sets"]) and prepared["params"].get("use_best_model") is not False
+        prepared["params"] |= self._loss_of_fit(found, pool, watched) | {"class_names": classes.tolist()}
         return prepared
 
     def _labels(self, y: Any, weight: Any) -> _Labels:
         classes, codes = _classifier.encode(y)
         if classes.dtype.kind in "iuf" and len(np.unique(classes.astype(np.float32))) < len(classes):
             raise ValueError(f"`y` is read as float32, which cannot tell {classes.tolist()} apart; give strings")
-        focus = _classifier.focus(self, classes, codes)
-        return _Labels(focus, classes, codes, _classifier.prior(classes, codes, weight))
+        shares = _classifier.prior(classes, codes, weight)
+        return _Labels(_classifier.focus(self, classes, codes, weight), classes, codes, shares)
 
-    def _loss_of_fit(self, labels: _Labels, columns: int) -> dict[str, Any]:
+    def _loss_of_fit(self, labels: _Labels, pool: Any, watched: bool) -> dict[str, Any]:
         """CatBoost's own loss where that is the same, and the metric."""
         focus, _, codes, shares = labels
         if focus.gamma:
             objective = objective_of(focus.training_loss(shares))
-            found: dict[str, Any] = {"loss_function": objective, "eval_metric": self._metric(focus, codes, None)}
-            if focus.classes == 2 and self._init_params.get("leaf_estimation_iterations") is None:
-                found["leaf_estimation_iterations"] = self._steps(columns)
-            return found
-        found = {"loss_function": "Logloss" if focus.classes == 2 else "MultiClass"}
+            given = {NAMES.get(name, name): value for name, value in self._init_params.items() if value is not None}
+            chosen = _parameters.chosen(given, focus.classes, pool.num_row(), pool.num_col(), watched)
+            return {"loss_function": objective, "eval_metric": self._metric(focus, codes, None), **chosen}
+        found: dict[str, Any] = {"loss_function": "Logloss" if focus.classes == 2 else "MultiClass"}
         factors = None
         if set(focus.weights) != {1.0}:
             factors = np.array(focus.weights)
             found["class_weights"] = factors.tolist()
         return found | {"eval_metric": self._metric(focus, codes, factors)}
-
-    def _steps(self, columns: int) -> int:
-        """Newton steps for the leaves of a tree, as many as CatBoost 1.2 takes for its Logloss; for others it is 1."""
-        names = ("iterations", "num_boost_round", "n_estimators", "num_trees")
-        rounds = next((self._init_params[name] for name in names if self._init_params.get(name)), 1000)
-        return 10 if columns >= 20 or rounds >= 200 else 1
 
     def _metric(self, focus: _classifier.Focus, codes: Array, factors: Array | None) -> Any:
         wanted = self._init_params.get("eval_metric") or "focal_loss"
@@ -229,18 +210,21 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
             return wanted
         if not callable(wanted) and not isinstance(wanted, str):
             raise TypeError(f"`eval_metric` must be one name, function or object with `evaluate`, got {wanted!r}")
-        name = wanted.partition(":")[0] if isinstance(wanted, str) else wanted
-        native, ours = _classifier.metrics(name, OURS, OF_SCORES)
-        if native:
+        if isinstance(wanted, str) and (wanted.partition(":")[0] in OF_SCORES or unchanged(wanted, focus, factors)):
             return wanted
-        function = accuracy if ours[0] == "accuracy" else ours[0]
-        return metric_of_fit(_classifier.Metric(function, focus, self.calibrated), codes, factors)
+        name, metric = asked(wanted, focus, self.calibrated)
+        return metric_of_fit(name, metric, codes, factors)
+
+    def get_evals_result(self) -> dict[str, Any]:
+        """The record of every metric, by its name."""
+        return recorded(super().get_evals_result())
+
+    def get_best_score(self) -> dict[str, Any]:
+        """The best value of every metric, by its name."""
+        return recorded(super().get_best_score())
 
     def _refuse(self) -> None:
-        for name, remedy in REFUSED.items():
-            value = self._init_params.get(name)
-            if value is not None and value is not False:
-                raise ValueError(f"`{name}` must be left alone, got {value!r}: {remedy}")
+        _classifier.refuse(self._init_params, REFUSED, DEFAULTS, NAMES)
         for name in ("custom_metric", "custom_loss"):
             wanted = self._init_params.get(name) or []
             for metric in [wanted] if isinstance(wanted, str) else wanted:
@@ -252,6 +236,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         self, train_pool: Any, test_pool: list[Any], params: Any, allow_clear_pool: bool, init_model: Any
     ) -> None:
         """Train from the start score: a baseline for the time of training, and afterwards part of the model."""
+        _snapshots.check(params, self._fitted[0], self._start)
         start, pools = self._start, [train_pool, *test_pool]
         before = [pool.get_baseline() for pool in pools]
         try:

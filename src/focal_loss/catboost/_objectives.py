@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from focal_loss import _boosting, _classifier
+from focal_loss import _boosting
 from focal_loss._boosting_docs import documented
 
 Array = Any
@@ -47,7 +47,7 @@ class _CategoricalObjective:
 
 
 @dataclass(frozen=True)
-class _Metric:
+class Metric:
     """A mean. CatBoost adds up sums over parts of the data."""
 
     loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
@@ -70,47 +70,10 @@ class _Metric:
         return self.loss.mean(scores, labels, weight, axis=0)
 
 
-def _metric_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss, name: str) -> _Metric:
+def _metric_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss, name: str) -> Metric:
     """CatBoost calls a metric by the name of its class, so each has one of its own."""
-    found: type[_Metric] = type(name, (_Metric,), {"__reduce__": lambda self: (_metric_of, (loss, name))})
+    found: type[Metric] = type(name, (Metric,), {"__reduce__": lambda self: (_metric_of, (loss, name))})
     return found(loss)
-
-
-@dataclass(frozen=True)
-class MetricOfFit:
-    """A metric of the classifier. `factors`: of each class, what CatBoost itself has multiplied its weights by."""
-
-    metric: _classifier.Metric
-    more_is_better: bool
-    factors: Array | None
-    no_jit: ClassVar[bool] = True
-
-    def is_max_optimal(self) -> bool:
-        return self.more_is_better
-
-    def evaluate(self, approxes: Sequence[Array], target: Array, weight: Array | None) -> tuple[float, float]:
-        labels = np.asarray(target).astype(np.int64)
-        weight = np.ones(len(labels)) if weight is None else np.asarray(weight, np.float64)
-        if self.factors is not None:
-            weight = weight / self.factors[labels]
-        scores = approxes[0] if len(approxes) == 1 else np.column_stack(approxes)
-        total = float(weight.sum())
-        return (float(self.metric(labels, scores, weight)[1]) * total if total else 0.0), total
-
-    get_final_error = _Metric.get_final_error
-
-
-def metric_of_fit(metric: _classifier.Metric, labels: Array, factors: Array | None) -> MetricOfFit:
-    """CatBoost asks whether more of it is better before the first value, and calls it by the name of its class."""
-    classes = metric.focus.classes
-    name, _, more_is_better = metric(labels, np.zeros((len(labels), classes) if classes > 2 else len(labels)), None)
-    found: type[MetricOfFit] = type(str(name), (MetricOfFit,), {})
-    return found(metric, bool(more_is_better), factors)
-
-
-def accuracy(labels: Array, probabilities: Array, weight: Array | None) -> tuple[str, float, bool]:
-    found = probabilities > 0.5 if probabilities.ndim == 1 else probabilities.argmax(axis=1)
-    return "accuracy", float(np.average(found == labels, weights=weight)), True
 
 
 def objective_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss) -> Any:

@@ -17,6 +17,7 @@ from sklearn.preprocessing import LabelEncoder
 from focal_loss import _classifier
 from focal_loss._boosting_docs import documented
 from focal_loss.lightgbm._objectives import objective_of
+from focal_loss.lightgbm._parameters import DEFAULTS, EARLY_STOP, NAMES, REFUSED
 
 Array = Any
 
@@ -28,20 +29,12 @@ OURS = {
     **dict.fromkeys(("multi_logloss", "multiclass", "softmax"), _classifier.LOG_LOSS),
     **dict.fromkeys(("error", "binary_error", "multi_error"), _classifier.ERROR),
 }
-NAMES = {
+RECORDS = {
     _classifier.LOG_LOSS: ("binary_logloss", "multi_logloss"),
     _classifier.ERROR: ("binary_error", "multi_error"),
 }
 OF_SCORES = ("auc", "average_precision", "auc_mu")
 NO_METRIC = ("", "None", "none", "null", "na", "custom")
-# Parameters of LightGBM that belong to its own objectives, or cannot work with any other.
-REFUSED = {
-    **dict.fromkeys(("objective", "objective_type", "application", "app", "loss"), "it is the focal loss"),
-    **dict.fromkeys(("is_unbalance", "unbalance", "unbalanced_sets"), "give `class_weight='balanced'`"),
-    "scale_pos_weight": "give `pos_weight`",
-    **dict.fromkeys(("linear_tree", "linear_trees"), "the start score is part of the leaves"),
-    **dict.fromkeys(("num_class", "num_classes"), "the classes are found in the labels"),
-}
 TAG = "\nfocal_loss:"  # of the line in a saved model
 
 
@@ -90,6 +83,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         eval_set: Any = None,
         eval_names: Any = None,
         eval_sample_weight: Any = None,
+        eval_class_weight: Any = None,
         eval_init_score: Any = None,
         eval_metric: Any = None,
         feature_name: Any = "auto",
@@ -107,8 +101,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         """
         self._refuse()
         classes, codes = _classifier.encode(y)
-        focus = _classifier.focus(self, classes, codes)
         shares = _classifier.prior(classes, codes, sample_weight)
+        focus = _classifier.focus(self, classes, codes, sample_weight)
         start = focus.start(shares)
         if init_score is not None or init_model is not None:
             start = np.zeros_like(start)
@@ -129,6 +123,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
                 eval_set=pairs or None,
                 eval_names=eval_names,
                 eval_sample_weight=eval_sample_weight,
+                eval_class_weight=eval_class_weight,
                 eval_init_score=eval_init_score,
                 eval_metric=self._metrics(focus, eval_metric),
                 feature_name=feature_name,
@@ -152,6 +147,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         **kwargs: Any,
     ) -> Array:
         """The probability of each class, of shape (n, K). The arguments are those of `lightgbm.LGBMClassifier`."""
+        early = {**self.get_params(), **kwargs}
+        _classifier.refuse({n: v for n, v in early.items() if NAMES.get(n, n) in EARLY_STOP}, EARLY_STOP, {}, NAMES)
         other = raw_score or pred_leaf or pred_contrib
         kwargs |= {"pred_leaf": pred_leaf, "pred_contrib": pred_contrib, "raw_score": raw_score or not other}
         kwargs |= {"start_iteration": start_iteration, "num_iteration": num_iteration}
@@ -285,18 +282,19 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
             raise ValueError(f"`eval_metric` must have {late[0]!r} first: LightGBM computes it before all others")
         many = focus.classes > 2
         return native + [
-            _classifier.Metric(function, focus, self.calibrated, NAMES[function][many] if function in NAMES else None)
+            _classifier.Metric(
+                function, focus, self.calibrated, RECORDS[function][many] if function in RECORDS else None
+            )
             for function in functions
         ]
 
     def _refuse(self) -> None:
         given = self.get_params()
-        for name, remedy in REFUSED.items():
-            if given.get(name) not in (None, False):
-                raise ValueError(f"`{name}` must be left alone, got {given[name]!r}: {remedy}")
+        _classifier.refuse(given, REFUSED, DEFAULTS, NAMES)
         for name in ("boosting_type", "boosting", "boost"):
             if given.get(name) in ("rf", "random_forest"):
-                raise ValueError(f"`{name}` must not be {given[name]!r}: it takes none but LightGBM's own objectives")
+                remedy = "LightGBM grows random forests of its own objectives only; give `subsample` and 'gbdt'"
+                raise ValueError(f"`{name}` must not be {given[name]!r}: {remedy}")
 
 
 def _keep_objective(env: Any) -> None:

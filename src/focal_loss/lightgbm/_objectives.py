@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class _CategoricalObjective:
 class _Metric:
     loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
     name: str
+    of_scores: ClassVar[bool] = True  # for our classifiers, which hand probabilities to other functions
 
     def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[str, float, bool]:
         labels, scores, weight = _boosting.either(y_true, y_pred, weight)

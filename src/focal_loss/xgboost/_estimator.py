@@ -25,7 +25,12 @@ OURS = {
 }
 OF_SCORES = ("auc", "aucpr")
 # Parameters of XGBoost that belong to its own objectives.
-REFUSED = {"objective": "it is the focal loss", "scale_pos_weight": "give `pos_weight`"}
+REFUSED = {
+    "objective": _classifier.OBJECTIVE,
+    "scale_pos_weight": _classifier.POSITIVES,
+    "num_class": _classifier.LABELS,
+    "disable_default_eval_metric": "give `eval_metric=[]` to watch nothing",
+}
 MIN_SPLIT_LOSS = """min_split_loss : float, optional
     What a split must gain at least: XGBoost's parameter of this name, which it also calls `gamma`.
 """
@@ -96,8 +101,8 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         check_consistent_length(X, codes)
         if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
             raise ValueError(f"`xgb_model` knows the classes {xgb_model.classes_.tolist()}, got {classes.tolist()}")
-        focus = _classifier.focus(self, classes, codes)
         shares = _classifier.prior(classes, codes, sample_weight)
+        focus = _classifier.focus(self, classes, codes, sample_weight)
         start = focus.start(shares)
         if base_margin is not None:
             start = np.zeros_like(start)
@@ -231,7 +236,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         parameters = {"eval_metric": native or None, "disable_default_eval_metric": 1}
         if not functions:
             return parameters
-        order = [metric if isinstance(metric, str) else metric.__name__ for metric in wanted]
+        order = _names(wanted)
         names = [name for name in order if name not in native]
         ours = {n: _classifier.Metric(f, focus, self.calibrated) for n, f in zip(names, functions, strict=True)}
         together = Metrics(ours, order)
@@ -240,15 +245,39 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         return {**parameters, "eval_metric": metrics, "callbacks": callbacks}
 
     def _refuse(self) -> None:
-        given = self.get_params()
-        for name, remedy in REFUSED.items():
-            if given.get(name) is not None:
-                raise ValueError(f"`{name}` must be left alone, got {given[name]!r}: {remedy}")
+        _classifier.refuse(self.get_params(), REFUSED, {}, {})
+        score = self.base_score
+        if score is not None and not np.isfinite(np.asarray(score, np.float64)).all():
+            raise ValueError(f"`base_score` must be finite, got {score!r}; None starts at the best constant score")
+
+
+def _names(metrics: list[Any]) -> list[str]:
+    """What the record calls them: of two functions of one name the second by a number."""
+    found: list[str] = []
+    for metric in metrics:
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
+        taken = sum(known == name or known.startswith(f"{name}_") for known in found)
+        found.append(name if name not in found else f"{name}_{taken + 1}")
+    return found
 
 
 def _of_logits(start: Array) -> float | list[float]:
-    """XGBoost's `base_score`: of two classes a probability, of more the scores."""
-    return start.tolist() if start.ndim else float(1 / (1 + np.exp(-start)))
+    """XGBoost's `base_score`: of two classes a probability, of more the scores.
+
+    Raises
+    ------
+    ValueError
+        If XGBoost cannot hold it, who keeps it in float32.
+    """
+    with np.errstate(over="ignore"):
+        score = np.asarray(start if start.ndim else 1 / (1 + np.exp(-start)))
+        kept = score.astype(np.float32)
+    if not np.isfinite(kept).all() or (not kept.ndim and not 0 < kept < 1):
+        raise ValueError(
+            f"training would start at a score of {start.tolist()}, which XGBoost's `base_score` cannot hold; the "
+            "classes, or their weights, are too uneven: give weights closer to each other, or a `base_score`"
+        )
+    return score.tolist()  # type: ignore[no-any-return]
 
 
 def _encoded(eval_set: Any, classes: Array, y: Any, codes: Array) -> list[tuple[Any, Array]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from focal_loss import _boosting
 from focal_loss._boosting_docs import documented
@@ -32,6 +32,7 @@ class Objective:
 class _Metric:
     loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
     __name__: str
+    of_scores: ClassVar[bool] = True  # for our classifier, which hands probabilities to other functions
 
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
         labels, scores, weight = _boosting.either(y_true, y_pred, sample_weight)

@@ -277,7 +277,8 @@ def _of_logits(start: Array) -> float | list[float]:
             f"training would start at a score of {start.tolist()}, which XGBoost's `base_score` cannot hold; the "
             "classes, or their weights, are too uneven: give weights closer to each other, or a `base_score`"
         )
-    return score.tolist()  # type: ignore[no-any-return]
+    found: float | list[float] = score.tolist()
+    return found
 
 
 def _encoded(eval_set: Any, classes: Array, y: Any, codes: Array) -> list[tuple[Any, Array]] | None:

@@ -146,7 +146,7 @@ def times(ops: Ops, factor: Array, x: Array) -> Array:
     if factor == 1:
         return x
     largest = ops.largest(x)
-    while factor > largest:
+    while abs(factor) > largest:
         x, factor = largest * x, factor / largest
     return factor * x
 
@@ -258,7 +258,9 @@ def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: floa
 
 Derivative = Callable[[Ops, tuple[int, int], Score, Any], Array]
 Factors = tuple[Any, Any]  # made of a label, and a weight
-Coefficient = dict[Index, Factors]  # derivatives of a product that is linear in each argument; absent means zero
+Coefficient = dict[
+    Index, Factors | None
+]  # derivatives of a product that is linear in each argument; absent or None means zero
 
 
 def add(x: Array | None, y: Array | None) -> Array | None:
@@ -512,7 +514,7 @@ def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> 
     raise NotImplementedError(f"derivative {index}")
 
 
-HUGE, SHRINK = 2.0**100, 2.0**-64  # far from each other and from the largest and smallest numbers of float32
+HUGE, SHRINK = 2.0**64, 2.0**-50  # a logit of HUGE * SHRINK still is one of p = 1
 
 
 def mixed(
@@ -541,10 +543,12 @@ def mixed(
     if isinstance(positive, float) and positive == negative:  # the weight does not depend on the label
         value = leibniz(ops, index, {"": (1.0, positive)}, kernel)
     else:
-        value = add(
-            leibniz(ops, index, of_positives(y, positive), kernel, may_overflow=shrunk),
-            leibniz(ops, index, of_negatives(y, negative), kernel, may_overflow=shrunk),
-        )
+        # The derivative of the weight in the label is one difference, which may be far smaller than the two weights.
+        by_label: Coefficient = {"1": (1.0, positive - negative)}
+        positives, negatives = of_positives(y, positive) | {"1": None}, of_negatives(y, negative) | {"1": None}
+        value = None
+        for coefficient in (positives, negatives, by_label):
+            value = add(value, leibniz(ops, index, coefficient, kernel, may_overflow=shrunk))
     if shrunk and "0" not in index and value is not None:
         return ops.where(huge, value / SHRINK, value)
     if not from_logits or index:

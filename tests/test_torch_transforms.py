@@ -10,6 +10,7 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from torch.utils.checkpoint import checkpoint
 
@@ -234,3 +235,64 @@ def test_an_attribute_that_changes_compiles_once_more(name: str) -> None:
         return ()
 
     assert compilations(lambda x: module(labels, x), change) == 2
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Traces, exports, and tensors without numbers
+# ---------------------------------------------------------------------------------------------------------------
+
+of_examples = pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, y, t: ours.binary_focal_loss(y, x, 2, pos_weight=torch.ones(3, device=x.device), **LOGITS),
+        lambda x, y, t: ours.binary_focal_crossentropy(y, x, True, **LOGITS),
+        lambda x, y, t: ours.sigmoid_focal_loss(x, y),
+        lambda x, y, t: ours.categorical_focal_loss(y, x, 2, class_weight=[1.0, 2.0, 3.0], **LOGITS),
+        lambda x, y, t: ours.categorical_focal_crossentropy(y, x, **LOGITS),
+        lambda x, y, t: ours.sparse_categorical_focal_loss(t, x, 2, ignore_class=1, reduction="mean", **LOGITS),
+        lambda x, y, t: ours.sparse_categorical_focal_crossentropy(t, x.softmax(1)),
+        lambda x, y, t: ours.linear_sparse_categorical_focal_loss(
+            x, torch.ones(5, 3, dtype=F64, device=x.device), t, 2
+        ),
+    ],
+    ids=["binary", "mixed", "sigmoid", "dense", "dense crossentropy", "sparse", "sparse of probabilities", "linear"],
+)
+
+
+@of_examples
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_traces_and_exports_with_any_batch(loss: Callable[..., Tensor]) -> None:
+    given = (Z, SOFT, INDEX)
+    others = tuple(t[[2, 0, 1, 3, 0, 2]] for t in given)
+    traced = torch.jit.trace(loss, given, check_trace=False)
+    flipped = tuple(t.flip(0) for t in given)
+    torch.testing.assert_close(traced(*flipped), loss(*flipped))
+
+    class Module(torch.nn.Module):
+        def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+            return loss(x, y, t)
+
+    batch = torch.export.Dim("batch")
+    exported = torch.export.export(Module(), given, dynamic_shapes=({0: batch},) * 3)
+    torch.testing.assert_close(exported.module()(*others), loss(*others))
+
+
+@of_examples
+def test_shapes_of_tensors_without_numbers(loss: Callable[..., Tensor]) -> None:
+    expected = loss(Z, SOFT, INDEX)
+    for given in (Z, SOFT, INDEX), (Z[:0], SOFT[:0], INDEX[:0]):
+        meta = loss(*(t.to("meta") for t in given))
+        assert (meta.shape[1:], meta.dtype, meta.is_meta) == (expected.shape[1:], expected.dtype, True)
+    with FakeTensorMode() as mode:
+        x, y, t = (mode.from_tensor(a) for a in (Z, SOFT, INDEX))
+        found = loss(x.requires_grad_(), y, t)
+        found.sum().backward()
+        assert (found.shape, x.grad.shape) == (expected.shape, Z.shape)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+def test_a_trace_of_class_indices_computes() -> None:
+    labels = torch.tensor([0])
+    loss = lambda x: ours.sparse_categorical_focal_loss(labels, x, 2, **LOGITS)  # noqa: E731
+    traced = torch.jit.trace(loss, (torch.zeros(1, 3),), check_trace=False)
+    torch.testing.assert_close(traced(torch.zeros(1, 3)), torch.tensor([0.488272128297]))

@@ -92,7 +92,8 @@ class _Torch(_closed_forms.TorchOps):
         others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
         if not self.covers(x, *others) or max(x.ndim, *(a.ndim for a in others)) > _kernels.MAX_RANK:
             return None
-        if any(a.shape != x.shape for a in others):
+        # The ranks first: (3,) beside (N, 3) would otherwise ask an open N whether it is 3.
+        if any(a.ndim != x.ndim or a.shape != x.shape for a in others):
             x = x.expand(torch.broadcast_shapes(x.shape, *(a.shape for a in others)))
         soft = mixed and (y.is_floating_point() or smoothing > 0)
         formula = None
@@ -167,6 +168,7 @@ class _Torch(_closed_forms.TorchOps):
             x.device.type == "cpu"
             and not torch.compiler.is_compiling()
             and torch._C._functorch.peek_interpreter_stack() is None
+            and not torch.jit.is_tracing()
             and type(x) in (Tensor, torch.nn.Parameter)
         )
 

@@ -103,6 +103,8 @@ def test_weights_that_were_changed_are_what_counts(kind: Kind, weight: str, y_tr
     changed = getattr(module, weight).requires_grad_()
     module(y_true, logits()).backward()
     assert changed.grad.abs().sum() > 0
+    setattr(module, weight, None)
+    assert torch.equal(module.float()(y_true, logits()), by_function(kind, y_true, weight, None))
 
 
 @each
@@ -168,6 +170,19 @@ def test_the_last_batch_of_an_epoch_may_hold_one_example() -> None:
     z, y = torch.randn(1, 1, 5, 6), torch.ones(1, 5, 6)
     module = ours.BinaryFocalLoss(2, **LOGITS)
     torch.testing.assert_close(module(y, z), module(y[:, None], z))
+
+
+@pytest.mark.parametrize("name", ["binary", "dense"])
+def test_swapped_arguments_show_without_a_gradient(name: str) -> None:
+    """In a validation loop, with labels in floating point."""
+    module, p = MODULES[name][0](2), torch.tensor([[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]])
+    y = torch.eye(3)[:2]
+    with torch.no_grad(), pytest.warns(UserWarning, match=r"the order of the arguments is \(y_true, y_pred\)"):
+        module(p, y)
+    with torch.no_grad():
+        for labels, predictions in ((y, p), (p, p), (y, y), (0.5 * y, p)):
+            assert module(labels, predictions).isfinite()
+    assert module(p, y.requires_grad_()).isfinite()  # hard predictions of a model are nothing wrong
 
 
 @each

@@ -23,15 +23,19 @@ def compile_kernel(kernel: Any, capability: int, types: dict[str, str], constant
 
 
 def binary(logits: str, labels: str, twice: int, mix: bool, form: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """`form` is "gradient" (with the sum of the values), "second" derivative, "value", or "rescale" by the upstream."""
+    """`form` is "gradient" (with the sum of the values), "second" derivative, "value" or "rescale" by the upstream.
+
+    The value is float32, as that of half-precision logits is under autocast.
+    """
     types = dict.fromkeys(("size", "gamma_period", "positive_period", "negative_period"), "i64")
     types |= {"z_pointer": logits, "y_pointer": labels, "slope_pointer": logits, "sum_pointer": "*fp32"}
-    types |= {"upstream_pointer": logits if form == "rescale" else "*fp32", "value_pointer": logits}
+    types |= {"upstream_pointer": "*fp32", "value_pointer": "*fp32"}
     absent = {"gradient": ["value_pointer"], "second": ["value_pointer", "sum_pointer"]}
     absent |= {"value": ["upstream_pointer", "slope_pointer", "sum_pointer"], "rescale": absent["second"]}
     absent[form] += ["gamma_pointer", "positive_pointer", "negative_pointer"]
     constants = dict.fromkeys(absent[form]) | {"order": 2 if form == "second" else 1, "twice": twice, "mix": mix}
-    constants |= {"integer_labels": labels == "*u8", "smooth": False, "precise": logits == "*fp32"}
+    constants |= {"integer_labels": labels == "*u8", "smooth": False}
+    constants |= {"precise": logits == "*fp32" or form == "value"}
     return types, constants | {"unless_one": form == "rescale", "block": 1024, "upstream_period": 1}
 
 
@@ -39,7 +43,7 @@ def softmax(logits: str, rows: bool, form: str) -> tuple[dict[str, str], dict[st
     types = {"v_pointer": logits, "label_pointer": "*i64", "slope_pointer": logits, "value_pointer": logits}
     types |= {"gamma_pointer": "*fp32", "factor_pointer": "*fp32", "sum_pointer": "*fp32", "examples": "i64"}
     types |= {"classes": "i32", "inner": "i32", "ignored": "i64", "upstream_step": "i32"}
-    types |= {"upstream_pointer": logits if form == "rescale" else "*fp32"}
+    types |= {"upstream_pointer": "*fp32"}
     absent = {"gradient": ["weight_pointer", "factor_pointer"], "value": ["weight_pointer", "slope_pointer"]}
     absent |= {"rescale": ["weight_pointer", "gamma_pointer", "value_pointer", "sum_pointer"]}
     constants = dict.fromkeys(absent[form]) | {"twice": -1, "has_ignored": True, "rows": rows}

@@ -21,6 +21,7 @@ from focal_loss.torch._functions import (
 )
 
 DATA = ("y_true", "y_pred")
+ORDER = "the order of the arguments is (y_true, y_pred), as everywhere in focal_loss"
 MOST_SHOWN = 10  # numbers of an array in a module's `repr`
 
 
@@ -32,6 +33,7 @@ class _Loss(torch.nn.Module):
     """
 
     reduction: _spec.Reduction
+    from_logits: bool
 
     def keep(self, spec: Any, reduction: _spec.Reduction, **parameters: _spec.Parameter | None) -> None:
         """`spec` has checked the options; arrays among them follow the module to its device."""
@@ -53,7 +55,7 @@ class _Loss(torch.nn.Module):
         been loaded or written to since. On the "meta" device a buffer has no numbers, so there the list stands for it.
         """
         value = getattr(self, name)
-        if name not in self._exact or value.requires_grad:
+        if name not in self._exact or not isinstance(value, Tensor) or value.requires_grad:
             return value
         if value.is_meta:
             return self._exact[name]
@@ -68,24 +70,31 @@ class _Loss(torch.nn.Module):
         A weight of 1e5 would be infinite and one of 1e-8 would be 0, and the loss is computed in float32 anyway. A
         buffer that leaves the "meta" device is filled in again.
         """
-        empty = [name for name in self._exact if getattr(self, name).is_meta]
+        empty = [name for name, buffer in self.named_buffers(recurse=False) if name in self._exact and buffer.is_meta]
         super()._apply(lambda tensor: _cast(tensor, fn), recurse)
         for name in empty:
             if not getattr(self, name).is_meta:
-                getattr(self, name).copy_(torch.as_tensor(self._exact[name]))
+                getattr(self, name).copy_(torch.tensor(self._exact[name], dtype=torch.float64, device="cpu"))
         return self
 
     def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         prediction = XP.prediction(y_pred)
         labels = XP.labels(y_true, prediction)
-        order = "the order of the arguments is (y_true, y_pred), as everywhere in focal_loss"
         if labels.requires_grad and not prediction.requires_grad:
-            raise TypeError(f"`y_pred` must hold the predictions, but only `y_true` has a gradient; {order}")
+            raise TypeError(f"`y_pred` must hold the predictions, but only `y_true` has a gradient; {ORDER}")
         if isinstance(y_pred, Tensor) and not y_pred.is_floating_point():
             swapped = labels.is_floating_point()
-            remedy = order if swapped else "call `y_pred.float()` if these are predictions"
+            remedy = ORDER if swapped else "call `y_pred.float()` if these are predictions"
             raise TypeError(f"`y_pred` must be a floating tensor of predictions, got {y_pred.dtype}; {remedy}")
+        if not prediction.requires_grad and XP.readable(labels) and XP.readable(prediction):
+            self._warn_if_swapped(labels, prediction)
         return labels, prediction
+
+    def _warn_if_swapped(self, labels: Tensor, prediction: Tensor) -> None:
+        """In a validation loop nothing has a gradient. Logits as labels are out of range, but probabilities are not."""
+        like_each_other = labels.is_floating_point() and labels.numel() == prediction.numel()
+        if not self.from_logits and like_each_other and _is_hard(prediction) and not _is_hard(labels):
+            XP.warn(f"`y_pred` holds nothing but 0 and 1, and `y_true` other numbers; {ORDER}")
 
     def extra_repr(self) -> str:
         shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "training"}
@@ -98,6 +107,11 @@ def _cast(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> Tensor:
     result = fn(tensor)
     narrowed = result.dtype.itemsize < 4 and result.dtype != tensor.dtype
     return tensor.to(result.device) if narrowed else result
+
+
+def _is_hard(x: Tensor) -> bool:
+    """Whether all numbers are 0 or 1; a few tell for nearly all predictions that they are not."""
+    return all(bool(((part == 0) | (part == 1)).all()) for part in (x.reshape(-1)[:64], x))
 
 
 def _shown(tensor: Tensor) -> str:

@@ -4,9 +4,11 @@ after it, and what a saved model has to remember.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -307,6 +309,32 @@ def metrics(
 # ---------------------------------------------------------------------------------------------------------------
 
 
+DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
+BLANK = "sha256:" + 64 * "0"
+
+
+def seal(content: bytes) -> bytes:
+    """What a file holds, with its digest in the place of `BLANK`, which `remember` leaves for it."""
+    digest = hashlib.sha256(content).hexdigest()
+    return content.replace(BLANK.encode(), b"sha256:" + digest.encode())
+
+
+def unbroken(content: bytes, source: Any) -> bytes:
+    """What `seal` has made, compared with its digest: parsers of damaged models may crash, or worse.
+
+    Raises
+    ------
+    ValueError
+        If they differ. A file without a digest passes: an older one, or one of others.
+    """
+    found = DIGEST.search(content)
+    if found is not None:
+        blank = content.replace(found.group(), BLANK.encode())
+        if hashlib.sha256(blank).hexdigest().encode() != found.group(1):
+            raise ValueError(f"{source} is damaged: it does not have the SHA-256 that it was saved with; save it anew")
+    return content
+
+
 def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
     """The parameters and classes, and what else an adapter has to know, as one line of JSON."""
     values = classes.tolist()
@@ -315,6 +343,7 @@ def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
     return json.dumps(
         {
             "format": FORMAT,
+            "digest": BLANK,
             "gamma": fitted.gamma,
             "weights": fitted.weights,
             "hessian": fitted.hessian,
@@ -332,16 +361,24 @@ def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]
     Raises
     ------
     ValueError
-        If the model was not saved by a classifier of this library, or by a newer version of it.
+        If the model was not saved by a classifier of this library, or by a newer version of it, or is damaged.
     """
     if text is None:
         raise ValueError(f"{source} holds no focal loss; it was not saved by {type(estimator).__name__}.save_model")
-    known = json.loads(text)
-    if known["format"] > FORMAT:
+    try:
+        known = json.loads(text)
+        newer = known["format"] > FORMAT
+        classes = np.array(known["classes"], dtype=known["dtype"])
+        weights = tuple(_spec.sample_weights(known["weights"], len(classes)).tolist())
+        fitted = Focus(
+            _boosting.one_number("gamma", known["gamma"]), weights, _derivatives.hessian_of(known["hessian"])
+        )
+        known["calibrated"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{source} is damaged: what it holds of focal loss cannot be read ({error})") from error
+    if newer:
         raise ValueError(f"{source} was saved by a newer version of focal_loss; upgrade it")
-    classes = np.array(known["classes"], dtype=known["dtype"])
-    fitted = Focus(known["gamma"], tuple(known["weights"]), _derivatives.hessian_of(known["hessian"]))
-    weights = dict(zip(known["classes"], fitted.weights, strict=True))
-    estimator.set_params(gamma=fitted.gamma, pos_weight=None, class_weight=weights, hessian=fitted.hessian)
+    by_class = dict(zip(known["classes"], fitted.weights, strict=True))
+    estimator.set_params(gamma=fitted.gamma, pos_weight=None, class_weight=by_class, hessian=fitted.hessian)
     estimator.set_params(calibrated=known["calibrated"])
     return fitted, classes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import catboost
@@ -120,6 +121,8 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         """
         self.get_metadata()[KEY] = _classifier.remember(self, *self._known())
         super().save_model(fname, format=format, **kwargs)
+        path = Path(fname)
+        path.write_bytes(_classifier.seal(path.read_bytes()))
         return self
 
     def load_model(
@@ -132,6 +135,10 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         ValueError
             If the model is not one of `save_model`, or one of a newer version.
         """
+        if fname is not None:
+            _classifier.unbroken(Path(fname).read_bytes(), fname)
+        if blob is not None:
+            _classifier.unbroken(bytes(blob), "the model")
         super().load_model(fname, format=format, stream=stream, blob=blob)
         for name in (*REFUSED, "eval_metric"):
             self._init_params.pop(name, None)  # as CatBoost describes what it was trained with, not as it was given

@@ -207,7 +207,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         text = self.booster_.model_to_string(num_iteration=num_iteration)
         end = text.rindex("\npandas_categorical:")
         known = _classifier.remember(self, self._focus, self.classes_, start=self.start_score_.tolist())
-        Path(path).write_text(f"{text[:end]}{TAG}{known}\n{text[end:]}", encoding="utf-8")
+        Path(path).write_bytes(_classifier.seal(f"{text[:end]}{TAG}{known}\n{text[end:]}".encode()))
         return self
 
     def load_model(self, path: str | Path | None = None, *, model_str: str | None = None) -> FocalLGBMClassifier:
@@ -229,10 +229,15 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         """
         if (path is None) == (model_str is None):
             raise TypeError("give `path` or `model_str`")
-        text = Path(path).read_text(encoding="utf-8") if path is not None else str(model_str)
+        source = "the model" if path is None else path
+        content = Path(path).read_bytes() if path is not None else str(model_str).encode()
+        try:
+            text = _classifier.unbroken(content, source).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{source} is damaged: it is no text") from error
         tag = text.rfind(TAG)
         known = None if tag < 0 else text[tag + len(TAG) :].split("\n", 1)[0]
-        self._focus, self._classes = _classifier.recall(self, known, "the model" if path is None else path)
+        self._focus, self._classes = _classifier.recall(self, known, source)
         self.start_score_ = np.array(json.loads(str(known))["start"])
         self._Booster = lightgbm.Booster(model_str=text)
         self._le = LabelEncoder().fit(self._classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,8 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         booster = self.get_booster()  # or complain that it is not fitted
         booster.set_attr(focal_loss=_classifier.remember(self, self._focus, self.classes_))
         super().save_model(fname)
+        path = Path(fname)
+        path.write_bytes(_classifier.seal(path.read_bytes()))
         return self
 
     def load_model(self, fname: Any) -> FocalXGBClassifier:
@@ -199,8 +202,10 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
             If the file is not one of `save_model`, or one of a newer version.
         """
         plain = self._plain()
-        plain.load_model(fname)
-        source = "the model" if isinstance(fname, bytes | bytearray) else fname
+        held = isinstance(fname, bytes | bytearray)
+        source = "the model" if held else fname
+        content = _classifier.unbroken(bytes(fname) if held else Path(fname).read_bytes(), source)
+        plain.load_model(bytearray(content))
         known = _classifier.recall(self, plain.get_booster().attr("focal_loss"), source)
         self.booster, self.feature_types = plain.booster, plain.feature_types
         self.enable_categorical = plain.enable_categorical

@@ -13,5 +13,8 @@ def first_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Without the control characters that a file or its name may hold, which would steer the terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+    """Without the control characters that a file or its name may hold, which would steer the terminal.
+
+    What is no text, as in a name that is not UTF-8, is escaped.
+    """
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -33,6 +33,7 @@ def checked(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> 
         directory = Path(os.path.realpath(directory))  # what a link leads to is replaced, and the link stays
         if directory.is_symlink():
             raise UserError(f"{directory} is a link to itself; choose another --out")
+        str(directory).encode()
         here = Path.cwd()
         if directory in (here, *here.parents) or os.path.ismount(directory):
             raise UserError(f"{directory} cannot be replaced while it is in use; choose another --out")
@@ -40,6 +41,8 @@ def checked(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> 
         there = next(parent for parent in directory.parents if parent.exists())
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=there):
             return directory
+    except UnicodeEncodeError as error:  # which engines cannot write to
+        raise UserError(f"{directory} has a name that is not UTF-8; choose another --out") from error
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror}") from error
 

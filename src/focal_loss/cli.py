@@ -174,8 +174,8 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
     tell("\n".join(printable(line) for line in lines if line))
 
 
-def tell(text: str) -> None:
-    """On standard output, what was asked for.
+def tell(text: str, exact: bool = False) -> None:
+    """On standard output, what was asked for; signs that its encoding has not are escaped, unless it is to be exact.
 
     Raises
     ------
@@ -184,10 +184,14 @@ def tell(text: str) -> None:
     """
     if sys.stdout is None:
         raise UserError("standard output is closed")
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, flush=True)
+        print(text if exact else text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
         raise
+    except UnicodeEncodeError as error:
+        sign = error.object[error.start]
+        raise UserError(f"standard output is {encoding}, which has no {sign!a}; give --out, or PYTHONUTF8=1") from error
     except OSError as error:
         raise UserError(f"cannot write to standard output: {error.strerror}") from error
 
@@ -246,7 +250,7 @@ def run_predict(options: argparse.Namespace) -> None:
     frame = pd.DataFrame({"probability": probability, name: labels})
     say(*notes, *formulas(name, stored.positive, stored.negative))
     if options.out is None:
-        tell(frame.to_csv(index=False).removesuffix("\n"))
+        tell(frame.to_csv(index=False).removesuffix("\n"), exact=True)
         return
     needed = [options.data, *options.directory.iterdir()]
     if options.out.exists() and any(options.out.samefile(path) for path in needed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,26 @@ def test_no_memory_to_predict(fitted: Path, data: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("focal_loss.lightgbm.FocalLGBMClassifier.predict_proba", too_large)
     capsys.readouterr()
     assert "not enough memory, Unable to allocate 7.45 GiB" in refused(capsys, "predict", fitted, data)
+
+
+def test_words_that_standard_output_cannot_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Data are refused, as another word would be another class; what is said is said with escapes."""
+    path = tmp_path / "data.csv"
+    table().assign(rare=np.where(table().rare == 1, "gr\u00f6\u00dfer", "no")).to_csv(path, index=False)
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", ascii_only)
+    given = ("fit", path, "--target", "rare", *QUICK, "--positive", "gr\u00f6\u00dfer", "--out", tmp_path / "\u00f6")
+    assert run(*given) == 0
+    assert b"Report: " in ascii_only.buffer.getvalue()  # type: ignore[attr-defined]
+    assert run("predict", tmp_path / "\u00f6", path) == 2
+    assert "standard output is ascii, which has no '\\xf6'; give --out" in capsys.readouterr().err
+    assert run("predict", tmp_path / "\u00f6", path, "--out", tmp_path / "p.csv") == 0
+
+
+def test_names_that_are_not_utf_8(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "m\udcff"
+    assert "has a name that is not UTF-8" in refused(capsys, "fit", data, "--target", "rare", "--out", out)
+    assert run("curve", "--out", tmp_path / "c\udcff.svg") == 0
+    assert "c\\udcff.svg" in capsys.readouterr().out

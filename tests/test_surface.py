@@ -22,7 +22,8 @@ MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catb
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
-    {"_checks", "_warnings"},
+    {"_arrays", "_warnings"},
+    {"_checks"},
     {
         "_formula",
         "_spec",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss import _losses, _posterior, _spec
+from focal_loss import _arrays, _losses, _posterior, _spec
 from focal_loss._dispatch import formula_for
 from focal_loss._formula import Array
 from focal_loss._host import OPS
@@ -85,11 +85,14 @@ def categorical_prior_logits(prior: Any, gamma: Any, class_weight: Any | None) -
 
 def _host(check: Any, name: str, value: Any) -> Array:
     """A checked parameter as float64, read from wherever it is."""
+    _arrays.refuse_missing(name, value)
+    value = _arrays.on_host(value)
     return np.asarray(check(name, np.asarray(value) if hasattr(value, "shape") else value), np.float64)
 
 
 def _shares(prior: Any, high: float) -> Array:
-    share = np.asarray(prior)
+    _arrays.refuse_missing("prior", prior)
+    share = np.asarray(_arrays.on_host(prior))
     if share.dtype.kind not in "iuf":
         raise TypeError(f"`prior` must be a number or an array of numbers, got {prior!r}")
     share = share.astype(np.float64)

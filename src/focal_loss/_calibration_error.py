@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss import _spec
+from focal_loss import _arrays, _spec
 
 STRATEGIES = ("uniform", "quantile")
 
@@ -66,7 +66,9 @@ def expected_calibration_error(
         raise ValueError(f"`bins` must be at least 1, got {bins}")
     if strategy not in STRATEGIES:
         raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}")
-    hits, confidence = _hits(np.asarray(y_true), np.asarray(y_prob))
+    for name, value in (("y_true", y_true), ("y_prob", y_prob)):
+        _arrays.refuse_missing(name, value)
+    hits, confidence = _hits(np.asarray(_arrays.on_host(y_true)), np.asarray(_arrays.on_host(y_prob)))
     weight = _spec.sample_weights(sample_weight, len(hits))
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     if strategy == "quantile" and len(inner):
@@ -77,7 +79,7 @@ def expected_calibration_error(
 
 def _hits(y: NDArray[Any], probability: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each example, whether what was predicted is the case, and the probability that it was given."""
-    if probability.dtype.kind not in "fiub" and probability.dtype.name != "bfloat16":
+    if probability.dtype.kind not in "fiub":
         raise TypeError(f"`y_prob` must be an array of real numbers, got dtype {probability.dtype}")
     if probability.ndim not in (1, 2) or y.shape != probability.shape[:1]:
         raise ValueError(

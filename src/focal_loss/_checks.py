@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from focal_loss._arrays import refuse_missing
+
 # Arrays that no module of ours computes. They are told by name, because nothing is imported to find out.
 _FOREIGN = ("cupy", "dask", "mlx", "array_api_strict", "sparse", "ndonnx", "paddle", "mxnet", "tinygrad", "numba")
 _DEEPEST = 64  # axes that NumPy gives an array
@@ -98,7 +100,8 @@ def host_array(name: str, value: Any) -> np.ndarray[Any, Any]:
 
 
 def refuse_unreal(name: str, value: Any) -> None:
-    """`TypeError` for foreign arrays and for what a framework might take for numbers though it holds none."""
+    """An error for foreign arrays, for what a framework might take for numbers though it holds none, for masks."""
     if value is None or isinstance(value, (str, bytes, bytearray, dict, set, frozenset)):
         raise not_real(name, value)
     refuse_foreign(name, value)
+    refuse_missing(name, value)

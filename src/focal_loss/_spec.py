@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
+from focal_loss._arrays import on_host, refuse_missing
 from focal_loss._checks import refuse_foreign, shown
 
 Parameter = Any  # A number, a sequence of numbers, or an array.
@@ -51,6 +52,7 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
         return [parameter(name, v, high) for v in value]
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "to_numpy"):
         refuse_foreign(name, value)
+        refuse_missing(name, value)
         return host_parameter(value, high, allowed)
     if not hasattr(value, "shape"):
         raise TypeError(f"{allowed} or an array of them, got {shown(value)}")
@@ -75,7 +77,8 @@ def sample_weights(value: Any, count: int) -> np.ndarray[Any, np.dtype[np.float6
     """A weight for each of `count` examples, on the host; 1 for None."""
     if value is None:
         return np.ones(count)
-    weights = np.asarray(value, np.float64)
+    refuse_missing("sample_weight", value)
+    weights = np.asarray(on_host(value), np.float64)
     if weights.shape != (count,):
         raise ValueError(f"`sample_weight` must have the shape ({count},), got {weights.shape}")
     if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:

@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
-from focal_loss import _host, _posterior, _spec
+from focal_loss import _arrays, _host, _posterior, _spec
 from focal_loss._formula import Score
 from focal_loss._warnings import warn
 
 COARSE = np.linspace(np.log(0.01), np.log(100), 11)  # logarithms of temperatures
 
 
-class FocalTemperature(BaseEstimator):
-    """Posteriors of a focal model, with one temperature fitted to held-out data.
+class FocalTemperature(ClassifierMixin, BaseEstimator):
+    """Posteriors of a focal model, with one temperature fitted to held-out data: a classifier of logits.
 
     The closed form of `focal_loss.calibration.posterior_from_logits` is right for a model whose loss is least on the
     data that it meets. A model that is too sure of what it has learned by heart needs its logits divided by more than
@@ -104,7 +104,8 @@ class FocalTemperature(BaseEstimator):
         self
         """
         z = _columns(logits)
-        labels = column_or_1d(y)
+        _arrays.refuse_missing("y", y)
+        labels = column_or_1d(_arrays.on_host(y))
         assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         check_consistent_length(z, labels)
@@ -146,18 +147,63 @@ class FocalTemperature(BaseEstimator):
         posterior : array of float64, shape (n, K)
             The probability of each class of `classes_`, of sum 1.
         """
+        return self._posterior(logits).p
+
+    def decision_function(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Log odds of the posteriors, or their logarithms.
+
+        Parameters
+        ----------
+        logits : array_like, shape (n,), (n, 1) or (n, K)
+            As many per example as in `fit`.
+
+        Returns
+        -------
+        decision : array of float64, shape (n,) or (n, K)
+            Of two classes the log odds of the second, above 0 where `predict` names it; of more the logarithm of the
+            probability of each.
+        """
+        negative = self._posterior(logits).neg_log_p
+        return negative[:, 0] - negative[:, 1] if negative.shape[1] == 2 else -negative
+
+    def predict(self, logits: ArrayLike) -> NDArray[Any]:
+        """The most probable class.
+
+        Parameters
+        ----------
+        logits : array_like, shape (n,), (n, 1) or (n, K)
+            As many per example as in `fit`.
+
+        Returns
+        -------
+        labels : array, shape (n,)
+            Of `classes_`. With weights per class it need not be the one of the largest logit.
+        """
+        decision = self.decision_function(logits)
+        return self.classes_[decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True  # of logits for the second of two classes
+        return tags
+
+    def _posterior(self, logits: Any) -> Score:
         check_is_fitted(self)
         z = _columns(logits)
         if z.shape[1] != self.n_features_in_:
             raise ValueError(f"`logits` must have {self.n_features_in_} columns, as in `fit`, got {z.shape[1]}")
-        return self._score(z / self.temperature_).p
+        return self._score(z / self.temperature_)
 
     def _checked(self, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Gamma and the weights."""
         name, other = ("pos_weight", "class_weight") if columns == 1 else ("class_weight", "pos_weight")
         if getattr(self, other) is not None:
             raise ValueError(f"`{other}` has no part with {columns} logits per example; pass `{name}`")
-        checked = (_spec.parameter("gamma", self.gamma), _spec.positive(name, getattr(self, name)))
+        given = self.gamma, getattr(self, name)
+        for option, value in zip(("gamma", name), given, strict=True):
+            _arrays.refuse_missing(option, value)
+        gamma, weight = map(_arrays.on_host, given)
+        checked = _spec.parameter("gamma", gamma), _spec.positive(name, weight)
         gamma, weight = (np.asarray(value, np.float64) for value in checked)
         for option, value in (("gamma", gamma), (name, weight)):
             if value.shape not in ((), (columns,)):
@@ -178,7 +224,8 @@ class FocalTemperature(BaseEstimator):
 
 
 def _columns(logits: Any) -> NDArray[np.float64]:
-    array = check_array(logits, ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="logits")
+    _arrays.refuse_missing("logits", logits)
+    array = check_array(_arrays.on_host(logits), ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="logits")
     if array.ndim not in (1, 2):
         raise ValueError(f"`logits` must have the shape (n,), (n, 1) or (n, K), got {array.shape}")
     return array[:, None] if array.ndim == 1 else array

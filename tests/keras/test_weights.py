@@ -205,3 +205,18 @@ def test_weights_of_examples_and_not_of_columns() -> None:
             metric.reset_state()
             metric.update_state(y[cut], z[cut], sample_weight=weight)
             assert float(metric.result()) == pytest.approx(2 * right, rel=1e-6)  # over the sum of the weights
+
+
+@pytest.mark.parametrize("kind", [losses, metrics])
+@pytest.mark.parametrize("name", ["BinaryFocalLoss", "SparseCategoricalFocalCrossentropy"])
+@pytest.mark.parametrize("argument", ["y_true", "y_pred", "sample_weight"])
+def test_masked_entries_are_refused(kind: Any, name: str, argument: str) -> None:
+    options = {"gamma": 2} if name == "BinaryFocalLoss" else {}
+    made = getattr(kind, name)(**options)
+    given = {"y_true": np.array([1, 0]), "y_pred": np.full((2, 2), 0.5), "sample_weight": np.ones(2)}
+    given["y_true"] = np.eye(2) if name == "BinaryFocalLoss" else given["y_true"]
+    masked = np.ma.array(given[argument], mask=False)
+    made(**given | {argument: masked})
+    masked[0] = np.ma.masked
+    with pytest.raises(ValueError, match=f"^`{argument}` must hold a number in every place"):
+        made(**given | {argument: masked})

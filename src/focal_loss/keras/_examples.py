@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
+from focal_loss._arrays import refuse_missing
 from focal_loss._shapes import aligned
 
 ops = keras.ops
@@ -46,6 +48,16 @@ def of_examples(weight: Any, loss: Any, name: str) -> Any:
     if len(fitted) == len(given):
         return weight
     return ops.reshape(weight, (*ops.shape(weight)[: len(fitted)], *(1,) * (len(fitted) - len(given))))
+
+
+def unmasked(**given: Any) -> list[Any]:
+    """Arrays of which none has masked or missing entries: Keras would make tensors of them without a word.
+
+    JAX takes no masked array, not even one that masks nothing.
+    """
+    for name, value in given.items():
+        refuse_missing(name, value)
+    return [value.data if isinstance(value, np.ma.MaskedArray) else value for value in given.values()]
 
 
 def counted(y_true: Any, loss: Any, ignore_class: int | None) -> Any:

@@ -8,7 +8,7 @@ import keras
 
 from focal_loss._docs import documented
 from focal_loss.keras._backend import mask_of, plain
-from focal_loss.keras._examples import by_share_of_valid, counted, mask_of_examples, pairs, product
+from focal_loss.keras._examples import by_share_of_valid, counted, mask_of_examples, pairs, product, unmasked
 from focal_loss.keras._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -64,6 +64,7 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
 
         A dtype of 8 significant bits has no class 257, and one of 16 bits no sum of a large batch.
         """
+        y_true, y_pred, sample_weight = unmasked(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
         mask = mask_of(y_pred)
         with keras.name_scope(self.name):
             y_true = keras.ops.convert_to_tensor(y_true)

@@ -8,7 +8,7 @@ import keras
 
 from focal_loss._docs import documented
 from focal_loss.keras._backend import mask_of, plain
-from focal_loss.keras._examples import counted, mask_of_examples, pairs, product
+from focal_loss.keras._examples import counted, mask_of_examples, pairs, product, unmasked
 from focal_loss.keras._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -50,6 +50,7 @@ class _FocalMetric(WithOptions, keras.metrics.Mean):
         self._direction = "down"
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_true, y_pred, sample_weight = unmasked(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
         mask = mask_of(y_pred)
         y_true = keras.ops.convert_to_tensor(y_true)
         loss = self.compute(y_true, keras.ops.convert_to_tensor(y_pred, dtype=self.dtype))

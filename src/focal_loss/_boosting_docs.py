@@ -81,7 +81,7 @@ CONTRACTS = {
     class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
     `predict_proba` gives the sigmoid or softmax of the scores.""",
                     """{more}**kwargs
-    Every parameter of {parent}, but its objective and its own class weights.""",
+    Every parameter of {parent}. One without an effect on this loss is refused by `fit`, with what to give instead.""",
                 ]
             ),
             """Attributes

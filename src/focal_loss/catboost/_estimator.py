@@ -53,9 +53,9 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
     `eval_metric` is 'focal_loss' unless given, which is what early stopping looks at. It may be one of CatBoost's
     names, a function of labels, probabilities and, if it takes them, weights, which returns a name, a number and
     whether more of it is better, or an object as CatBoost takes it, which sees raw scores. At gamma = 0 the loss is
-    CatBoost's own ``Logloss`` or ``MultiClass``, with its choice of a learning rate. At any other gamma it is an
-    objective of Python's, on the CPU: see `binary_focal_objective` and `categorical_focal_objective` for what that
-    costs, which for three classes or more is much.
+    CatBoost's own ``Logloss`` or ``MultiClass``, whose choice of a learning rate holds at every gamma. At any other
+    it is an objective of Python's, on the CPU: see `binary_focal_objective` and `categorical_focal_objective`
+    for what that costs, which for three classes or more is much.
 
     Examples
     --------

@@ -258,9 +258,8 @@ def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: floa
 
 Derivative = Callable[[Ops, tuple[int, int], Score, Any], Array]
 Factors = tuple[Any, Any]  # made of a label, and a weight
-Coefficient = dict[
-    Index, Factors | None
-]  # derivatives of a product that is linear in each argument; absent or None means zero
+# Derivatives of a product that is linear in each argument; absent or None means zero.
+Coefficient = dict[Index, Factors | None]
 
 
 def add(x: Array | None, y: Array | None) -> Array | None:

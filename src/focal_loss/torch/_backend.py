@@ -130,7 +130,7 @@ class _Torch(_closed_forms.TorchOps):
         return x if keep else x.to(torch.float32)
 
     def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:
-        y = _tensor(name, y_true, like.device)
+        y = _closed_forms.beside(_tensor(name, y_true, like.device), like)
         # torch stores wide unsigned integers, but compares none
         return y.long() if y.dtype in (torch.uint16, torch.uint32, torch.uint64) else y
 
@@ -145,8 +145,8 @@ class _Torch(_closed_forms.TorchOps):
             # constant of it, and each value a graph of its own.
             return torch.ones((), dtype=dtype, device=like.device) * value if _is_open(value) else value
         if isinstance(value, list):
-            return torch.tensor(value, dtype=dtype, device=like.device)
-        return _tensor(name, value, like.device).to(dtype)
+            return _closed_forms.beside(torch.tensor(value, dtype=dtype, device=like.device), like)
+        return _closed_forms.beside(_tensor(name, value, like.device).to(dtype), like)
 
     def widen(self, x: Tensor) -> Tensor:
         return x.float() if x.dtype.itemsize < 4 else x

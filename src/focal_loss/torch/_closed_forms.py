@@ -52,7 +52,17 @@ _ops = TorchOps()
 
 def positions(like: Tensor, axis: int) -> Tensor:
     """0 .. K-1 along the axis of `like`."""
-    return torch.arange(like.shape[axis], device=like.device).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+    numbers = torch.arange(like.shape[axis], device=like.device).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+    return beside(numbers, like)
+
+
+def beside(x: Tensor, like: Tensor) -> Tensor:
+    """As it is, or the same on every device of the mesh of `like`, which is a DTensor."""
+    if not hasattr(like, "device_mesh") or hasattr(x, "device_mesh"):
+        return x
+    from torch.distributed.tensor import DTensor, Replicate
+
+    return DTensor.from_local(x, like.device_mesh, [Replicate()] * like.device_mesh.ndim, run_check=False)
 
 
 def forward_mode_is_nested() -> bool:

@@ -75,6 +75,11 @@ def here(*tensors: Tensor) -> Sequence[Tensor]:
     return tensors if tf.executing_eagerly() else [tf.identity(tensor) for tensor in tensors]
 
 
+def has_tangents(tensors: Sequence[Tensor]) -> bool:
+    """Whether a `tf.autodiff.ForwardAccumulator` follows any of these tensors."""
+    return bool(pack_tangents(tensors)[1])
+
+
 def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
     """The value of ``run(*tensors)``, a value and its gradient, as `tf.custom_gradient` has it, also in forward mode.
 
@@ -82,19 +87,19 @@ def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
     inside a custom gradient. A `tf.autodiff.ForwardAccumulator` within another adds their derivatives to those of the
     custom gradient, and one in a graph follows them alone: hence the recording by hand there.
     """
-    tensors = here(*tensors)
-    if tf.executing_eagerly() or not pack_tangents(tensors)[1]:
-        return tf.custom_gradient(run)(*tensors)
+    given = here(*tensors)
+    if tf.executing_eagerly() or not has_tangents(given):
+        return tf.custom_gradient(run)(*given)
     gradients = []
 
-    def remember(*given: Tensor) -> tuple[Tensor, Any]:
-        value, gradient = run(*given)
+    def remember(*tensors: Tensor) -> tuple[Tensor, Any]:
+        value, gradient = run(*tensors)
         gradients.append(gradient)
         return value, gradient
 
     with record.stop_recording():
-        value = tf.custom_gradient(remember)(*tensors)
-    record.record_operation("focal_loss", [value], list(tensors), *gradients)
+        value = tf.custom_gradient(remember)(*given)
+    record.record_operation("focal_loss", [value], list(given), *gradients)
     return value
 
 

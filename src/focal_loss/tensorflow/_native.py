@@ -21,7 +21,7 @@ from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as 
 from tensorflow.python.saved_model.save_context import in_save_context
 
 from focal_loss import _kernels, _losses, _spec
-from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, here, pack_tangents
+from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, has_tangents, here
 
 
 def _load() -> tuple[Any, str]:
@@ -63,7 +63,7 @@ def _covered(x: Tensor, *others: Any) -> bool:
     if _ops is None or any(t.dtype.name not in _kernels.DTYPES or t.shape.rank > _kernels.MAX_RANK for t in tensors):
         return False
     # The ops have no forward mode: a `tf.autodiff.ForwardAccumulator` sees the formula.
-    if pack_tangents(tensors)[1]:
+    if has_tangents(tensors):
         return False
     if tf.executing_eagerly():
         return _host_only() or all("CPU" in t.device for t in tensors)

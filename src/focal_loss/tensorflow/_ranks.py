@@ -29,7 +29,7 @@ def binary_mixed(y_true: Any, y_pred: Any, spec: _spec.BinaryCrossentropy) -> Te
         return _losses.binary_mixed(XP, y_true, y_pred, spec)
     _check_last(spec.axis)
     y, x, parameters, shape = _flat(y_true, y_pred, gamma=spec.gamma, alpha=spec.alpha)
-    rows = {name: p if isinstance(p, float) else _rows(p, shape) for name, p in parameters.items()}
+    rows: dict[str, Any] = {name: p if isinstance(p, float) else _rows(p, shape) for name, p in parameters.items()}
     return tf.reshape(_losses.binary_mixed(XP, _rows(y, shape), _rows(x, shape), replace(spec, **rows)), shape[:-1])
 
 

@@ -106,7 +106,7 @@ void binary(const CallFrame& frame) {
     call.shape.sizes[call.shape.rank++] = value.dims[d];
   }
   call.family = attribute<int64_t>(frame.attributes, "mixed") ? Family::mixed : Family::two_term;
-  call.smoothing = attribute<double>(frame.attributes, "smoothing");
+  call.smoothing = number(buffer(frame.arguments, 5), 0);
   call.logits = operand(buffer(frame.arguments, 0), value);
   call.labels = operand(buffer(frame.arguments, 1), value);
   call.gamma = parameter(buffer(frame.arguments, 2), value);
@@ -186,7 +186,7 @@ void softmax(const CallFrame& frame) {
   call.sparse = attribute<int64_t>(frame.attributes, "sparse");
   call.has_ignored = attribute<int64_t>(frame.attributes, "has_ignored");
   call.ignored = attribute<int64_t>(frame.attributes, "ignored");
-  call.smoothing = attribute<double>(frame.attributes, "smoothing");
+  call.smoothing = number(buffer(frame.arguments, 4), 0);
   call.dtype = dtype_of(x.type);
   call.label_dtype = dtype_of(y.type);
   call.classes = x.dims[axis];

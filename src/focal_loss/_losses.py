@@ -112,7 +112,12 @@ def binary_labels(xp: Backend, y_true: Array, x: Array, smoothing: float) -> Arr
     if xp.kind(y_true) == "bool" and not smoothing:
         return y_true
     y_true = xp.cast(y_true, x)
-    return (1 - smoothing) * y_true + smoothing / 2 if smoothing else y_true
+    return smoothed(y_true, smoothing, 2) if smoothing else y_true
+
+
+def smoothed(y_true: Array, smoothing: float | Array, count: Any) -> Array:
+    """Labels of `count` classes, moved towards equal ones."""
+    return (1 - smoothing) * y_true + smoothing / count
 
 
 def complain_of_binary(labels: Any) -> None:
@@ -239,7 +244,7 @@ def class_parameters(
 def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
     if isinstance(value, float) or not xp.shape(value):
         return value
-    return xp.reshape(value, (-1,) + (1,) * (rank - axis - 1))
+    return xp.reshape(value, (1,) * axis + (-1,) + (1,) * (rank - axis - 1))
 
 
 def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
@@ -296,7 +301,7 @@ def categorical_formula(
     classes = xp.shape(x)[axis]
     if spec.label_smoothing:
         count = xp.length(x, axis) if classes is not None else xp.cast(xp.length(x, axis), x)
-        y = (1 - spec.label_smoothing) * y + spec.label_smoothing / count
+        y = smoothed(y, spec.label_smoothing, count)
     gamma, weight = (along_axis(xp, value, axis, rank) for value in class_parameters(xp, x, axis, spec))
     if spec.from_logits:
         value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight, y)

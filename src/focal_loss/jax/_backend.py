@@ -54,7 +54,8 @@ OPS = JaxOps()
 
 
 def _positions(like: Array, axis: int) -> Array:
-    return jnp.arange(like.shape[axis]).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+    """Of the rank of `like`: JAX can be told to refuse arrays of different ranks."""
+    return jnp.arange(like.shape[axis]).reshape((1,) * axis + (-1,) + (1,) * (like.ndim - axis - 1))
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -35,8 +36,8 @@ def linear_sparse_categorical_focal_loss(
     The same as ``sparse_categorical_focal_loss(y_true, hidden @ weight.T + bias, gamma, from_logits=True, ...)``.
     Under `jax.grad` a mean or a sum computes its gradients at once, chunk by chunk in a `jax.lax.scan`; they are all
     that is kept. Half precision adds up the gradients of weight and bias in float32, and a mean or a sum of it is
-    float32. Differentiable in `hidden`, `weight` and `bias`. Rows of `hidden` that are sharded over devices stay where
-    they are; a `weight` that is sharded is brought together on each device.
+    float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden` that are
+    sharded over devices stay where they are; a `weight` that is sharded is brought together on each device.
 
     {contract}
 
@@ -100,17 +101,43 @@ def _linear_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inp
     Those are made here, in one pass with the value. Rows that are not reduced are differentiated chunk by chunk.
     """
     (inputs,), (changes,) = primals, tangents
-    live = {k: t for k, t in changes._asdict().items() if t is not None and not isinstance(t, SymbolicZero)}
+    live = _live(changes)
     for name in ("gamma", "class_weight"):
         if name in live:
             raise ValueError(f"`{name}` cannot be differentiated here; take `sparse_categorical_focal_loss` for that")
     if problem.reduction == "none":
-        chosen = {k: getattr(inputs, k) for k in live}
-        return jax.jvp(lambda given: _values(problem, inputs._replace(**given)), (chosen,), (live,))
+        return _jvp(partial(_values, problem), _once(inputs), live)
     total, gradients = _gradients(problem, inputs)
     share = _share(problem, inputs)
     parts = [(_wide(gradients[k]) * (_wide(t) * share)).sum() for k, t in live.items()]
     return total * share, sum(parts, start=jnp.zeros_like(total))
+
+
+@jax.custom_jvp
+def _once(inputs: _Inputs) -> _Inputs:
+    """What is not differentiated again."""
+    return inputs
+
+
+@partial(_once.defjvp, symbolic_zeros=True)
+def _once_jvp(primals: tuple[_Inputs], tangents: tuple[_Inputs]) -> tuple[_Inputs, _Inputs]:
+    if _live(tangents[0]):
+        raise NotImplementedError(
+            "the fused linear loss gives first derivatives of its rows; take `sparse_categorical_focal_loss` of the "
+            "logits, or `reduction='sum'`, for second ones"
+        )
+    return primals[0], tangents[0]
+
+
+def _live(changes: _Inputs) -> dict[str, Array]:
+    """The tangents that are there."""
+    return {k: t for k, t in changes._asdict().items() if t is not None and not isinstance(t, SymbolicZero)}
+
+
+def _jvp(function: Callable[[_Inputs], Any], inputs: _Inputs, live: dict[str, Array]) -> Any:
+    """`jax.jvp` in the inputs that have a tangent."""
+    chosen = {k: getattr(inputs, k) for k in live}
+    return jax.jvp(lambda given: function(inputs._replace(**given)), (chosen,), (live,))
 
 
 def _wide(x: Array) -> Array:
@@ -136,7 +163,7 @@ def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> A
 
 def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
     logits = hidden @ weight.T
-    return logits if bias is None else logits + bias
+    return logits if bias is None else logits + bias[None]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -173,6 +200,7 @@ def _values(problem: _Problem, inputs: _Inputs) -> Array:
     return _rows(jax.lax.map(chunk, _chunks(inputs, inputs.y)), len(inputs.y))
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 @partial(jax.jit, static_argnums=0)
 def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Array | None]]:
     """The sum of the losses, and its gradients. The rows that fill up count as nothing."""
@@ -194,6 +222,12 @@ def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Arr
     there = _varying(jnp.ones(inputs.y.shape), inputs) > 0
     (total, in_weight, in_bias), in_hidden = jax.lax.scan(chunk, start, _chunks(inputs, inputs.y, there))
     return total, {"hidden": _rows(in_hidden, len(inputs.y)), "weight": in_weight, "bias": in_bias}
+
+
+@partial(_gradients.defjvp, symbolic_zeros=True)
+def _gradients_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inputs]) -> Any:
+    """By the rules of what is within, which JAX drops where it takes programs apart that have no rule of their own."""
+    return _jvp(partial(_gradients.fun, problem), primals[0], _live(tangents[0]))
 
 
 def _varying(x: Array, inputs: _Inputs) -> Array:

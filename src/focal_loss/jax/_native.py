@@ -19,39 +19,37 @@ from focal_loss import _formula, _kernels, _losses, _spec
 from focal_loss.jax._backend import FORMULA, OPS, Formula, wide
 from focal_loss.jax._ffi import Call, kernel
 
-Numbers = tuple[float | None, ...]
-
 
 class Native(Formula):
     """`_losses.Backend` for JAX."""
 
     def fused_binary(self, call: _losses.BinaryCall, /) -> Array | None:
-        arguments = call[:5]
-        if not covered(call.x, *arguments):
+        if not covered(*call[:5]):
             return None
         if self.kind(call.y) == "integer" and self.readable(call.y):
             _losses.complain_of_binary(self.to_numpy(call.y))
-        numbers, tensors = separate(*arguments)
-        return binary(BinarySetting(numbers, call.smoothing, call.mixed), ("",), *tensors)[0]
+        setting = BinarySetting(static_gamma(call.gamma), call.smoothing != 0, call.mixed)
+        numbers = call.gamma, call.positive, call.negative, call.smoothing
+        return binary(setting, ("",), call.x, call.y, *(as_array(n, call.x.dtype) for n in numbers))[0]
 
     def fused_softmax(self, call: _losses.SoftmaxCall, /) -> Array | None:
-        arguments = call[:4]
         ignored = call.ignore or 0
-        if not covered(call.x, *arguments) or not -(2**63) <= ignored < 2**63:
+        if not covered(*call[:4]) or not -(2**63) <= ignored < 2**63:
             return None
         classes = call.x.shape[call.axis]
         if call.sparse and self.readable(call.y):
             _losses.complain_of_classes(self.to_numpy(call.y), classes, call.ignore)
-        numbers, tensors = separate(*arguments)
-        axis = call.axis - call.x.ndim
-        return softmax(SoftmaxSetting(numbers, axis, call.sparse, call.ignore, call.smoothing), *tensors)
+        axis, smooth = call.axis - call.x.ndim, call.smoothing != 0
+        setting = SoftmaxSetting(static_gamma(call.gamma), axis, call.sparse, call.ignore, smooth)
+        numbers = call.gamma, call.weight, call.smoothing
+        return softmax(setting, call.x, call.y, *(as_array(n, call.x.dtype) for n in numbers))
 
 
 XP = Native()
 
 
-def covered(x: Array, *arguments: float | Array) -> bool:
-    tensors = [a for a in arguments if not isinstance(a, float)]
+def covered(x: Array, *others: float | Array) -> bool:
+    tensors = [x, *(a for a in others if not isinstance(a, float))]
     rank = max(a.ndim for a in tensors)
     if _kernels.NATIVE is None or x.dtype.name not in _kernels.FLOATING or rank > _kernels.MAX_RANK:
         return False
@@ -69,21 +67,8 @@ def as_array(value: float | Array, dtype: Any) -> Array:
     return np.asarray(value, wide(dtype)) if isinstance(value, float) else value
 
 
-def separate(*arguments: float | Array) -> tuple[Numbers, list[Array]]:
-    """Python numbers, which are part of the program, and tensors; None stands where a tensor is."""
-    numbers = tuple(a if isinstance(a, float) else None for a in arguments)
-    return numbers, [a for a in arguments if not isinstance(a, float)]
-
-
-def together(numbers: Numbers, tensors: tuple[Array, ...]) -> list[Any]:
-    queue = iter(tensors)
-    return [next(queue) if n is None else n for n in numbers]
-
-
-def aligned(value: float | Array, rank: int, dtype: Any) -> Array:
+def aligned(value: Array, rank: int) -> Array:
     """An array of this rank, with axes of length 1 in front."""
-    if isinstance(value, float):
-        return np.full((1,) * rank, value, dtype)
     return jnp.expand_dims(value, tuple(range(rank - value.ndim)))
 
 
@@ -98,15 +83,15 @@ def live(tangents: tuple[Any, ...]) -> list[int]:
 
 
 class BinarySetting(NamedTuple):
-    """All of a binary loss but its tensors."""
+    """All of a binary loss but its tensors: logits, labels, gamma, weights of positives and of negatives, smoothing."""
 
-    numbers: Numbers  # of logits, labels, gamma and the weights of positives and negatives
-    smoothing: float
+    gamma: float | None  # `static_gamma`
+    smooth: bool  # whether the smoothing is above 0
     mixed: bool
 
     def native(self, labels: Array) -> tuple[_formula.Index, ...]:
         """The derivatives that the kernels have: the second of soft labels in the mix is not among them."""
-        hard = not (self.smoothing or jnp.issubdtype(labels.dtype, jnp.floating))
+        hard = not (self.smooth or jnp.issubdtype(labels.dtype, jnp.floating))
         return ("", "0", "00") if hard or not self.mixed else ("", "0")
 
 
@@ -128,9 +113,8 @@ def binary_native(setting: BinarySetting, indices: tuple[_formula.Index, ...], *
     if covered:
         shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
         rank = max(len(shape), 1)
-        arrays = (aligned(a, rank, wide(tensors[0].dtype)) for a in together(setting.numbers, tensors))
-        attributes = ("mixed", int(setting.mixed)), ("smoothing", setting.smoothing)
-        results = kernel(Call("focal_loss_binary", attributes, max(map(len, covered))))(*arrays)
+        call = Call("focal_loss_binary", (("mixed", int(setting.mixed)),), max(map(len, covered)))
+        results = kernel(call)(*(aligned(a, rank) for a in tensors))
         found = dict(zip(("", "0", "00"), (r.reshape(shape) for r in results), strict=False))
     rest = tuple(index for index in indices if index not in found)
     found |= dict(zip(rest, binary_formula(setting, rest, *tensors), strict=True))
@@ -138,13 +122,17 @@ def binary_native(setting: BinarySetting, indices: tuple[_formula.Index, ...], *
 
 
 def binary_formula(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
-    x, y, *parameters = together(setting.numbers, tensors)
-    shape, v = jnp.broadcast_shapes(*(t.shape for t in tensors)), x.astype(wide(x.dtype))
-    labels = _losses.binary_labels(FORMULA, y, v, setting.smoothing)
+    shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
+    x, y, gamma, positive, negative, smoothing = (aligned(t, len(shape)) if t.ndim else t for t in tensors)
+    v = x.astype(wide(x.dtype))
+    labels = _losses.binary_labels(FORMULA, y, v, 0.0)
+    if setting.smooth:
+        labels = _losses.smoothed(labels.astype(v.dtype), smoothing, 2)
+    parameters = gamma if setting.gamma is None else setting.gamma, positive, negative
 
     def derivative(index: _formula.Index) -> Array:
         found = _formula.evaluate(OPS, "mixed" if setting.mixed else "two_term", index, v, labels, *parameters)
-        chain = (1 - setting.smoothing) ** index.count("1")  # the formula's labels are smoothed ones
+        chain = (1 - smoothing) ** index.count("1")  # the formula's labels are smoothed ones
         value = jnp.zeros(shape, v.dtype) if found is None else jnp.broadcast_to(chain * found, shape)
         return value if index else value.astype(x.dtype)
 
@@ -159,8 +147,7 @@ def binary_jvp(
     tangents: tuple[Any, ...],
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """The derivative is the same function at the next index."""
-    places = [k for k, n in enumerate(setting.numbers) if n is None]
-    inputs = {str(places[k]): tangents[k] for k in live(tangents)}
+    inputs = {str(k): tangents[k] for k in live(tangents)}
     wanted = tuple(dict.fromkeys((*indices, *(index + k for index in indices for k in inputs))))
     found = dict(zip(wanted, binary(setting, wanted, *tensors), strict=True))
 
@@ -177,21 +164,24 @@ def binary_jvp(
 
 
 class SoftmaxSetting(NamedTuple):
-    """All of a softmax loss but its tensors."""
+    """All of a softmax loss but its tensors: logits, labels, gamma, weight, smoothing."""
 
-    numbers: Numbers  # of logits, labels, gamma and weight
+    gamma: float | None
     axis: int  # counted from the last, negative
     sparse: bool
     ignore: int | None
-    smoothing: float
+    smooth: bool
 
     def formula(self, *tensors: Array) -> Array:
         """The value, differentiable in every way."""
-        x, y, gamma, weight = together(self.numbers, tensors)
+        x, y, gamma, weight, smoothing = tensors
+        gamma = gamma if self.gamma is None else self.gamma
         if self.sparse:
             sparse = _spec.SparseCategorical(gamma, weight, True, self.axis, self.ignore)
             return _losses.sparse_categorical_formula(FORMULA, y, x, sparse)
-        dense = _spec.Categorical(gamma, weight, True, self.smoothing, self.axis)
+        if self.smooth:
+            y = _losses.smoothed(y.astype(wide(x.dtype)), smoothing, x.shape[self.axis])
+        dense = _spec.Categorical(gamma, weight, True, None, self.axis)
         return _losses.categorical_formula(FORMULA, y, x, dense)
 
 
@@ -244,26 +234,23 @@ def softmax_slope_jvp(
 
 
 def softmax_native(setting: SoftmaxSetting, order: int, *tensors: Array) -> tuple[Array, ...]:
-    x, y, gamma, weight = together(setting.numbers, tensors)
+    x, y, gamma, weight, smoothing = tensors
     shape = x.shape
     if x.ndim == 1:
         x, y = x[None], y[None]
     y = jnp.expand_dims(y, setting.axis) if setting.sparse else y
 
-    def per_class(value: float | Array) -> Array:
-        if not isinstance(value, float) and value.ndim:
-            value = value.reshape((-1,) + (1,) * (-setting.axis - 1))
-        return aligned(value, x.ndim, wide(x.dtype))
+    def per_class(value: Array) -> Array:
+        return aligned(value.reshape((-1,) + (1,) * (-setting.axis - 1)), x.ndim)
 
     attributes = (
         ("axis", setting.axis),
         ("has_ignored", int(setting.ignore is not None)),
         ("ignored", setting.ignore or 0),
-        ("smoothing", setting.smoothing),
         ("sparse", int(setting.sparse)),
     )
     call = Call("focal_loss_softmax", attributes, order, setting.axis)
-    value, *slope = kernel(call)(x, y, per_class(gamma), per_class(weight))
+    value, *slope = kernel(call)(x, y, *map(per_class, (gamma, weight, smoothing)))
     rest = shape[: setting.axis] + shape[len(shape) + setting.axis + 1 :]
     return value.reshape(rest), *(s.reshape(shape) for s in slope)
 

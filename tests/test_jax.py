@@ -241,6 +241,13 @@ def test_labels_that_are_none() -> None:
     np.testing.assert_allclose(slope[::3], loss(v, jnp.asarray([0, 0, 0, 1]))[1][::3], rtol=1e-6)
 
 
+def test_fractional_class_indices_are_no_class() -> None:
+    """In compiled code, where nothing can be raised: neither -0.5 nor 2.5 is truncated to a class."""
+    labels = jnp.asarray([0.0, -0.5, 2.5, 1.0])
+    values = jax.jit(lambda t: ours.sparse_categorical_focal_loss(t, jnp.asarray(V, jnp.float32), 2, **LOGITS))(labels)
+    np.testing.assert_array_equal(jnp.isnan(values), [False, True, True, False])
+
+
 SHARDED = """
 import numpy as np, jax, jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -296,3 +297,19 @@ def test_a_trace_of_class_indices_computes() -> None:
     loss = lambda x: ours.sparse_categorical_focal_loss(labels, x, 2, **LOGITS)  # noqa: E731
     traced = torch.jit.trace(loss, (torch.zeros(1, 3),), check_trace=False)
     torch.testing.assert_close(traced(torch.zeros(1, 3)), torch.tensor([0.488272128297]))
+
+
+@of_examples
+@pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore::UserWarning:torch.*"
+)
+def test_exports_to_onnx_by_the_trace(loss: Callable[..., Tensor]) -> None:
+    """The exporter knows operators of ONNX alone, and raises for any other."""
+
+    class Module(torch.nn.Module):
+        def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+            return loss(x, y, t)
+
+    file = io.BytesIO()
+    torch.onnx.export(Module(), (Z, SOFT, INDEX), file, dynamo=False, input_names=["x", "y", "t"])
+    assert b"Log" in file.getvalue()

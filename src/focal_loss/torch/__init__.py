@@ -4,8 +4,9 @@ Gradients are closed forms: right at every finite logit, to second order, forwar
 autocast and `torch.func`. Losses from logits run native kernels on the CPU and Triton kernels on CUDA, and save
 nothing but their inputs for the backward pass; a mean or a sum computes its gradient at once.
 
-`torch.compile`, `torch.export` and `torch.jit.trace` take the losses. `torch.jit.script` does not: arguments that may
-be a number, a list or a tensor have no type in TorchScript.
+`torch.compile`, `torch.export`, `torch.jit.trace` and the export to ONNX by a trace (`dynamo=False`) take the losses.
+`torch.jit.script` does not: arguments that may be a number, a list or a tensor have no type in
+TorchScript.
 """
 
 from focal_loss.torch._functions import (

@@ -177,12 +177,19 @@ class _Pull(torch.autograd.Function):
         return total
 
 
+def _is_exported() -> bool:
+    """Whether the trace becomes an ONNX model, whose export knows no autograd functions: it has values alone."""
+    return torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()
+
+
 def elementwise(family: str, *arguments: Tensor | float) -> Tensor:
     """`_formula.evaluate` of tensors of one shape and numbers, with its derivatives."""
     if torch.compiler.is_compiling():
         tensors = [a if isinstance(a, Tensor) else None for a in arguments]
         numbers = [0.0 if isinstance(a, Tensor) else a for a in arguments]
         return torch.ops.focal_loss.elementwise(family, tensors, numbers)
+    if _is_exported():
+        return _Elementwise.forward(family, "", *arguments)
     _refuse_nested_forward_mode()
     return _Elementwise.apply(family, "", *arguments)
 
@@ -191,6 +198,8 @@ def margin(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
     """`_softmax.margin`, with its derivatives."""
     if torch.compiler.is_compiling():
         return torch.ops.focal_loss.margin(v, hot, axis)
+    if _is_exported():
+        return _Margin.forward(v, hot, axis)
     _refuse_nested_forward_mode()
     return _Margin.apply(v, hot, axis)
 

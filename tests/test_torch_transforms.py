@@ -111,6 +111,7 @@ REFUSED = {
     **{("compiled", "forward in forward", name): "take reverse mode for one of the two" for name in LOSSES},
     ("compiled", "double backward", "linear"): "take the layer and the loss",
     ("compiled", "batched gradients", "linear"): "take the layer and the loss",
+    ("compiled", "dual numbers", "linear"): "compile the function that calls",  # it breaks the graph
 }
 
 
@@ -157,21 +158,48 @@ def test_the_right_derivative_or_an_error(how: str, transform: str, expected: di
             torch.testing.assert_close(found, right, rtol=1e-12, atol=1e-14, msg=lambda m: f"{name}: {m}")  # noqa: B023
 
 
+@pytest.mark.filterwarnings("ignore:`torch._prims_common.check` is deprecated:FutureWarning")
 def test_known_derivatives_of_compiled_forward_mode() -> None:
     """By mpmath at 40 digits."""
     z, y, tangent = torch.tensor([0.5, -1.0]), torch.tensor([1, 0]), torch.tensor([1.0, 2.0])
     loss = lambda x: ours.binary_focal_loss(y, x, 2, reduction="sum", **LOGITS)  # noqa: E731
+    call = lambda z, v: (jvp(loss, (z,), (v,))[1], jacfwd(loss)(z), grad(loss)(z))  # noqa: E731
     slope = torch.tensor([-0.137936997351, 0.0525811299776])
-    along = torch.compile(lambda z, v: jvp(loss, (z,), (v,))[1])(z, tangent)
-    torch.testing.assert_close(along, torch.tensor(-0.0327747373958))
-    torch.testing.assert_close(torch.compile(grad(loss))(z), slope)
+    torch.testing.assert_close(torch.compile(call)(z, tangent), (torch.tensor(-0.0327747373958), slope, slope))
 
 
-def test_what_was_compiled_without_forward_mode_refuses_it() -> None:
-    loss = torch.compile(lambda x: ours.binary_focal_loss(HARD, x, 2, **LOGITS), backend="aot_eager")
-    loss(Z)
-    with forward_ad.dual_level(), pytest.raises(NotImplementedError, match="compile the function that calls"):
-        loss(forward_ad.make_dual(Z, TANGENT))
+@pytest.mark.filterwarnings("ignore::UserWarning:torch.*")
+@pytest.mark.parametrize("gradient", [False, True])
+@pytest.mark.parametrize("name", ["binary", "binary of probabilities", "sparse", "linear"])
+def test_what_was_compiled_without_forward_mode_refuses_it(name: str, gradient: bool) -> None:
+    """Dual numbers would lose their tangents in front of the loss: the default backend has none of anything."""
+    loss = torch.compile(lambda x: LOSSES[name](x * 1.5))
+    right = slope(loss, Z)
+    message = "compile the function that calls" + "|must implement the jvp function" * gradient  # torch's own of `*`
+    with forward_ad.dual_level(), pytest.raises(NotImplementedError, match=message):
+        loss(forward_ad.make_dual(Z.clone().requires_grad_(gradient), TANGENT))
+    torch.testing.assert_close(slope(loss, Z), right)
+
+
+@pytest.mark.parametrize("name", ["binary", "binary of probabilities", "sparse", "linear"])
+def test_forward_mode_around_what_was_compiled(name: str) -> None:
+    loss = torch.compile(LOSSES[name])
+    right = (slope(loss, Z) * TANGENT).sum()
+    torch.testing.assert_close(jvp(lambda x: loss(x).sum(), (Z,), (TANGENT,))[1], right)
+
+
+@pytest.mark.parametrize("name", ["binary", "categorical", "sparse"])
+def test_training_by_the_default_backend(name: str) -> None:
+    results = []
+    for loss in LOSSES[name], torch.compile(LOSSES[name]):
+        x = Z.clone().requires_grad_()
+        optimizer = torch.optim.SGD([x], 0.5)
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss(x).mean().backward()
+            optimizer.step()
+        results.append(x.detach())
+    torch.testing.assert_close(*results)
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ autocast and `torch.func`. Losses from logits run native kernels on the CPU and 
 nothing but their inputs for the backward pass; a mean or a sum computes its gradient at once.
 
 `torch.compile`, `torch.export`, `torch.jit.trace` and the export to ONNX by a trace (`dynamo=False`) take the losses.
-`torch.jit.script` does not: arguments that may be a number, a list or a tensor have no type in
-TorchScript.
+`torch.jit.script` does not: arguments that may be a number, a list or a tensor
+have no type in TorchScript.
 """
 
 from focal_loss.torch._functions import (

@@ -10,11 +10,41 @@ from torch import Tensor
 from focal_loss import _losses, _spec
 from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
 from focal_loss.torch._backend import XP
+from focal_loss.torch._operators import COMPILED_WITHOUT_FORWARD_MODE
 
 
 def checked(kind: type[_spec.Spec], *values: Any) -> _spec.Spec:
     """`_spec.checked`, whose memory the compiler would warn of."""
-    return kind(*values) if torch.compiler.is_compiling() else _spec.checked(kind, *values)
+    if not torch.compiler.is_compiling():
+        return _spec.checked(kind, *values)
+    _refuse_dual_numbers()
+    return kind(*values)
+
+
+def _refuse_dual_numbers() -> None:
+    """Dual numbers that come into compiled code from outside lose their tangents on the way, without a word."""
+    # The compiler guards what it reads: this code is compiled anew, and so refused, when a level is opened later.
+    if (
+        torch.compiler.is_dynamo_compiling()
+        and _no_level_is_opened_inside()
+        and torch.autograd.forward_ad._current_level >= 0
+    ):
+        _raise_without_forward_mode()
+
+
+@torch.compiler.assume_constant_result
+def _no_level_is_opened_inside() -> bool:
+    """Whether the level of forward mode is what it was before the compiler began, and no `torch.func` is at work."""
+    from torch._dynamo.symbolic_convert import InstructionTranslator
+
+    before: int = InstructionTranslator.current_tx().output.dual_level
+    return before == torch.autograd.forward_ad._current_level and torch._C._functorch.peek_interpreter_stack() is None
+
+
+@torch.compiler.disable(reason=COMPILED_WITHOUT_FORWARD_MODE)
+def _raise_without_forward_mode() -> None:
+    """The compiler would take an error in its trace for a reason to run, or compile, smaller parts."""
+    raise NotImplementedError(COMPILED_WITHOUT_FORWARD_MODE)
 
 
 _ANY_MEAN = TORCH_REDUCTION.format(mean="")

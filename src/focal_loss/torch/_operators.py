@@ -17,6 +17,10 @@ from torch import Tensor
 from focal_loss.torch import _cpu
 from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, dtype_of_results
 
+COMPILED_WITHOUT_FORWARD_MODE = (
+    "the focal loss was compiled without forward mode; compile the function that calls `torch.func.jvp`"
+)
+
 LIBRARY = torch.library.Library("focal_loss", "DEF")
 LIBRARY.define(
     "binary(int order, Tensor logits, Tensor labels, Tensor? gamma, Tensor? positive, Tensor? negative, "
@@ -118,9 +122,7 @@ def _without_derivatives(operator: Callable[..., Tensor]) -> Callable[..., Tenso
 
     def call(*arguments: Any) -> Tensor:
         if any(map(is_dual, arguments)):
-            raise NotImplementedError(
-                "the focal loss was compiled without forward mode; compile the function that calls `torch.func.jvp`"
-            )
+            raise NotImplementedError(COMPILED_WITHOUT_FORWARD_MODE)
         with torch._C._AutoDispatchBelowAutograd():
             return operator(*arguments)
 

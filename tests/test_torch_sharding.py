@@ -26,14 +26,27 @@ def test_every_sharding_is_the_whole(size: int, tmp_path: Path) -> None:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0] * size, results
-    assert results[0][0] == "tried 24\n"
+    assert results[0][0] == "tried 55\n"
 
 
-def test_a_shard_as_the_weight_of_a_layer_is_refused() -> None:
-    class Shard(torch.Tensor):
-        def full_tensor(self) -> torch.Tensor:
-            return self.as_subclass(torch.Tensor)
+class Sharded(torch.Tensor):
+    """What the layer asks of a DTensor."""
 
-    weight = torch.ones(5, 3).as_subclass(Shard)
-    with pytest.raises(TypeError, match=r"pass `weight\.full_tensor\(\)`"):
-        ours.linear_sparse_categorical_focal_loss(torch.ones(2, 3), weight, torch.tensor([0, 1]), 2)
+    def full_tensor(self) -> torch.Tensor:
+        return self.as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize(
+    ("sharded", "message"),
+    [
+        (["weight"], r"pass `weight\.full_tensor\(\)`"),
+        (["bias"], r"pass `bias\.full_tensor\(\)`"),
+        (["hidden"], r"pass `distribute_tensor\(weight, hidden\.device_mesh\)`, or `hidden\.full_tensor\(\)`"),
+        (["hidden", "weight"], r"pass `distribute_tensor\(bias, hidden\.device_mesh\)`"),
+    ],
+)
+def test_a_layer_half_sharded_is_refused(sharded: list[str], message: str) -> None:
+    tensors = {"hidden": torch.ones(2, 3), "weight": torch.ones(5, 3), "bias": torch.ones(5)}
+    tensors |= {name: tensors[name].as_subclass(Sharded) for name in sharded}
+    with pytest.raises(TypeError, match=message):
+        ours.linear_sparse_categorical_focal_loss(y_true=torch.tensor([0, 1]), gamma=2, **tensors)

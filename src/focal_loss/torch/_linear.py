@@ -107,11 +107,9 @@ def _of_layer(
 
 
 def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: _spec.SparseCategorical) -> None:
-    if hasattr(weight, "full_tensor") and not hasattr(hidden, "full_tensor"):
-        raise TypeError(
-            "`weight` must be whole where `hidden` is a plain tensor, got a DTensor, as FSDP leaves it outside of "
-            "`forward`; compute the loss inside it, or pass `weight.full_tensor()`"
-        )
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor is not None and hasattr(tensor, "full_tensor") != hasattr(hidden, "full_tensor"):
+            raise _mixed(name, hasattr(hidden, "full_tensor"))
     check_linear(hidden.shape, weight.shape, None if bias is None else bias.shape, y.shape)
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype != hidden.dtype and not _autocast(hidden):
@@ -123,6 +121,19 @@ def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec:
             )
     if XP.readable(y):
         _losses.complain_of_classes(XP.to_numpy(y), weight.shape[0], spec.ignore_class)
+
+
+def _mixed(name: str, is_sharded: bool) -> TypeError:
+    """A DTensor beside a plain tensor; only the caller knows whether every process holds the same numbers."""
+    if is_sharded:
+        return TypeError(
+            f"`{name}` must be a DTensor where `hidden` is one, got a plain tensor; pass "
+            f"`distribute_tensor({name}, hidden.device_mesh)`, or `hidden.full_tensor()` beside it"
+        )
+    return TypeError(
+        f"`{name}` must be whole where `hidden` is a plain tensor, got a DTensor, as FSDP leaves it outside of "
+        f"`forward`; compute the loss inside it, or pass `{name}.full_tensor()`"
+    )
 
 
 class _Problem(NamedTuple):

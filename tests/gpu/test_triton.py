@@ -81,7 +81,6 @@ TORCH = replace(FRAMEWORK["torch"], derivatives=derivatives_in_logits, per_row=o
     "section", accuracy.SECTIONS[:3] + accuracy.SECTIONS[4:5] + accuracy.EXTREMES[:4], ids=lambda s: s.__name__
 )
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.filterwarnings("ignore:.*one class:SyntaxWarning")
 def test_golden_numbers_within_the_bound(dtype: str, section: Any, route: list[str]) -> None:
     for quantity, found in accuracy.worst(TORCH, dtype, section).items():
         assert found.share <= 1, f"{quantity}: {found}"
@@ -137,7 +136,6 @@ def test_sizes_and_layouts(shape: tuple[int, ...], layout: str) -> None:
 @pytest.mark.parametrize(
     ("shape", "axis"), [((5, 4), 1), ((3, 9000), 1), ((40, 1), 1), ((2, 6, 9, 7), 1), ((70, 300), 0)]
 )
-@pytest.mark.filterwarnings("ignore:.*one class:SyntaxWarning")
 def test_any_number_of_classes_on_any_axis(shape: tuple[int, ...], axis: int) -> None:
     x = (3 * torch.randn(shape)).requires_grad_()
     copy = x.detach().double().requires_grad_()

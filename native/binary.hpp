@@ -87,8 +87,9 @@ class BinaryBlocks {
     Block<T> block = describe(begin, n, outcome);
     const Ahead ahead = ahead_of(begin + block_size, end);
     const Exponentials<T> x{buffers_.u, buffers_.error, buffers_.finite};
-    const Seen<T> seen = integer_labels_ || soft_ ? exponentials<false>(block, n, ahead, x)
-                                                  : exponentials<true>(block, n, ahead, x);
+    const Seen<T> seen = integer_labels_ ? exponentials<false>(block, n, ahead, x)
+                                         : exponentials<true>(block, n, ahead, x);
+    if (seen.outside != 0 && outcome.first_bad < 0) outcome.first_bad = begin + first_outside(block.y, n);
     soft_ = soft_ || seen.soft != 0;
     const Labels labels = !soft_ ? Labels::hard : call_.family == Family::mixed ? Labels::mixed : Labels::two_term;
     if (soft_) soften(begin, n, block);

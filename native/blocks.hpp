@@ -48,16 +48,30 @@ template <class T>
 struct Seen {
   Bits<T> largest;  // the bits of the largest |z|, above which are those of inf and NaN
   Bits<T> soft;     // 0 if every label that was looked at is 0 or 1
+  Bits<T> outside;  // 0 if every label that was looked at is in [0, 1]
   bool extreme() const { return largest > to_bits(Traits<T>::normal_exp); }
   bool infinite() const { return largest > to_bits(Traits<T>::largest); }
 };
+
+// y^2 - y: 0 for a hard label, negative for a soft one, positive outside of [0, 1], NaN for NaN.
+template <class T>
+FOCAL_INLINE T hardness_of(T y) {
+  return mul_add(y, y, -y);
+}
+
+template <class T>
+int64_t first_outside(const T* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    if (!(hardness_of(y[i]) <= 0)) return i;
+  return -1;
+}
 
 template <bool check_labels, class T>
 Seen<T> exponentials(const Block<T>& b, int64_t n, const Ahead& ahead, const Exponentials<T>& x) {
   constexpr int64_t strip = 128;
   const T *__restrict z = b.z, *__restrict y = b.y;
   T *__restrict u = x.u, *__restrict error = x.error;
-  Bits<T> largest = 0, soft = 0;
+  Bits<T> largest = 0, soft = 0, outside = 0;
   for (int64_t begin = 0; begin < n; begin += strip) {
     fetch(ahead.logits, begin * ahead.logit_size, strip * ahead.logit_size);
     fetch(ahead.labels, begin * ahead.label_size, strip * ahead.label_size);
@@ -67,13 +81,17 @@ Seen<T> exponentials(const Block<T>& b, int64_t n, const Ahead& ahead, const Exp
       const T a = std::fabs(z[i]);
       const Bits<T> size = to_bits(a);
       largest = size > largest ? size : largest;
-      if constexpr (check_labels) soft |= to_bits(mul_add(y[i], y[i], -y[i]));
+      if constexpr (check_labels) {
+        const T hardness = hardness_of(y[i]);
+        soft |= to_bits(hardness);
+        outside |= hardness <= 0 ? Bits<T>(0) : Bits<T>(1);
+      }
       const Pair<T> e = exp_of_negative<false>(a);
       u[i] = e.hi;
       error[i] = e.lo;
     }
   }
-  return {largest, soft};
+  return {largest, soft, outside};
 }
 
 // The same for logits of any size, which a block of ordinary ones, nearly every block, is spared.

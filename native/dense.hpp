@@ -78,6 +78,7 @@ void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const 
                  t.e, t.others, t.margin, x);
   const Tile<T> labels = load_tile(call, call.labels, call.label_dtype, call.label_strides, begin, n, t.labels,
                                    x.stride);
+  Bits<T> outside = 0;
   for (int64_t i = 0; i < n; ++i) {
     x.upstream[i] = upstream[i];
     x.value[i] = 0;
@@ -91,6 +92,7 @@ void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const 
       for (int64_t i = 0; i < n; ++i) x.gamma[i] = gamma;
     focal_of_margins(twice, 1, T(1), n, t.margin + k * x.stride, x, value, slope, x.second);
     for (int64_t i = 0; i < n; ++i) {
+      outside |= hardness_of(y[i]) <= 0 ? Bits<T>(0) : Bits<T>(1);
       const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i];
       const bool absent = (label == 0) | (weight == 0);
       // The weight last: its product with the label may be too small for a number.
@@ -98,6 +100,9 @@ void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const 
       slope[i] = weight * (label * slope[i]);
     }
   }
+  for (int64_t i = 0; outside != 0 && outcome.first_bad < 0 && i < n; ++i)
+    for (int64_t k = 0; k < call.classes; ++k)
+      if (first_outside(labels.line(k) + i, 1) == 0) outcome.first_bad = begin + i;
   for (int64_t i = 0; i < n; ++i) outcome.sum += double(x.value[i]);
   outcome.count += n;
   put_values(call, begin, n, x.value);

@@ -83,7 +83,7 @@ struct Softmax {
 struct Outcome {
   double sum = 0;
   int64_t count = 0;       // of examples that are not ignored
-  int64_t first_bad = -1;  // the first label that is none: not 0 or 1, or no class
+  int64_t first_bad = -1;  // the first invalid label: outside of [0, 1], an integer but 0 and 1, or no class
 };
 
 // Whether a number loses nothing but digits in float. Gamma and the weights may be any number, whatever the logits are.

@@ -86,7 +86,10 @@ def test_axis(framework: Framework, loss: Loss, value, error) -> None:
 @by_loss
 def test_shapes_that_do_not_broadcast(framework: Framework, loss: Loss) -> None:
     y_true = np.zeros(5, int) if loss in SPARSE else np.zeros((5, 3))
-    with pytest.raises(ValueError, match=r"`y_true` of shape \(5.*\) and `y_pred` of shape \(2.*\) do not broadcast"):
+    message = r"`y_true` of shape \(5.*\) and `y_pred` of shape \(2.*\) do not broadcast"
+    if loss in SPARSE:
+        message = r"`y_true` of shape \(5,\) must have the shape \(2, 3\) of `y_pred` without its class axis 1"
+    with pytest.raises(ValueError, match=message):
         loss(framework, y_true=y_true)
 
 

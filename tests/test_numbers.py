@@ -16,7 +16,9 @@ EPS = np.finfo(np.float32).eps
 
 @pytest.mark.parametrize("section", accuracy.SECTIONS + accuracy.EXTREMES, ids=lambda section: section.__name__)
 @pytest.mark.parametrize(("framework", "dtype"), ALL, ids=lambda value: str(value))
-def test_golden_numbers_within_the_bound(framework: Framework, dtype: str, section) -> None:
+def test_golden_numbers_within_the_bound(framework: Framework, dtype: str, section, monkeypatch) -> None:
+    # The rows of values that need not sum to 1 hold some above 1.
+    monkeypatch.setattr("focal_loss._checks._enabled", section is not accuracy.categorical_probability)
     worst = accuracy.worst(framework, dtype, section)
     assert "value" in worst
     if framework.name != "numpy":
@@ -218,8 +220,11 @@ def test_probabilities_beyond_the_clamp_have_the_gradient_of_its_edge(framework:
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 @pytest.mark.parametrize("size", [1e-37, 1e-21, 1.0, 1e30, 3e38])
 @pytest.mark.parametrize("dense", [False, True])
-def test_probabilities_of_any_scale(framework: Framework, size: float, dense: bool) -> None:
-    """They are divided by their sum, which may overflow, as may the square of its inverse."""
+def test_probabilities_of_any_scale(
+    framework: Framework, size: float, dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are divided by their sum, which may overflow, as may the square of its inverse; if nobody looks at them."""
+    monkeypatch.setattr("focal_loss._checks._enabled", size <= 1)
     x = np.array([[size, size, 0]])
     loss = framework.module.categorical_focal_loss if dense else framework.module.sparse_categorical_focal_loss
     y = np.float32([[1, 0, 0]]) if dense else np.array([0])
@@ -256,7 +261,7 @@ def test_dense_and_sparse_labels_agree(framework: Framework, axis: int) -> None:
         v, one_hot = v.T, one_hot.T
     options = {"gamma": [0.0, 0.5, 1.0, 2.0, 3.3], "class_weight": [1.0, 2.0, 0.0, 4.0, 0.5], "axis": axis}
     for logits in (True, False):
-        y_pred = framework.tensor(v if logits else np.exp(v), "float32")
+        y_pred = framework.tensor(v if logits else np.exp(v - v.max()), "float32")
         sparse = framework.module.sparse_categorical_focal_loss(t, y_pred, from_logits=logits, **options)
         dense = framework.module.categorical_focal_loss(one_hot, y_pred, from_logits=logits, **options)
         np.testing.assert_allclose(framework.numpy(dense), framework.numpy(sparse), rtol=2e-5, atol=1e-30)

@@ -54,7 +54,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     ),
     "sparse of probabilities": (
         lambda x, g, w: ours.sparse_categorical_focal_loss(INDEX, x, g, class_weight=w),
-        (leaf(4, 3, low=0.1), leaf(3, low=0.4), leaf(3, low=0.5)),
+        (leaf(4, 3, low=0.1, high=0.9), leaf(3, low=0.4), leaf(3, low=0.5)),
     ),
     "dense": (
         lambda v, y, g, w: ours.categorical_focal_loss(y, v, g, class_weight=w, axis=0, **LOGITS),
@@ -62,7 +62,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     ),
     "dense of probabilities": (
         lambda x, y, g, w: ours.categorical_focal_loss(y, x, g, class_weight=w),
-        (leaf(4, 3, low=0.1), leaf(4, 3, low=0.1, high=0.9), leaf(3, low=0.4), leaf(3, low=0.5)),
+        (leaf(4, 3, low=0.1, high=0.9), leaf(4, 3, low=0.1, high=0.9), leaf(3, low=0.4), leaf(3, low=0.5)),
     ),
 }
 each = pytest.mark.parametrize(("function", "inputs"), FUNCTIONS.values(), ids=FUNCTIONS)

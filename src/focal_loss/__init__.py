@@ -32,11 +32,12 @@ _CLASSES = (
     "SparseCategoricalFocalLoss",
 )
 _MODULES = ("calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost")
-_SETTINGS = ("get_backend", "set_backend", "set_num_threads", "show_config")
+_SETTINGS = ("get_backend", "set_backend", "set_checks", "set_num_threads", "show_config")
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "focal_loss._functions"),
     **dict.fromkeys(_CLASSES, "focal_loss.keras.losses"),
     **dict.fromkeys(_SETTINGS, "focal_loss._dispatch"),
+    "set_checks": "focal_loss._checks",
     "set_num_threads": "focal_loss._kernels",
 }
 

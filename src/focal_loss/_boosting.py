@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss import _derivatives, _losses, _single, _spec
+from focal_loss import _checks, _derivatives, _single, _spec
 
 Array = Any
 
@@ -117,7 +117,7 @@ class BinaryLoss:
                 f"{np.shape(scores)} and labels of shape {y.shape}; for more classes take the categorical objective"
             )
         if y.size and not (y.min() >= 0 and y.max() <= 1):  # NaN is neither
-            _losses.complain_of_binary(y)
+            _checks.check_labels(y)
         return single(scores).reshape(-1), y
 
 
@@ -150,7 +150,7 @@ class CategoricalLoss:
         """Gradient and, row by row, the whole Hessian of one example."""
         classes = len(scores)
         if not (0 <= label < classes and label == int(label)):
-            _losses.complain_of_classes(np.array([label]), classes, None)
+            _checks.check_classes(np.array([label]), classes, None)
         k = int(label)
         gamma, own = (
             p if isinstance(p, float) else float(of_classes(name, p, classes)[k])

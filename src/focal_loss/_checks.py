@@ -1,8 +1,12 @@
-"""What can be labels, predictions or parameters at all: one wording for whatever cannot, in every framework."""
+"""What can be labels, predictions or parameters: one wording for whatever cannot, in every framework.
+
+The types are always checked, and cost nothing. The numbers are read where that costs little: eagerly, on the host.
+"""
 
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -105,3 +109,121 @@ def refuse_unreal(name: str, value: Any) -> None:
         raise not_real(name, value)
     refuse_foreign(name, value)
     refuse_missing(name, value)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The numbers
+# ---------------------------------------------------------------------------------------------------------------
+
+_enabled = True
+_ROUNDING = 4  # units of the last place by which a softmax, or a mixture of labels, may exceed 1
+_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
+
+
+def set_checks(enabled: bool) -> None:
+    """Set whether the numbers in labels and predictions are looked at.
+
+    Eagerly and on the host every loss refuses labels outside [0, 1], class indices that are none, and probabilities
+    outside [0, 1]. That costs at most a tenth of the loss of a million elements. Without the checks wrong labels and
+    predictions give wrong losses, and a class index that is none gives NaN, as in compiled code and on a GPU. Types,
+    shapes and options are always checked.
+
+    Parameters
+    ----------
+    enabled : bool
+        Whether to look; at first it is True.
+
+    Raises
+    ------
+    TypeError
+        If `enabled` is not a bool.
+
+    Examples
+    --------
+    >>> import focal_loss.numpy
+    >>> focal_loss.set_checks(False)
+    >>> focal_loss.numpy.sparse_categorical_focal_loss([3], [[0.5, 0.5]], gamma=2)
+    array([nan], dtype=float32)
+    >>> focal_loss.set_checks(True)
+    """
+    global _enabled
+    if not isinstance(enabled, (bool, np.bool_)):
+        raise TypeError(f"`enabled` must be True or False, got {shown(enabled)}")
+    _enabled = bool(enabled)
+
+
+def enabled() -> bool:
+    """Whether the numbers are looked at."""
+    return _enabled
+
+
+def check_labels(labels: Any, predictions: Any = None, *, dense: bool = False) -> None:
+    """`ValueError` for the first label outside [0, 1], with what is probably meant."""
+    if _enabled and not within_unit(labels):
+        numbers, tolerance = _exactly(labels)
+        bad = ~((numbers >= -tolerance) & (numbers <= 1 + tolerance))
+        _refuse("y_true", "labels in [0, 1]", labels, bad, lambda: _meant(np.asarray(labels), predictions, dense))
+
+
+def check_probabilities(predictions: Any, ignored: Callable[[], Any] = bool) -> None:
+    """`ValueError` for the first prediction outside [0, 1] but for the ignored ones; NaN is none, and gives NaN."""
+    if _enabled and not within_unit(predictions):
+        numbers, tolerance = _exactly(predictions)
+        bad = ((numbers < -tolerance) | (numbers > 1 + tolerance)) & ~np.asarray(ignored())
+        remedy = "; pass `from_logits=True` if these are logits"
+        _refuse("y_pred", "probabilities in [0, 1]", predictions, bad, lambda: remedy)
+
+
+def check_classes(labels: Any, classes: int, ignore: int | None) -> None:
+    """`ValueError` for the first label that is no class index."""
+    if not _enabled:
+        return
+    if labels.dtype.kind not in "iub":
+        _refuse("y_true", "class indices, which are whole numbers", labels, ~(labels == labels.round()))
+    inside = (labels >= 0) & (labels < classes)
+    _refuse("y_true", f"class indices in [0, {classes})", labels, ~(inside | (labels == ignore)))
+
+
+def within_unit(values: Any) -> bool:
+    """Whether every number is in [0, 1], by one pass over the bits; those of what is greater, negative or NaN are more.
+
+    False where -0.0 is among them.
+    """
+    array = np.asarray(values)
+    kind, size = array.dtype.kind, array.itemsize
+    if not array.size or kind == "b":
+        return True
+    if size > 8 or not array.dtype.isnative:
+        return False
+    one = np.ones((), array.dtype).view(f"u{size}")
+    return bool(array.view(f"u{size}").max() <= one)
+
+
+def _exactly(values: Any) -> tuple[np.ndarray[Any, Any], float]:
+    """The numbers in float64, and by how much rounding may have moved them."""
+    array = np.asarray(values)
+    if array.dtype.kind in "iub":
+        return array, 0.0
+    return array.astype(np.float64), _ROUNDING * _EPS.get(array.dtype.name, 2.0**-52)
+
+
+def _refuse(name: str, what: str, values: Any, bad: Any, remedy: Callable[[], str] = str) -> None:
+    if bad.any():
+        position = tuple(int(i[0]) for i in bad.nonzero()) if bad.ndim else ()
+        raise ValueError(f"`{name}` must hold {what}, got {values[position]} at position {position}{remedy()}")
+
+
+def _meant(labels: np.ndarray[Any, Any], predictions: Any, dense: bool) -> str:
+    """The remedy, by what the labels look like."""
+    low, high = labels.min(), labels.max()
+    if predictions is not None and np.isin(predictions, (0, 1)).all() and np.ptp(predictions):
+        return "; the order of the arguments is (y_true, y_pred)"
+    if np.isnan(low):
+        return "; leave out the examples that have no label"
+    if low == -1 and high == 1:
+        return "; labels of -1 and 1 become 0 and 1 by `(y_true + 1) / 2`"
+    if (labels == np.round(labels)).all() and low >= 0:
+        if dense:
+            return "; for class indices take the loss with `sparse` in its name"
+        return f"; divide a mask by its largest value, {high}" if high > 9 else ""
+    return "; the order of the arguments is (y_true, y_pred)"

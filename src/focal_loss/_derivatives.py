@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from focal_loss import _curvature, _host, _losses
+from focal_loss import _checks, _curvature, _host
 from focal_loss._checks import shown
 
 Array = Any
@@ -64,15 +64,15 @@ def binary(
         return floored(binary_formula(x, y, gamma, positive, negative, upstream, smoothing, hessian), hessian)
     results, _, bad = done
     if bad >= 0:
-        _losses.complain_of_binary(y)
+        _checks.check_labels(y)
     return floored(Derivatives(*results), hessian)
 
 
 def binary_formula(
     x: Array, y: Array, gamma: Array, positive: Array, negative: Array, upstream: Array, smoothing: float, hessian: str
 ) -> Derivatives:
+    _checks.check_labels(y)
     if y.dtype.kind in "iu":
-        _losses.complain_of_binary(y)
         y = y > 0
     wide = _host.OPS.widen(x)
     if y.dtype.kind != "b" or smoothing:
@@ -118,7 +118,7 @@ def softmax(
         return floored(softmax_formula(v, y, gamma, weight, axis, upstream, hessian), hessian)
     results, _, bad = done
     if bad >= 0:
-        _losses.complain_of_classes(y, v.shape[axis], None)
+        _checks.check_classes(y, v.shape[axis], None)
     return floored(Derivatives(*results), hessian)
 
 
@@ -126,7 +126,7 @@ def softmax_formula(
     v: Array, y: Array, gamma: Array, weight: Array, axis: int, upstream: Array, hessian: str
 ) -> Derivatives:
     classes = v.shape[axis]
-    _losses.complain_of_classes(y, classes, None)
+    _checks.check_classes(y, classes, None)
     label = np.expand_dims(y.astype(np.int64), axis)
     hot = np.arange(classes).reshape((-1,) + (1,) * (v.ndim - axis - 1)) == label
     gamma, weight = (p if isinstance(p, float) else np.broadcast_to(p, classes)[label] for p in (gamma, weight))
@@ -153,7 +153,7 @@ def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -
     if done is None:
         return softmax_formula(v, y, gamma, weight, axis, 1.0, "exact").value
     if done[2] >= 0:
-        _losses.complain_of_classes(y, v.shape[axis], None)
+        _checks.check_classes(y, v.shape[axis], None)
     return done[0][0]
 
 

@@ -60,9 +60,10 @@ MEAN_VALID = ". The mean is over the examples that are not ignored, and 0 where 
 WIDTH = """The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once."""
 
 RAISES = """TypeError
-    If an option has the wrong type or `y_pred` is not real.
+    If an option has the wrong type, or labels or predictions are not real numbers.
 ValueError
-    If an option is out of range{index}, or shapes do not broadcast."""
+    If an option is out of range{index}, if shapes do not go together, or if labels or probabilities are outside
+    [0, 1] where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off."""
 
 INDEX = ", a class index is out of range (where it can be read; in compiled code and on a GPU that loss is NaN)"
 

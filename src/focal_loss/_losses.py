@@ -13,7 +13,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from focal_loss import _spec
+import numpy as np
+
+from focal_loss import _checks, _spec
 from focal_loss._formula import Array, Ops
 from focal_loss._shapes import Shape, broadcast_shape, normalize_axis
 
@@ -103,11 +105,22 @@ def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: 
             broadcast_shape((name, xp.shape(value)), ("y_pred", common))
 
 
+def focus(xp: Backend, gamma: _spec.Parameter, like: Array) -> Array:
+    """Gamma; a tensor below 0 counts as 0, and so does its derivative there."""
+    value = xp.parameter("gamma", gamma, like)
+    if isinstance(value, float) or (xp.readable(value) and not (xp.to_numpy(value) < 0).any()):
+        return value  # itself, not a copy
+    return xp.where(value < 0, 0.0, value)
+
+
+def check_predictions(xp: Backend, x: Array, from_logits: bool) -> None:
+    if not from_logits and xp.readable(x):
+        _checks.check_probabilities(xp.to_numpy(x))
+
+
 def binary_labels(xp: Backend, y_true: Array, x: Array, smoothing: float) -> Array:
     """Hard labels, bool or integer, stay boolean; others are probabilities in the dtype of the computation."""
     if xp.kind(y_true) == "integer":
-        if xp.readable(y_true):
-            complain_of_binary(xp.to_numpy(y_true))
         y_true = y_true > 0
     if xp.kind(y_true) == "bool" and not smoothing:
         return y_true
@@ -118,16 +131,6 @@ def binary_labels(xp: Backend, y_true: Array, x: Array, smoothing: float) -> Arr
 def smoothed(y_true: Array, smoothing: float | Array, count: Any) -> Array:
     """Labels of `count` classes, moved towards equal ones."""
     return (1 - smoothing) * y_true + smoothing / count
-
-
-def complain_of_binary(labels: Any) -> None:
-    complain_outside((labels >= 0) & (labels <= 1), labels, "labels in [0, 1]")
-
-
-def complain_outside(valid: Any, labels: Any, what: str) -> None:
-    if not valid.all():
-        position = tuple(int(i[0]) for i in (~valid).nonzero()) if valid.ndim else ()
-        raise ValueError(f"`y_true` must hold {what}, got {labels[position]} at position {position}")
 
 
 def reduce(xp: Backend, value: Array, valid: Array | None, reduction: _spec.Reduction, like: Array) -> Array:
@@ -163,6 +166,7 @@ def mean(xp: Backend, value: Array, axis: int) -> Array:
 def binary(xp: Backend, y_true: Any, y_pred: Any, spec: _spec.Binary, reduction: _spec.Reduction = "none") -> Array:
     """`binary_focal_loss`."""
     x = xp.prediction(y_pred)
+    check_predictions(xp, x, spec.from_logits)
     y, gamma, positive = binary_inputs(xp, y_true, x, spec)
     call = BinaryCall(x, y, gamma, positive, 1.0, spec.label_smoothing or 0.0, False, reduction)
     return binary_from(xp, call, spec.from_logits)
@@ -175,6 +179,8 @@ def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
 
 
 def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:
+    if xp.readable(call.y) and xp.kind(call.y) != "bool":
+        _checks.check_labels(xp.to_numpy(call.y), xp.to_numpy(call.x) if xp.readable(call.x) else None)
     x = xp.widen(call.x)
     y = binary_labels(xp, call.y, x, call.smoothing)
     family = ("mixed" if call.mixed else "two_term") + ("" if from_logits else "_of_probabilities")
@@ -185,7 +191,7 @@ def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> A
 def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: _spec.Binary) -> tuple[Array, Array, Array]:
     """Labels, gamma and the weight of the positives, of shapes that go together."""
     y = xp.labels(y_true, x)
-    gamma, positive = xp.parameter("gamma", spec.gamma, x), xp.parameter("pos_weight", spec.pos_weight, x)
+    gamma, positive = focus(xp, spec.gamma, x), xp.parameter("pos_weight", spec.pos_weight, x)
     check_shapes(xp, y, xp.shape(x), gamma=gamma, pos_weight=positive)
     return y, gamma, positive
 
@@ -202,7 +208,8 @@ def binary_mixed(
     """`binary_focal_crossentropy`; without the average over an axis, the `sigmoid_focal_loss` of torchvision."""
     x = xp.prediction(y_pred)
     y = xp.labels(y_true, x)
-    gamma, alpha = xp.parameter("gamma", spec.gamma, x), xp.parameter("alpha", spec.alpha, x)
+    check_predictions(xp, x, spec.from_logits)
+    gamma, alpha = focus(xp, spec.gamma, x), xp.parameter("alpha", spec.alpha, x)
     check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
     positive, negative = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
     if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
@@ -236,7 +243,7 @@ def class_parameters(
     xp: Backend, x: Array, axis: int, spec: _spec.Categorical | _spec.SparseCategorical
 ) -> tuple[Array, Array]:
     classes = xp.shape(x)[axis]
-    gamma = per_class(xp, "gamma", xp.parameter("gamma", spec.gamma, x), classes)
+    gamma = per_class(xp, "gamma", focus(xp, spec.gamma, x), classes)
     name = spec.weight_name
     return gamma, per_class(xp, name, xp.parameter(name, spec.class_weight, x), classes)
 
@@ -257,11 +264,15 @@ def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
         )
 
 
-def check_dense(y_true: Shape, y_pred: Shape, axis: int) -> None:
-    """A probability for each class: class indices, with or without an axis of length 1, would broadcast to one."""
+def check_dense(y_true: Shape, y_pred: Shape, axis: int, is_floating: bool = True) -> None:
+    """A probability for each class: class indices, with or without an axis of length 1, would broadcast to one.
+
+    So would those of as many examples as there are classes, which only their dtype and rank tell from one row for all.
+    """
     place = axis - len(y_pred) + len(y_true)
     given = y_true[place] if place >= 0 else 1
-    if given is not None and y_pred[axis] is not None and given != y_pred[axis]:
+    indices = not is_floating and [*y_true] == [n for k, n in enumerate(y_pred) if k != axis]
+    if indices or (given is not None and y_pred[axis] is not None and given != y_pred[axis]):
         raise ValueError(
             f"`y_true` of shape {tuple(y_true)} must hold a probability for each of the {y_pred[axis]} classes on axis "
             f"{axis} of `y_pred`; for class indices take the loss with `sparse` in its name"
@@ -277,8 +288,9 @@ def categorical(
     shape = xp.shape(prediction)
     axis = normalize_axis(spec.axis, len(shape))
     check_classes(xp, shape, axis)
-    check_dense(xp.shape(y), shape, axis)
+    check_dense(xp.shape(y), shape, axis, xp.kind(y) == "floating")
     check_shapes(xp, y, shape)
+    check_predictions(xp, prediction, spec.from_logits)
     if spec.from_logits and shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
         smoothing = spec.label_smoothing or 0.0
         gamma, weight = class_parameters(xp, prediction, axis, spec)
@@ -286,6 +298,8 @@ def categorical(
         fused = xp.fused_softmax(call)
         if fused is not None:
             return fused
+    if xp.readable(y) and xp.kind(y) != "bool":
+        _checks.check_labels(xp.to_numpy(y), dense=True)
     return categorical_formula(xp, y, prediction, spec, reduction)
 
 
@@ -316,28 +330,40 @@ def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
     index = xp.labels(y_true, x)
     shape, rank = xp.shape(index), len(xp.shape(x))
     kept = len(shape) == rank and shape[axis] == 1
-    if not kept and len(shape) != rank - 1:
-        raise ValueError(
-            f"`y_true` of shape {tuple(shape)} must have the shape {tuple(xp.shape(x))} of `y_pred` without its class "
-            f"axis {axis}; for one-hot or soft labels take the loss without `sparse` in its name"
-        )
-    return xp.squeeze(index, axis) if kept else index
+    index = xp.squeeze(index, axis) if kept else index
+    check_sparse(xp.shape(index), shape, xp.shape(x), axis)
+    return index
 
 
-def complain_of_classes(labels: Any, classes: int, ignore: int | None) -> None:
-    complain_outside(labels == labels.round(), labels, "class indices, which are whole numbers")
-    inside = (labels >= 0) & (labels < classes)
-    complain_outside(inside | (labels == ignore), labels, f"class indices in [0, {classes})")
+def check_sparse(index: Shape, y_true: Shape, y_pred: Shape, axis: int) -> None:
+    """Exactly the shape of the predictions without the class axis: labels are not shared between examples."""
+    if is_without(index, y_pred, axis):
+        return
+    other = next((k for k in range(len(y_pred)) if is_without(y_true, y_pred, k)), None)
+    remedy = "for one-hot or soft labels take the loss without `sparse` in its name"
+    if other is not None:
+        remedy = f"pass `axis={other}` if the classes are there"
+    raise ValueError(
+        f"`y_true` of shape {tuple(y_true)} must have the shape {tuple(y_pred)} of `y_pred` without its class axis "
+        f"{axis}; {remedy}"
+    )
+
+
+def is_without(small: Shape, large: Shape, axis: int) -> bool:
+    """Whether a shape is, as far as they are known, another one without an axis."""
+    rest = [n for k, n in enumerate(large) if k != axis]
+    return len(small) == len(rest) and all(None in (m, n) or m == n for m, n in zip(small, rest, strict=True))
 
 
 def class_indices(xp: Backend, index: Array, classes: int | None, ignore: int | None) -> tuple[Array, bool]:
     """As integers, and whether they were seen to be right. Floats, which Keras makes of every label, must be whole."""
-    checked = classes is not None and xp.readable(index)
+    checked = classes is not None and _checks.enabled() and xp.readable(index)
     if checked:
-        complain_of_classes(xp.to_numpy(index), classes, ignore)  # type: ignore[arg-type]
-    if xp.kind(index) == "floating":
-        index = xp.where(index == index, index, -1.0)  # the cast of a NaN could be any class
-    return xp.to_integer(index), checked
+        _checks.check_classes(xp.to_numpy(index), classes, ignore)  # type: ignore[arg-type]
+    whole = xp.to_integer(index)
+    if xp.kind(index) == "floating":  # a fraction, NaN or infinity is no class, and not the ignored one either
+        whole = xp.where(xp.cast(whole, index) == index, whole, -2 if ignore == -1 else -1)
+    return whole, checked
 
 
 class Rows(NamedTuple):
@@ -356,7 +382,6 @@ def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: _spec.SparseCategorica
     axis = normalize_axis(spec.axis, len(xp.shape(x)))
     classes = xp.shape(x)[axis]
     index, checked = class_indices(xp, class_labels(xp, y_true, x, axis), classes, spec.ignore_class)
-    check_shapes(xp, index, [n for k, n in enumerate(xp.shape(x)) if k != axis])
     position = xp.classes(x, axis)
     hot = xp.expand(index, axis) == position
     inside = (index >= 0) & (index < xp.length(x, axis))
@@ -384,6 +409,8 @@ def sparse_categorical(
             fused = xp.fused_softmax(call)
             if fused is not None:
                 return fused
+    if not spec.from_logits and xp.readable(prediction):
+        _checks.check_probabilities(xp.to_numpy(prediction), lambda: ignored_places(xp, y_true, prediction, spec))
     return sparse_categorical_formula(xp, y_true, prediction, spec, reduction)
 
 
@@ -401,6 +428,15 @@ def sparse_categorical_formula(
     if ignored is not None:
         value = xp.where(ignored, 0.0, value)
     return reduce(xp, value, None if ignored is None else ~ignored, reduction, prediction)
+
+
+def ignored_places(xp: Backend, y_true: Any, x: Array, spec: _spec.SparseCategorical) -> Any:
+    """On the host, whether each prediction belongs to an ignored example, which may hold anything."""
+    axis = normalize_axis(spec.axis, len(xp.shape(x)))
+    index = class_labels(xp, y_true, x, axis)
+    if spec.ignore_class is None or not xp.readable(index):
+        return False
+    return np.expand_dims(xp.to_numpy(index) == spec.ignore_class, axis)
 
 
 def pick(xp: Backend, value: Array, index: Array) -> Array:

@@ -120,15 +120,15 @@ def shares(ops: Ops, x: Array, hot: Array | None, axis: int) -> tuple[Array, Arr
     """The probability of a class and of all others, of values x that need not sum to 1.
 
     The only place that a framework differentiates: quotients of sums, of x over its largest, which neither overflow
-    nor underflow. Where every x is 0, so is each probability, and the loss is that of the clamp.
+    nor underflow. Where every x is 0, so is each probability, and the loss is that of the clamp. NaN stays NaN.
     """
     peak = ops.constant(ops.max(x, axis))
-    present = peak >= ops.smallest(x)
+    absent = peak < ops.smallest(x)
     # XLA multiplies by the inverse of the divisor, which must not be flushed to zero: hence the upper limit.
-    x = ops.where(present, x / ops.clip(peak, ops.smallest(x), ops.largest(x) / 1024), 0.0)
+    x = ops.where(absent, 0.0, x / ops.clip(peak, ops.smallest(x), ops.largest(x) / 1024))
     if hot is None:
         true, others = x, sum_of_others(ops, x, ops.first_max(x, axis), axis)
     else:
         true, others = own(ops, hot, axis, x), ops.sum(ops.where(hot, 0.0, x), axis)
-    total = ops.where(present, true + others, 1.0)
-    return true / total, ops.where(present, others / total, 1.0)
+    total = ops.where(absent, 1.0, true + others)
+    return true / total, ops.where(absent, 1.0, others / total)

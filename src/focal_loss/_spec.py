@@ -54,6 +54,8 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
         refuse_foreign(name, value)
         refuse_missing(name, value)
         return host_parameter(value, high, allowed)
+    if isinstance(value, dict):
+        raise TypeError(f"{allowed} or an array of them, got dict; pass a list with one entry per class")
     if not hasattr(value, "shape"):
         raise TypeError(f"{allowed} or an array of them, got {shown(value)}")
     return value

@@ -40,7 +40,7 @@ class _Numpy(_host.NumpyOps):
             return None
         results, _, bad = done
         if bad >= 0:
-            _losses.complain_of_binary(call.y)
+            _checks.check_labels(call.y, call.x)
         return results[0][()]
 
     def fused_softmax(self, call: _losses.SoftmaxCall) -> Array | None:
@@ -49,7 +49,10 @@ class _Numpy(_host.NumpyOps):
             return None
         results, _, bad = done
         if bad >= 0:
-            _losses.complain_of_classes(call.y, call.x.shape[call.axis], call.ignore)
+            if call.sparse:
+                _checks.check_classes(call.y, call.x.shape[call.axis], call.ignore)
+            else:
+                _checks.check_labels(call.y, dense=True)
         return results[0][()]
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
@@ -374,9 +377,5 @@ def sparse_categorical_focal_loss_derivatives(
     logits = _xp.prediction(y_pred)
     axis = normalize_axis(axis, logits.ndim)
     y = _losses.class_labels(_xp, y_true, logits, axis)
-    _losses.check_shapes(_xp, y, logits.shape[:axis] + logits.shape[axis + 1 :])
-    common = np.broadcast_shapes(y.shape, logits.shape[:axis] + logits.shape[axis + 1 :])
-    y = np.broadcast_to(y, common)
-    logits = np.broadcast_to(logits, (*common[:axis], logits.shape[axis], *common[axis:]))
     found = _derivatives.softmax(logits, y, *_losses.class_parameters(_xp, logits, axis, spec), axis, hessian=policy)
     return found._replace(value=found.value[()])

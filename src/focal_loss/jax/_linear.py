@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss import _losses, _spec
+from focal_loss import _checks, _losses, _spec
 from focal_loss._docs import MEAN_VALID, REDUCTION, documented
 from focal_loss._shapes import check_linear, chunking
 from focal_loss.jax._backend import wide
@@ -57,7 +57,7 @@ def linear_sparse_categorical_focal_loss(
     y = XP.labels(y_true, x)
     check_linear(x.shape, w.shape, None if b is None else b.shape, y.shape)
     if XP.readable(y):
-        _losses.complain_of_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
+        _checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
     parameters = _losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
     problem = _Problem(static_gamma(parameters[0]), spec.ignore_class, _spec.reduction(reduction))
     given = _Inputs(x, w, b, y, *(as_array(p, x.dtype) for p in parameters))._asdict()

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss import _formula, _kernels, _losses, _spec
+from focal_loss import _checks, _formula, _kernels, _losses, _spec
 from focal_loss.jax._backend import FORMULA, OPS, Formula, wide
 from focal_loss.jax._ffi import Call, kernel
 
@@ -26,8 +26,8 @@ class Native(Formula):
     def fused_binary(self, call: _losses.BinaryCall, /) -> Array | None:
         if not covered(*call[:5]):
             return None
-        if self.kind(call.y) == "integer" and self.readable(call.y):
-            _losses.complain_of_binary(self.to_numpy(call.y))
+        if self.readable(call.y):
+            _checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)
         setting = BinarySetting(static_gamma(call.gamma), call.smoothing != 0, call.mixed)
         numbers = call.gamma, call.positive, call.negative, call.smoothing
         return binary(setting, ("",), call.x, call.y, *(as_array(n, call.x.dtype) for n in numbers))[0]
@@ -37,8 +37,12 @@ class Native(Formula):
         if not covered(*call[:4]) or not -(2**63) <= ignored < 2**63:
             return None
         classes = call.x.shape[call.axis]
-        if call.sparse and self.readable(call.y):
-            _losses.complain_of_classes(self.to_numpy(call.y), classes, call.ignore)
+        if self.readable(call.y):
+            labels = self.to_numpy(call.y)
+            if call.sparse:
+                _checks.check_classes(labels, classes, call.ignore)
+            else:
+                _checks.check_labels(labels, dense=True)
         axis, smooth = call.axis - call.x.ndim, call.smoothing != 0
         setting = SoftmaxSetting(static_gamma(call.gamma), axis, call.sparse, call.ignore, smooth)
         numbers = call.gamma, call.weight, call.smoothing

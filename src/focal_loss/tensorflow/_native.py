@@ -20,7 +20,7 @@ from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converte
 from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
 from tensorflow.python.saved_model.save_context import in_save_context
 
-from focal_loss import _kernels, _losses, _spec
+from focal_loss import _checks, _kernels, _losses, _spec
 from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, has_tangents, here
 
 
@@ -263,8 +263,8 @@ def _binary_op(call: _losses.BinaryCall) -> Callable[..., Tensor]:
         factor = _constant(1.0, tf.float64) if upstream is None else upstream
         smoothing = _constant(call.smoothing, tf.float64)
         value, bad = _ops.focal_loss_binary(x, y, *parameters, factor, smoothing, order=order, mixed=call.mixed)
-        if not order and tf.executing_eagerly() and y.dtype.is_integer and bad.numpy() >= 0:
-            _losses.complain_of_binary(y.numpy())
+        if not order and tf.executing_eagerly() and bad.numpy() >= 0:
+            _checks.check_labels(y.numpy(), x.numpy())
         return value
 
     return op
@@ -296,7 +296,10 @@ def _softmax_op(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
             return _ops.focal_loss_softmax_gradient(*operands, upstream, **settings)[0]
         value, bad = _ops.focal_loss_softmax(*operands, **settings)
         if tf.executing_eagerly() and bad.numpy() >= 0:
-            _losses.complain_of_classes(y.numpy(), x.shape[call.axis], call.ignore)
+            if call.sparse:
+                _checks.check_classes(y.numpy(), x.shape[call.axis], call.ignore)
+            else:
+                _checks.check_labels(y.numpy(), dense=True)
         return tf.ensure_shape(value, x.shape[: call.axis] + x.shape[call.axis + 1 :])
 
     return op

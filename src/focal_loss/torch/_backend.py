@@ -168,8 +168,10 @@ class _Torch(_closed_forms.TorchOps):
             x.device.type == "cpu"
             and not torch.compiler.is_compiling()
             and torch._C._functorch.peek_interpreter_stack() is None
+            and torch._C._len_torch_dispatch_stack() == 0
             and not torch.jit.is_tracing()
             and type(x) in (Tensor, torch.nn.Parameter)
+            and x.layout == torch.strided
         )
 
     def to_numpy(self, x: Tensor) -> np.ndarray[Any, Any]:

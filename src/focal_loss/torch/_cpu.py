@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss import _kernels, _losses
+from focal_loss import _checks, _kernels
 from focal_loss.torch._options import (
     BinaryOptions,
     Parameter,
@@ -56,7 +56,7 @@ def _operand(x: Parameter, shape: torch.Size) -> Any:
 
 def numbers_of(labels: Tensor) -> Any:
     """As a NumPy array, which has none of torch's narrower floats and lazy negations."""
-    narrow = labels.is_floating_point() and labels.dtype.itemsize < 4
+    narrow = labels.is_floating_point() and labels.dtype.itemsize < 4 and labels.dtype != torch.float16
     return (labels.detach().float() if narrow else labels.detach()).resolve_neg().numpy()
 
 
@@ -89,7 +89,7 @@ def _run_binary(
         options.float32,
     )
     if bad >= 0 and options.check:
-        _losses.complain_of_binary(numbers_of(y))
+        _checks.check_labels(numbers_of(y), numbers_of(x))
     return total
 
 
@@ -190,5 +190,8 @@ def _run_softmax(
         options.float32,
     )
     if bad >= 0 and options.check:
-        _losses.complain_of_classes(numbers_of(y), x.shape[axis], options.ignore)
+        if options.sparse:
+            _checks.check_classes(numbers_of(y), x.shape[axis], options.ignore)
+        else:
+            _checks.check_labels(numbers_of(y), dense=True)
     return total, count

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from focal_loss import _losses, _spec
-from focal_loss._checks import described
+from focal_loss import _checks, _losses, _spec
 from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
 from focal_loss._shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
@@ -69,7 +68,7 @@ def linear_sparse_categorical_focal_loss(
     reduction = _spec.reduction(reduction)
     for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
         if not (isinstance(tensor, Tensor) and tensor.is_floating_point()) and not (name == "bias" and tensor is None):
-            raise TypeError(f"`{name}` must be a floating tensor, got {described(tensor)}")
+            raise TypeError(f"`{name}` must be a floating tensor, got {_checks.described(tensor)}")
     y = XP.labels(y_true, hidden)
     _check(hidden, weight, bias, y, spec)
     # Lists and arrays become tensors once, not for every chunk.
@@ -120,7 +119,7 @@ def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec:
                 f"`{name}` must not require a gradient here; take `sparse_categorical_focal_loss` for that"
             )
     if XP.readable(y):
-        _losses.complain_of_classes(XP.to_numpy(y), weight.shape[0], spec.ignore_class)
+        _checks.check_classes(XP.to_numpy(y), weight.shape[0], spec.ignore_class)
 
 
 def _mixed(name: str, is_sharded: bool) -> TypeError:

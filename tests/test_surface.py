@@ -22,7 +22,7 @@ MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catb
 
 # From the bottom up. A module may import those above it in this list and none beside or below it.
 LEVELS = [
-    {"_arrays", "_warnings"},
+    {"_arrays", "_names", "_warnings"},
     {"_checks"},
     {
         "_formula",

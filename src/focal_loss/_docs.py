@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-T = TypeVar("T")
+from focal_loss._names import answering
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 LIN = """T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
    arXiv:1708.02002, equations 4 and 5."""
@@ -212,12 +214,15 @@ def contract_text(name: str, *extra: str, without: tuple[str, ...] = ()) -> str:
 
 
 def documented(name: str, *extra: str, without: tuple[str, ...] = ()) -> Callable[[T], T]:
-    """Put the contract of the function `name`, with extra parameters, in place of `{contract}`."""
+    """Put the contract of the function `name`, with extra parameters, in place of `{contract}`.
+
+    What is documented also answers to the names that other libraries have for its options.
+    """
 
     def fill(target: T) -> T:
         if target.__doc__:  # python -OO strips it
             text = inspect.cleandoc(target.__doc__)
             target.__doc__ = text.replace("{contract}", contract_text(name, *extra, without=without))
-        return target
+        return answering(target)
 
     return fill

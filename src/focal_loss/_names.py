@@ -1,0 +1,51 @@
+"""Options that other libraries call otherwise: an error that says what the name is here."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, TypeVar
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+_WEIGHTS = ("class_weight", "pos_weight", "alpha")
+
+# The name elsewhere -> the names here, of which a function has at most one.
+REPLACEMENTS = {
+    "ignore_index": ("ignore_class",),
+    "ignore_label": ("ignore_class",),
+    **dict.fromkeys(("weight", "weights", "class_weights", *_WEIGHTS), _WEIGHTS),
+    "dim": ("axis",),
+    "smoothing": ("label_smoothing",),
+}
+
+
+def answering(target: T) -> T:
+    """A function, or a class, that answers to the names of other libraries with a `TypeError` that names its own."""
+    if inspect.isclass(target):
+        target.__init__ = _answering(target.__init__, target.__name__)  # type: ignore[method-assign]
+        return target
+    return _answering(target, getattr(target, "__name__", "the function"))
+
+
+def _answering(function: T, name: str) -> T:
+    own = inspect.signature(function).parameters
+    answers = {
+        theirs: here
+        for theirs, candidates in REPLACEMENTS.items()
+        for here in candidates
+        if here in own and theirs not in own
+    }
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        for option in options:
+            if option in answers:
+                raise TypeError(f"`{name}` has no `{option}`; pass `{answers[option]}`")
+        return function(*arguments, **options)
+
+    # With the globals of the function: by them doctest and warnings know to which module it belongs.
+    shown = FunctionType(call.__code__, inspect.unwrap(function).__globals__, name, None, call.__closure__)
+    wrapped: T = functools.wraps(function)(shown)  # type: ignore[assignment]
+    return wrapped

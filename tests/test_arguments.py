@@ -128,3 +128,40 @@ def test_complex_tensors(name: str, argument: str) -> None:
         arguments = {"y_true": [1], "y_pred": [0.5], "gamma": 2} | {argument: OWN_COMPLEX[name]}
         with pytest.raises(TypeError, match=f"^`{argument}` must be an array of real numbers, got dtype .*complex"):
             call(**arguments)
+
+
+def foreign(package: str, **methods: Any) -> Any:
+    """An array of a library that has no module here, which NumPy could read all the same."""
+    array = {"shape": (3,), "dtype": np.dtype("float64"), "__array__": lambda *_, **__: np.ones(3)}
+    kind = type("ndarray", (), {"__module__": f"{package}.core", **array, **methods})
+    return kind()
+
+
+FOREIGN = {
+    "cupy": foreign("cupy", __cuda_array_interface__={}),
+    "dask": foreign("dask", __dask_graph__=lambda self: {}),
+    "mlx": foreign("mlx"),
+    "array_api_strict": foreign("array_api_strict", __array_namespace__=lambda self: None),
+    "an unknown library of the array API": foreign("newcomer", __array_namespace__=lambda self: None),
+    "a lazy data array": foreign("xarray", __dask_graph__=lambda self: {}),
+}
+
+
+@by_function
+@pytest.mark.parametrize("library", FOREIGN)
+def test_arrays_of_other_libraries(function: Callable[..., Any], library: str) -> None:
+    """They are not NumPy arrays without a word."""
+    value = FOREIGN[library]
+    kind = f"{type(value).__module__}.ndarray"
+    doors = "an array of NumPy, PyTorch, JAX or TensorFlow, for which there are `focal_loss.numpy`"
+    for name in set(inspect.signature(function).parameters) & {*DATA, "gamma", "pos_weight", "class_weight", "alpha"}:
+        if function.__module__ == "focal_loss.torch._linear" and name in ("hidden", "weight", "bias"):
+            continue  # tensors only
+        with pytest.raises(TypeError, match=f"^`{name}` must be {doors}.*, got {kind}; convert it"):
+            function(**right(function) | {name: value})
+
+
+def test_a_data_array_at_hand_is_read() -> None:
+    at_hand = foreign("xarray", __dask_graph__=lambda self: None)
+    found = focal_loss.numpy.binary_focal_loss([1, 0, 1], at_hand, 2, from_logits=True)
+    np.testing.assert_array_equal(found, focal_loss.numpy.binary_focal_loss([1, 0, 1], np.ones(3), 2, from_logits=True))

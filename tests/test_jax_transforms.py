@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 V, SOFT, LABELS = RNG.normal(0, 1.5, (3, 4)), RNG.dirichlet([1, 1, 1, 1], 3), np.array([2, 0, 3], np.int32)
 HIDDEN, PER_CLASS = RNG.normal(size=(3, 2)), RNG.random(4) + 0.5
 HARD = SOFT > 0.3
-POSITIVE = np.exp(V)  # taken as probabilities of no particular sum
+POSITIVE = np.exp(V)  # over 20 taken as probabilities, of no particular sum
 LOGITS = {"from_logits": True}
 
 Function = Callable[..., jax.Array]
@@ -76,7 +76,7 @@ LOSSES: dict[str, tuple[Function, Function, np.ndarray]] = {
         V,
     ),
     "categorical_focal_loss, probabilities": (
-        lambda x: ours.categorical_focal_loss(SOFT, x, PER_CLASS),
+        lambda x: ours.categorical_focal_loss(SOFT, x / 20, PER_CLASS),
         lambda x: of_classes(SOFT, jnp.log(x), PER_CLASS),
         POSITIVE,
     ),
@@ -91,7 +91,7 @@ LOSSES: dict[str, tuple[Function, Function, np.ndarray]] = {
         V,
     ),
     "sparse_categorical_focal_loss, probabilities": (
-        lambda x: ours.sparse_categorical_focal_loss(LABELS, x, 2, ignore_class=0),
+        lambda x: ours.sparse_categorical_focal_loss(LABELS, x / 20, 2, ignore_class=0),
         lambda x: jnp.where(LABELS == 0, 0, of_classes(TRUE, jnp.log(x), 2)),
         POSITIVE,
     ),

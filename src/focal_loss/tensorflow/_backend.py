@@ -238,7 +238,7 @@ class Formula(_TensorflowOps):
         return tf.executing_eagerly() and hasattr(x, "numpy") and "GPU" not in x.device
 
     def to_numpy(self, x: Tensor) -> np.ndarray[Any, Any]:
-        return np.asarray(x)
+        return np.asarray(x.numpy())  # NumPy cannot read a bfloat16 scalar of TensorFlow by itself
 
     def to_integer(self, x: Tensor) -> Tensor:
         return tf.cast(x, tf.int64)

@@ -28,7 +28,7 @@ SMOOTHING = """label_smoothing : float{optional}
     In [0, 1]. Labels become ``(1 - a) * y_true + a / {classes}``, in the focal factor as in the logarithm."""
 
 BINARY_DATA = """y_true : array_like of bool, int or float, any shape
-    Labels in [0, 1]; integers are checked, floats are not.
+    Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
 y_pred : array_like, a shape that broadcasts with `y_true`
     Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32."""
 

@@ -331,8 +331,13 @@ def test_a_trace_of_class_indices_computes() -> None:
 @pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore::UserWarning:torch.*"
 )
-def test_exports_to_onnx_by_the_trace(loss: Callable[..., Tensor]) -> None:
-    """The exporter knows operators of ONNX alone, and raises for any other."""
+def test_exports_to_onnx_by_the_trace(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporter knows operators of ONNX alone, and raises for any other.
+
+    Its last step adds functions of onnxscript, of which there are none here; for that alone it needs the package onnx.
+    """
+    last_step = "torch.onnx._internal.torchscript_exporter.onnx_proto_utils._add_onnxscript_fn"
+    monkeypatch.setattr(last_step, lambda model, _: model)
 
     class Module(torch.nn.Module):
         def forward(self, x: Tensor, y: Tensor, t: Tensor) -> Tensor:

@@ -176,12 +176,21 @@ def check_probabilities(predictions: Any, ignored: Callable[[], Any] = bool) -> 
 
 def check_classes(labels: Any, classes: int, ignore: int | None) -> None:
     """`ValueError` for the first label that is no class index."""
-    if not _enabled:
+    if not _enabled or _in_range(labels, classes):
         return
     if labels.dtype.kind not in "iub":
         _refuse("y_true", "class indices, which are whole numbers", labels, ~(labels == labels.round()))
-    inside = (labels >= 0) & (labels < classes)
-    _refuse("y_true", f"class indices in [0, {classes})", labels, ~(inside | (labels == ignore)))
+    valid = (labels >= 0) & (labels < classes)
+    if ignore is not None:  # NumPy compares with None entry by entry, as objects
+        valid |= labels == ignore
+    _refuse("y_true", f"class indices in [0, {classes})", labels, ~valid)
+
+
+def _in_range(labels: np.ndarray[Any, Any], classes: int) -> bool:
+    """Whether all are integers in [0, classes), by one pass: taken as unsigned, what is negative is a large number."""
+    if labels.dtype.kind not in "iu" or not labels.size or not labels.dtype.isnative:
+        return False
+    return classes <= np.iinfo(labels.dtype).max and bool(labels.view(f"u{labels.itemsize}").max() < classes)
 
 
 def within_unit(values: Any) -> bool:

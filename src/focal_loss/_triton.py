@@ -414,17 +414,23 @@ def softmax(
     else:
         line, stride = (i // inner) * classes * inner + i % inner, inner
     own = tl.load(v_pointer + line + target * stride, mask=alive, other=0.0).to(tl.float32)
+    # The sum over the other classes is that of the largest ones, each exactly 1, and the rest: where one class stands
+    # out, the many small terms then lose nothing beside its 1.
     peak = tl.full([width], -INFINITY, tl.float32)
-    others = tl.zeros([width], tl.float32)
+    largest, rest = tl.zeros([width], tl.float32), tl.zeros([width], tl.float32)
     for first_class in range(0, classes, step):
         k = first_class + tl.arange(0, step).to(tl.int64)
         there = alive[:, None] & (k < classes)[None, :]
         v = tl.load(v_pointer + line[:, None] + k[None, :] * stride, mask=there, other=-INFINITY).to(tl.float32)
         v = tl.where(k[None, :] == target[:, None], -INFINITY, v)
         higher = tl.maximum(peak, tl.max(v, 1), propagate_nan=tl.PropagateNan.ALL)
-        added = tl.sum(tl.where(v == -INFINITY, 0.0, shifted_exp(v, higher[:, None])), 1)
-        others = tl.where(others == 0, 0.0, others * shifted_exp(peak, higher)) + added
+        is_largest = (v == higher[:, None]) & (v != -INFINITY)
+        lower = tl.sum(tl.where(is_largest | (v == -INFINITY), 0.0, tl.exp(v - higher[:, None])), 1)
+        before = tl.where(rest + largest == 0, 0.0, tl.exp(peak - higher))
+        rest = tl.where(peak == higher, rest, (rest + largest) * before) + lower
+        largest = tl.where(peak == higher, largest, 0.0) + tl.sum(is_largest.to(tl.float32), 1)
         peak = higher
+    others = largest + rest
     margin = tl.where(own == peak, 0.0, own - peak) - log_of(others)
     bounded = (tl.abs(own) <= LARGEST) & (tl.abs(peak) <= LARGEST) & (others > 0)
     margin = tl.where(bounded, finite(margin), margin)

@@ -137,6 +137,40 @@ def test_a_bfloat16_mean_has_no_steps_of_bfloat16(name: str) -> None:
         torch.testing.assert_close(mean.double(), CALLS[name](z.double(), "mean"), rtol=1e-5, atol=0)
 
 
+@each
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("path", ["kernels", "formula"])
+def test_an_upstream_beyond_float16(path: str, dtype: torch.dtype, name: str, formula: Callable[..., object]) -> None:  # noqa: F811
+    """It multiplies derivatives in float32, and their product is rounded once: nothing before it is half precision."""
+    if path == "formula":
+        formula(check_large_upstream, name, dtype)
+    else:
+        check_large_upstream(name, dtype)
+
+
+def check_large_upstream(name: str, dtype: torch.dtype) -> None:
+    x = inputs(name, dtype)
+    exact = x.detach().double().requires_grad_()
+    eps = torch.finfo(dtype).eps
+    once = 0.51 * eps  # The fused layer rounds the gradient in its logits too.
+    for reduction in REDUCTIONS:
+        with casting(dtype, reduction == "none"):
+            found = CALLS[name](x, reduction)
+            unrecorded = CALLS[name](x.detach(), reduction)
+        expected = CALLS[name](exact, reduction)
+        for value in (found, unrecorded):
+            torch.testing.assert_close(value.double(), expected, rtol=64 * 2**-23, atol=1e-12)
+        # For each example it exceeds float16, and rounds to another number in bfloat16; times a slope it fits in both.
+        examples = (CALLS[name](exact, "sum") / expected).round() if reduction == "mean" else 1
+        upstream = torch.full_like(found, 2**17 * (1 + 2**-8)) * examples
+        slope = torch.autograd.grad(expected, exact, upstream.double())[0]
+        assert slope.abs().max() < torch.finfo(torch.float16).max
+        for recorded in [False] if name == "linear" else [False, True]:
+            first = torch.autograd.grad(found, x, upstream, create_graph=recorded, retain_graph=True)[0]
+            assert first.dtype == dtype
+            torch.testing.assert_close(first.double(), slope, rtol=once * (1 + (name == "linear")), atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["binary_focal_loss", "soft labels", "categorical_focal_loss", "ignored"])
 @pytest.mark.parametrize("dtype", HALF, ids=str)
 def test_second_derivatives_and_transforms(name: str, dtype: torch.dtype) -> None:

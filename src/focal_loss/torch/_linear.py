@@ -175,7 +175,8 @@ def _sum_and_slope(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> 
         return _autograd.kernels(logits).softmax_with_gradient(logits, y, options, logits, torch.float64)
     with torch.enable_grad():
         losses = _losses.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
-    return losses.detach().sum(dtype=torch.float64), torch.autograd.grad(losses.sum(), logits)[0]
+    slope = torch.autograd.grad(losses, logits, torch.ones_like(losses))[0]
+    return losses.detach().sum(dtype=torch.float64), slope
 
 
 def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> Tensor:

@@ -34,6 +34,8 @@ import ml_dtypes
 import numpy as np
 from cases import FRAMEWORKS, Arrays, Framework
 
+from focal_loss import set_checks
+
 GOLDEN = Path(__file__).parent / "golden" / "golden.json"
 HALF = ("float16", "bfloat16")
 
@@ -363,6 +365,7 @@ def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:
 
 
 if __name__ == "__main__":
+    set_checks(False)  # the probabilities of some rows need not sum to 1, and hold numbers above it
     for framework in FRAMEWORKS:
         for dtype in framework.dtypes:
             for section in SECTIONS + EXTREMES:

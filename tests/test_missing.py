@@ -25,6 +25,7 @@ MISSING: dict[str, Callable[[], Any]] = {
     "masked constant": lambda: np.ma.masked,
     "list of a masked constant": lambda: [1, np.ma.masked, 0],
     "list of masked arrays": lambda: [np.ma.array([1, 0]), MASKED[:2]],
+    "list of pandas": lambda: [pd.Series([1, None], dtype="Int64"), pd.Series([1, 0])],
     "tuple of lists": lambda: ([1, 0], [np.ma.masked, 1]),
     "pandas integers": lambda: pd.Series([1, None], dtype="Int64"),
     "pandas floats": lambda: pd.array([0.5, None], dtype="Float64"),
@@ -40,7 +41,7 @@ WHOLE: dict[str, Callable[[Any], Any]] = {
     "masked array without a mask": np.ma.array,
     "pandas": lambda x: pd.Series(x, dtype="Int64") if x.ndim == 1 else pd.DataFrame(x),
 }
-HOLDS = "must hold a number in every place, got 1 masked or missing; leave those examples out"
+HOLDS = "must hold a value in every place, got 1 masked or missing; leave those examples out"
 DATA = ("y_true", "y_pred", "labels", "logits", "inputs", "targets", "hidden", "gamma", "pos_weight", "class_weight")
 
 

@@ -6,7 +6,9 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +156,54 @@ def test_what_tensors_of_unknown_rank_cannot_have() -> None:
     flat = tf.function(lambda y, x: ours.sparse_categorical_focal_loss(y, x, 2, **LOGITS))
     with pytest.raises(tf.errors.InvalidArgumentError):
         flat.get_concrete_function(UNKNOWN, UNKNOWN)(tf.constant(T[:2], tf.float64), tf.constant(V))
+
+
+@pytest.mark.parametrize("compiler", ["graph", "xla"])
+@pytest.mark.parametrize(
+    ("labels", "rank", "error"),
+    [
+        *(((n,), 1, "`y_true` must have the shape of `y_pred` without its class axis") for n in (1, 2)),
+        ((1, 1), 2, "`y_true` must have the shape of `y_pred` without its class axis"),
+        ((2, 2), None, "`y_true` must have the shape of `y_pred` without its class axis"),
+        ((4, 1), 2, ""),
+        ((4,), 1, ""),
+        ((1, 3), 2, "dense"),
+        ((3,), 1, "dense"),
+        ((4, 1), 2, "dense: `y_true` must hold a probability for each class"),
+        ((1,), 1, "dense: `y_true` must hold a probability for each class"),
+        ((3, 4), None, "dense: `y_true` must hold a probability for each class"),
+    ],
+)
+def test_labels_go_with_predictions_of_unknown_shape(
+    labels: tuple[int, ...], rank: int | None, error: str, compiler: str
+) -> None:
+    """They are found out when the graph runs: class indices are not shared between examples, nor between classes."""
+    dense, words = error.startswith("dense"), error.removeprefix("dense").removeprefix(": ")
+    y, x = np.full(labels, 1 / 3 if dense else 1.0), RNG.normal(size=(4, 3))
+    name = "categorical_focal_loss" if dense else "sparse_categorical_focal_loss"
+    specs = [tf.TensorSpec(rank and [None] * rank, tf.float64), tf.TensorSpec(rank and [None, None], tf.float64)]
+    loss = partial(getattr(ours, name), gamma=2, **LOGITS)
+    compiled = tf.function(lambda y, x: loss(y, x), input_signature=specs, jit_compile=compiler == "xla")
+    if words:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=words if compiler == "graph" else "must be non-neg"):
+            compiled(y, x)
+    else:
+        np.testing.assert_allclose(compiled(y, x), loss(y, x), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shapes", [([None], [None, 1]), ([None, 1], [None]), ([None, 1], [1, 4])], ids=str)
+def test_tables_of_all_pairs_are_seen_where_the_batch_is_not_known(shapes: tuple[list[Any], list[Any]]) -> None:
+    specs = [tf.TensorSpec(shape, tf.float64) for shape in shapes]
+    loss = tf.function(lambda y, x: ours.binary_focal_loss(y, x, 2, **LOGITS), input_signature=specs)
+    with pytest.warns(UserWarning, match="every label against every prediction"):
+        loss.get_concrete_function()
+
+
+@pytest.mark.parametrize("shapes", [([None], [None, 3]), ([None, 3], [4, None]), ([1, 3], [None, 3]), ([None], [4])])
+def test_no_warning_of_shapes_that_may_go_in_pairs(shapes: tuple[list[Any], list[Any]]) -> None:
+    specs = [tf.TensorSpec(shape, tf.float64) for shape in shapes]
+    loss = tf.function(lambda y, x: ours.binary_focal_loss(y, x, 2, **LOGITS), input_signature=specs)
+    assert loss.get_concrete_function().output_shapes.rank == len(shapes[1])
 
 
 def test_known_dimensions_stay_known() -> None:

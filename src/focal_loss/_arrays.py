@@ -6,38 +6,45 @@ from typing import Any
 
 import numpy as np
 
+TABLES = ("pandas", "pyarrow")  # packages of which arrays may miss entries without a mask of NumPy's
 
-def refuse_missing(name: str, value: Any) -> None:
+
+def refuse_missing(name: str, value: Any, nan: bool = False) -> None:
     """`ValueError` for masked and missing entries: NumPy would compute what lies under a mask, without a word.
 
-    NaN is a number that a model may give, and passes.
+    NaN is a number that a model may give, and passes. With `nan` it is missing where pandas says so, as None is: of the
+    labels of a classifier.
     """
     if isinstance(value, (int, float)) or type(value) is np.ndarray:  # the usual cases
         return
-    count = _missing(value)
+    count = _missing(value, nan)
     if count:
         raise ValueError(
-            f"`{name}` must hold a number in every place, got {count} masked or missing; leave those examples out, or "
+            f"`{name}` must hold a value in every place, got {count} masked or missing; leave those examples out, or "
             "fill them and give them a weight of 0"
         )
 
 
-def _missing(value: Any) -> int:
+def _missing(value: Any, nan: bool) -> int:
     """How many entries are masked or missing: of NumPy's masked arrays, of pandas, of pyarrow, of sequences."""
     if isinstance(value, np.ma.MaskedArray):
         return int(np.ma.getmaskarray(value).sum())
     if isinstance(value, (list, tuple)):
         kinds = {type(entry) for entry in value}  # of numbers one or two
-        if not any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) for kind in kinds):
+        if not any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) or _package(kind) in TABLES for kind in kinds):
             return 0
-        return sum(_missing(entry) for entry in value)
-    package = type(value).__module__.partition(".")[0]
+        return sum(_missing(entry, nan) for entry in value)
+    package = _package(type(value))
     if package == "pandas" and hasattr(value, "isna"):
         dtypes: Any = getattr(value, "dtypes", None)  # of a frame one for each column, of an index or array itself
         each = list(dtypes) if getattr(dtypes, "shape", ()) else [getattr(value, "dtype", None)]
-        nullable = any(type(getattr(dtype, "na_value", None)).__name__ == "NAType" for dtype in each)
+        nullable = nan or any(type(getattr(dtype, "na_value", None)).__name__ == "NAType" for dtype in each)
         return int(np.sum(np.asarray(value.isna()))) if nullable else 0
     return int(getattr(value, "null_count", 0)) if package == "pyarrow" else 0
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 def on_host(value: Any) -> Any:

@@ -20,7 +20,7 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
-from focal_loss import _boosting, _derivatives, _host, _posterior, _spec, calibration
+from focal_loss import _arrays, _boosting, _derivatives, _host, _posterior, _spec, calibration
 
 Array = Any
 
@@ -57,21 +57,23 @@ def refuse(given: dict[str, Any], refused: dict[str, str], defaults: dict[str, A
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def unmasked(name: str, values: Any) -> Any:
-    """The values, which may not be masked or missing: NumPy would take what stands below the mask.
+def refuse_missing(X: Any, eval_set: Any = None, **arrays: Any) -> None:
+    """`ValueError` for what no booster sees: masks of NumPy's, and labels, weights or scores that are missing.
 
-    Raises
-    ------
-    ValueError
-        If any is.
+    Columns may miss values, which are NaN, and which pandas may call NA.
     """
-    missing = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
-    if missing is None and hasattr(values, "isna"):  # pandas
-        missing = np.asarray(values.isna())
-    if missing is not None and missing.any():
-        first = int(np.flatnonzero(missing)[0])
-        raise ValueError(f"`{name}` is missing for example {first}; drop such examples (X and `{name}`), or fill it in")
-    return values
+    pairs = [eval_set] if isinstance(eval_set, tuple) else eval_set if isinstance(eval_set, list) else []
+    pairs = [pair for pair in pairs if isinstance(pair, tuple | list) and len(pair) == 2]
+    for name, columns in [("X", X), *(("eval_set", columns) for columns, _ in pairs)]:
+        if isinstance(columns, np.ma.MaskedArray) and np.ma.is_masked(columns):
+            raise ValueError(
+                f"`{name}` must hold NaN where a value is missing, got a masked array; pass "
+                "`numpy.ma.filled(X.astype(float), numpy.nan)`"
+            )
+    for _, labels in pairs:
+        _arrays.refuse_missing("eval_set", labels, nan=True)
+    for name, values in arrays.items():
+        _arrays.refuse_missing(name, values, nan=True)
 
 
 def encode(y: Any) -> tuple[Array, Array]:
@@ -82,7 +84,7 @@ def encode(y: Any) -> tuple[Array, Array]:
     ValueError
         If a label is missing, masked or infinite, the labels are no classes, or there is only one.
     """
-    unmasked("y", y)
+    _arrays.refuse_missing("y", y, nan=True)
     labels = column_or_1d(y, warn=True)
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
@@ -119,7 +121,7 @@ def class_weights(
 
 def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
     """The share of each class in the weighted sample."""
-    weight = _spec.sample_weights(unmasked("sample_weight", sample_weight), len(codes))
+    weight = _spec.sample_weights(sample_weight, len(codes))
     totals = np.bincount(codes, weight, minlength=len(classes))
     shares = totals / totals.sum()
     if not shares.all():

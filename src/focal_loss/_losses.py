@@ -95,7 +95,7 @@ def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: 
     if a == b and None not in a and all(isinstance(value, float) for value in parameters.values()):
         return
     common = broadcast_shape(("y_true", a), ("y_pred", b))
-    if None not in common and common not in (list(a), list(b)):
+    if not (matches(common, a) or matches(common, b)):
         xp.warn(
             f"`y_true` of shape {tuple(a)} and `y_pred` of shape {tuple(b)} broadcast to {tuple(common)}, every label "
             "against every prediction; reshape one of them if they are meant to go in pairs"
@@ -103,6 +103,11 @@ def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: 
     for name, value in parameters.items():
         if not isinstance(value, float):
             broadcast_shape((name, xp.shape(value)), ("y_pred", common))
+
+
+def matches(shape: Shape, known: Shape) -> bool:
+    """Whether a shape is, as far as that is known, another one. An unknown length beside 1 is that of a batch."""
+    return len(shape) == len(known) and all(n in (None, m) for m, n in zip(shape, known, strict=True))
 
 
 def focus(xp: Backend, gamma: _spec.Parameter, like: Array) -> Array:

@@ -18,7 +18,7 @@ def broadcast_shape(first: tuple[str, Shape], second: tuple[str, Shape]) -> list
     for m, n in zip([1] * (length - len(a)) + list(a), [1] * (length - len(b)) + list(b), strict=True):
         if m is not None and n is not None and m != n and 1 not in (m, n):
             raise ValueError(f"`{name}` of shape {tuple(a)} and `{other}` of shape {tuple(b)} do not broadcast")
-        result.append(n if m == 1 else m)
+        result.append(n if m == 1 or (m is None and n != 1) else m)  # beside an unknown length another one holds
     return result
 
 

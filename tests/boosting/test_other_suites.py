@@ -28,6 +28,7 @@ QUICK: dict[type, dict[str, Any]] = {
 }  # fmt: skip
 CLASSIFIERS = list(QUICK)
 X, Y = table(200)
+HOLDS = "must hold a value in every place, got 1 masked or missing; leave those examples out"
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
@@ -35,12 +36,64 @@ def test_masked_and_missing_labels_and_weights_are_refused(classifier: type) -> 
     model = classifier(**QUICK[classifier])
     mask = np.arange(200) == 7
     for y in (np.ma.MaskedArray(Y, mask), pd.Series(Y, dtype="Int64").mask(pd.Series(mask))):
-        with pytest.raises(ValueError, match="`y` is missing for example 7; drop such examples"):
+        with pytest.raises(ValueError, match=f"^`y` {HOLDS}"):
             model.fit(X, y)
     for weight in (np.ma.MaskedArray(np.ones(200), mask), pd.Series(np.ones(200), dtype="Float64").mask(mask)):
-        with pytest.raises(ValueError, match="`sample_weight` is missing for example 7"):
+        with pytest.raises(ValueError, match=f"^`sample_weight` {HOLDS}"):
             model.fit(X, Y, sample_weight=weight)
     model.fit(X, np.ma.MaskedArray(Y), sample_weight=pd.Series(np.ones(200), dtype="Float64"))
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_evaluation_sets_miss_no_labels(classifier: type) -> None:
+    model, first = classifier(**QUICK[classifier]), pd.Series(np.arange(200) == 7)
+    for y in (
+        np.ma.MaskedArray(Y, first),
+        pd.Series(Y, dtype="Int64").mask(first),
+        pd.Series(Y, dtype="float").mask(first),
+        pd.Series(Y).map(str).mask(first),
+    ):
+        sets: list[dict[str, Any]] = [{"eval_set": [(X, Y), (X, y)]}]
+        sets += [{"eval_set": (X, y)}] if classifier is not FocalXGBClassifier else []
+        sets += [{"eval_X": X, "eval_y": y}] if classifier is FocalLGBMClassifier else []
+        for given in sets:
+            with pytest.raises(ValueError, match=f"^`eval_set` {HOLDS}"):
+                model.fit(X, Y, **given)
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_columns_may_miss_values_but_not_under_a_mask(classifier: type) -> None:
+    model, masked = classifier(**QUICK[classifier]), np.ma.MaskedArray(X, X > 2)
+    with pytest.raises(ValueError, match="`X` must hold NaN where a value is missing, got a masked array; pass"):
+        model.fit(masked, Y)
+    with pytest.raises(ValueError, match="`eval_set` must hold NaN where a value is missing"):
+        model.fit(X, Y, eval_set=[(masked, Y)])
+    frame = pd.DataFrame(np.ma.filled(masked, np.nan), columns=list("abcde"))
+    model.fit(frame.convert_dtypes(), Y, eval_set=[(frame.convert_dtypes(), Y)])
+    scores = model.decision_function(frame)
+    for method in (model.predict, model.predict_proba, model.decision_function):
+        with pytest.raises(ValueError, match="`X` must hold NaN"):
+            method(masked)
+    plain = np.ma.MaskedArray(np.ma.filled(masked, np.nan))
+    model.fit(plain, Y, eval_set=[(plain, Y)])
+    np.testing.assert_array_equal(model.decision_function(np.ma.filled(masked, np.nan)), scores)
+
+
+ARRAYS = {
+    FocalLGBMClassifier: ["init_score", "eval_sample_weight", "eval_init_score"],
+    FocalXGBClassifier: ["base_margin", "sample_weight_eval_set", "base_margin_eval_set"],
+    FocalCatBoostClassifier: ["baseline"],
+}
+
+
+@pytest.mark.parametrize(("classifier", "name"), [(c, name) for c, names in ARRAYS.items() for name in names])
+def test_weights_and_scores_miss_no_entries(classifier: type, name: str) -> None:
+    mask = np.arange(200) == 7
+    several = "eval" in name
+    for values in (np.ma.MaskedArray(np.ones(200), mask), pd.Series(np.ones(200), dtype="Float64").mask(mask)):
+        given = {name: [values]} | {"eval_set": [(X, Y)]} if several else {name: values}
+        with pytest.raises(ValueError, match=f"^`{name}` {HOLDS}"):
+            classifier(**QUICK[classifier]).fit(X, Y, **given)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)

@@ -218,5 +218,5 @@ def test_masked_entries_are_refused(kind: Any, name: str, argument: str) -> None
     masked = np.ma.array(given[argument], mask=False)
     made(**given | {argument: masked})
     masked[0] = np.ma.masked
-    with pytest.raises(ValueError, match=f"^`{argument}` must hold a number in every place"):
+    with pytest.raises(ValueError, match=f"^`{argument}` must hold a value in every place"):
         made(**given | {argument: masked})

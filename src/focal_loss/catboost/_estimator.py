@@ -171,6 +171,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
 
     def _prepare_train_params(self, X: Any = None, y: Any = None, **given: Any) -> dict[str, Any]:
         self._refuse()
+        _classifier.refuse_missing(X, given.get("eval_set"), baseline=given.get("baseline"))
         if y is not None:
             if not isinstance(X, catboost.FeaturesData):
                 check_consistent_length(X, y)
@@ -260,6 +261,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
 
     def _process_predict_input_data(self, data: Any, parent_method_name: str, *args: Any, **kwargs: Any) -> Any:
         self._known()
+        _classifier.refuse_missing(data)
         return super()._process_predict_input_data(_readable(data), parent_method_name, *args, **kwargs)
 
     def _predict(self, data: Any, prediction_type: str, *args: Any, **kwargs: Any) -> Any:

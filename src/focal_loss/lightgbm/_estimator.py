@@ -100,6 +100,9 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         as everywhere in LightGBM, an `init_score` is no part of later predictions.
         """
         self._refuse()
+        pairs = _pairs(eval_set, eval_X, eval_y)
+        scores = {"init_score": init_score, "eval_init_score": eval_init_score}
+        _classifier.refuse_missing(X, pairs, eval_sample_weight=eval_sample_weight, **scores)
         classes, codes = _classifier.encode(y)
         shares = _classifier.prior(classes, codes, sample_weight)
         focus = _classifier.focus(self, classes, codes, sample_weight)
@@ -108,7 +111,6 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
             start = np.zeros_like(start)
         elif eval_init_score is not None:
             raise ValueError("`eval_init_score` must come with an `init_score`; without it, training starts at our own")
-        pairs = _pairs(eval_set, eval_X, eval_y)
         if start.any():
             init_score = _tiled(start, len(codes))
             eval_init_score = [_tiled(start, len(labels)) for _, labels in pairs]
@@ -147,6 +149,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         **kwargs: Any,
     ) -> Array:
         """The probability of each class, of shape (n, K). The arguments are those of `lightgbm.LGBMClassifier`."""
+        _classifier.refuse_missing(X)
         early = {**self.get_params(), **kwargs}
         _classifier.refuse({n: v for n, v in early.items() if NAMES.get(n, n) in EARLY_STOP}, EARLY_STOP, {}, NAMES)
         other = raw_score or pred_leaf or pred_contrib

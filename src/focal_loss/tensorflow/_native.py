@@ -202,16 +202,11 @@ class Native(Formula):
         x, y, *parameters = call[:4]
         if not _covered(x, y, *parameters):
             return None
-        if not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
-            y = tf.broadcast_to(y, _example_shape(x, call.axis) if call.sparse else tf.shape(x))
+        if not call.sparse and not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
+            y = tf.broadcast_to(y, tf.shape(x))
         dtype = _wide_dtype(x)
         tensors = [_constant(p, dtype) if isinstance(p, float) else p for p in parameters]
         return _derivative(_Loss(_softmax_formula(call), _softmax_op(call), 1, False), 0, [x, y, *tensors])
-
-
-def _example_shape(x: Tensor, axis: int) -> Tensor:
-    shape = tf.shape(x)
-    return tf.concat([shape[:axis], shape[axis + 1 :]], 0)
 
 
 @lru_cache(maxsize=256)

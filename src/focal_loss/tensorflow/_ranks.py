@@ -1,7 +1,11 @@
-"""Tensors whose rank is known only when a graph runs: their loss is that of flat tensors, in their shape."""
+"""Tensors whose shape is known only when a graph runs, where their labels are checked.
+
+Of an unknown rank the loss is that of flat tensors, in their shape.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -9,10 +13,13 @@ from typing import Any
 import tensorflow as tf
 
 from focal_loss import _losses, _spec
+from focal_loss._shapes import normalize_axis
 from focal_loss.tensorflow._backend import Tensor, real_tensor
 from focal_loss.tensorflow._native import Native
 
 XP = Native()
+PER_CLASS = "`y_true` must hold a probability for each class; for class indices take the loss with `sparse` in its name"
+PER_EXAMPLE = "`y_true` must have the shape of `y_pred` without its class axis"
 
 
 def binary(y_true: Any, y_pred: Any, spec: _spec.Binary) -> Tensor:
@@ -34,28 +41,76 @@ def binary_mixed(y_true: Any, y_pred: Any, spec: _spec.BinaryCrossentropy) -> Te
 
 
 def categorical(y_true: Any, y_pred: Any, spec: _spec.Categorical) -> Tensor:
-    """`_losses.categorical`, with the classes on the last axis."""
-    if not _has_unknown_rank(y_true, y_pred):
-        return _losses.categorical(XP, y_true, y_pred, spec)
-    _check_last(spec.axis)
-    y, x = real_tensor("y_true", y_true), real_tensor("y_pred", y_pred)
-    shape = tf.shape(x)
-    return tf.reshape(_losses.categorical(XP, _rows(y, shape), _rows(x, shape), spec), shape[:-1])
+    """`_losses.categorical`; of unknown rank the classes are on the last axis."""
+    return _softmax(_losses.categorical, _per_class, y_true, y_pred, spec)
 
 
 def sparse_categorical(y_true: Any, y_pred: Any, spec: _spec.SparseCategorical) -> Tensor:
-    """`_losses.sparse_categorical`, with the classes on the last axis."""
-    if not _has_unknown_rank(y_true, y_pred):
-        return _losses.sparse_categorical(XP, y_true, y_pred, spec)
-    _check_last(spec.axis)
+    """`_losses.sparse_categorical`; of unknown rank the classes are on the last axis."""
+    return _softmax(_losses.sparse_categorical, _per_example, y_true, y_pred, spec)
+
+
+Fit = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def _softmax(loss: Callable[..., Tensor], fitted: Fit, y_true: Any, y_pred: Any, spec: Any) -> Tensor:
+    """The loss of labels that `fitted` has found to go with the predictions."""
+    if _is_known(y_true) and _is_known(y_pred):
+        return loss(XP, y_true, y_pred, spec)
     y, x = real_tensor("y_true", y_true), real_tensor("y_pred", y_pred)
+    if not _has_unknown_rank(y, x):
+        return loss(XP, fitted(y, x, normalize_axis(spec.axis, x.shape.rank)), x, spec)
+    _check_last(spec.axis)
     shape = tf.shape(x)
-    y = tf.reshape(y, [tf.reduce_prod(shape[:-1])])  # with or without a class axis of length 1
-    return tf.reshape(_losses.sparse_categorical(XP, y, _rows(x, shape), spec), shape[:-1])
+    rows = _rows(x, shape)
+    y = tf.reshape(fitted(y, x, -1), tf.shape(rows)[: 2 if fitted is _per_class else 1])
+    return tf.reshape(loss(XP, y, rows, spec), shape[:-1])
 
 
 def _has_unknown_rank(*arguments: Any) -> bool:
     return any(tf.is_tensor(argument) and argument.shape.rank is None for argument in arguments)
+
+
+def _is_known(argument: Any) -> bool:
+    return not tf.is_tensor(argument) or argument.shape.is_fully_defined()
+
+
+def _per_class(y: Tensor, x: Tensor, axis: int) -> Tensor:
+    """Labels with as many classes as the predictions: class indices with an axis of length 1 would broadcast."""
+    if _has_unknown_rank(y, x):
+        return _of_shape(y, tf.shape(x), PER_CLASS)
+    place = axis - x.shape.rank + y.shape.rank
+    if place < 0 or None not in (y.shape[place], x.shape[axis]):
+        return y
+    given, known = tf.shape(y), y.shape.as_list()
+    shape = tf.concat([given[:place], tf.shape(x)[axis : axis + 1], given[place + 1 :]], 0)
+    checked = _of_shape(y, shape, PER_CLASS)
+    checked.set_shape([*known[:place], x.shape[axis], *known[place + 1 :]])
+    return checked
+
+
+def _per_example(y: Tensor, x: Tensor, axis: int) -> Tensor:
+    """Class indices without a class axis, of the shape of the examples: that of one would broadcast to all."""
+    shape = tf.shape(x)
+    if _has_unknown_rank(y, x):
+        return _of_shape(y, tf.concat([shape[:-1], [1]], 0)[: tf.rank(y)], PER_EXAMPLE)
+    rank, kept = x.shape.rank, y.shape.rank == x.shape.rank
+    if y.shape.rank not in (rank, rank - 1) or (kept and y.shape[axis] not in (1, None)):
+        return y
+    checked = _of_shape(y, tf.concat([shape[:axis], [1] * kept, shape[axis + 1 :]], 0), PER_EXAMPLE)
+    checked = tf.squeeze(checked, axis) if kept else checked
+    checked.set_shape(x.shape[:axis] + x.shape[axis + 1 :])
+    return checked
+
+
+def _of_shape(y: Tensor, shape: Tensor, message: str) -> Tensor:
+    """Labels of this shape, which is checked when the graph runs.
+
+    XLA leaves assertions out, but knows the shapes, and makes no tensor of a negative length.
+    """
+    given = tf.shape(y)
+    with tf.control_dependencies([tf.debugging.assert_equal(given, shape, message)]):
+        return tf.reshape(y, tf.where(given == shape, shape, -2))
 
 
 def _check_last(axis: int) -> None:

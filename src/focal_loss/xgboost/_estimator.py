@@ -98,6 +98,8 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         start score; as everywhere in XGBoost, a `base_margin` is no part of later predictions.
         """
         self._refuse()
+        margins = {"base_margin": base_margin, "base_margin_eval_set": base_margin_eval_set}
+        _classifier.refuse_missing(X, eval_set, sample_weight_eval_set=sample_weight_eval_set, **margins)
         classes, codes = _classifier.encode(y)
         check_consistent_length(X, codes)
         if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
@@ -159,6 +161,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         return self.classes_[found]
 
     def _scores(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Array:
+        _classifier.refuse_missing(X, base_margin=base_margin)
         return super().predict(
             X,
             output_margin=True,

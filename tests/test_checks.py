@@ -20,7 +20,7 @@ by_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
 DENSE = [loss for loss in LOSSES if loss.name.startswith("categorical")]
 BINARY = [loss for loss in LOSSES if loss.name.startswith("binary")]
 LOGITS_HINT = "pass `from_logits=True` if these are logits"
-ORDER = r"the order of the arguments is \(y_true, y_pred\)"
+SWAPPED = r"are labels and predictions the wrong way round\?"
 DTYPES = ["float32", "float64", "float16", "bfloat16"]
 
 
@@ -46,13 +46,24 @@ def test_logits_without_the_flag(framework: Framework, loss: Loss, bad: float) -
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_rounding_and_nan_are_no_mistakes(framework: Framework, loss: Loss, dtype: str) -> None:
     dtype = "float32" if (framework.name, dtype) == ("jax", "float64") else dtype
-    eps = {"float16": 2**-10, "bfloat16": 2**-7, "float32": 2**-23, "float64": 2**-52}[dtype]
-    if framework.name == "torch" and dtype == "bfloat16":
-        eps = 0  # NumPy sees torch's bfloat16 as float32
-    y_pred = framework.tensor([[1 + eps, -0.0, 0.0], [0.5, 0.25, np.nan]], dtype)
+    y_pred = framework.tensor([[1 + 2**-7, -(2.0**-7), -0.0], [0.5, 0.25, np.nan]], dtype)
     found = framework.numpy(loss(framework, y_pred=y_pred, from_logits=False))
     assert np.isnan(found.flat[-1])
     assert np.isfinite(found.flat[0])
+
+
+@by_framework
+@pytest.mark.parametrize("loss", BINARY + DENSE, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("logits", [True, False])
+def test_labels_may_be_rounded(framework: Framework, loss: Loss, dtype: str, logits: bool) -> None:
+    dtype = "float32" if (framework.name, dtype) == ("jax", "float64") else dtype
+    for rounded in (1 + 2.0**-7, float(np.float32(1.0000001))):
+        y_true = framework.tensor([[rounded, 0.0, 0.0], [-1e-7, 0.0, 1.0]], dtype)
+        y_pred = framework.tensor(np.full((2, 3), 0.25), "float32")
+        exact = loss(framework, np.array([[1, 0, 0], [0, 0, 1]]), y_pred, from_logits=logits)
+        found = loss(framework, y_true, y_pred, from_logits=logits)
+        np.testing.assert_allclose(framework.numpy(found), framework.numpy(exact), rtol=0.02)
 
 
 @by_framework
@@ -67,7 +78,7 @@ def test_ignored_examples_may_hold_anything(framework: Framework, loss: Loss) ->
 BAD_LABELS = {
     "mask": (255.0, "divide a mask by its largest value, 255"),
     "slightly": (1.01, ""),
-    "negative": (-0.5, ORDER),
+    "negative": (-0.5, SWAPPED),
     "nan": (np.nan, "leave out the examples that have no label"),
     "inf": (np.inf, ""),
 }
@@ -80,7 +91,7 @@ BAD_LABELS = {
 def test_float_labels_outside_0_and_1(framework: Framework, loss: Loss, logits: bool, kind: str) -> None:
     bad, remedy = BAD_LABELS[kind]
     for dtype in ("float32", "float16"):
-        y_true = np.array([[0, 1, 0], [0, 0, bad]], dtype)
+        y_true = np.array([[0, 0, 0], [0, 0, bad]], dtype)
         y_pred = framework.tensor(np.full((2, 3), 0.25), "float32")
         with pytest.raises(
             ValueError, match=r"`y_true` must hold labels in \[0, 1\], got .* at position \(1, 2\)"
@@ -128,11 +139,26 @@ def test_labels_of_minus_1_and_1(framework: Framework) -> None:
 
 
 @by_framework
+@pytest.mark.parametrize("unknown", [-1, -100, 255])
+def test_examples_without_a_label(framework: Framework, unknown: int) -> None:
+    """Beside 0 and 1 such a number is no mask and no label of the other class."""
+    for dtype in ("int32", "float32"):
+        y_true = framework.tensor([0, unknown, 1], dtype)
+        with pytest.raises(ValueError, match=r"at position \(1,\); leave out the examples that have no label"):
+            framework.module.binary_focal_loss(
+                y_true, framework.tensor([0.5, 2.0, 3.0], "float32"), 2, from_logits=True
+            )
+
+
+@by_framework
 def test_arguments_the_other_way_round(framework: Framework) -> None:
     logits, labels = framework.tensor([-3.0, 3.0, 0.5], "float32"), np.array([0, 1, 1])
     for y_pred in (labels, framework.tensor(labels, "int32"), framework.tensor(labels, "float32")):
-        with pytest.raises(ValueError, match=ORDER):
+        with pytest.raises(ValueError, match=SWAPPED):
             framework.module.binary_focal_loss(logits, y_pred, 2, from_logits=True)
+        if hasattr(framework.module, "sigmoid_focal_loss"):  # predictions first
+            with pytest.raises(ValueError, match=SWAPPED):
+                framework.module.sigmoid_focal_loss(y_pred, logits)
 
 
 @by_framework

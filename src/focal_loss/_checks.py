@@ -116,8 +116,9 @@ def refuse_unreal(name: str, value: Any) -> None:
 # ---------------------------------------------------------------------------------------------------------------
 
 _enabled = True
-_ROUNDING = 4  # units of the last place by which a softmax, or a mixture of labels, may exceed 1
-_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23}
+# By how much numbers may lie outside [0, 1]: mixtures, sums and averages of labels round, and the dtype that they were
+# made in, at the coarsest bfloat16, may not be the one that they arrive in. Mistakes lie further out.
+_ROUNDING = 2.0**-7
 
 
 def set_checks(enabled: bool) -> None:
@@ -161,16 +162,16 @@ def enabled() -> bool:
 def check_labels(labels: Any, predictions: Any = None, *, dense: bool = False) -> None:
     """`ValueError` for the first label outside [0, 1], with what is probably meant."""
     if _enabled and not within_unit(labels):
-        numbers, tolerance = _exactly(labels)
-        bad = ~((numbers >= -tolerance) & (numbers <= 1 + tolerance))
+        numbers = _exactly(labels)
+        bad = ~((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))
         _refuse("y_true", "labels in [0, 1]", labels, bad, lambda: _meant(np.asarray(labels), predictions, dense))
 
 
 def check_probabilities(predictions: Any, ignored: Callable[[], Any] = bool) -> None:
     """`ValueError` for the first prediction outside [0, 1] but for the ignored ones; NaN is none, and gives NaN."""
     if _enabled and not within_unit(predictions):
-        numbers, tolerance = _exactly(predictions)
-        bad = ((numbers < -tolerance) | (numbers > 1 + tolerance)) & ~np.asarray(ignored())
+        numbers = _exactly(predictions)
+        bad = ((numbers < -_ROUNDING) | (numbers > 1 + _ROUNDING)) & ~np.asarray(ignored())
         remedy = "; pass `from_logits=True` if these are logits"
         _refuse("y_pred", "probabilities in [0, 1]", predictions, bad, lambda: remedy)
 
@@ -209,12 +210,10 @@ def within_unit(values: Any) -> bool:
     return bool(array.view(f"u{size}").max() <= one)
 
 
-def _exactly(values: Any) -> tuple[np.ndarray[Any, Any], float]:
-    """The numbers in float64, and by how much rounding may have moved them."""
+def _exactly(values: Any) -> np.ndarray[Any, Any]:
+    """Floats in float64, integers as they are."""
     array = np.asarray(values)
-    if array.dtype.kind in "iub":
-        return array, 0.0
-    return array.astype(np.float64), _ROUNDING * _EPS.get(array.dtype.name, 2.0**-52)
+    return array if array.dtype.kind in "iub" else array.astype(np.float64)
 
 
 def _refuse(name: str, what: str, values: Any, bad: Any, remedy: Callable[[], str] = str) -> None:
@@ -223,17 +222,26 @@ def _refuse(name: str, what: str, values: Any, bad: Any, remedy: Callable[[], st
         raise ValueError(f"`{name}` must hold {what}, got {values[position]} at position {position}{remedy()}")
 
 
+# Not by names: `sigmoid_focal_loss` has its own, in its own order.
+SWAPPED = "; are labels and predictions the wrong way round?"
+UNLABELED = "; leave out the examples that have no label, or label them 0 and give them a weight of 0"
+
+
 def _meant(labels: np.ndarray[Any, Any], predictions: Any, dense: bool) -> str:
     """The remedy, by what the labels look like."""
-    low, high = labels.min(), labels.max()
     if predictions is not None and np.isin(predictions, (0, 1)).all() and np.ptp(predictions):
-        return "; the order of the arguments is (y_true, y_pred)"
+        return SWAPPED
+    others = labels[(labels != 0) & (labels != 1)]
+    low, high = others.min(), others.max()
     if np.isnan(low):
-        return "; leave out the examples that have no label"
-    if low == -1 and high == 1:
-        return "; labels of -1 and 1 become 0 and 1 by `(y_true + 1) / 2`"
-    if (labels == np.round(labels)).all() and low >= 0:
-        if dense:
+        return UNLABELED
+    if (others == np.round(others)).all():
+        if dense and low >= 0:
             return "; for class indices take the loss with `sparse` in its name"
-        return f"; divide a mask by its largest value, {high}" if high > 9 else ""
-    return "; the order of the arguments is (y_true, y_pred)"
+        if low == high == -1 and (labels != 0).all():
+            return "; labels of -1 and 1 become 0 and 1 by `(y_true + 1) / 2`"
+        if low == high and (low < 0 or (high > 9 and (labels == 1).any())):  # such as -1 or 255 beside 0 and 1
+            return UNLABELED
+        if low >= 0:
+            return f"; divide a mask by its largest value, {high}" if high > 9 else ""
+    return SWAPPED

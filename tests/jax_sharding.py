@@ -1,13 +1,15 @@
 """The matrix of JAX's shardings, in a process of its own: four devices on the host must be asked for before JAX starts.
 
 ``python tests/jax_sharding.py`` prints a JSON object: for each case the largest error of the value and the gradients
-as a share of the bound, or the exception. `test_jax_sharding.py` runs it and holds each case to 1.
+as a share of the bound, or the exception. `test_jax_sharding.py` runs it and holds each case to 1. With the names of a
+split and a mode it prints the matrix of these alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from functools import cache
@@ -36,6 +38,7 @@ EPS = float(jnp.finfo(jnp.float32).eps)
 
 SPLITS = {"batch": ("data", None), "class": (None, "model"), "both": ("data", "model"), "neither": (None, None)}
 MODES = ("eager", "jit", "explicit", "shard_map")
+TWICE = ("binary_focal_loss", "categorical_focal_loss", "sparse_categorical_focal_loss")
 
 Arrays = tuple[jax.Array, ...]
 Specs = tuple[P, ...]
@@ -195,6 +198,46 @@ def in_shard_map(name: str, mesh: Mesh, specs: Specs) -> list[np.ndarray]:
     return [np.asarray(a) for a in (value, *slopes)]
 
 
+def in_part(name: str, kind: AxisType) -> list[np.ndarray]:
+    """Under a `shard_map` over the rows alone, differentiated from outside; the classes are split without it."""
+    function, arrays, count, split_by = LOSSES[name]
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto, kind))
+    reduced = function(*arrays).ndim == 0
+    placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(arrays, split_by("data", "model"), strict=True)]
+
+    def part(*arrays: jax.Array) -> jax.Array:
+        value = function(*arrays)
+        return jax.lax.psum(value, "data") if reduced else value
+
+    out = P() if reduced else P("data")
+    parts = jax.shard_map(part, mesh=mesh, in_specs=split_by("data", None), out_specs=out, axis_names={"data"})
+
+    def total(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value = parts(*arrays)
+        return value.sum(), value
+
+    with jax.set_mesh(mesh):
+        (_, value), slopes = jax.jit(jax.value_and_grad(total, tuple(range(count)), has_aux=True))(*placed)
+    return [np.asarray(a) for a in (value, *slopes)]
+
+
+def second(name: str, kind: AxisType | None) -> list[np.ndarray]:
+    """The derivative of the gradient in one direction, forward and in reverse; of one device without a kind of mesh."""
+    function, arrays, _, split_by = LOSSES[name]
+    way = jnp.cos(jnp.arange(arrays[0].size, dtype=jnp.float32)).reshape(arrays[0].shape)
+
+    def run(first: jax.Array, *rest: jax.Array) -> Arrays:
+        slope = jax.grad(lambda x: jnp.sum(function(x, *rest)))
+        return jax.jvp(slope, (first,), (way,))[1], jax.grad(lambda x: (slope(x) * way).sum())(first)
+
+    if kind is None:
+        return [np.asarray(a) for a in jax.jit(run)(*arrays)]
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(kind, kind))
+    placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(arrays, split_by("data", "model"), strict=True)]
+    with jax.set_mesh(mesh):
+        return [np.asarray(a) for a in jax.jit(run)(*placed)]
+
+
 def share(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
     """The largest difference by the bound of a softmax, twice: both sides are rounded."""
     spread = float(jnp.max(jnp.ptp(Z, 1)))
@@ -252,11 +295,26 @@ def attempt(case: Callable[[], float]) -> float | str:
 
 def main() -> None:
     kinds = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
+    wanted = sys.argv[1:]
     matrix = {
         f"{name}, {split}, {mode}": attempt(lambda n=name, s=split, m=mode: share(of_many(n, s, m), of_one_device(n)))
         for name in LOSSES
         for split in SPLITS
         for mode in MODES
+        if not wanted or [split, mode] == wanted
+    }
+    if wanted:
+        print(json.dumps({"matrix": matrix}))
+        return
+    parts = {
+        f"{name}, {kind}": attempt(lambda n=name, k=kind: share(in_part(n, kinds[k]), of_one_device(n)))
+        for name in LOSSES
+        for kind in kinds
+    }
+    curvatures = {
+        f"{name}, {kind}": attempt(lambda n=name, k=kind: share(second(n, kinds[k]), second(n, None)))
+        for name in TWICE
+        for kind in kinds
     }
     values = {f"{mode}, {name}": known(mode, kind) for mode in ("eager", "jit") for name, kind in kinds.items()}
     programs = {
@@ -265,7 +323,8 @@ def main() -> None:
         for reduction in ("mean", "none")
         for name, kind in kinds.items()
     }
-    print(json.dumps({"matrix": matrix, "known": values, "linear": programs}))
+    found = {"matrix": matrix, "parts": parts, "second": curvatures, "known": values, "linear": programs}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

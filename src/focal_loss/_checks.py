@@ -190,6 +190,8 @@ def check_classes(labels: Any, classes: int, ignore: int | None) -> None:
 
 def _in_range(labels: np.ndarray[Any, Any], classes: int) -> bool:
     """Whether all are integers in [0, classes), by one pass: taken as unsigned, what is negative is a large number."""
+    if labels.dtype == bool:
+        return classes > 1
     if labels.dtype.kind not in "iu" or not labels.size or not labels.dtype.isnative:
         return False
     return classes <= np.iinfo(labels.dtype).max and bool(labels.view(f"u{labels.itemsize}").max() < classes)

@@ -68,7 +68,8 @@ def linear_sparse_categorical_focal_loss(
         return _linear(problem, flat).reshape(y.shape if reduction == "none" else ())
 
     split = merged([split_of(x)[:-1], split_of(y)]) if reduction == "none" else []
-    return on_automatic_axes(computed, given, lambda: split)
+    # Rows that are not reduced compute their chunks again as it is, and JAX does not do that twice there.
+    return on_automatic_axes(computed, given, lambda: split, again=reduction != "none")
 
 
 class _Problem(NamedTuple):

@@ -31,14 +31,22 @@ def on_any_mesh(loss: Callable[..., Array], xp: Any, y_true: Any, y_pred: Any, s
     return on_automatic_axes(computed, given, lambda: result_split(y_true, y_pred, spec, **options))
 
 
-def on_automatic_axes(function: Callable[..., Array], given: dict[str, Any], split: Callable[[], Split]) -> Array:
-    """The function of those of the given arrays that are on an explicit mesh, its result split as told."""
+def on_automatic_axes(
+    function: Callable[..., Array], given: dict[str, Any], split: Callable[[], Split], *, again: bool = True
+) -> Array:
+    """The function of those of the given arrays that are on an explicit mesh, its result split as told.
+
+    `again` tells whether it may be computed again for a derivative from outside a `shard_map` over other axes: JAX
+    cannot hand out of automatic axes what it would keep for it.
+    """
     arrays = {name: a for name, a in given.items() if explicit_mesh(a) is not None}
     if not arrays:
         return function()
     mesh = next(m for a in arrays.values() if (m := explicit_mesh(a)) is not None)
     sharding = NamedSharding(mesh, PartitionSpec(*split()))
     automatic = jax.sharding.auto_axes(lambda a: function(**a), axes=mesh.explicit_axes, out_sharding=sharding)
+    if again and partly_manual():
+        automatic = jax.checkpoint(automatic)
     result: Array = automatic(arrays)
     return result
 
@@ -48,6 +56,12 @@ def explicit_mesh(value: Any) -> AbstractMesh | None:
         return None
     mesh = jax.typeof(value).sharding.mesh
     return mesh if mesh.explicit_axes else None
+
+
+def partly_manual() -> bool:
+    """Whether the trace is inside a `shard_map` over some axes of its mesh: there JAX cannot divide a kernel's call."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return bool(mesh.manual_axes) and not mesh.are_all_axes_manual
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from jax.custom_derivatives import SymbolicZero
 from focal_loss import _checks, _formula, _kernels, _losses, _spec
 from focal_loss.jax._backend import FORMULA, OPS, Formula, wide
 from focal_loss.jax._ffi import Call, kernel
+from focal_loss.jax._mesh import partly_manual
 
 
 class Native(Formula):
@@ -56,6 +57,8 @@ def covered(x: Array, *others: float | Array) -> bool:
     tensors = [x, *(a for a in others if not isinstance(a, float))]
     rank = max(a.ndim for a in tensors)
     if _kernels.NATIVE is None or x.dtype.name not in _kernels.FLOATING or rank > _kernels.MAX_RANK:
+        return False
+    if partly_manual():
         return False
     return {a.dtype.name for a in tensors} <= set(_kernels.DTYPES)
 

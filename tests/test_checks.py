@@ -68,6 +68,39 @@ def test_labels_may_be_rounded(framework: Framework, loss: Loss, dtype: str, log
 
 @by_framework
 @pytest.mark.parametrize("loss", SPARSE, ids=str)
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize(("dtype", "largest"), [("bfloat16", 256), ("float16", 2048)])
+def test_class_indices_that_the_dtype_has_no_number_for(
+    framework: Framework, loss: Loss, from_logits: bool, dtype: str, largest: int
+) -> None:
+    """257 in bfloat16 is 256. The dtype is known everywhere, in compiled code as well."""
+    y_true = framework.tensor([largest - 1, 0], dtype)
+    for classes in (largest, largest + 1):
+        y_pred = np.full((2, classes), 1 / classes)
+
+        def run(y_pred: np.ndarray = y_pred) -> Any:
+            return loss(framework, y_true, framework.tensor(y_pred, "float32"), from_logits=from_logits)
+
+        if classes == largest:
+            assert np.isfinite(framework.numpy(run())).all()
+        else:
+            with pytest.raises(TypeError, match=f"`y_true` must be of integers for {classes} classes, got {dtype}"):
+                run()
+
+
+def test_class_indices_that_the_dtype_has_no_number_for_beside_a_layer() -> None:
+    hidden, weight, y_true = np.zeros((2, 3)), np.zeros((257, 3)), [255, 0]
+    for name in ("torch", "jax"):
+        framework = FRAMEWORK[name]
+        loss = framework.module.linear_sparse_categorical_focal_loss
+        given = [framework.tensor(a, "float32") for a in (hidden, weight)]
+        with pytest.raises(TypeError, match="`y_true` must be of integers for 257 classes, got bfloat16"):
+            loss(*given, framework.tensor(y_true, "bfloat16"), gamma=2)
+        loss(*given, framework.tensor(y_true, "float16"), gamma=2)
+
+
+@by_framework
+@pytest.mark.parametrize("loss", SPARSE, ids=str)
 def test_ignored_examples_may_hold_anything(framework: Framework, loss: Loss) -> None:
     y_pred = framework.tensor([[0.5, 0.25, 0.25], [7.0, -1.0, np.inf]], "float32")
     found = framework.numpy(loss(framework, np.array([0, 255]), y_pred, from_logits=False, ignore_class=255))

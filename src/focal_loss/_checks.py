@@ -188,6 +188,19 @@ def check_classes(labels: Any, classes: int, ignore: int | None) -> None:
     _refuse("y_true", f"class indices in [0, {classes})", labels, ~valid)
 
 
+_WHOLE = {"bfloat16": 256, "float16": 2048}  # up to which a dtype has all whole numbers
+
+
+def check_exact(dtype: Any, classes: int | None) -> None:
+    """`TypeError` for class indices of a dtype that has no number for some of them: bfloat16 has no 257."""
+    name = next((name for name in _WHOLE if name in str(dtype)), "")
+    if name and classes is not None and classes > _WHOLE[name]:  # the number of classes is compared with
+        raise TypeError(
+            f"`y_true` must be of integers for {classes} classes, got {name}, which has not all whole numbers beyond "
+            f"{_WHOLE[name]}"
+        )
+
+
 def _in_range(labels: np.ndarray[Any, Any], classes: int) -> bool:
     """Whether all are integers in [0, classes), by one pass: taken as unsigned, what is negative is a large number."""
     if labels.dtype == bool:

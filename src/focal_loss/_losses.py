@@ -337,6 +337,8 @@ def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
     kept = len(shape) == rank and shape[axis] == 1
     index = xp.squeeze(index, axis) if kept else index
     check_sparse(xp.shape(index), shape, xp.shape(x), axis)
+    if xp.kind(index) == "floating":
+        _checks.check_exact(index.dtype, xp.shape(x)[axis])
     return index
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any
 
 import keras
@@ -118,6 +120,32 @@ def test_a_softmax_over_one_class_is_warned_of(name: str, module: Any) -> None:
     with pytest.warns(SyntaxWarning, match=r"`y_pred` of shape \(2, 1\) has one class on axis 1") as caught:
         assert value(computation, y_true, np.ones((2, 1), "float32")) == pytest.approx(0, abs=1e-6)
     assert [warning.filename for warning in caught] == [__file__]
+
+
+MISTAKES: dict[str, tuple[type[Warning], str, Any, tuple[int, ...]]] = {
+    "one class on axis": (SyntaxWarning, "SparseCategoricalFocalLoss", np.zeros(2, "int32"), (2, 1)),
+    "`alpha` has no effect": (UserWarning, "BinaryFocalCrossentropy", np.zeros((2, 3), "float32"), (2, 3)),
+}
+
+
+@both
+@pytest.mark.parametrize("words", MISTAKES)
+def test_warnings_point_at_the_line_of_the_caller(words: str, module: Any) -> None:
+    category, name, y_true, shape = MISTAKES[words]
+    options: dict[str, Any] = {"alpha": 0.5} if name.startswith("Binary") else {"gamma": 2}
+    computation, y_pred = getattr(module, name)(**options), np.ones(shape, "float32")
+    lines = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        use = computation if module is losses else computation.update_state
+        for _ in range(2):
+            lines.append(sys._getframe().f_lineno + 1)
+            use(y_true, y_pred)
+        lines[1] = sys._getframe().f_lineno + 1
+        use(y_true, y_pred)
+    assert {warning.category for warning in caught} == {category}
+    assert all(words in str(warning.message) for warning in caught)
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, line) for line in lines]
 
 
 def test_a_missing_private_name_costs_what_it_did_and_says_so() -> None:

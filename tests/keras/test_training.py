@@ -83,6 +83,40 @@ def test_mixed_precision(policy: str) -> None:
     assert all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in network.weights)
 
 
+COMPILED = [{"jit_compile": keras.backend.backend() != "torch"}, {"jit_compile": False}]
+
+
+@pytest.mark.parametrize("how", COMPILED if keras.backend.backend() != "torch" else COMPILED[:1], ids=str)
+@pytest.mark.parametrize(("dtype", "index", "labels"), [("bfloat16", 257, "int32"), ("float16", 2049, "float32")])
+@pytest.mark.parametrize("where", ["loss", "layer"])
+def test_class_indices_in_compiled_half_precision(
+    how: dict[str, bool], dtype: str, index: int, labels: str, where: str
+) -> None:
+    """bfloat16 has no 257 and float16 no 2049, be they dtypes of the loss or of the layer."""
+    layer = keras.layers.Dense(index + 1, use_bias=False, dtype=dtype if where == "layer" else None)
+    network, weights = keras.Sequential([keras.Input((1,)), layer]), np.zeros((1, index + 1), "float32")
+    weights[0, index] = 8.0
+    network.set_weights([weights])
+    options = {"gamma": 2, "dtype": dtype if where == "loss" else None, **LOGITS}
+    metric = metrics.SparseCategoricalFocalLoss(**options)
+    network.compile("sgd", losses.SparseCategoricalFocalLoss(**options), metrics=[metric], **how)
+    found = network.evaluate(np.ones((2, 1), "float32"), np.full(2, index, labels), verbose=0)
+    right = reference.sparse_categorical_focal_loss([index], weights, 2, **LOGITS)
+    np.testing.assert_allclose([float(keras.ops.cast(value, "float32")) for value in found], right[0], rtol=5e-3)
+
+
+def test_class_indices_that_keras_has_rounded_are_refused() -> None:
+    """`fit` brings labels that are floats into `floatx`, before any loss sees them."""
+    keras.config.set_floatx("bfloat16")
+    try:
+        network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(258)])
+        network.compile("sgd", losses.SparseCategoricalFocalLoss(2, **LOGITS))
+        with pytest.raises(TypeError, match="`y_true` must be of integers for 258 classes, got bfloat16"):
+            network.fit(np.ones((2, 1)), np.full(2, 257.0), verbose=0)
+    finally:
+        keras.config.set_floatx("float32")
+
+
 @pytest.mark.parametrize("name", ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"])
 def test_the_hardest_examples_teach(name: str) -> None:
     """A head that is wrong by 40 moves at full speed, where clipped probabilities have no gradient."""

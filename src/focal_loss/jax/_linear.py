@@ -56,6 +56,7 @@ def linear_sparse_categorical_focal_loss(
     b = None if bias is None else XP.prediction(bias, "bias")
     y = XP.labels(y_true, x)
     check_linear(x.shape, w.shape, None if b is None else b.shape, y.shape)
+    _checks.check_exact(y.dtype, w.shape[0])
     if XP.readable(y):
         _checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
     parameters = _losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)

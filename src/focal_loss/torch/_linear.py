@@ -110,6 +110,8 @@ def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec:
         if tensor is not None and hasattr(tensor, "full_tensor") != hasattr(hidden, "full_tensor"):
             raise _mixed(name, hasattr(hidden, "full_tensor"))
     check_linear(hidden.shape, weight.shape, None if bias is None else bias.shape, y.shape)
+    if y.is_floating_point():
+        _checks.check_exact(y.dtype, weight.shape[0])
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype != hidden.dtype and not _autocast(hidden):
             raise TypeError(f"`{name}` must have the dtype of `hidden`, {hidden.dtype}, got {tensor.dtype}")

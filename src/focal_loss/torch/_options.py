@@ -46,7 +46,7 @@ def is_traced(x: Tensor) -> bool:
 
 
 def share(x: Tensor, options: BinaryOptions) -> float:
-    """Of each element in the reduced loss."""
+    """What each element is multiplied by in the reduced loss: one over their number in a mean, else 1."""
     return 1 / max(x.numel(), 1) if options.reduction == "mean" else 1.0
 
 
@@ -56,7 +56,7 @@ def is_counted(y: Tensor, ignore: int) -> Tensor:
 
 
 def share_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter:
-    """Of each example that is not ignored. A tensor where only the device of `y` knows how many those are."""
+    """`share` of each example that is not ignored. A tensor where only the device of `y` knows how many those are."""
     if options.reduction != "mean":
         return 1.0
     if options.ignore is not None:
@@ -80,7 +80,7 @@ def dtype_of_results(order: int, x: Tensor, options: BinaryOptions | SoftmaxOpti
 
 
 def wide(x: Tensor) -> Tensor:
-    """Half precision as float32: a product is not rounded before it is multiplied further."""
+    """The tensor, half precision as float32: a product of it is not rounded before it is multiplied further."""
     return x.float() if x.dtype.itemsize < 4 else x
 
 

@@ -220,3 +220,24 @@ def test_masked_entries_are_refused(kind: Any, name: str, argument: str) -> None
     masked[0] = np.ma.masked
     with pytest.raises(ValueError, match=f"^`{argument}` must hold a value in every place"):
         made(**given | {argument: masked})
+
+
+@pytest.mark.parametrize("kind", [losses, metrics])
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("hidden", [-1, 255])
+@pytest.mark.parametrize("mask_shape", [(N,), (N, T)])
+def test_what_a_mask_hides_may_have_any_label(kind: Any, name: str, hidden: int, mask_shape: tuple[int, ...]) -> None:
+    labels, y_pred = data(name, (N, T, K))
+    labels = np.maximum(labels, 0)
+    mask = np.arange(np.prod(mask_shape)).reshape(mask_shape) % 2 == 0
+    padded = np.where(mask.reshape(mask.shape + (1,) * (labels.ndim - mask.ndim)), labels, hidden)
+    options = {option: value for option, value in CLASSES[name].items() if option != "ignore_class"}
+
+    def found(y_true: np.ndarray) -> float:
+        prediction = keras.ops.convert_to_tensor(y_pred) + 0.0
+        set_keras_mask(prediction, keras.ops.convert_to_tensor(mask))
+        value = getattr(kind, name)(**options, from_logits=True)(y_true, prediction)
+        return float(keras.ops.convert_to_numpy(value))
+
+    assert found(labels) > 0
+    np.testing.assert_allclose(found(padded), found(labels), rtol=1e-6)

@@ -50,6 +50,15 @@ def of_examples(weight: Any, loss: Any, name: str) -> Any:
     return ops.reshape(weight, (*ops.shape(weight)[: len(fitted)], *(1,) * (len(fitted) - len(given))))
 
 
+def without_masked_labels(y_true: Any, mask: Any) -> Any:
+    """Labels of 0 where a mask hides them: a padding may be anything, such as -1, which is no mistake there."""
+    if mask is None or len(mask.shape) > len(y_true.shape) or differ(mask.shape, y_true.shape):
+        return y_true
+    missing = len(y_true.shape) - len(mask.shape)
+    left = ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *(1,) * missing))
+    return ops.where(left, y_true, ops.zeros_like(y_true))
+
+
 def unmasked(**given: Any) -> list[Any]:
     """Arrays of which none has masked or missing entries: Keras would make tensors of them without a word.
 

@@ -8,7 +8,15 @@ import keras
 
 from focal_loss._docs import documented
 from focal_loss.keras._backend import mask_of, plain
-from focal_loss.keras._examples import by_share_of_valid, counted, mask_of_examples, pairs, product, unmasked
+from focal_loss.keras._examples import (
+    by_share_of_valid,
+    counted,
+    mask_of_examples,
+    pairs,
+    product,
+    unmasked,
+    without_masked_labels,
+)
 from focal_loss.keras._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -67,7 +75,7 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
         y_true, y_pred, sample_weight = unmasked(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
         mask = mask_of(y_pred)
         with keras.name_scope(self.name):
-            y_true = keras.ops.convert_to_tensor(y_true)
+            y_true = without_masked_labels(keras.ops.convert_to_tensor(y_true), mask)
             y_pred = keras.ops.cast(keras.ops.convert_to_tensor(y_pred, dtype=self.dtype), self._wide)
             loss = self.call(y_true, y_pred)
             mask = mask_of_examples(loss, mask, self._counted(y_true, loss))

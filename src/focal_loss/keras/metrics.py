@@ -8,7 +8,7 @@ import keras
 
 from focal_loss._docs import documented
 from focal_loss.keras._backend import mask_of, plain
-from focal_loss.keras._examples import counted, mask_of_examples, pairs, product, unmasked
+from focal_loss.keras._examples import counted, mask_of_examples, pairs, product, unmasked, without_masked_labels
 from focal_loss.keras._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -52,7 +52,7 @@ class _FocalMetric(WithOptions, keras.metrics.Mean):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         y_true, y_pred, sample_weight = unmasked(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
         mask = mask_of(y_pred)
-        y_true = keras.ops.convert_to_tensor(y_true)
+        y_true = without_masked_labels(keras.ops.convert_to_tensor(y_true), mask)
         loss = self.compute(y_true, keras.ops.convert_to_tensor(y_pred, dtype=self.dtype))
         mask = mask_of_examples(loss, mask, self._counted(y_true, loss))
         return super().update_state(loss, product(sample_weight, mask, loss, self.dtype))

@@ -31,7 +31,9 @@ def _missing(value: Any, nan: bool) -> int:
         return int(np.ma.getmaskarray(value).sum())
     if isinstance(value, (list, tuple)):
         kinds = {type(entry) for entry in value}  # of numbers one or two
-        if not any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) or _package(kind) in TABLES for kind in kinds):
+        # Numbers first: `torch.compile` cannot follow the package of a type.
+        others = [kind for kind in kinds if kind not in (int, float, bool)]
+        if not any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) or _package(kind) in TABLES for kind in others):
             return 0
         return sum(_missing(entry, nan) for entry in value)
     package = _package(type(value))

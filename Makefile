@@ -26,7 +26,7 @@ bench-gpu: .venv/bench .venv/gpu
 
 # Environments. A group named in pyproject.toml is installed, and the kernels are compiled, once and again when what
 # they are made of changes. An editable install remembers which modules are packages.
-PARTS := pyproject.toml CMakeLists.txt $(wildcard native/* src/focal_loss/*/__init__.py)
+PARTS := pyproject.toml CMakeLists.txt $(wildcard native/* src/focal_loss/*/__init__.py src/focal_loss/*/*/__init__.py)
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
@@ -55,7 +55,7 @@ types: .venv/test
 unit: .venv/test .venv/browser
 	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
-	  --ignore=src/focal_loss/_triton.py --ignore=src/focal_loss/torch/_cuda.py
+	  --ignore=src/focal_loss/torch/_triton.py --ignore=src/focal_loss/torch/_cuda.py
 
 # The same numbers without the kernels, as on a GPU, under XLA or without a compiler.
 formula: .venv/test

@@ -10,8 +10,8 @@ from contest import Contest
 from torch import Tensor
 from torch.nn import functional
 
-from focal_loss import _kernels
 from focal_loss import torch as ours
+from focal_loss._host import kernels
 from focal_loss.torch import _cpu
 
 
@@ -45,9 +45,9 @@ def kernel() -> Iterator[Contest]:
         a, b, c = torch.rand(m), torch.rand(m), torch.empty(m)
 
         def run(y: Tensor = y) -> None:
-            operands = ((x.data_ptr(), _kernels.CODES[str(x.dtype).removeprefix("torch.")], (1,)) for x in (z, y))
-            rest = (2.0, 1.0, 1.0, 1.0, 0.0, 0, gradient.data_ptr(), 0, _kernels.num_threads(), _cpu._HAS_TEAM)
-            _kernels.NATIVE.binary(False, (n,), *operands, *rest)
+            operands = ((x.data_ptr(), kernels.CODES[str(x.dtype).removeprefix("torch.")], (1,)) for x in (z, y))
+            rest = (2.0, 1.0, 1.0, 1.0, 0.0, 0, gradient.data_ptr(), 0, kernels.num_threads(), _cpu._HAS_TEAM)
+            kernels.NATIVE.binary(False, (n,), *operands, *rest)
 
         def triad(a: Tensor = a, b: Tensor = b, c: Tensor = c) -> None:
             torch.add(a, b, alpha=0.5, out=c)

@@ -39,7 +39,7 @@ def processor() -> str:
 
 
 def about() -> dict[str, str]:
-    from focal_loss import _kernels
+    from focal_loss._host import kernels
 
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=True
@@ -50,7 +50,7 @@ def about() -> dict[str, str]:
         "date": date.today().isoformat(),
         "commit": commit.stdout.strip(),
         "machine": processor(),
-        "ours": _kernels.DESCRIPTION,
+        "ours": kernels.DESCRIPTION,
         "versions": versions,
     }
 

@@ -7,7 +7,7 @@
 
 namespace focal {
 
-// In the order of `_kernels.DTYPES`.
+// In the order of `kernels.DTYPES`.
 enum class DType : int { f32, f64, f16, bf16, boolean, u8, i8, i16, i32, i64 };
 
 // In bytes.

@@ -15,7 +15,7 @@ import pytest
 from jax.test_util import check_grads
 
 import focal_loss.jax as ours
-from focal_loss import _kernels
+from focal_loss._host import kernels
 
 RNG = np.random.default_rng(0)
 LOGITS = {"from_logits": True}
@@ -137,7 +137,7 @@ def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., jax.Array]:
 
     def call(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Array:
         with monkeypatch.context() as patch:
-            patch.setattr(_kernels, "NATIVE", None)
+            patch.setattr(kernels, "NATIVE", None)
             return function(*arguments)
 
     return call

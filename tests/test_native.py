@@ -18,13 +18,14 @@ import pytest
 import torch
 from cases import FRAMEWORK, Framework
 
-from focal_loss import _formula, _host, _kernels
 from focal_loss import numpy as xp
+from focal_loss._core import formula
+from focal_loss._host import evaluate, kernels
 
 NUMPY = FRAMEWORK["numpy"]
 FLOATING = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 GAMMAS = [0.0, 0.5, 2.0, 3.3]
-SETS = [] if _kernels.NATIVE is None else _kernels.NATIVE.instruction_sets()
+SETS = [] if kernels.NATIVE is None else kernels.NATIVE.instruction_sets()
 COMPUTE = """
 import sys, numpy as np, ml_dtypes
 from focal_loss import numpy as xp
@@ -56,14 +57,14 @@ def run(code: str, *arguments: str, timeout: float | None = None, **environment:
 
 @pytest.fixture(params=SETS)
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    _kernels.NATIVE.select(request.param)
+    kernels.NATIVE.select(request.param)
     yield request.param
-    _kernels.NATIVE.select(os.environ.get("FOCAL_LOSS_ISA", SETS[0]))
+    kernels.NATIVE.select(os.environ.get("FOCAL_LOSS_ISA", SETS[0]))
 
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    return lambda n: monkeypatch.setattr(_kernels, "_threads", n)
+    return lambda n: monkeypatch.setattr(kernels, "_threads", n)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -72,8 +73,8 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 def test_there_are_kernels() -> None:
-    assert SETS, _kernels.DESCRIPTION
-    assert "native kernels for" in _kernels.DESCRIPTION
+    assert SETS, kernels.DESCRIPTION
+    assert "native kernels for" in kernels.DESCRIPTION
 
 
 @pytest.mark.parametrize("dtype", FLOATING)
@@ -81,7 +82,7 @@ def test_losses_of_logits_never_ask_the_formula(dtype: type, monkeypatch: pytest
     def refuse(*_: Any) -> None:
         raise AssertionError("the formula was asked")
 
-    monkeypatch.setattr(_formula, "evaluate", refuse)
+    monkeypatch.setattr(formula, "evaluate", refuse)
     z = np.zeros((2, 3), dtype)
     for y in (np.ones((2, 3)), np.ones((2, 3), int), np.ones((2, 3), bool), np.ones((2, 3), dtype)):
         xp.binary_focal_loss(y, z, 2, from_logits=True, pos_weight=np.array([1.0, 2.0, 3.0]))
@@ -125,26 +126,27 @@ def test_half_precision_where_subnormal_floats_are_flushed(instruction_set: str,
 
 
 def test_empty_variables_are_not_set() -> None:
-    code = "import focal_loss; from focal_loss import _kernels; assert _kernels.NATIVE; print(focal_loss.get_backend())"
+    code = "import focal_loss; from focal_loss._host import kernels; assert kernels.NATIVE;"
+    code += "print(focal_loss.get_backend())"
     run(code, FOCAL_LOSS_ISA="", FOCAL_LOSS_BACKEND="", KERAS_BACKEND="jax")
 
 
 INTERRUPT = """
 import signal, numpy as np
-from focal_loss import _kernels
+from focal_loss._host import kernels
 def stop(*_):
     raise InterruptedError
 signal.signal(signal.SIGALRM, stop)
 z, y, zeros = np.zeros(1, np.float32), np.zeros(1, bool), (0,)
-operands = [(a.__array_interface__["data"][0], _kernels.CODES[a.dtype.name], zeros) for a in (z, y)]
+operands = [(a.__array_interface__["data"][0], kernels.CODES[a.dtype.name], zeros) for a in (z, y)]
 for threads in (1, 2):
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     try:
-        _kernels.NATIVE.binary(False, (1 << 36,), *operands, 2.3, 1.0, 1.0, 1.0, 0.0, 0, 0, 0, threads)
+        kernels.NATIVE.binary(False, (1 << 36,), *operands, 2.3, 1.0, 1.0, 1.0, 0.0, 0, 0, 0, threads)
     except InterruptedError:
         continue
     raise AssertionError("not interrupted")
-assert _kernels.NATIVE.binary(False, (4,), *operands, 2.0, 1.0, 1.0, 1.0, 0.0, 0, 0, 0, 1)[0] > 0
+assert kernels.NATIVE.binary(False, (4,), *operands, 2.0, 1.0, 1.0, 1.0, 0.0, 0, 0, 0, 1)[0] > 0
 """
 
 
@@ -174,47 +176,49 @@ def test_the_mixture_grows_without_bound_where_its_factor_underflows(instruction
 
 
 @pytest.fixture(scope="module")
-def formula(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+def by_formula(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     file = tmp_path_factory.mktemp("formula") / "results.npz"
     run(COMPUTE, str(file), FOCAL_LOSS_ISA="formula")
     return dict(np.load(file))
 
 
 def test_the_environment_chooses_and_the_formula_agrees(
-    instruction_set: str, formula: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    instruction_set: str, by_formula: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, here = tmp_path / "results.npz", tmp_path / "here.npz"
-    chosen = f"\nfrom focal_loss import _kernels\nassert 'for {instruction_set} (set by FOCAL_' in _kernels.DESCRIPTION"
+    chosen = (
+        f"\nfrom focal_loss._host import kernels\nassert 'for {instruction_set} (set by FOCAL_' in kernels.DESCRIPTION"
+    )
     run(COMPUTE + chosen, str(file), FOCAL_LOSS_ISA=instruction_set)
     monkeypatch.setattr(sys, "argv", ["", str(here)])
     exec(COMPUTE, {})
     results, selected = dict(np.load(file)), dict(np.load(here))
-    assert results.keys() == formula.keys()
+    assert results.keys() == by_formula.keys()
     for key, value in results.items():
         assert value.tobytes() == selected[key].tobytes()  # with fused multiply-adds and without, bits differ
         dtype, gamma, loss, order = key.split()
         # Each is within the bound of the truth. |z| < 20; a Hessian is held to what stands beside it in the gradient.
         eps = np.finfo(np.float64 if dtype == "float64" else np.float32).eps
         bound = 2 * (8 + 11 + 2 * (float(gamma) + 1) * 20) * eps
-        scale = np.abs(formula[key])
+        scale = np.abs(by_formula[key])
         if order != "0":
-            scale = scale + 10 * np.max(np.abs(formula[f"{dtype} {gamma} {loss} 1"]), -1, keepdims=True) * (
+            scale = scale + 10 * np.max(np.abs(by_formula[f"{dtype} {gamma} {loss} 1"]), -1, keepdims=True) * (
                 order == "2"
             )
         half = float(ml_dtypes.finfo(dtype).eps) if dtype in accuracy.HALF else 0.0
         smallest = float(ml_dtypes.finfo(dtype).smallest_normal)
-        assert np.all(np.abs(value - formula[key]) <= bound * scale + half * np.abs(formula[key]) + smallest), key
+        assert np.all(np.abs(value - by_formula[key]) <= bound * scale + half * np.abs(by_formula[key]) + smallest), key
 
 
 def test_an_unknown_instruction_set_is_an_error_that_names_the_known_ones() -> None:
-    code = "import focal_loss._kernels"
+    code = "import focal_loss._host.kernels"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"FOCAL_LOSS_ISA": "sse9"}
     )
     known = ", ".join(map(repr, (*SETS, "formula")))
     assert f"ValueError: FOCAL_LOSS_ISA must be one of {known} on this machine, got 'sse9'" in done.stderr
     with pytest.raises(ValueError, match="no such instruction set: sse9"):
-        _kernels.NATIVE.select("sse9")
+        kernels.NATIVE.select("sse9")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -232,10 +236,10 @@ def test_the_number_of_threads_does_not_change_a_bit(threads: Callable[[int], No
     found = []
     for n in (1, 2, 5):
         threads(n)
-        results = [_host.native_binary(z, y, 2.0, 0.75, 1.0, 0.0, False, order=2)]
-        results += [_host.native_binary(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, 0.1, True, order=1)]
-        results += [_host.native_binary(z.astype(np.float64), y, 0.5, 1.0, 1.0, 0.0, False, order=0)]
-        results += [_host.native_softmax(z, t, 2.0, 1.0, 1, True, 3, 0.0, order=1)]
+        results = [evaluate.native_binary(z, y, 2.0, 0.75, 1.0, 0.0, False, order=2)]
+        results += [evaluate.native_binary(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, 0.1, True, order=1)]
+        results += [evaluate.native_binary(z.astype(np.float64), y, 0.5, 1.0, 1.0, 0.0, False, order=0)]
+        results += [evaluate.native_softmax(z, t, 2.0, 1.0, 1, True, 3, 0.0, order=1)]
         found.append([x for arrays, total, bad in results for x in (*arrays, np.float64(total), np.int64(bad))])
     for other in found[1:]:
         for one, same in zip(found[0], other, strict=True):
@@ -271,9 +275,20 @@ def test_python_runs_while_a_kernel_does() -> None:
     done = threading.Event()
 
     def compute() -> None:
-        arguments = (False, z.shape, _host.operand(z), _host.operand(y), 2.0, 1.0, 1.0, 1.0, 0.0, _host.address(value))
+        arguments = (
+            False,
+            z.shape,
+            evaluate.operand(z),
+            evaluate.operand(y),
+            2.0,
+            1.0,
+            1.0,
+            1.0,
+            0.0,
+            evaluate.address(value),
+        )
         before = ticks[0]
-        _kernels.NATIVE.binary(*arguments, 0, 0, 1)
+        kernels.NATIVE.binary(*arguments, 0, 0, 1)
         seen.append(ticks[0] - before)
         done.set()
 

@@ -18,7 +18,7 @@ EPS = np.finfo(np.float32).eps
 @pytest.mark.parametrize(("framework", "dtype"), ALL, ids=lambda value: str(value))
 def test_golden_numbers_within_the_bound(framework: Framework, dtype: str, section, monkeypatch) -> None:
     # The rows of values that need not sum to 1 hold some above 1.
-    monkeypatch.setattr("focal_loss._checks._enabled", section is not accuracy.categorical_probability)
+    monkeypatch.setattr("focal_loss._core.checks._enabled", section is not accuracy.categorical_probability)
     worst = accuracy.worst(framework, dtype, section)
     assert "value" in worst
     if framework.name != "numpy":
@@ -224,7 +224,7 @@ def test_probabilities_of_any_scale(
     framework: Framework, size: float, dense: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are divided by their sum, which may overflow, as may the square of its inverse; if nobody looks at them."""
-    monkeypatch.setattr("focal_loss._checks._enabled", size <= 1)
+    monkeypatch.setattr("focal_loss._core.checks._enabled", size <= 1)
     x = np.array([[size, size, 0]])
     loss = framework.module.categorical_focal_loss if dense else framework.module.sparse_categorical_focal_loss
     y = np.float32([[1, 0, 0]]) if dense else np.array([0])

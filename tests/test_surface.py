@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -20,52 +21,18 @@ MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAME
 MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
 MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catboost")]
 
-# From the bottom up. A module may import those above it in this list and none beside or below it.
-LEVELS = [
-    {"_arrays", "_names", "_warnings"},
-    {"_checks"},
-    {
-        "_formula",
-        "_spec",
-        "_docs",
-        "_boosting_docs",
-        "_shapes",
-        "_report.data",
-        "_report.svg",
-        "_errors",
-        "_evaluation",
-    },
-    {"_kernels", "_curvature", "_report.numbers", "_reading", "_engines", "_files", "_urls"},
-    {"_softmax", "_posterior", "_report.figures", "_search", "_table"},
-    {"_losses", "_host", "_calibration_error", "_store"},
-    {"_derivatives", "_temperature", "_fit"},
-    {"_single"},
-    {"_boosting"},
-    {"torch._options", "jax._backend", "jax._mesh", "tensorflow._backend", "_triton"},
-    {"torch._cpu", "torch._cuda"},
-    {"torch._operators"},
-    {"torch._autograd", "torch._closed_forms"},
-    {"numpy", "torch._backend", "jax._ffi", "tensorflow._native"},
-    {"torch._functions", "jax._native", "tensorflow._ranks"},
-    {"torch._linear", "torch._modules", "jax._functions", "jax._linear", "tensorflow._functions"},
-    {"torch", "jax", "tensorflow"},
+# From the bottom up. A room is a folder or a file at the top. It may import its own files and
+# what lies in rooms above it in this list, but nothing beside or below it.
+FLOORS = [
+    {"_core"},
+    {"_host"},
+    {"numpy", "torch", "jax", "tensorflow"},
     {"_dispatch"},
-    {"_functions", "_calibration"},
+    {"_calibration", "keras"},
     {"calibration"},
-    {"_classifier"},
-    {"lightgbm._parameters", "catboost._parameters", "catboost._snapshots"},
-    {"lightgbm._objectives", "xgboost._objectives", "xgboost._metrics", "catboost._objectives"},
-    {"catboost._metrics"},
-    {"lightgbm._estimator", "xgboost._estimator", "catboost._estimator"},
+    {"_boosting"},
     {"lightgbm", "xgboost", "catboost"},
-    {"keras._backend"},
-    {"keras._examples", "keras._functions", "keras._options"},
-    {"keras.losses", "keras.metrics"},
-    {"keras"},
-    {"_report.render"},
-    {"_report"},
-    {""},
-    {"_words"},
+    {"_command"},
     {"cli"},
     {"__main__"},
 ]
@@ -90,18 +57,55 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_imports_run_downward() -> None:
+def import_graph() -> dict[str, set[str]]:
+    """Module -> those of our modules that it imports, at its top or in a function. The package itself is no part of it:
+    it imports nothing before a name is asked for.
+    """
     files = {module_name(path): path for path in SOURCE.rglob("*.py")}
-    level = {name: k for k, names in enumerate(LEVELS) for name in names}
-    assert set(files) == set(level)
+    graph: dict[str, set[str]] = {}
     for name, path in files.items():
+        graph[name] = set()
         for imported in imports(path):
-            if not imported.startswith("focal_loss"):
-                continue
             target = imported.removeprefix("focal_loss").removeprefix(".")
-            while target not in level:
-                target = target.rpartition(".")[0]
-            assert level[target] < level[name], f"{name} imports {imported}"
+            if imported.startswith("focal_loss"):
+                while target not in files:
+                    target = target.rpartition(".")[0]
+                graph[name].add(target)
+    assert not graph.pop("")
+    return {name: targets - {""} for name, targets in graph.items()}
+
+
+def test_imports_run_downward() -> None:
+    floor = {room: k for k, rooms in enumerate(FLOORS) for room in rooms}
+    graph = import_graph()
+    room = {name: name.partition(".")[0] for name in graph}
+    assert set(room.values()) == set(floor)
+    for name, targets in graph.items():
+        for target in targets:
+            inside = room[target] == room[name]
+            assert inside or floor[room[target]] < floor[room[name]], f"{name} imports {target}"
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    assert list(TopologicalSorter(import_graph()).static_order())  # it raises CycleError, which names the circle
+
+
+def test_the_plan_of_the_house_names_every_file() -> None:
+    """In the table of CONTRIBUTING.md, with the rooms in the order of `FLOORS`."""
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text()
+    table = text.partition("## The house")[2].partition("`__init__.py` shows")[0]
+    planned, rooms, room = set(), [], ""
+    for left, middle in re.findall(r"^\| (.*?) ?\| (.*?) ?\|", table, re.MULTILINE)[1:]:
+        for name in re.findall(r"`([^`]+)`", left):
+            rooms.append(name.removesuffix("/").removesuffix(".py"))
+            room = name if name.endswith("/") else ""
+            planned |= set() if room else {name}
+        planned |= {room + name for name in re.findall(r"`([^`]+)`", middle)}
+    there = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if path.name != "__init__.py"}
+    there = {name for name in there if "report/" not in name} | {"_command/report/"}
+    assert planned == there
+    floor = {name: k for k, names in enumerate(FLOORS) for name in names}
+    assert [floor[name] for name in rooms] == sorted(floor.values())
 
 
 def test_frameworks_are_imported_only_by_their_module() -> None:

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import focal_loss.tensorflow as ours
-from focal_loss import _kernels
+from focal_loss._host import kernels
 from focal_loss.tensorflow import _native
 
 RNG = np.random.default_rng(0)
@@ -452,4 +452,4 @@ def test_a_function_traced_before_its_export_is_loaded_beside_its_ops(tmp_path: 
 
 
 def test_show_config_says_what_runs() -> None:
-    assert ours.implementation().startswith("native kernels" if _kernels.NATIVE else "the formula")
+    assert ours.implementation().startswith("native kernels" if kernels.NATIVE else "the formula")

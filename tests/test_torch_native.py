@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import focal_loss.torch as ours
-from focal_loss import _kernels
+from focal_loss._host import kernels
 from focal_loss.torch import _backend
 
 LOGITS = {"from_logits": True}
@@ -83,7 +83,7 @@ def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
 
 
 def test_the_kernels_are_there_and_run() -> None:
-    assert _kernels.NATIVE is not None, _kernels.DESCRIPTION
+    assert kernels.NATIVE is not None, kernels.DESCRIPTION
     for name, loss in LOSSES.items():
         for reduction in ("none", "mean"):
             node = loss(logits(name), reduction).grad_fn

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from focal_loss import _kernels
+from focal_loss._host import kernels
 from focal_loss.numpy import binary_focal_loss, sparse_categorical_focal_loss
 
-assert _kernels.NATIVE is not None, _kernels.DESCRIPTION
+assert kernels.NATIVE is not None, kernels.DESCRIPTION
 COUNT, LAST, CLASSES = 2**31 + 5, 100_000, 5
 
 logits = np.resize(np.linspace(-8, 8, 65_537).astype(np.float16), COUNT)

@@ -34,11 +34,11 @@ _CLASSES = (
 _MODULES = ("calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost")
 _SETTINGS = ("get_backend", "set_backend", "set_checks", "set_num_threads", "show_config")
 _HOMES = {
-    **dict.fromkeys(_FUNCTIONS, "focal_loss._functions"),
+    **dict.fromkeys(_FUNCTIONS, "focal_loss._dispatch.functions"),
     **dict.fromkeys(_CLASSES, "focal_loss.keras.losses"),
-    **dict.fromkeys(_SETTINGS, "focal_loss._dispatch"),
-    "set_checks": "focal_loss._checks",
-    "set_num_threads": "focal_loss._kernels",
+    **dict.fromkeys(_SETTINGS, "focal_loss._dispatch.frameworks"),
+    "set_checks": "focal_loss._core.checks",
+    "set_num_threads": "focal_loss._host.kernels",
 }
 
 # Without the modules, whose names a star import would take from the frameworks, and the classes, which need Keras.
@@ -48,7 +48,7 @@ __all__ = ["__version__", *_FUNCTIONS, *_SETTINGS]
 def __getattr__(name: str) -> Any:
     if name not in _MODULES and name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    load = importlib.import_module(f"{__name__}._dispatch").load
+    load = importlib.import_module(f"{__name__}._dispatch.frameworks").load
     return load(f"{__name__}.{name}") if name in _MODULES else getattr(load(_HOMES[name]), name)
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss import _calibration
-from focal_loss._calibration_error import expected_calibration_error
+from focal_loss._calibration import functions
+from focal_loss._calibration.error import expected_calibration_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from focal_loss._temperature import FocalTemperature
+    from focal_loss._calibration.temperature import FocalTemperature
 
 __all__ = [
     "FocalTemperature",
@@ -42,7 +42,7 @@ def __getattr__(name: str) -> Any:
     if name != "FocalTemperature":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return importlib.import_module("focal_loss._temperature").FocalTemperature
+        return importlib.import_module("focal_loss._calibration.temperature").FocalTemperature
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("sklearn", "scipy"):
             raise
@@ -101,7 +101,7 @@ def posterior_from_logits(logits: Any, gamma: Any, *, pos_weight: Any | None = N
     >>> posterior_from_logits([-2.0, 0.0, 2.0], gamma=2).round(4)
     array([0.0045, 0.5   , 0.9955], dtype=float32)
     """
-    return _calibration.elementwise("posterior", "logits", logits, gamma, pos_weight)
+    return functions.elementwise("posterior", "logits", logits, gamma, pos_weight)
 
 
 def posterior_from_score(score: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
@@ -140,7 +140,7 @@ def posterior_from_score(score: Any, gamma: Any, *, pos_weight: Any | None = Non
     >>> posterior_from_score([0.15362, 0.5, 0.74979], gamma=2).round(3)
     array([0.01, 0.5 , 0.95], dtype=float32)
     """
-    return _calibration.elementwise("posterior_of_score", "score", score, gamma, pos_weight, "posterior_from_logits")
+    return functions.elementwise("posterior_of_score", "score", score, gamma, pos_weight, "posterior_from_logits")
 
 
 def score_from_posterior(posterior: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
@@ -177,7 +177,7 @@ def score_from_posterior(posterior: Any, gamma: Any, *, pos_weight: Any | None =
     >>> score_from_posterior([0.01, 0.5, 0.95], gamma=2).round(5)
     array([0.15362, 0.5    , 0.74979], dtype=float32)
     """
-    return _calibration.elementwise("score_of_posterior", "posterior", posterior, gamma, pos_weight, "")
+    return functions.elementwise("score_of_posterior", "posterior", posterior, gamma, pos_weight, "")
 
 
 def categorical_posterior_from_logits(
@@ -227,7 +227,7 @@ def categorical_posterior_from_logits(
     >>> categorical_posterior_from_logits([[1.0, 0.0, -1.0]], gamma=2).round(4)
     array([[0.8838, 0.0875, 0.0287]], dtype=float32)
     """
-    return _calibration.softmax("logits", logits, gamma, class_weight, axis)
+    return functions.softmax("logits", logits, gamma, class_weight, axis)
 
 
 def categorical_posterior_from_score(
@@ -265,7 +265,7 @@ def categorical_posterior_from_score(
     >>> categorical_posterior_from_score([[0.53517, 0.29269, 0.17214]], gamma=2).round(4)
     array([[0.7, 0.2, 0.1]], dtype=float32)
     """
-    return _calibration.softmax("scores", scores, gamma, class_weight, axis)
+    return functions.softmax("scores", scores, gamma, class_weight, axis)
 
 
 def prior_logit(prior: ArrayLike, gamma: ArrayLike, *, pos_weight: ArrayLike | None = None) -> Any:
@@ -300,7 +300,7 @@ def prior_logit(prior: ArrayLike, gamma: ArrayLike, *, pos_weight: ArrayLike | N
     >>> print(prior_logit(0.01, gamma=0).round(5), prior_logit(0.01, gamma=2).round(5))
     -4.59512 -1.70645
     """
-    return _calibration.prior_logit(prior, gamma, pos_weight)
+    return functions.prior_logit(prior, gamma, pos_weight)
 
 
 def categorical_prior_logits(
@@ -337,4 +337,4 @@ def categorical_prior_logits(
     >>> categorical_prior_logits([0.7, 0.2, 0.1], gamma=2).round(5)
     array([ 0.57925, -0.02421, -0.55503])
     """
-    return _calibration.categorical_prior_logits(prior, gamma, class_weight)
+    return functions.categorical_prior_logits(prior, gamma, class_weight)

@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from focal_loss import _urls
-from focal_loss._dispatch import BOOSTERS
-from focal_loss._errors import UserError, first_line, printable
+from focal_loss._command import urls
+from focal_loss._command.errors import UserError, first_line, printable
+from focal_loss._dispatch.frameworks import BOOSTERS
 
 METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
 
@@ -146,30 +146,29 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
 
 
 def run_fit(options: argparse.Namespace, command: str) -> None:
-    from focal_loss import _files, _fit, _search, _store, _words
-    from focal_loss._report.render import render
+    from focal_loss._command import files, fit, store, summary
+    from focal_loss._command.report.render import render
+    from focal_loss._command.search import Search, Settings
 
-    out = _files.checked(options.out, options.force, _store.in_the_way)
+    out = files.checked(options.out, options.force, store.in_the_way)
     if out in Path(os.path.realpath(options.data)).parents:
         raise UserError(f"{options.data} lies in {out}, which would be replaced; choose another --out")
-    data = _fit.load(options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed)
-    settings = _search.Settings(
-        options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed
-    )
-    search = _search.Search(*data.train, settings, options.jobs, options.storage)
+    data = fit.load(options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed)
+    settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed)
+    search = Search(*data.train, settings, options.jobs, options.storage)
     say_what_was_read(data)
     with progress(2 * options.trials, options.metric) as report:
-        result = _fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
-    rows = _words.comparisons(result)
+        result = fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
+    rows = summary.comparisons(result)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
-    page = render(_words.page(result, rows, title, command))
-    with _files.replacing(out, options.force, _store.in_the_way) as new:
+    page = render(summary.page(result, rows, title, command))
+    with files.replacing(out, options.force, store.in_the_way) as new:
         result.stored().save(new)
-        measured = {"metrics": {row.name: vars(row) for row in rows}, "decision": _words.decision(result)}
+        measured = {"metrics": {row.name: vars(row) for row in rows}, "decision": summary.decision(result)}
         (new / "metrics.json").write_text(json.dumps(measured, indent=1))
-        write_trials(_words.trials(result), new / "trials.parquet")
+        write_trials(summary.trials(result), new / "trials.parquet")
         (new / "report.html").write_text(page, encoding="utf-8")
-    lines = [_words.answer(rows[0]), _words.caution(result), _words.choice(result)]
+    lines = [summary.answer(rows[0]), summary.caution(result), summary.choice(result)]
     lines.append(f"Report: {options.out / 'report.html'}")
     tell("\n".join(printable(line) for line in lines if line))
 
@@ -240,9 +239,9 @@ def progress(total: int, metric: str) -> Iterator[Callable[[int, float | None], 
 def run_predict(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    from focal_loss import _files, _store
+    from focal_loss._command import files, store
 
-    stored = _store.Stored.load(options.directory)
+    stored = store.Stored.load(options.directory)
     threshold = chosen_threshold(stored, options)
     probability, notes = stored.predict(options.data)
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
@@ -255,7 +254,7 @@ def run_predict(options: argparse.Namespace) -> None:
     needed = [options.data, *options.directory.iterdir()]
     if options.out.exists() and any(options.out.samefile(path) for path in needed):
         raise UserError(f"{options.out} is what is predicted from; choose another --out")
-    with _files.writing(options.out) as path:
+    with files.writing(options.out) as path:
         frame.to_csv(path, index=False)
 
 
@@ -287,7 +286,7 @@ def run_curve(options: argparse.Namespace) -> None:
     import matplotlib as mpl
     import numpy as np
 
-    from focal_loss import _files
+    from focal_loss._command import files
     from focal_loss.numpy import binary_focal_loss
 
     form = options.out.suffix.lower().removeprefix(".")
@@ -304,7 +303,7 @@ def run_curve(options: argparse.Namespace) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 4), xlabel=r"Probability of positive class $\hat{p}$", ylabel="Loss")
     axes.set_title(r"Focal loss $L(1, \hat{p})$ for different $\gamma$")
     axes.legend(loc="upper right", frameon=False)
-    with _files.writing(options.out) as path:
+    with files.writing(options.out) as path:
         figure.savefig(path, dpi=130, format=form)
     tell(str(options.out))
 
@@ -328,7 +327,7 @@ def written(given: Sequence[str]) -> str:
     """The command, for the report: to be typed again, but for passwords."""
     before = ("", *given)
     is_url = (name == "--storage" or value.startswith("--storage=") for name, value in zip(before, given, strict=False))
-    return shlex.join(["focal-loss", *map(_urls.argument_shown, given, is_url)])
+    return shlex.join(["focal-loss", *map(urls.argument_shown, given, is_url)])
 
 
 def line_of(error: BaseException) -> str:
@@ -363,6 +362,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (UserError, ModuleNotFoundError, MemoryError, OSError) as error:
-        say(_urls.censored(line_of(error), given))
+        say(urls.censored(line_of(error), given))
         return 2
     return 0

@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss import _checks, _derivatives, _host, _losses, _spec
-from focal_loss._docs import documented
-from focal_loss._shapes import normalize_axis
-from focal_loss._warnings import warn
+from focal_loss._core import checks, options, pipeline
+from focal_loss._core.docs import documented
+from focal_loss._core.shapes import normalize_axis
+from focal_loss._core.warnings import warn
+from focal_loss._host import derivatives, evaluate
 
 __all__ = [
     "binary_focal_crossentropy",
@@ -31,43 +32,43 @@ __all__ = [
 Array = Any
 
 
-class _Numpy(_host.NumpyOps):
-    """`_losses.Backend` for NumPy."""
+class _Numpy(evaluate.NumpyOps):
+    """`pipeline.Backend` for NumPy."""
 
-    def fused_binary(self, call: _losses.BinaryCall) -> Array | None:
-        done = _host.native_binary(*call[:7], order=0)
+    def fused_binary(self, call: pipeline.BinaryCall) -> Array | None:
+        done = evaluate.native_binary(*call[:7], order=0)
         if done is None:
             return None
         results, _, bad = done
         if bad >= 0:
-            _checks.check_labels(call.y, call.x)
+            checks.check_labels(call.y, call.x)
         return results[0][()]
 
-    def fused_softmax(self, call: _losses.SoftmaxCall) -> Array | None:
-        done = _host.native_softmax(*call[:8], order=0)
+    def fused_softmax(self, call: pipeline.SoftmaxCall) -> Array | None:
+        done = evaluate.native_softmax(*call[:8], order=0)
         if done is None:
             return None
         results, _, bad = done
         if bad >= 0:
             if call.sparse:
-                _checks.check_classes(call.y, call.x.shape[call.axis], call.ignore)
+                checks.check_classes(call.y, call.x.shape[call.axis], call.ignore)
             else:
-                _checks.check_labels(call.y, dense=True)
+                checks.check_labels(call.y, dense=True)
         return results[0][()]
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
-        array = _checks.host_array(name, y_pred)
+        array = checks.host_array(name, y_pred)
         from_list = not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes")
         return array.astype(np.float32) if from_list or array.dtype.kind in "biu" else array
 
     def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
-        return _checks.host_array(name, y_true)
+        return checks.host_array(name, y_true)
 
     def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
         warn(message, category)
 
     def parameter(self, name: str, value: Any, like: Array) -> Array:
-        return value if isinstance(value, float) else _checks.host_array(name, value).astype(np.float64)
+        return value if isinstance(value, float) else checks.host_array(name, value).astype(np.float64)
 
     def kind(self, x: Array) -> Literal["bool", "integer", "floating"]:
         return "bool" if x.dtype.kind == "b" else "integer" if x.dtype.kind in "iu" else "floating"
@@ -112,13 +113,13 @@ class _Numpy(_host.NumpyOps):
         return np.sum(x)
 
     def elementwise(self, family: str, *arguments: Array) -> Array:
-        return _host.elementwise(family, "", *arguments)
+        return evaluate.elementwise(family, "", *arguments)
 
     def margin(self, v: Array, hot: Array | None, axis: int) -> Array:
-        return _host.margin(v, hot, axis)
+        return evaluate.margin(v, hot, axis)
 
     def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
-        return _host.shares(x, hot, axis)
+        return evaluate.shares(x, hot, axis)
 
 
 _xp = FORMULA = _Numpy()
@@ -144,8 +145,8 @@ def binary_focal_loss(
     >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).round(3)
     array([0.001, 0.032, 0.001], dtype=float32)
     """
-    return _losses.binary(
-        _xp, y_true, y_pred, _spec.checked(_spec.Binary, gamma, pos_weight, from_logits, label_smoothing)
+    return pipeline.binary(
+        _xp, y_true, y_pred, options.checked(options.Binary, gamma, pos_weight, from_logits, label_smoothing)
     )
 
 
@@ -170,8 +171,8 @@ def categorical_focal_loss(
     >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).round(6)
     array([0.045678], dtype=float32)
     """
-    spec = _spec.checked(_spec.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
-    return _losses.categorical(_xp, y_true, y_pred, spec)
+    spec = options.checked(options.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
+    return pipeline.categorical(_xp, y_true, y_pred, spec)
 
 
 @documented("sparse_categorical_focal_loss")
@@ -196,8 +197,8 @@ def sparse_categorical_focal_loss(
     >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).round(3)
     array([0.009, 0.032, 0.082], dtype=float32)
     """
-    spec = _spec.checked(_spec.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
-    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
+    spec = options.checked(options.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
+    return pipeline.sparse_categorical(_xp, y_true, y_pred, spec)
 
 
 @documented("binary_focal_crossentropy")
@@ -221,10 +222,10 @@ def binary_focal_crossentropy(
     >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).round(6)
     array([0.329865, 0.205798], dtype=float32)
     """
-    spec = _spec.checked(
-        _spec.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis
+    spec = options.checked(
+        options.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis
     )
-    return _losses.binary_mixed(_xp, y_true, y_pred, spec)
+    return pipeline.binary_mixed(_xp, y_true, y_pred, spec)
 
 
 @documented("categorical_focal_crossentropy")
@@ -247,8 +248,8 @@ def categorical_focal_crossentropy(
     >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
     array([0.    , 0.4663], dtype=float32)
     """
-    spec = _spec.checked(_spec.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
-    return _losses.categorical(_xp, y_true, y_pred, spec)
+    spec = options.checked(options.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+    return pipeline.categorical(_xp, y_true, y_pred, spec)
 
 
 @documented("sparse_categorical_focal_crossentropy")
@@ -271,8 +272,8 @@ def sparse_categorical_focal_crossentropy(
     >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(4)
     array([0.    , 0.4663], dtype=float32)
     """
-    spec = _spec.checked(_spec.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
-    return _losses.sparse_categorical(_xp, y_true, y_pred, spec)
+    spec = options.checked(options.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
+    return pipeline.sparse_categorical(_xp, y_true, y_pred, spec)
 
 
 def binary_focal_loss_derivatives(
@@ -282,8 +283,8 @@ def binary_focal_loss_derivatives(
     *,
     pos_weight: ArrayLike | None = None,
     label_smoothing: float | None = None,
-    hessian: _derivatives.Hessian = "exact",
-) -> _derivatives.Derivatives:
+    hessian: derivatives.Hessian = "exact",
+) -> derivatives.Derivatives:
     """Value, gradient and Hessian of the binary focal loss with respect to its logits.
 
     Parameters
@@ -319,12 +320,12 @@ def binary_focal_loss_derivatives(
     >>> value.round(6), gradient.round(6), hessian.round(6)
     (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.399143], dtype=float32))
     """
-    spec = _spec.checked(_spec.Binary, gamma, pos_weight, True, label_smoothing)
-    policy = _derivatives.hessian_of(hessian)
+    spec = options.checked(options.Binary, gamma, pos_weight, True, label_smoothing)
+    policy = derivatives.hessian_of(hessian)
     x = _xp.prediction(y_pred)
-    y, gamma, positive = _losses.binary_inputs(_xp, y_true, x, spec)
-    found = _derivatives.binary(x, y, gamma, positive, smoothing=spec.label_smoothing or 0.0, hessian=policy)
-    return _derivatives.Derivatives(*(a[()] for a in found))
+    y, gamma, positive = pipeline.binary_inputs(_xp, y_true, x, spec)
+    found = derivatives.binary(x, y, gamma, positive, smoothing=spec.label_smoothing or 0.0, hessian=policy)
+    return derivatives.Derivatives(*(a[()] for a in found))
 
 
 def sparse_categorical_focal_loss_derivatives(
@@ -334,8 +335,8 @@ def sparse_categorical_focal_loss_derivatives(
     *,
     class_weight: ArrayLike | None = None,
     axis: int = -1,
-    hessian: _derivatives.Hessian = "exact",
-) -> _derivatives.Derivatives:
+    hessian: derivatives.Hessian = "exact",
+) -> derivatives.Derivatives:
     """Value, gradient and diagonal of the Hessian of the softmax focal loss with respect to its logits.
 
     Parameters
@@ -372,10 +373,10 @@ def sparse_categorical_focal_loss_derivatives(
     >>> gradient.round(6), hessian.round(6)
     (array([[-0.098288,  0.071854,  0.026434]], dtype=float32), array([[0.185294, 0.118354, 0.032727]], dtype=float32))
     """
-    spec = _spec.checked(_spec.SparseCategorical, gamma, class_weight, True, axis)
-    policy = _derivatives.hessian_of(hessian)
+    spec = options.checked(options.SparseCategorical, gamma, class_weight, True, axis)
+    policy = derivatives.hessian_of(hessian)
     logits = _xp.prediction(y_pred)
     axis = normalize_axis(axis, logits.ndim)
-    y = _losses.class_labels(_xp, y_true, logits, axis)
-    found = _derivatives.softmax(logits, y, *_losses.class_parameters(_xp, logits, axis, spec), axis, hessian=policy)
+    y = pipeline.class_labels(_xp, y_true, logits, axis)
+    found = derivatives.softmax(logits, y, *pipeline.class_parameters(_xp, logits, axis, spec), axis, hessian=policy)
     return found._replace(value=found.value[()])

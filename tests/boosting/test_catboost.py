@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import focal_loss
 from focal_loss import calibration
-from focal_loss._boosting import BinaryLoss
+from focal_loss._boosting.objective import BinaryLoss
 from focal_loss.catboost import (
     FocalCatBoostClassifier,
     binary_focal_metric,

@@ -13,7 +13,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.multiclass import OneVsRestClassifier
 
-from focal_loss import _classifier, calibration
+from focal_loss import calibration
+from focal_loss._boosting import classifier
 from focal_loss.catboost import FocalCatBoostClassifier
 from focal_loss.lightgbm import FocalLGBMClassifier
 from focal_loss.xgboost import FocalXGBClassifier
@@ -26,7 +27,7 @@ CLASSIFIERS = [FocalLGBMClassifier, FocalXGBClassifier, FocalCatBoostClassifier]
 @pytest.mark.parametrize("policy", ["majorizer", "exact"])
 def test_training_starts_with_the_curvature_of_cross_entropy(gamma: float, weights: tuple, policy: str) -> None:
     shares = np.array([0.9, 0.1] if len(weights) == 2 else [0.7, 0.2, 0.1])
-    focus = _classifier.Focus(gamma, weights, policy)
+    focus = classifier.Focus(gamma, weights, policy)
     loss = focus.training_loss(shares)
     start, labels = focus.start(shares), np.arange(len(weights))
     scores = np.tile(start, (len(weights), 1))
@@ -113,7 +114,7 @@ def test_one_against_the_rest_and_temperatures_take_the_decision(classifier: typ
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
 @pytest.mark.parametrize("weights", [(1.0, 7.0), (1.0, 2.0, 3.0)])
 def test_decision_is_exact_where_probabilities_are_rounded(gamma: float, weights: tuple) -> None:
-    focus = _classifier.Focus(gamma, weights, "majorizer")
+    focus = classifier.Focus(gamma, weights, "majorizer")
     scores = np.array([-900.0, -30.0, -1.0, 0.0, 2.0, 500.0])
     scores = scores if len(weights) == 2 else np.column_stack([scores, -scores, np.zeros(6)])
     decision, middle = focus.log_odds(scores, True), slice(2, 5)
@@ -137,7 +138,7 @@ def test_nothing_without_a_fit(classifier: type) -> None:
 def test_log_loss_is_that_of_the_probabilities(gamma: float, odds: float, scale: float, classes: int) -> None:
     """Scores are taken in float32: of two classes it is as exact as that."""
     rng = np.random.default_rng(0)
-    focus = _classifier.Focus(gamma, (1.0, odds, 2.0)[:classes], "majorizer")
+    focus = classifier.Focus(gamma, (1.0, odds, 2.0)[:classes], "majorizer")
     scores = rng.normal(scale=scale, size=500 if classes == 2 else (500, classes))
     labels, weight = rng.integers(0, classes, 500).astype(float), rng.integers(0, 3, 500).astype(float)
     for sample_weight in (None, weight):

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focal_loss import _engines, _store, cli
+from focal_loss import cli
+from focal_loss._command import engines, store
 
 QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
 
@@ -51,5 +52,5 @@ def edited(directory: Path, **changes: Any) -> None:
     """What stands in `model.json` changed by somebody who sees to the digests."""
     path = directory / "model.json"
     known = json.loads(path.read_text()) | changes
-    content = (directory / _engines.FILES[known["engine"]]).read_bytes()
-    path.write_text(json.dumps(known | {"sha256": _store.digests(known, content)}))
+    content = (directory / engines.FILES[known["engine"]]).read_bytes()
+    path.write_text(json.dumps(known | {"sha256": store.digests(known, content)}))

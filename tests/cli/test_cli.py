@@ -15,8 +15,8 @@ import pytest
 from commands import QUICK, edited, refused, run, table, typed
 from sklearn.metrics import average_precision_score
 
-from focal_loss import _fit, _store
-from focal_loss._dispatch import BOOSTERS
+from focal_loss._command import fit, store
+from focal_loss._dispatch.frameworks import BOOSTERS
 
 # ---------------------------------------------------------------------------------------------------------------
 # What it leaves
@@ -79,7 +79,7 @@ def test_the_held_out_part_is_not_seen_by_the_search(tmp_path: Path) -> None:
     """With its columns turned into noise the model and the trials are the same, and the comparison is not."""
     frame = table().assign(row=np.arange(400.0))
     frame.to_csv(tmp_path / "one.csv", index=False)
-    found = _fit.load(tmp_path / "one.csv", "rare", None, False, 2, 0)
+    found = fit.load(tmp_path / "one.csv", "rare", None, False, 2, 0)
     held = found.test.X["row"].astype(int)
     assert sorted([*held, *found.train.X["row"]]) == list(range(400))
     assert abs(found.train.y.mean() - found.test.y.mean()) < 0.01
@@ -146,7 +146,7 @@ def test_rules_for_decisions(fitted: Path, data: Path, tmp_path: Path) -> None:
     assert flagged("--recall", "1") > flagged("--recall", "0.5") > 0
     assert flagged("--precision", "0.3") > flagged("--precision", "0.6")
     assert flagged("--cost", "1:50") > flagged("--cost", "1:1")
-    stored = _store.Stored.load(fitted).outcomes
+    stored = store.Stored.load(fitted).outcomes
     at = int(np.flatnonzero(stored.thresholds == stored.for_recall(0.5))[0])
     positives = stored.tp[0] + stored.fn[0]
     assert stored.tp[at] >= 0.5 * positives > stored.tp[at - 1]

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss import _boosting, _fit, _reading, _search, _table, cli
-from focal_loss._dispatch import BOOSTERS
+from focal_loss import cli
+from focal_loss._boosting import objective
+from focal_loss._command import fit, reading, search, tables
+from focal_loss._dispatch.frameworks import BOOSTERS
 
 
 @pytest.mark.parametrize("engine", BOOSTERS)
@@ -20,7 +22,7 @@ def test_an_interrupt_in_an_engine_is_an_interrupt(
     engine: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """CatBoost makes an error of its own of what its objective raises."""
-    derivatives, calls = _boosting.BinaryLoss.derivatives, []
+    derivatives, calls = objective.BinaryLoss.derivatives, []
 
     def interrupted(self: Any, *arguments: Any, **options: Any) -> Any:
         calls.append(1)
@@ -28,7 +30,7 @@ def test_an_interrupt_in_an_engine_is_an_interrupt(
             raise KeyboardInterrupt
         return derivatives(self, *arguments, **options)
 
-    monkeypatch.setattr(_boosting.BinaryLoss, "derivatives", interrupted)
+    monkeypatch.setattr(objective.BinaryLoss, "derivatives", interrupted)
     given = ("fit", data, "--target", "rare", "--engine", engine, *QUICK, "--out", tmp_path / "m")
     assert run(*given) == 130
     assert len(calls) == 6
@@ -37,7 +39,7 @@ def test_an_interrupt_in_an_engine_is_an_interrupt(
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
 
 
-@pytest.mark.parametrize("place", [(_reading, "read"), (_table, "target"), (_search, "opened"), (_fit, "fit")])
+@pytest.mark.parametrize("place", [(reading, "read"), (tables, "target"), (search, "opened"), (fit, "fit")])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_wherever_it_is_stopped(
     error: type[BaseException],

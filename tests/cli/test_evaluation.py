@@ -6,50 +6,51 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from focal_loss import _evaluation, _words, cli
-from focal_loss._report import data as report
+from focal_loss import cli
+from focal_loss._command import evaluation, summary
+from focal_loss._command.report import data as report
 
 
 def f1(y: np.ndarray, probability: np.ndarray) -> float:
     return max(f1_score(y, probability >= threshold) for threshold in probability)
 
 
-@pytest.mark.parametrize("name", list(_evaluation.MEASURES))
+@pytest.mark.parametrize("name", list(evaluation.MEASURES))
 @pytest.mark.parametrize("positive", [0.2, 0.9])
 @pytest.mark.parametrize("digits", [1, 2, 9])  # many ties, some, none
 def test_weighted_metrics_are_the_metrics_of_repeated_rows(name: str, positive: float, digits: int) -> None:
     rng = np.random.default_rng(0)
     y, probability = rng.random(300) < positive, rng.random(300).round(digits)
     weight = rng.integers(0, 4, 300)
-    found = dict(zip(_evaluation.MEASURES, _evaluation.of_weights(y, probability)(weight.astype(float)), strict=True))
+    found = dict(zip(evaluation.MEASURES, evaluation.of_weights(y, probability)(weight.astype(float)), strict=True))
     rows = np.repeat(np.arange(300), weight)
-    measure = f1 if name == "f1" else _evaluation.MEASURES[name].of
+    measure = f1 if name == "f1" else evaluation.MEASURES[name].of
     assert found[name] == pytest.approx(measure(y[rows], probability[rows]), rel=1e-12)
 
 
 def test_the_command_offers_every_metric() -> None:
-    assert tuple(_evaluation.MEASURES) == cli.METRICS
+    assert tuple(evaluation.MEASURES) == cli.METRICS
 
 
 def test_the_interval_of_a_difference() -> None:
     rng = np.random.default_rng(1)
     y = rng.random(2000) < 0.1
     good, bad = np.where(y, 0.6, 0.2) + 0.2 * rng.random(2000), rng.random(2000)
-    low, high = _evaluation.intervals(y, good, bad, 0)["average_precision"]
+    low, high = evaluation.intervals(y, good, bad, 0)["average_precision"]
     assert 0 < low < average_precision_score(y, good) - average_precision_score(y, bad) < high
-    assert set(_evaluation.intervals(y, good, good, 0).values()) == {(0.0, 0.0)}
+    assert set(evaluation.intervals(y, good, good, 0).values()) == {(0.0, 0.0)}
 
 
 def test_outcomes_count() -> None:
     y, probability = np.array([1, 0, 1, 0, 0], bool), np.array([0.9, 0.9, 0.5, 0.4, 0.1])
-    found = _evaluation.Outcomes.of(y, probability)
+    found = evaluation.Outcomes.of(y, probability)
     np.testing.assert_array_equal(found.tp, [0, 1, 2, 2, 2])
     np.testing.assert_array_equal(found.fp, [0, 1, 1, 2, 3])
     assert found.best_f1() == 0.5
     assert found.for_recall(0.5) == 0.9
     assert found.for_precision(0.6) == 0.5
     assert found.for_precision(0.99) is None
-    many = _evaluation.Outcomes.of(np.arange(5000) % 7 == 0, np.random.default_rng(0).random(5000))
+    many = evaluation.Outcomes.of(np.arange(5000) % 7 == 0, np.random.default_rng(0).random(5000))
     assert len(many.thresholds) <= 400
     assert many.tp[-1] + many.fp[-1] == 5000
 
@@ -57,7 +58,7 @@ def test_outcomes_count() -> None:
 def test_the_slider_steps_evenly_in_log_odds() -> None:
     rng = np.random.default_rng(0)
     y, probability = rng.random(5000) < 0.1, rng.beta(2, 9, 5000)
-    found = _words.outcomes(y, probability, 0.2)
+    found = summary.outcomes(y, probability, 0.2)
     assert 0.2 in found.thresholds
     odds = np.log(found.thresholds) - np.log1p(-np.array(found.thresholds))
     steps = np.diff(np.delete(odds, found.thresholds.index(0.2)))
@@ -68,7 +69,7 @@ def test_the_slider_steps_evenly_in_log_odds() -> None:
         flagged = probability >= found.thresholds[k]
         counts = [(flagged & y).sum(), (flagged & ~y).sum(), (~flagged & y).sum(), (~flagged & ~y).sum()]
         assert [found.tp[k], found.fp[k], found.fn[k], found.tn[k]] == counts
-    certain = _words.outcomes(y, y.astype(float), 1.0)
+    certain = summary.outcomes(y, y.astype(float), 1.0)
     assert 1e-7 < min(certain.thresholds) < max(certain.thresholds) == 1
     assert len(certain.thresholds) <= 400
 
@@ -76,7 +77,7 @@ def test_the_slider_steps_evenly_in_log_odds() -> None:
 def test_recall_is_what_was_asked_for() -> None:
     """0.55 of 20 is 11, though 0.55 * 20 is more than 11 in float64."""
     y = np.ones(40) * (np.arange(40) < 20)
-    assert _evaluation.Outcomes.of(y, np.linspace(1, 0, 40)).for_recall(0.55) == np.linspace(1, 0, 40)[10]
+    assert evaluation.Outcomes.of(y, np.linspace(1, 0, 40)).for_recall(0.55) == np.linspace(1, 0, 40)[10]
 
 
 def test_curves_of_few_positives_among_many() -> None:
@@ -87,12 +88,12 @@ def test_curves_of_few_positives_among_many() -> None:
     order = np.argsort(-probability)
     hits = np.cumsum(y[order])
     recall, precision = hits / 100, hits / np.arange(1, 60_001)
-    found = _words.precision_recall(y, probability)
+    found = summary.precision_recall(y, probability)
     for at in (0.05, 0.2, 0.4, 0.5, 0.7, 0.9):
         true = precision[recall >= at][0]
         drawn = np.array(found.y)[np.array(found.x) >= at][0]
         assert drawn == pytest.approx(true, abs=0.01)
-    curve = _words.roc(y, probability)
+    curve = summary.roc(y, probability)
     alarms = np.cumsum(~y[order]) / 59_900
     np.testing.assert_allclose(
         np.interp([1e-4, 1e-3, 1e-2], curve.x, curve.y), np.interp([1e-4, 1e-3, 1e-2], alarms, recall), atol=0.011
@@ -104,27 +105,27 @@ def test_reliability_of_a_rare_class_has_many_points() -> None:
     rng = np.random.default_rng(0)
     probability = rng.beta(0.5, 60, 50_000)
     y = rng.random(50_000) < probability
-    mean, frequency, count = _evaluation.reliability(y, probability)
+    mean, frequency, count = evaluation.reliability(y, probability)
     assert len(mean) == 10
     assert mean == sorted(mean)
     assert sum(count) == 50_000
     assert sum(np.multiply(frequency, count)) == pytest.approx(y.sum())
     np.testing.assert_allclose(frequency, mean, rtol=0.3, atol=1e-3)
-    assert _evaluation.reliability(np.array([True, False, True]), np.array([0.5, 0.1, 0.5])) == (
+    assert evaluation.reliability(np.array([True, False, True]), np.array([0.5, 0.1, 0.5])) == (
         [0.1, 0.5], [0, 1], [1, 2]
     )  # fmt: skip
 
 
 def test_rules_at_their_ends() -> None:
     y, probability = np.array([1, 0, 1, 0, 0], bool), np.array([0.9, 0.8, 0.5, 0.4, 0.1])
-    found = _evaluation.Outcomes.of(y, probability)
+    found = evaluation.Outcomes.of(y, probability)
     assert found.for_recall(0) > 1, "nothing, whatever its probability"
     assert found.for_precision(0) == 0, "everything"
 
 
 def test_the_answer_has_as_many_digits_as_it_takes() -> None:
     row = report.Comparison("Brier score", 0.00251, 0.00254, -0.00006, -0.00001, False)
-    assert _words.answer(row) == (
+    assert summary.answer(row) == (
         "Focal loss is better than cross-entropy: Brier score 0.002510 against 0.002540; 95 % interval of the "
         "difference -0.000060 to -0.000010."
     )

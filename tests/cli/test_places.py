@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from commands import QUICK, refused, run, typed
 
-from focal_loss import _files, _fit, _search, _store
-from focal_loss._dispatch import BOOSTERS
-from focal_loss._errors import UserError
+from focal_loss._command import files, fit, search, store
+from focal_loss._command.errors import UserError
+from focal_loss._dispatch.frameworks import BOOSTERS
 
 
 def test_where_nothing_can_be_written_is_said_before_the_work(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_search.Search, "run", None)  # nothing may come so far
+    monkeypatch.setattr(search.Search, "run", None)  # nothing may come so far
     monkeypatch.chdir(tmp_path)
     given = ("fit", data, "--target", "rare", "--force", "--out")
     assert "cannot be replaced while it is in use" in refused(capsys, *given, ".")
@@ -83,7 +83,7 @@ def test_what_cannot_take_its_place_is_kept(
     def fail(*arguments: Any) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(_files, "_exchange", fail)
+    monkeypatch.setattr(files, "_exchange", fail)
     assert run("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "new") == 2
     kept = Path(capsys.readouterr().err.strip().rpartition("what this fit found is in ")[2])
     assert (kept / "model.json").is_file()
@@ -132,14 +132,14 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path.write_text("old")
 
     def fail() -> None:
-        with _files.writing(path) as new:
+        with files.writing(path) as new:
             new.write_text("half of the n")
             raise OSError(28, os.strerror(28))
 
     with pytest.raises(UserError, match="No space left"):
         fail()
     assert path.read_text() == "old"
-    with _files.writing(path) as new:
+    with files.writing(path) as new:
         new.write_text("new")
     assert path.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]
@@ -170,14 +170,14 @@ def test_a_name_that_is_too_long(data: Path, tmp_path: Path, capsys: pytest.Capt
 def test_what_comes_to_lie_there_meanwhile_is_kept(
     force: list[str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, fit = tmp_path / "out", _fit.fit
+    out, whole_fit = tmp_path / "out", fit.fit
 
     def and_another(*arguments: Any, **options: Any) -> Any:
         out.mkdir()
         (out / "thesis.tex").write_text("years of work")
-        return fit(*arguments, **options)
+        return whole_fit(*arguments, **options)
 
-    monkeypatch.setattr(_fit, "fit", and_another)
+    monkeypatch.setattr(fit, "fit", and_another)
     assert run("fit", data, "--target", "rare", *QUICK, "--out", out, *force) == 2
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
     said = capsys.readouterr().err
@@ -224,7 +224,7 @@ def test_what_is_predicted_from_is_not_overwritten(
     for out in (data, fitted / "model.json"):
         assert "is what is predicted from" in refused(capsys, "predict", fitted, data, "--out", out)
     assert data.read_text() == before
-    assert json.loads((fitted / "model.json").read_text())["format"] == _store.FORMAT
+    assert json.loads((fitted / "model.json").read_text())["format"] == store.FORMAT
 
 
 @pytest.mark.parametrize(

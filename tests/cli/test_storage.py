@@ -19,7 +19,8 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run, typed
 
-from focal_loss import _fit, _search, _urls, cli
+from focal_loss import cli
+from focal_loss._command import fit, search, urls
 
 
 @pytest.mark.parametrize("moment", range(5))
@@ -97,7 +98,7 @@ URLS = {
 
 @pytest.mark.parametrize("url", URLS)
 def test_passwords_are_not_shown(url: str) -> None:
-    assert _urls.shown(url) == URLS[url]
+    assert urls.shown(url) == URLS[url]
     assert "Pa" not in URLS[url]
     assert "55" not in URLS[url].replace("5432", "")
     for given in (["--storage", url], [f"--storage={url}"]):
@@ -109,9 +110,9 @@ def test_passwords_are_not_shown(url: str) -> None:
 @pytest.mark.parametrize("url", [url for url in URLS if "55" in url.replace("5432", "")])
 def test_no_message_repeats_a_password(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of libraries, which take the text apart in their own way; and of arguments that stand in the wrong place."""
-    kept = _urls.secret(url)
+    kept = urls.secret(url)
     for part in (url, url.lower(), repr(url), unquote(url), kept, f"x{kept}x", *re.findall(r"\w+", kept)):
-        said = _urls.said_of(url, ValueError(f"cannot parse {part!r}"))
+        said = urls.said_of(url, ValueError(f"cannot parse {part!r}"))
         assert "55" not in said, part
         assert "dialect://user:password@host/name" in said
     for given in (
@@ -142,7 +143,7 @@ def test_a_storage_that_cannot_be_opened(
 
 def test_what_a_database_says_is_told() -> None:
     url, said = "postgresql://bob:Pa55@h:5432/db", 'password authentication failed for user "bob"'
-    assert _urls.said_of(url, ValueError(said)) == said
+    assert urls.said_of(url, ValueError(said)) == said
 
 
 def test_a_driver_that_is_missing_is_named(
@@ -170,24 +171,24 @@ def test_two_processes_work_on_one_search(data: Path, tmp_path: Path) -> None:
     assert len(set(trials[0].score)) > len(trials[0]) / 2, "the two drew the same"
 
 
-def search(data: Path, url: str | None = None) -> _search.Search:
-    found = _fit.load(data, "rare", None, False, 2, 0)
-    settings = _search.Settings("lightgbm", None, None, "average_precision", 2, 0)
-    return _search.Search(*found.train, settings, 1, url)
+def new_search(data: Path, url: str | None = None) -> search.Search:
+    found = fit.load(data, "rare", None, False, 2, 0)
+    settings = search.Settings("lightgbm", None, None, "average_precision", 2, 0)
+    return search.Search(*found.train, settings, 1, url)
 
 
 def test_a_storage_that_breaks_in_a_search(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trials.db"
-    score = _search.Search._score
+    score = search.Search._score
 
     def and_break(self: Any, trial: Any, loss: Any) -> float:
         with closing(sqlite3.connect(path)) as database:
             database.execute("drop table trial_user_attributes")
         return score(self, trial, loss)
 
-    monkeypatch.setattr(_search.Search, "_score", and_break)
-    with pytest.raises(_search.UserError, match=r"the storage sqlite.* failed; its trials are kept"):
-        search(data, f"sqlite:///{path}").run(2, None, lambda done, best: None)
+    monkeypatch.setattr(search.Search, "_score", and_break)
+    with pytest.raises(search.UserError, match=r"the storage sqlite.* failed; its trials are kept"):
+        new_search(data, f"sqlite:///{path}").run(2, None, lambda done, best: None)
 
 
 def test_a_storage_that_holds_something_else(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,11 +203,11 @@ def test_both_losses_have_as_many_trials_when_the_time_is_over(
     seconds: int, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count()
-    monkeypatch.setattr(_search.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(_search.Search, "_score", lambda self, trial, loss: 0.5)
-    found = search(data)
+    monkeypatch.setattr(search.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(search.Search, "_score", lambda self, trial, loss: 0.5)
+    found = new_search(data)
     found.run(50, seconds, lambda done, best: None)
-    counts = {len(found.finished(loss)) for loss in _search.LOSSES}
+    counts = {len(found.finished(loss)) for loss in search.LOSSES}
     assert len(counts) == 1
     assert 1 <= counts.pop() <= max(1, seconds)
 
@@ -216,8 +217,8 @@ def test_a_search_that_goes_on_draws_what_it_would_have_drawn(data: Path, tmp_pa
     for parts in ([3], [1, 2, 3]):
         url = f"sqlite:///{tmp_path / str(len(parts))}.db"
         for trials in parts:
-            found = search(data, url)
+            found = new_search(data, url)
             found.run(trials, None, lambda done, best: None)
-        drawn.append([trial.params for loss in _search.LOSSES for trial in found.finished(loss)])
+        drawn.append([trial.params for loss in search.LOSSES for trial in found.finished(loss)])
     assert drawn[0] == drawn[1]
     assert len({str(parameters) for parameters in drawn[0]}) == 6

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from commands import QUICK, edited, refused, run, table
 
-from focal_loss import _engines, _store
-from focal_loss._dispatch import BOOSTERS
+from focal_loss._command import engines, store
+from focal_loss._dispatch.frameworks import BOOSTERS
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ def test_no_engine_is_shown_a_damaged_file(
     engine: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = copied(models, engine, tmp_path)
-    path = directory / _engines.FILES[engine]
+    path = directory / engines.FILES[engine]
     whole = path.read_bytes()
-    monkeypatch.setattr(_engines, "engine", None)  # nothing may come so far
+    monkeypatch.setattr(engines, "engine", None)  # nothing may come so far
     capsys.readouterr()
     for damage in DAMAGES.values():
         path.write_bytes(damage(whole))
@@ -107,13 +107,13 @@ def test_a_model_that_is_replaced_while_the_engine_is_imported(
 ) -> None:
     directory = copied(models, "lightgbm", tmp_path)
     expected = predicted(directory, models, tmp_path)
-    imported = _engines.engine
+    imported = engines.engine
 
-    def and_replaced(name: str) -> _engines.Engine:
+    def and_replaced(name: str) -> engines.Engine:
         copied(models, "other", tmp_path)
         return imported(name)
 
-    monkeypatch.setattr(_engines, "engine", and_replaced)
+    monkeypatch.setattr(engines, "engine", and_replaced)
     assert predicted(directory, models, tmp_path) == expected
     assert predicted(directory, models, tmp_path) == predicted(models / "other", models, tmp_path) != expected
 
@@ -123,7 +123,7 @@ def test_a_model_that_is_replaced_between_its_files(
 ) -> None:
     """The files are read once more, and then are those of the new model."""
     directory = copied(models, "lightgbm", tmp_path)
-    content_of, read = _store.content_of, []
+    content_of, read = store.content_of, []
 
     def and_replaced(path: Path) -> bytes:
         content = content_of(path)
@@ -132,7 +132,7 @@ def test_a_model_that_is_replaced_between_its_files(
         read.append(path.name)
         return content
 
-    monkeypatch.setattr(_store, "content_of", and_replaced)
+    monkeypatch.setattr(store, "content_of", and_replaced)
     found = predicted(directory, models, tmp_path)
     assert read == ["model.json", "model.txt"] * 2
     assert found == predicted(models / "other", models, tmp_path)

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss import _reading, _table
-from focal_loss._errors import UserError
+from focal_loss._command import reading, tables
+from focal_loss._command.errors import UserError
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -21,7 +21,7 @@ def test_delimiters_and_encodings(delimiter: str, encoding: str, tmp_path: Path)
     path = tmp_path / "t.csv"
     columns = {"a, b; c": [1, 2], "größe": ["x", "y"], "rare": [0, 1]}
     pd.DataFrame(columns).to_csv(path, index=False, sep=delimiter, encoding=encoding)
-    assert _reading.read(path).to_pydict() == columns
+    assert reading.read(path).to_pydict() == columns
 
 
 def test_text_in_no_known_encoding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,17 +31,17 @@ def test_text_in_no_known_encoding(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "column 'size' holds text that is not UTF-8; save the file as that" in message
 
 
-def columns_of(**columns: Any) -> tuple[dict[str, _table.Column], list[str]]:
+def columns_of(**columns: Any) -> tuple[dict[str, tables.Column], list[str]]:
     found = pa.table({"number": [1.0] * len(next(iter(columns.values()))), **columns})
-    schema, notes = _table.Schema.of(found, "rare", Path("t"))
+    schema, notes = tables.Schema.of(found, "rare", Path("t"))
     return {column.name: column for column in schema.columns if column.name != "number"}, notes
 
 
 def test_words_among_numbers_are_missing(tmp_path: Path) -> None:
     found, notes = columns_of(age=["1", "2.5", "?", "-3e1", None] * 4)
-    assert found == {"age": _table.Column("age", "number", missing=("?",))}
+    assert found == {"age": tables.Column("age", "number", missing=("?",))}
     assert notes == ["'age' holds numbers; '?' among them counts as missing"]
-    schema = _table.Schema((found["age"],))
+    schema = tables.Schema((found["age"],))
     for values in (["1", " 2.5", "?"], [1, 2.5, None], ["?", "?", "?"]):
         (frame,) = schema.frames(pa.table({"age": values}), tmp_path)
         expected = [np.nan] * 3 if values[0] == "?" else [1, 2.5, np.nan]
@@ -94,8 +94,8 @@ def test_words_that_are_new_are_said(
 
 
 def test_columns_are_what_they_are_in_training(data: Path) -> None:
-    found = _reading.read(data)
-    schema, notes = _table.Schema.of(found, "rare", data)
+    found = reading.read(data)
+    schema, notes = tables.Schema.of(found, "rare", data)
     assert {c.name: c.kind for c in schema.columns} == {
         "number": "number", "kind": "category", "yes": "boolean", "day": "date"
     }  # fmt: skip
@@ -107,11 +107,11 @@ def test_columns_are_what_they_are_in_training(data: Path) -> None:
     clock = pa.table(
         {"t": pa.array([0, 43_200_000_000, None], pa.time64("us")), "d": pa.array([1, 2, 3], pa.duration("s"))}
     )
-    shown = _table.Schema.of(clock, "none", data)[0].frames(clock, data)[0]
+    shown = tables.Schema.of(clock, "none", data)[0].frames(clock, data)[0]
     np.testing.assert_allclose(shown.t, [0, 0.5, np.nan])
     np.testing.assert_allclose(shown.d, np.array([1, 2, 3]) / 86400)
     with pytest.raises(UserError, match="nearest are 'rare'"):
-        _table.without_missing(found, "rrae", False, data)
+        tables.without_missing(found, "rrae", False, data)
 
 
 @pytest.mark.parametrize("decimal", [".", ","])
@@ -119,15 +119,15 @@ def test_decimal_commas(decimal: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     columns = {"x": [1.5, -2.25e-7, None, 4.0], "n": [1, 2, 3, 4], "word": ["a", "b", "1,x", "c"]}
     pd.DataFrame(columns).to_csv(path, index=False, sep=";", decimal=decimal)
-    assert _reading.read(path).to_pydict() == columns
+    assert reading.read(path).to_pydict() == columns
 
 
 def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "t.csv"
     path.write_text("x;rare\n1,5;0\n4;1\n?;0\n-2,25;0\n")
-    found = _reading.read(path)
-    schema, notes = _table.Schema.of(found, "rare", path)
-    assert schema.columns == (_table.Column("x", "number", missing=("?",)),)
+    found = reading.read(path)
+    schema, notes = tables.Schema.of(found, "rare", path)
+    assert schema.columns == (tables.Column("x", "number", missing=("?",)),)
     assert notes[0] == "the commas in numbers are those before decimals"
     np.testing.assert_array_equal(schema.frames(found, path)[0].x, [1.5, 4, np.nan, -2.25])
     path.write_text("x\trare\n16,317\t0\n4\t1\n")
@@ -138,15 +138,15 @@ def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: py
 def test_every_row_of_one_column_is_a_row(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("x\n1\n\n2\n\n3\n")
-    assert _reading.read(path).to_pydict() == {"x": [1, None, 2, None, 3]}
+    assert reading.read(path).to_pydict() == {"x": [1, None, 2, None, 3]}
     path.write_text("x,y\n1,2\n\n3,4\n")
-    assert _reading.read(path).to_pydict() == {"x": [1, 3], "y": [2, 4]}
+    assert reading.read(path).to_pydict() == {"x": [1, 3], "y": [2, 4]}
 
 
 def test_line_breaks_in_words_of_a_large_file(tmp_path: Path) -> None:
     path, words = tmp_path / "t.csv", [f"line {k % 7}\nand more" for k in range(60_000)]
     pd.DataFrame({"n": range(60_000), "word": words}).to_csv(path, index=False)
-    assert _reading.read(path)["word"].to_pylist() == words
+    assert reading.read(path)["word"].to_pylist() == words
 
 
 @pytest.mark.parametrize("values", [[b"\xff", b"\xfe"], [[1], [2]], [{"a": 1}, {"a": 2}]])
@@ -186,11 +186,11 @@ def test_targets_of_any_type(dtype: str, tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     frame = table().astype({"rare": dtype})
     frame.to_parquet(path)
-    target = _table.target(_reading.read(path), "rare", None, path)
+    target = tables.target(reading.read(path), "rare", None, path)
     np.testing.assert_array_equal(target.labels, table().rare == 1)
     if dtype != "bool":
         assert (target.positive, target.negative) == ("1", "0")
-        assert _table.target(_reading.read(path), "rare", "1.0", path).positive == "1"
+        assert tables.target(reading.read(path), "rare", "1.0", path).positive == "1"
 
 
 def test_twins_in_parquet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,7 +208,7 @@ def test_times_durations_and_dates_are_not_one_another(tmp_path: Path) -> None:
         "number": pa.array([0, 1]),
     }
     for kind, column in values.items():
-        schema, _ = _table.Schema.of(pa.table({"t": column}), "rare", tmp_path)
+        schema, _ = tables.Schema.of(pa.table({"t": column}), "rare", tmp_path)
         assert schema.columns[0].kind == kind
         for other, wrong in values.items():
             if other != kind:

@@ -9,7 +9,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from focal_loss import _triton
+from focal_loss.torch import _triton
 
 
 def compile_kernel(kernel: Any, capability: int, types: dict[str, str], constants: dict[str, Any]) -> int:

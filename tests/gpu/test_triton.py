@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from focal_loss import _triton  # isort: skip  (before TensorFlow)
+from focal_loss.torch import _triton  # isort: skip  (before TensorFlow)
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from focal_loss._report.data import Bins, Comparison, Curve, Outcomes, Report, Trial
+from focal_loss._command.report.data import Bins, Comparison, Curve, Outcomes, Report, Trial
 
 ROWS = 4000
 NAMES = ("transaction_amount", "minutes_since_last", "country_of_card", "merchant", "weekday", "is_new_device")

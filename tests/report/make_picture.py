@@ -10,7 +10,7 @@ from browser import chromium
 from example_report import example
 from PIL import Image
 
-from focal_loss._report.render import render
+from focal_loss._command.report.render import render
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,9 +12,9 @@ from browser import chromium
 from example_report import HOSTILE, example, hostile
 from playwright.sync_api import Browser, Page, expect
 
-from focal_loss._report import numbers
-from focal_loss._report.data import Outcomes, Report
-from focal_loss._report.render import render
+from focal_loss._command.report import numbers
+from focal_loss._command.report.data import Outcomes, Report
+from focal_loss._command.report.render import render
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from example_report import HOSTILE, example, hostile
 
-from focal_loss._report import numbers
-from focal_loss._report.data import Bins, Comparison, Curve, Outcomes, Report, Trial
-from focal_loss._report.render import render
+from focal_loss._command.report import numbers
+from focal_loss._command.report.data import Bins, Comparison, Curve, Outcomes, Report, Trial
+from focal_loss._command.report.render import render
 
 SECTIONS = [
     "Focal against cross-entropy",

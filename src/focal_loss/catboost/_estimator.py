@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
-from focal_loss import _classifier
-from focal_loss._boosting_docs import documented
+from focal_loss._boosting import classifier
+from focal_loss._boosting.docs import documented
 from focal_loss.catboost import _parameters, _snapshots
 from focal_loss.catboost._metrics import asked, metric_of_fit, recorded, unchanged
 from focal_loss.catboost._objectives import objective_of
@@ -38,7 +38,7 @@ class _Parameter:
 
 
 class _Labels(NamedTuple):
-    focus: _classifier.Focus
+    focus: classifier.Focus
     classes: Array
     codes: Array
     shares: Array
@@ -119,10 +119,10 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         TypeError
             If the classes are neither strings nor numbers.
         """
-        self.get_metadata()[KEY] = _classifier.remember(self, *self._known())
+        self.get_metadata()[KEY] = classifier.remember(self, *self._known())
         super().save_model(fname, format=format, **kwargs)
         path = Path(fname)
-        path.write_bytes(_classifier.seal(path.read_bytes()))
+        path.write_bytes(classifier.seal(path.read_bytes()))
         return self
 
     def load_model(
@@ -136,14 +136,14 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
             If the model is not one of `save_model`, or one of a newer version.
         """
         if fname is not None:
-            _classifier.unbroken(Path(fname).read_bytes(), fname)
+            classifier.unbroken(Path(fname).read_bytes(), fname)
         if blob is not None:
-            _classifier.unbroken(bytes(blob), "the model")
+            classifier.unbroken(bytes(blob), "the model")
         super().load_model(fname, format=format, stream=stream, blob=blob)
         for name in (*REFUSED, "eval_metric"):
             self._init_params.pop(name, None)  # as CatBoost describes what it was trained with, not as it was given
         source = "the model" if fname is None else fname
-        self._fitted = _classifier.recall(self, dict(self.get_metadata()).get(KEY), source)
+        self._fitted = classifier.recall(self, dict(self.get_metadata()).get(KEY), source)
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
 
     def _prepare_train_params(self, X: Any = None, y: Any = None, **given: Any) -> dict[str, Any]:
         self._refuse()
-        _classifier.refuse_missing(X, given.get("eval_set"), baseline=given.get("baseline"))
+        classifier.refuse_missing(X, given.get("eval_set"), baseline=given.get("baseline"))
         if y is not None:
             if not isinstance(X, catboost.FeaturesData):
                 check_consistent_length(X, y)
@@ -191,11 +191,11 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         return prepared
 
     def _labels(self, y: Any, weight: Any) -> _Labels:
-        classes, codes = _classifier.encode(y)
+        classes, codes = classifier.encode(y)
         if classes.dtype.kind in "iuf" and len(np.unique(classes.astype(np.float32))) < len(classes):
             raise ValueError(f"`y` is read as float32, which cannot tell {classes.tolist()} apart; give strings")
-        shares = _classifier.prior(classes, codes, weight)
-        return _Labels(_classifier.focus(self, classes, codes, weight), classes, codes, shares)
+        shares = classifier.prior(classes, codes, weight)
+        return _Labels(classifier.focus(self, classes, codes, weight), classes, codes, shares)
 
     def _loss_of_fit(self, labels: _Labels, pool: Any, watched: bool) -> dict[str, Any]:
         """CatBoost's own loss where that is the same, and the metric."""
@@ -212,7 +212,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
             found["class_weights"] = factors.tolist()
         return found | {"eval_metric": self._metric(focus, codes, factors)}
 
-    def _metric(self, focus: _classifier.Focus, codes: Array, factors: Array | None) -> Any:
+    def _metric(self, focus: classifier.Focus, codes: Array, factors: Array | None) -> Any:
         wanted = self._init_params.get("eval_metric") or "focal_loss"
         if hasattr(wanted, "evaluate"):
             return wanted
@@ -232,7 +232,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         return recorded(super().get_best_score())
 
     def _refuse(self) -> None:
-        _classifier.refuse(self._init_params, REFUSED, DEFAULTS, NAMES)
+        classifier.refuse(self._init_params, REFUSED, DEFAULTS, NAMES)
         for name in ("custom_metric", "custom_loss"):
             wanted = self._init_params.get(name) or []
             for metric in [wanted] if isinstance(wanted, str) else wanted:
@@ -261,7 +261,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
 
     def _process_predict_input_data(self, data: Any, parent_method_name: str, *args: Any, **kwargs: Any) -> Any:
         self._known()
-        _classifier.refuse_missing(data)
+        classifier.refuse_missing(data)
         return super()._process_predict_input_data(_readable(data), parent_method_name, *args, **kwargs)
 
     def _predict(self, data: Any, prediction_type: str, *args: Any, **kwargs: Any) -> Any:
@@ -296,7 +296,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         """Not for this loss: CatBoost's selection knows its own only."""
         raise NotImplementedError("CatBoost's selection knows its own losses only; use that of scikit-learn")
 
-    def _known(self) -> tuple[_classifier.Focus, Array]:
+    def _known(self) -> tuple[classifier.Focus, Array]:
         if not self.is_fitted():
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call `fit` first")
         return self._fitted

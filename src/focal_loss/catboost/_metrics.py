@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from focal_loss import _classifier
+from focal_loss._boosting import classifier
 from focal_loss.catboost._objectives import Metric
 from focal_loss.catboost._parameters import OF_SCORES
 
@@ -16,9 +16,9 @@ Array = Any
 
 # CatBoost's names of the metrics that are computed here, because it would compute them of raw scores.
 OURS = {
-    "focal_loss": _classifier.FOCAL_LOSS,
-    **dict.fromkeys(("Logloss", "CrossEntropy", "MultiClass", "logloss"), _classifier.LOG_LOSS),
-    "ZeroOneLoss": _classifier.ERROR,
+    "focal_loss": classifier.FOCAL_LOSS,
+    **dict.fromkeys(("Logloss", "CrossEntropy", "MultiClass", "logloss"), classifier.LOG_LOSS),
+    "ZeroOneLoss": classifier.ERROR,
     "Accuracy": "accuracy",
 }
 BORDER = "proba_border"
@@ -29,7 +29,7 @@ POSTERIOR = ":posterior"  # at the end of a name that CatBoost's own record has 
 class MetricOfFit:
     """A metric of the classifier. `factors`: of each class, what CatBoost itself has multiplied its weights by."""
 
-    metric: _classifier.Metric
+    metric: classifier.Metric
     more_is_better: bool
     factors: Array | None
     no_jit: ClassVar[bool] = True
@@ -49,7 +49,7 @@ class MetricOfFit:
     get_final_error = Metric.get_final_error
 
 
-def metric_of_fit(name: str, metric: _classifier.Metric, labels: Array, factors: Array | None) -> MetricOfFit:
+def metric_of_fit(name: str, metric: classifier.Metric, labels: Array, factors: Array | None) -> MetricOfFit:
     """CatBoost asks whether more of it is better before the first value, and calls it by the name of its class."""
     classes = metric.focus.classes
     own, _, more_is_better = metric(labels, np.zeros((len(labels), classes) if classes > 2 else len(labels)), None)
@@ -57,25 +57,25 @@ def metric_of_fit(name: str, metric: _classifier.Metric, labels: Array, factors:
     return found(metric, bool(more_is_better), factors)
 
 
-def unchanged(wanted: str, focus: _classifier.Focus, factors: Array | None) -> bool:
+def unchanged(wanted: str, focus: classifier.Focus, factors: Array | None) -> bool:
     """Whether CatBoost's own log loss is that of the probabilities: for its own loss without class weights."""
     return not focus.gamma and factors is None and wanted == ("Logloss" if focus.classes == 2 else "MultiClass")
 
 
-def asked(wanted: Any, focus: _classifier.Focus, calibrated: bool) -> tuple[str, _classifier.Metric]:
+def asked(wanted: Any, focus: classifier.Focus, calibrated: bool) -> tuple[str, classifier.Metric]:
     """The metric that a user asks for, and the name of its record: the one that it was asked by."""
     if not isinstance(wanted, str):
-        return "", _classifier.Metric(wanted, focus, calibrated)
+        return "", classifier.Metric(wanted, focus, calibrated)
     base, _, options = wanted.partition(":")
-    _, ours = _classifier.metrics(base, OURS, OF_SCORES)
+    _, ours = classifier.metrics(base, OURS, OF_SCORES)
     function, name = ours[0], wanted
-    if function in ("accuracy", _classifier.ERROR):
+    if function in ("accuracy", classifier.ERROR):
         function = _right(_border(wanted, options, focus.classes), function == "accuracy")
     elif options:
         raise ValueError(f"`eval_metric` takes no options for {base!r}, got {wanted!r}")
     if not focus.gamma and base in ("Logloss", "MultiClass"):
         name += POSTERIOR
-    return name, _classifier.Metric(function, focus, calibrated)
+    return name, classifier.Metric(function, focus, calibrated)
 
 
 def recorded(record: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from focal_loss import _boosting
-from focal_loss._boosting_docs import documented
+from focal_loss._boosting import objective
+from focal_loss._boosting.docs import documented
 
 Array = Any
 
@@ -22,7 +22,7 @@ FORM = "An object with the methods that CatBoost calls."
 
 @dataclass(frozen=True)
 class _BinaryObjective:
-    loss: _boosting.BinaryLoss
+    loss: objective.BinaryLoss
     no_jit: ClassVar[bool] = True
 
     def calc_ders_range(self, approxes: Array, targets: Array, weights: Array | None) -> Array:
@@ -35,7 +35,7 @@ class _BinaryObjective:
 
 @dataclass(frozen=True)
 class _CategoricalObjective:
-    loss: _boosting.CategoricalLoss
+    loss: objective.CategoricalLoss
     no_jit: ClassVar[bool] = True
 
     def calc_ders_multi(
@@ -50,7 +50,7 @@ class _CategoricalObjective:
 class Metric:
     """A mean. CatBoost adds up sums over parts of the data."""
 
-    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
+    loss: objective.BinaryLoss | objective.CategoricalLoss
     no_jit: ClassVar[bool] = True
 
     def is_max_optimal(self) -> bool:
@@ -65,19 +65,19 @@ class Metric:
 
     def mean(self, scores: Array, labels: Array, weight: Array | None) -> float:
         """`scores` has a row for each class, or one row."""
-        if isinstance(self.loss, _boosting.BinaryLoss):
+        if isinstance(self.loss, objective.BinaryLoss):
             return self.loss.mean(scores, labels, weight)
         return self.loss.mean(scores, labels, weight, axis=0)
 
 
-def _metric_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss, name: str) -> Metric:
+def _metric_of(loss: objective.BinaryLoss | objective.CategoricalLoss, name: str) -> Metric:
     """CatBoost calls a metric by the name of its class, so each has one of its own."""
     found: type[Metric] = type(name, (Metric,), {"__reduce__": lambda self: (_metric_of, (loss, name))})
     return found(loss)
 
 
-def objective_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss) -> Any:
-    return _BinaryObjective(loss) if isinstance(loss, _boosting.BinaryLoss) else _CategoricalObjective(loss)
+def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Any:
+    return _BinaryObjective(loss) if isinstance(loss, objective.BinaryLoss) else _CategoricalObjective(loss)
 
 
 @documented("binary_focal_objective", start=START, form=FORM)
@@ -101,7 +101,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     >>> catboost.train(pool, loss | settings).predict([[5.0], [95.0]]).round(1)
     array([-0.6,  2. ])
     """
-    return _BinaryObjective(_boosting.binary_loss(gamma, pos_weight, hessian))
+    return _BinaryObjective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
 @documented("categorical_focal_objective", start=START, form=FORM)
@@ -125,7 +125,7 @@ def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian
     >>> catboost.train(pool, loss | settings).predict([[5.0], [50.0], [95.0]]).argmax(axis=1)
     array([0, 1, 2])
     """
-    return _CategoricalObjective(_boosting.categorical_loss(gamma, class_weight, hessian))
+    return _CategoricalObjective(objective.categorical_loss(gamma, class_weight, hessian))
 
 
 @documented("binary_focal_metric", form=FORM)
@@ -142,8 +142,8 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     >>> round(metric.get_final_error(*metric.evaluate([np.array([0.0, 0.0])], np.array([0.0, 1.0]), None)), 6)
     0.173287
     """
-    loss = _boosting.binary_loss(gamma, pos_weight)
-    return _metric_of(loss, _boosting.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
+    loss = objective.binary_loss(gamma, pos_weight)
+    return _metric_of(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
 @documented("categorical_focal_metric", form=FORM)
@@ -160,5 +160,5 @@ def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str 
     >>> round(metric.get_final_error(*metric.evaluate(np.array([[1.0], [0.0], [-1.0]]), np.array([0.0]), None)), 6)
     0.045678
     """
-    loss = _boosting.categorical_loss(gamma, class_weight)
-    return _metric_of(loss, _boosting.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))
+    loss = objective.categorical_loss(gamma, class_weight)
+    return _metric_of(loss, objective.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))

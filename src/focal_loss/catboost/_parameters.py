@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from focal_loss._classifier import LABELS, OBJECTIVE, POSITIVES
+from focal_loss._boosting.classifier import LABELS, OBJECTIVE, POSITIVES
 
 OF_SCORES = ("AUC", "PRAUC", "NormalizedGini")  # the metrics that CatBoost computes of scores as well
 NAMES = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss._classifier import Focus
+from focal_loss._boosting.classifier import Focus
 
 ENDING = ".focal_loss"  # of the file beside a snapshot
 

@@ -1,4 +1,4 @@
-"""JAX as a `_losses.Backend`, by the formula: its primitives, its conversions, its custom derivatives."""
+"""JAX as a `pipeline.Backend`, by the formula: its primitives, its conversions, its custom derivatives."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss import _checks, _formula, _losses, _softmax
-from focal_loss._warnings import warn
+from focal_loss._core import checks, formula, pipeline, softmax
+from focal_loss._core.warnings import warn
 
 
 class JaxOps:
-    """`_formula.Ops` for JAX."""
+    """`formula.Ops` for JAX."""
 
     exp, log, log1p = staticmethod(jnp.exp), staticmethod(jnp.log), staticmethod(jnp.log1p)
     sqrt, tanh, abs = staticmethod(jnp.sqrt), staticmethod(jnp.tanh), staticmethod(jnp.abs)
@@ -64,17 +64,17 @@ def _positions(like: Array, axis: int) -> Array:
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _elementwise(family: str, index: _formula.Index, numbers: tuple[float | None, ...], *tensors: Array) -> Array:
-    """`_formula.evaluate`; `numbers` holds the arguments that are Python numbers, None where a tensor stands."""
+def _elementwise(family: str, index: formula.Index, numbers: tuple[float | None, ...], *tensors: Array) -> Array:
+    """`formula.evaluate`; `numbers` holds the arguments that are Python numbers, None where a tensor stands."""
     queue = iter(tensors)
-    value = _formula.evaluate(OPS, family, index, *(next(queue) if n is None else n for n in numbers))
+    value = formula.evaluate(OPS, family, index, *(next(queue) if n is None else n for n in numbers))
     return jnp.zeros_like(tensors[0]) if value is None else value
 
 
 @partial(_elementwise.defjvp, symbolic_zeros=True)
 def _elementwise_jvp(
     family: str,
-    index: _formula.Index,
+    index: formula.Index,
     numbers: tuple[float | None, ...],
     tensors: tuple[Array, ...],
     tangents: tuple[Any, ...],
@@ -92,21 +92,21 @@ def _elementwise_jvp(
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _margin(axis: int, hot: Array | None, v: Array) -> Array:
-    """`_softmax.margin`."""
-    return _softmax.margin(OPS, v, hot, axis)
+    """`softmax.margin`."""
+    return softmax.margin(OPS, v, hot, axis)
 
 
 @_margin.defjvp
 def _margin_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     hot, v = primals
     _, tangent = tangents
-    return _margin(axis, hot, v), _softmax.own(OPS, hot, axis, tangent) - _average(axis, hot, v, tangent)
+    return _margin(axis, hot, v), softmax.own(OPS, hot, axis, tangent) - _average(axis, hot, v, tangent)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _average(axis: int, hot: Array | None, v: Array, tangent: Array) -> Array:
-    """`_softmax.average`, linear in the tangent."""
-    return _softmax.average(OPS, v, hot, axis, tangent)
+    """`softmax.average`, linear in the tangent."""
+    return softmax.average(OPS, v, hot, axis, tangent)
 
 
 @_average.defjvp
@@ -125,12 +125,12 @@ def _average_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...])
 
 
 class Formula(JaxOps):
-    """`_losses.Backend` for JAX without native kernels."""
+    """`pipeline.Backend` for JAX without native kernels."""
 
-    def fused_binary(self, call: _losses.BinaryCall, /) -> Array | None:
+    def fused_binary(self, call: pipeline.BinaryCall, /) -> Array | None:
         return None
 
-    def fused_softmax(self, call: _losses.SoftmaxCall, /) -> Array | None:
+    def fused_softmax(self, call: pipeline.SoftmaxCall, /) -> Array | None:
         return None
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
@@ -211,7 +211,7 @@ class Formula(JaxOps):
         return _margin(axis, hot, v)
 
     def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
-        return _softmax.shares(self, x, hot, axis)
+        return softmax.shares(self, x, hot, axis)
 
 
 def wide(dtype: Any) -> Any:
@@ -223,16 +223,16 @@ def _array(name: str, value: Any) -> Array:
     if isinstance(value, Array):
         x = value
     elif hasattr(value, "__array__"):
-        array = _checks.host_array(name, value)
+        array = checks.host_array(name, value)
         x = jnp.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
     else:  # numbers and sequences, which may hold tracers
-        _checks.refuse_unreal(name, value)
+        checks.refuse_unreal(name, value)
         try:
             x = jnp.asarray(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise _checks.not_real(name, value) from error
+            raise checks.not_real(name, value) from error
     if not (jnp.issubdtype(x.dtype, np.floating) or jnp.issubdtype(x.dtype, np.integer) or x.dtype == bool):
-        raise _checks.not_real(name, value)
+        raise checks.not_real(name, value)
     return x
 
 

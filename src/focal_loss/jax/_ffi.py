@@ -19,7 +19,7 @@ from jax.custom_batching import custom_vmap
 from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
-from focal_loss import _kernels
+from focal_loss._host import kernels
 from focal_loss.jax._backend import wide
 from focal_loss.jax._mesh import Split, merged
 
@@ -54,7 +54,7 @@ def kernel(call: Call) -> Callable[..., tuple[Array, ...]]:
 
 @cache
 def register() -> None:
-    for name, handler in _kernels.NATIVE.xla_handlers().items():
+    for name, handler in kernels.NATIVE.xla_handlers().items():
         jax.ffi.register_ffi_target(name, handler, platform="cpu")
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from jax import Array
 
-from focal_loss import _losses, _spec
-from focal_loss._docs import documented
+from focal_loss._core import options, pipeline
+from focal_loss._core.docs import documented
 from focal_loss.jax._mesh import on_any_mesh
 from focal_loss.jax._native import XP
 
@@ -33,7 +33,7 @@ def binary_focal_loss(
     Array([0.001, 0.032, 0.001], dtype=float32)
     """
     return on_any_mesh(
-        _losses.binary, XP, y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
+        pipeline.binary, XP, y_true, y_pred, options.Binary(gamma, pos_weight, from_logits, label_smoothing)
     )
 
 
@@ -58,8 +58,8 @@ def categorical_focal_loss(
     >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).round(6)
     Array([0.045678], dtype=float32)
     """
-    spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
-    return on_any_mesh(_losses.categorical, XP, y_true, y_pred, spec)
+    spec = options.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
+    return on_any_mesh(pipeline.categorical, XP, y_true, y_pred, spec)
 
 
 @documented("sparse_categorical_focal_loss")
@@ -84,8 +84,8 @@ def sparse_categorical_focal_loss(
     >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).round(3)
     Array([0.009, 0.032, 0.082], dtype=float32)
     """
-    spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
-    return on_any_mesh(_losses.sparse_categorical, XP, y_true, y_pred, spec)
+    spec = options.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
+    return on_any_mesh(pipeline.sparse_categorical, XP, y_true, y_pred, spec)
 
 
 @documented("binary_focal_crossentropy")
@@ -109,8 +109,8 @@ def binary_focal_crossentropy(
     >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).round(6)
     Array([0.329865, 0.205798], dtype=float32)
     """
-    spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
-    return on_any_mesh(_losses.binary_mixed, XP, y_true, y_pred, spec)
+    spec = options.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    return on_any_mesh(pipeline.binary_mixed, XP, y_true, y_pred, spec)
 
 
 @documented("categorical_focal_crossentropy")
@@ -133,8 +133,8 @@ def categorical_focal_crossentropy(
     >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(2)
     Array([0.  , 0.47], dtype=float32)
     """
-    spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
-    return on_any_mesh(_losses.categorical, XP, y_true, y_pred, spec)
+    spec = options.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+    return on_any_mesh(pipeline.categorical, XP, y_true, y_pred, spec)
 
 
 @documented("sparse_categorical_focal_crossentropy")
@@ -157,8 +157,8 @@ def sparse_categorical_focal_crossentropy(
     >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).round(2)
     Array([0.  , 0.47], dtype=float32)
     """
-    spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
-    return on_any_mesh(_losses.sparse_categorical, XP, y_true, y_pred, spec)
+    spec = options.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
+    return on_any_mesh(pipeline.sparse_categorical, XP, y_true, y_pred, spec)
 
 
 def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: Any = 2.0) -> Array:
@@ -199,6 +199,6 @@ def sigmoid_focal_loss(logits: Any, labels: Any, *, alpha: Any = None, gamma: An
     >>> jax.grad(sigmoid_focal_loss)(0.0, 1.0).round(6)
     Array(-0.298287, dtype=float32, weak_type=True)
     """
-    spec = _spec.BinaryCrossentropy(alpha is not None, 0.25 if alpha is None else alpha, gamma, from_logits=True)
+    spec = options.BinaryCrossentropy(alpha is not None, 0.25 if alpha is None else alpha, gamma, from_logits=True)
     x = XP.prediction(logits, "logits")
-    return on_any_mesh(_losses.binary_mixed, XP, XP.labels(labels, x, "labels"), x, spec, average=False)
+    return on_any_mesh(pipeline.binary_mixed, XP, XP.labels(labels, x, "labels"), x, spec, average=False)

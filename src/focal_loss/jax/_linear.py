@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss import _checks, _losses, _spec
-from focal_loss._docs import MEAN_VALID, REDUCTION, documented
-from focal_loss._shapes import check_linear, chunking
+from focal_loss._core import checks, options, pipeline
+from focal_loss._core.docs import MEAN_VALID, REDUCTION, documented
+from focal_loss._core.shapes import check_linear, chunking
 from focal_loss.jax._backend import wide
 from focal_loss.jax._mesh import merged, on_automatic_axes, split_of
 from focal_loss.jax._native import XP, as_array, static_gamma
@@ -29,7 +29,7 @@ def linear_sparse_categorical_focal_loss(
     bias: Any | None = None,
     class_weight: Any | None = None,
     ignore_class: int | None = None,
-    reduction: _spec.Reduction = "mean",
+    reduction: options.Reduction = "mean",
 ) -> Array:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
 
@@ -51,16 +51,16 @@ def linear_sparse_categorical_focal_loss(
     >>> round(float(value), 3), gradient.shape
     (6.894, (1000, 8))
     """
-    spec = _spec.SparseCategorical(gamma, class_weight, True, -1, ignore_class)
+    spec = options.SparseCategorical(gamma, class_weight, True, -1, ignore_class)
     x, w = XP.prediction(hidden, "hidden"), XP.prediction(weight, "weight")
     b = None if bias is None else XP.prediction(bias, "bias")
     y = XP.labels(y_true, x)
     check_linear(x.shape, w.shape, None if b is None else b.shape, y.shape)
-    _checks.check_exact(y.dtype, w.shape[0])
+    checks.check_exact(y.dtype, w.shape[0])
     if XP.readable(y):
-        _checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
-    parameters = _losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
-    problem = _Problem(static_gamma(parameters[0]), spec.ignore_class, _spec.reduction(reduction))
+        checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
+    parameters = pipeline.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
+    problem = _Problem(static_gamma(parameters[0]), spec.ignore_class, options.reduction(reduction))
     given = _Inputs(x, w, b, y, *(as_array(p, x.dtype) for p in parameters))._asdict()
 
     def computed(**arrays: Array) -> Array:
@@ -78,7 +78,7 @@ class _Problem(NamedTuple):
 
     gamma: float | None  # None where it is an array
     ignore: int | None
-    reduction: _spec.Reduction
+    reduction: options.Reduction
 
 
 class _Inputs(NamedTuple):
@@ -159,8 +159,8 @@ def _share(problem: _Problem, inputs: _Inputs) -> Array | float:
 
 def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> Array:
     gamma = inputs.gamma if problem.gamma is None else problem.gamma
-    spec = _spec.SparseCategorical(gamma, inputs.class_weight, True, -1, problem.ignore)
-    return _losses.sparse_categorical(XP, y, logits, spec)
+    spec = options.SparseCategorical(gamma, inputs.class_weight, True, -1, problem.ignore)
+    return pipeline.sparse_categorical(XP, y, logits, spec)
 
 
 def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:

@@ -15,13 +15,13 @@ import numpy as np
 from jax import Array
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
-from focal_loss import _spec
+from focal_loss._core import options
 
 Split = list[Any]  # for each axis of an array the axis of the mesh that splits it, a tuple of them, or None
 
 
 def on_any_mesh(loss: Callable[..., Array], xp: Any, y_true: Any, y_pred: Any, spec: Any, **options: Any) -> Array:
-    """``loss(xp, y_true, y_pred, spec, **options)`` of `_losses`."""
+    """``loss(xp, y_true, y_pred, spec, **options)`` of `pipeline`."""
     given = {"y_true": y_true, "y_pred": y_pred} | {field.name: getattr(spec, field.name) for field in fields(spec)}
 
     def computed(**arrays: Array) -> Array:
@@ -71,14 +71,14 @@ def partly_manual() -> bool:
 
 def result_split(y_true: Any, y_pred: Any, spec: Any, average: bool = True) -> Split:
     """As the predictions are split, or the labels where the predictions are not; without the axis that is summed."""
-    if isinstance(spec, _spec.SparseCategorical):
+    if isinstance(spec, options.SparseCategorical):
         split = without(split_of(y_pred), spec.axis, np.ndim(y_pred))
         return merged([split, split_of(y_true)[: len(split)]])
-    if isinstance(spec, _spec.Categorical):
+    if isinstance(spec, options.Categorical):
         return without(merged(in_front(y_pred, y_true)), spec.axis, np.ndim(y_pred))
-    weights = spec.pos_weight if isinstance(spec, _spec.Binary) else spec.alpha
+    weights = spec.pos_weight if isinstance(spec, options.Binary) else spec.alpha
     split = merged(in_front(y_pred, y_true, spec.gamma, weights))
-    if isinstance(spec, _spec.BinaryCrossentropy) and average:
+    if isinstance(spec, options.BinaryCrossentropy) and average:
         return without(split, spec.axis, len(split))
     return split
 

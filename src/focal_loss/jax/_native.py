@@ -1,4 +1,4 @@
-"""JAX as a `_losses.Backend`, by the native kernels where a program runs on the host, and by the formula elsewhere.
+"""JAX as a `pipeline.Backend`, by the native kernels where a program runs on the host, and by the formula elsewhere.
 
 The kernels give the value, the derivative in the logits and, of a binary loss, the second one. Everything else, which
 is every derivative in labels, gamma and weights, is the formula's.
@@ -15,25 +15,26 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss import _checks, _formula, _kernels, _losses, _spec
+from focal_loss._core import checks, formula, options, pipeline
+from focal_loss._host import kernels
 from focal_loss.jax._backend import FORMULA, OPS, Formula, wide
 from focal_loss.jax._ffi import Call, kernel
 from focal_loss.jax._mesh import partly_manual
 
 
 class Native(Formula):
-    """`_losses.Backend` for JAX."""
+    """`pipeline.Backend` for JAX."""
 
-    def fused_binary(self, call: _losses.BinaryCall, /) -> Array | None:
+    def fused_binary(self, call: pipeline.BinaryCall, /) -> Array | None:
         if not covered(*call[:5]):
             return None
         if self.readable(call.y):
-            _checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)
+            checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)
         setting = BinarySetting(static_gamma(call.gamma), call.smoothing != 0, call.mixed)
         numbers = call.gamma, call.positive, call.negative, call.smoothing
         return binary(setting, ("",), call.x, call.y, *(as_array(n, call.x.dtype) for n in numbers))[0]
 
-    def fused_softmax(self, call: _losses.SoftmaxCall, /) -> Array | None:
+    def fused_softmax(self, call: pipeline.SoftmaxCall, /) -> Array | None:
         ignored = call.ignore or 0
         if not covered(*call[:4]) or not -(2**63) <= ignored < 2**63:
             return None
@@ -41,9 +42,9 @@ class Native(Formula):
         if self.readable(call.y):
             labels = self.to_numpy(call.y)
             if call.sparse:
-                _checks.check_classes(labels, classes, call.ignore)
+                checks.check_classes(labels, classes, call.ignore)
             else:
-                _checks.check_labels(labels, dense=True)
+                checks.check_labels(labels, dense=True)
         axis, smooth = call.axis - call.x.ndim, call.smoothing != 0
         setting = SoftmaxSetting(static_gamma(call.gamma), axis, call.sparse, call.ignore, smooth)
         numbers = call.gamma, call.weight, call.smoothing
@@ -56,17 +57,17 @@ XP = Native()
 def covered(x: Array, *others: float | Array) -> bool:
     tensors = [x, *(a for a in others if not isinstance(a, float))]
     rank = max(a.ndim for a in tensors)
-    if _kernels.NATIVE is None or x.dtype.name not in _kernels.FLOATING or rank > _kernels.MAX_RANK:
+    if kernels.NATIVE is None or x.dtype.name not in kernels.FLOATING or rank > kernels.MAX_RANK:
         return False
     if partly_manual():
         return False
-    return {a.dtype.name for a in tensors} <= set(_kernels.DTYPES)
+    return {a.dtype.name for a in tensors} <= set(kernels.DTYPES)
 
 
 def static_gamma(gamma: float | Array) -> float | None:
     """A gamma that is part of the program: one whose power the formula makes of a few products, instead of an exp."""
-    kernels = _kernels.NATIVE is not None and jax.default_backend() == "cpu"
-    return gamma if isinstance(gamma, float) and _formula.by_products(gamma) and not kernels else None
+    by_kernels = kernels.NATIVE is not None and jax.default_backend() == "cpu"
+    return gamma if isinstance(gamma, float) and formula.by_products(gamma) and not by_kernels else None
 
 
 def as_array(value: float | Array, dtype: Any) -> Array:
@@ -96,7 +97,7 @@ class BinarySetting(NamedTuple):
     smooth: bool  # whether the smoothing is above 0
     mixed: bool
 
-    def native(self, labels: Array) -> tuple[_formula.Index, ...]:
+    def native(self, labels: Array) -> tuple[formula.Index, ...]:
         """The derivatives that the kernels have: the second of soft labels in the mix is not among them."""
         hard = not (self.smooth or jnp.issubdtype(labels.dtype, jnp.floating))
         return ("", "0", "00") if hard or not self.mixed else ("", "0")
@@ -104,8 +105,8 @@ class BinarySetting(NamedTuple):
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 @partial(jax.jit, static_argnums=(0, 1))
-def binary(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
-    """Derivatives of the loss by `_formula.Index`, the value in the dtype of the logits, the others at least float32.
+def binary(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
+    """Derivatives of the loss by `formula.Index`, the value in the dtype of the logits, the others at least float32.
 
     Several at once, since the kernels compute the value and the first derivative together.
     """
@@ -114,7 +115,7 @@ def binary(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors
     )
 
 
-def binary_native(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
+def binary_native(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
     covered = [index for index in setting.native(tensors[1]) if index in indices]
     found = {}
     if covered:
@@ -128,17 +129,17 @@ def binary_native(setting: BinarySetting, indices: tuple[_formula.Index, ...], *
     return tuple(found[index] for index in indices)
 
 
-def binary_formula(setting: BinarySetting, indices: tuple[_formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
+def binary_formula(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
     shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
     x, y, gamma, positive, negative, smoothing = (aligned(t, len(shape)) if t.ndim else t for t in tensors)
     v = x.astype(wide(x.dtype))
-    labels = _losses.binary_labels(FORMULA, y, v, 0.0)
+    labels = pipeline.binary_labels(FORMULA, y, v, 0.0)
     if setting.smooth:
-        labels = _losses.smoothed(labels.astype(v.dtype), smoothing, 2)
+        labels = pipeline.smoothed(labels.astype(v.dtype), smoothing, 2)
     parameters = gamma if setting.gamma is None else setting.gamma, positive, negative
 
-    def derivative(index: _formula.Index) -> Array:
-        found = _formula.evaluate(OPS, "mixed" if setting.mixed else "two_term", index, v, labels, *parameters)
+    def derivative(index: formula.Index) -> Array:
+        found = formula.evaluate(OPS, "mixed" if setting.mixed else "two_term", index, v, labels, *parameters)
         chain = (1 - smoothing) ** index.count("1")  # the formula's labels are smoothed ones
         value = jnp.zeros(shape, v.dtype) if found is None else jnp.broadcast_to(chain * found, shape)
         return value if index else value.astype(x.dtype)
@@ -149,7 +150,7 @@ def binary_formula(setting: BinarySetting, indices: tuple[_formula.Index, ...], 
 @partial(binary.defjvp, symbolic_zeros=True)
 def binary_jvp(
     setting: BinarySetting,
-    indices: tuple[_formula.Index, ...],
+    indices: tuple[formula.Index, ...],
     tensors: tuple[Array, ...],
     tangents: tuple[Any, ...],
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
@@ -158,7 +159,7 @@ def binary_jvp(
     wanted = tuple(dict.fromkeys((*indices, *(index + k for index in indices for k in inputs))))
     found = dict(zip(wanted, binary(setting, wanted, *tensors), strict=True))
 
-    def tangent(index: _formula.Index) -> Array:
+    def tangent(index: formula.Index) -> Array:
         parts = [found[index + k] * t.astype(found[index + k].dtype) for k, t in inputs.items()]
         return sum(parts[1:], start=parts[0]).astype(found[index].dtype) if parts else jnp.zeros_like(found[index])
 
@@ -184,12 +185,12 @@ class SoftmaxSetting(NamedTuple):
         x, y, gamma, weight, smoothing = tensors
         gamma = gamma if self.gamma is None else self.gamma
         if self.sparse:
-            sparse = _spec.SparseCategorical(gamma, weight, True, self.axis, self.ignore)
-            return _losses.sparse_categorical_formula(FORMULA, y, x, sparse)
+            sparse = options.SparseCategorical(gamma, weight, True, self.axis, self.ignore)
+            return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
         if self.smooth:
-            y = _losses.smoothed(y.astype(wide(x.dtype)), smoothing, x.shape[self.axis])
-        dense = _spec.Categorical(gamma, weight, True, None, self.axis)
-        return _losses.categorical_formula(FORMULA, y, x, dense)
+            y = pipeline.smoothed(y.astype(wide(x.dtype)), smoothing, x.shape[self.axis])
+        dense = options.Categorical(gamma, weight, True, None, self.axis)
+        return pipeline.categorical_formula(FORMULA, y, x, dense)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

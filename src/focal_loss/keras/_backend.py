@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from focal_loss._dispatch import known
-from focal_loss._warnings import warn
+from focal_loss._core.warnings import warn
+from focal_loss._dispatch.frameworks import known
 
 
 def backend_function(name: str) -> Callable[..., Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from focal_loss._arrays import refuse_missing
-from focal_loss._shapes import aligned
+from focal_loss._core.arrays import refuse_missing
+from focal_loss._core.shapes import aligned
 
 ops = keras.ops
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import keras
 
-from focal_loss import _functions
-from focal_loss._dispatch import framework_among, known, load
+from focal_loss._dispatch import functions
+from focal_loss._dispatch.frameworks import framework_among, known, load
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -27,9 +27,9 @@ def by_keras(function: Function) -> Function:
     return loss  # type: ignore[return-value]
 
 
-binary_focal_crossentropy = by_keras(_functions.binary_focal_crossentropy)
-binary_focal_loss = by_keras(_functions.binary_focal_loss)
-categorical_focal_crossentropy = by_keras(_functions.categorical_focal_crossentropy)
-categorical_focal_loss = by_keras(_functions.categorical_focal_loss)
-sparse_categorical_focal_crossentropy = by_keras(_functions.sparse_categorical_focal_crossentropy)
-sparse_categorical_focal_loss = by_keras(_functions.sparse_categorical_focal_loss)
+binary_focal_crossentropy = by_keras(functions.binary_focal_crossentropy)
+binary_focal_loss = by_keras(functions.binary_focal_loss)
+categorical_focal_crossentropy = by_keras(functions.categorical_focal_crossentropy)
+categorical_focal_loss = by_keras(functions.categorical_focal_loss)
+sparse_categorical_focal_crossentropy = by_keras(functions.sparse_categorical_focal_crossentropy)
+sparse_categorical_focal_loss = by_keras(functions.sparse_categorical_focal_loss)

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from focal_loss._docs import documented
+from focal_loss._core.docs import documented
 from focal_loss.keras._backend import mask_of, plain
 from focal_loss.keras._examples import counted, mask_of_examples, pairs, product, unmasked, without_masked_labels
 from focal_loss.keras._functions import (

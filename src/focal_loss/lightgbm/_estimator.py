@@ -14,8 +14,8 @@ import lightgbm
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
-from focal_loss import _classifier
-from focal_loss._boosting_docs import documented
+from focal_loss._boosting import classifier
+from focal_loss._boosting.docs import documented
 from focal_loss.lightgbm._objectives import objective_of
 from focal_loss.lightgbm._parameters import DEFAULTS, EARLY_STOP, NAMES, REFUSED
 
@@ -24,14 +24,14 @@ Array = Any
 # LightGBM's names of the metrics that are computed here, because it would compute them of raw scores, and what it calls
 # their results, of two classes and of more.
 OURS = {
-    "focal_loss": _classifier.FOCAL_LOSS,
-    **dict.fromkeys(("logloss", "binary_logloss", "binary"), _classifier.LOG_LOSS),
-    **dict.fromkeys(("multi_logloss", "multiclass", "softmax"), _classifier.LOG_LOSS),
-    **dict.fromkeys(("error", "binary_error", "multi_error"), _classifier.ERROR),
+    "focal_loss": classifier.FOCAL_LOSS,
+    **dict.fromkeys(("logloss", "binary_logloss", "binary"), classifier.LOG_LOSS),
+    **dict.fromkeys(("multi_logloss", "multiclass", "softmax"), classifier.LOG_LOSS),
+    **dict.fromkeys(("error", "binary_error", "multi_error"), classifier.ERROR),
 }
 RECORDS = {
-    _classifier.LOG_LOSS: ("binary_logloss", "multi_logloss"),
-    _classifier.ERROR: ("binary_error", "multi_error"),
+    classifier.LOG_LOSS: ("binary_logloss", "multi_logloss"),
+    classifier.ERROR: ("binary_error", "multi_error"),
 }
 OF_SCORES = ("auc", "average_precision", "auc_mu")
 NO_METRIC = ("", "None", "none", "null", "na", "custom")
@@ -102,10 +102,10 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         self._refuse()
         pairs = _pairs(eval_set, eval_X, eval_y)
         scores = {"init_score": init_score, "eval_init_score": eval_init_score}
-        _classifier.refuse_missing(X, pairs, eval_sample_weight=eval_sample_weight, **scores)
-        classes, codes = _classifier.encode(y)
-        shares = _classifier.prior(classes, codes, sample_weight)
-        focus = _classifier.focus(self, classes, codes, sample_weight)
+        classifier.refuse_missing(X, pairs, eval_sample_weight=eval_sample_weight, **scores)
+        classes, codes = classifier.encode(y)
+        shares = classifier.prior(classes, codes, sample_weight)
+        focus = classifier.focus(self, classes, codes, sample_weight)
         start = focus.start(shares)
         if init_score is not None or init_model is not None:
             start = np.zeros_like(start)
@@ -149,9 +149,9 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         **kwargs: Any,
     ) -> Array:
         """The probability of each class, of shape (n, K). The arguments are those of `lightgbm.LGBMClassifier`."""
-        _classifier.refuse_missing(X)
+        classifier.refuse_missing(X)
         early = {**self.get_params(), **kwargs}
-        _classifier.refuse({n: v for n, v in early.items() if NAMES.get(n, n) in EARLY_STOP}, EARLY_STOP, {}, NAMES)
+        classifier.refuse({n: v for n, v in early.items() if NAMES.get(n, n) in EARLY_STOP}, EARLY_STOP, {}, NAMES)
         other = raw_score or pred_leaf or pred_contrib
         kwargs |= {"pred_leaf": pred_leaf, "pred_contrib": pred_contrib, "raw_score": raw_score or not other}
         kwargs |= {"start_iteration": start_iteration, "num_iteration": num_iteration}
@@ -209,8 +209,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         """
         text = self.booster_.model_to_string(num_iteration=num_iteration)
         end = text.rindex("\npandas_categorical:")
-        known = _classifier.remember(self, self._focus, self.classes_, start=self.start_score_.tolist())
-        Path(path).write_bytes(_classifier.seal(f"{text[:end]}{TAG}{known}\n{text[end:]}".encode()))
+        known = classifier.remember(self, self._focus, self.classes_, start=self.start_score_.tolist())
+        Path(path).write_bytes(classifier.seal(f"{text[:end]}{TAG}{known}\n{text[end:]}".encode()))
         return self
 
     def load_model(self, path: str | Path | None = None, *, model_str: str | None = None) -> FocalLGBMClassifier:
@@ -235,12 +235,12 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         source = "the model" if path is None else path
         content = Path(path).read_bytes() if path is not None else str(model_str).encode()
         try:
-            text = _classifier.unbroken(content, source).decode("utf-8")
+            text = classifier.unbroken(content, source).decode("utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(f"{source} is damaged: it is no text") from error
         tag = text.rfind(TAG)
         known = None if tag < 0 else text[tag + len(TAG) :].split("\n", 1)[0]
-        self._focus, self._classes = _classifier.recall(self, known, source)
+        self._focus, self._classes = classifier.recall(self, known, source)
         self.start_score_ = np.array(json.loads(str(known))["start"])
         self._Booster = lightgbm.Booster(model_str=text)
         self._le = LabelEncoder().fit(self._classes)
@@ -272,7 +272,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         finally:
             self.class_weight = kept
 
-    def _metrics(self, focus: _classifier.Focus, eval_metric: Any) -> list[Any]:
+    def _metrics(self, focus: classifier.Focus, eval_metric: Any) -> list[Any]:
         """What `fit` evaluates: the metrics of its argument, then those of the estimator, by default the loss itself.
 
         LightGBM computes its own first, whatever their order. The order decides which one stops training early, so
@@ -280,17 +280,17 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         """
         given = self.get_params()
         own = next((given[name] for name in ("metric", "metrics", "metric_types") if given.get(name)), "focal_loss")
-        named = [*_classifier.listed(eval_metric), *_classifier.listed(own)]
+        named = [*classifier.listed(eval_metric), *classifier.listed(own)]
         split = [part for metric in named for part in (metric.split(",") if isinstance(metric, str) else [metric])]
         wanted = [metric for k, metric in enumerate(split) if metric not in (*NO_METRIC, *split[:k])]
         native = list(takewhile(lambda metric: isinstance(metric, str) and metric in OF_SCORES, wanted))
         here = OURS if focus.classes > 2 else OURS | {name: name for name in OF_SCORES[:2]}
-        late, functions = _classifier.metrics(wanted[len(native) :], here, OF_SCORES)
+        late, functions = classifier.metrics(wanted[len(native) :], here, OF_SCORES)
         if late:
             raise ValueError(f"`eval_metric` must have {late[0]!r} first: LightGBM computes it before all others")
         many = focus.classes > 2
         return native + [
-            _classifier.Metric(
+            classifier.Metric(
                 function, focus, self.calibrated, RECORDS[function][many] if function in RECORDS else None
             )
             for function in functions
@@ -298,7 +298,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
 
     def _refuse(self) -> None:
         given = self.get_params()
-        _classifier.refuse(given, REFUSED, DEFAULTS, NAMES)
+        classifier.refuse(given, REFUSED, DEFAULTS, NAMES)
         for name in ("boosting_type", "boosting", "boost"):
             if given.get(name) in ("rf", "random_forest"):
                 remedy = "LightGBM grows random forests of its own objectives only; give `subsample` and 'gbdt'"

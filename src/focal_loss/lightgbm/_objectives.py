@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from focal_loss import _boosting
-from focal_loss._boosting_docs import documented
+from focal_loss._boosting import objective
+from focal_loss._boosting.docs import documented
 
 Array = Any
 
@@ -22,19 +22,19 @@ START = """LightGBM reads a label that is missing as 0, before any objective see
 
 @dataclass(frozen=True)
 class _BinaryObjective:
-    loss: _boosting.BinaryLoss
+    loss: objective.BinaryLoss
 
     def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[Array, Array]:
-        labels, scores, weight = _boosting.either(y_true, y_pred, weight)
+        labels, scores, weight = objective.either(y_true, y_pred, weight)
         return self.loss.derivatives(scores, labels, weight)
 
 
 @dataclass(frozen=True)
 class _CategoricalObjective:
-    loss: _boosting.CategoricalLoss
+    loss: objective.CategoricalLoss
 
     def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[Array, Array]:
-        labels, preds, weight = _boosting.either(y_true, y_pred, weight)
+        labels, preds, weight = objective.either(y_true, y_pred, weight)
         if np.ndim(preds) != 2 or preds.shape[1] < 2:
             raise ValueError(
                 f"a categorical objective takes a score for each class, got scores of shape {np.shape(preds)}; say how "
@@ -49,17 +49,17 @@ class _CategoricalObjective:
 
 @dataclass(frozen=True)
 class _Metric:
-    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
+    loss: objective.BinaryLoss | objective.CategoricalLoss
     name: str
     of_scores: ClassVar[bool] = True  # for our classifiers, which hand probabilities to other functions
 
     def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[str, float, bool]:
-        labels, scores, weight = _boosting.either(y_true, y_pred, weight)
+        labels, scores, weight = objective.either(y_true, y_pred, weight)
         return self.name, self.loss.mean(scores, labels, weight), False
 
 
-def objective_of(loss: _boosting.BinaryLoss | _boosting.CategoricalLoss) -> _BinaryObjective | _CategoricalObjective:
-    return _BinaryObjective(loss) if isinstance(loss, _boosting.BinaryLoss) else _CategoricalObjective(loss)
+def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> _BinaryObjective | _CategoricalObjective:
+    return _BinaryObjective(loss) if isinstance(loss, objective.BinaryLoss) else _CategoricalObjective(loss)
 
 
 @documented("binary_focal_objective", start=START)
@@ -80,7 +80,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     >>> bool(scores[0] < 0 < scores[1])
     True
     """
-    return _BinaryObjective(_boosting.binary_loss(gamma, pos_weight, hessian))
+    return _BinaryObjective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
 @documented("categorical_focal_objective", start=START)
@@ -98,7 +98,7 @@ def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian
     >>> lightgbm.train(parameters, data, 20).predict([[5.0], [50.0], [95.0]]).argmax(axis=1)
     array([0, 1, 2])
     """
-    return _CategoricalObjective(_boosting.categorical_loss(gamma, class_weight, hessian))
+    return _CategoricalObjective(objective.categorical_loss(gamma, class_weight, hessian))
 
 
 @documented("binary_focal_metric")
@@ -116,8 +116,8 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     >>> shown, round(value, 6), higher_is_better
     ('focal_loss(gamma=2)', 0.173287, False)
     """
-    loss = _boosting.binary_loss(gamma, pos_weight)
-    return _Metric(loss, _boosting.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
+    loss = objective.binary_loss(gamma, pos_weight)
+    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
 @documented("categorical_focal_metric")
@@ -135,5 +135,5 @@ def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str 
     >>> shown, round(value, 6), higher_is_better
     ('focal_loss(gamma=2)', 0.045678, False)
     """
-    loss = _boosting.categorical_loss(gamma, class_weight)
-    return _Metric(loss, _boosting.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))
+    loss = objective.categorical_loss(gamma, class_weight)
+    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))

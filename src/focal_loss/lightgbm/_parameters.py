@@ -6,7 +6,7 @@ from typing import Any
 
 import lightgbm
 
-from focal_loss._classifier import LABELS, OBJECTIVE, POSITIVES
+from focal_loss._boosting.classifier import LABELS, OBJECTIVE, POSITIVES
 
 
 def _names() -> dict[str, str]:

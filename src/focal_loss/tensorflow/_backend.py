@@ -10,14 +10,14 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 from tensorflow.python.pywrap_tfe import TFE_Py_PackJVPs as pack_tangents
 
-from focal_loss import _checks, _formula, _losses, _softmax
-from focal_loss._warnings import warn
+from focal_loss._core import checks, formula, pipeline, softmax
+from focal_loss._core.warnings import warn
 
 Tensor = Any  # tf.Tensor, eager or symbolic; TensorFlow has no types of its own to check against
 
 
 class _TensorflowOps:
-    """`_formula.Ops` for TensorFlow."""
+    """`formula.Ops` for TensorFlow."""
 
     exp, log, log1p = staticmethod(tf.math.exp), staticmethod(tf.math.log), staticmethod(tf.math.log1p)
     sqrt, tanh, abs = staticmethod(tf.math.sqrt), staticmethod(tf.math.tanh), staticmethod(tf.math.abs)
@@ -103,8 +103,8 @@ def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
     return value
 
 
-def _elementwise(family: str, index: _formula.Index, arguments: Sequence[Any]) -> Tensor:
-    """`_formula.evaluate`; its gradient is the same function at the next index."""
+def _elementwise(family: str, index: formula.Index, arguments: Sequence[Any]) -> Tensor:
+    """`formula.evaluate`; its gradient is the same function at the next index."""
     if len(index) > 2:
         raise NotImplementedError(
             "the focal loss gives first and second derivatives, not third ones; TensorFlow also builds them where a "
@@ -124,33 +124,33 @@ def _elementwise(family: str, index: _formula.Index, arguments: Sequence[Any]) -
             ]
 
         constants = (a if isinstance(a, float) else tf.stop_gradient(a) for a in inner)
-        value = _formula.evaluate(_ops, family, index, *constants)
+        value = formula.evaluate(_ops, family, index, *constants)
         return tf.zeros_like(tensors[0]) if value is None else value, gradient
 
     return custom_gradient(run, *(arguments[k] for k in places))
 
 
 def _margin(axis: int, v: Tensor, *hot: Tensor) -> Tensor:
-    """`_softmax.margin`; its gradient is `_softmax.pull`. No `hot` means every class."""
+    """`softmax.margin`; its gradient is `softmax.pull`. No `hot` means every class."""
 
     def run(v: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
         def gradient(upstream: Tensor) -> list[Tensor | None]:
             return [_pull(axis, v, upstream, *hot), *(None for _ in hot)]
 
-        return _softmax.margin(_ops, tf.stop_gradient(v), _mask(hot), axis), gradient
+        return softmax.margin(_ops, tf.stop_gradient(v), _mask(hot), axis), gradient
 
     return custom_gradient(run, v, *hot)
 
 
 def _pull(axis: int, v: Tensor, cotangent: Tensor, *hot: Tensor) -> Tensor:
-    """`_softmax.pull`; its gradients are `bend` in the logits and `push` in the cotangent."""
+    """`softmax.pull`; its gradients are `bend` in the logits and `push` in the cotangent."""
 
     def run(v: Tensor, cotangent: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
         def gradient(upstream: Tensor) -> list[Tensor | None]:
-            in_logits = _softmax.bend(_ops, v, _mask(hot), axis, cotangent, upstream)
-            return [in_logits, _softmax.push(_ops, v, _mask(hot), axis, upstream), *(None for _ in hot)]
+            in_logits = softmax.bend(_ops, v, _mask(hot), axis, cotangent, upstream)
+            return [in_logits, softmax.push(_ops, v, _mask(hot), axis, upstream), *(None for _ in hot)]
 
-        return _softmax.pull(_ops, tf.stop_gradient(v), _mask(hot), axis, tf.stop_gradient(cotangent)), gradient
+        return softmax.pull(_ops, tf.stop_gradient(v), _mask(hot), axis, tf.stop_gradient(cotangent)), gradient
 
     return custom_gradient(run, v, cotangent, *hot)
 
@@ -173,15 +173,15 @@ def real_tensor(name: str, value: Any) -> Tensor:
     given = value
     if not tf.is_tensor(value):
         if hasattr(value, "__array__"):
-            given = _checks.host_array(name, value)
+            given = checks.host_array(name, value)
         else:
-            _checks.refuse_unreal(name, value)
+            checks.refuse_unreal(name, value)
     try:
         tensor = tf.convert_to_tensor(given)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _checks.not_real(name, value) from error
+        raise checks.not_real(name, value) from error
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
-        raise _checks.not_real(name, value)
+        raise checks.not_real(name, value)
     return tensor
 
 
@@ -195,12 +195,12 @@ def _tensor(name: str, value: Any) -> Tensor:
 
 
 class Formula(_TensorflowOps):
-    """`_losses.Backend` for TensorFlow, without native kernels."""
+    """`pipeline.Backend` for TensorFlow, without native kernels."""
 
-    def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
+    def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
         return None
 
-    def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
+    def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         return None
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
@@ -288,7 +288,7 @@ class Formula(_TensorflowOps):
         return _margin(axis, v, *(() if hot is None else (hot,)))
 
     def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
-        return _softmax.shares(self, x, hot, axis)
+        return softmax.shares(self, x, hot, axis)
 
 
 FORMULA = Formula()

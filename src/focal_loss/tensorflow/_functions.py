@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from focal_loss import _spec
-from focal_loss._docs import documented
+from focal_loss._core import options
+from focal_loss._core.docs import documented
 from focal_loss.tensorflow import _ranks
 from focal_loss.tensorflow._backend import Tensor
 
@@ -33,7 +33,7 @@ def binary_focal_loss(
     >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).numpy().round(3)
     array([0.001, 0.032, 0.001], dtype=float32)
     """
-    return _ranks.binary(y_true, y_pred, _spec.Binary(gamma, pos_weight, from_logits, label_smoothing))
+    return _ranks.binary(y_true, y_pred, options.Binary(gamma, pos_weight, from_logits, label_smoothing))
 
 
 @tf.autograph.experimental.do_not_convert
@@ -58,7 +58,7 @@ def categorical_focal_loss(
     >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).numpy().round(6)
     array([0.045678], dtype=float32)
     """
-    spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
+    spec = options.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
     return _ranks.categorical(y_true, y_pred, spec)
 
 
@@ -85,7 +85,7 @@ def sparse_categorical_focal_loss(
     >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).numpy().round(3)
     array([0.009, 0.032, 0.082], dtype=float32)
     """
-    spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
+    spec = options.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
     return _ranks.sparse_categorical(y_true, y_pred, spec)
 
 
@@ -111,7 +111,7 @@ def binary_focal_crossentropy(
     >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).numpy().round(6)
     array([0.329865, 0.205798], dtype=float32)
     """
-    spec = _spec.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    spec = options.BinaryCrossentropy(apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
     return _ranks.binary_mixed(y_true, y_pred, spec)
 
 
@@ -136,7 +136,7 @@ def categorical_focal_crossentropy(
     >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).numpy().round(4)
     array([0.    , 0.4663], dtype=float32)
     """
-    spec = _spec.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+    spec = options.Categorical(gamma, alpha, from_logits, label_smoothing, axis, "alpha")
     return _ranks.categorical(y_true, y_pred, spec)
 
 
@@ -161,5 +161,5 @@ def sparse_categorical_focal_crossentropy(
     >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]]).numpy().round(4)
     array([0.    , 0.4663], dtype=float32)
     """
-    spec = _spec.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
+    spec = options.SparseCategorical(gamma, alpha, from_logits, axis, ignore_class, "alpha")
     return _ranks.sparse_categorical(y_true, y_pred, spec)

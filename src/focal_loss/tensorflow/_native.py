@@ -20,23 +20,24 @@ from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converte
 from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
 from tensorflow.python.saved_model.save_context import in_save_context
 
-from focal_loss import _checks, _kernels, _losses, _spec
+from focal_loss._core import checks, options, pipeline
+from focal_loss._host import kernels
 from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, has_tangents, here
 
 
 def _load() -> tuple[Any, str]:
     """The ops, if they are there, and what runs."""
-    if _kernels.NATIVE is None:
-        return None, _kernels.DESCRIPTION
-    path = Path(_kernels.NATIVE.__file__).with_name("_tensorflow_op.so")
+    if kernels.NATIVE is None:
+        return None, kernels.DESCRIPTION
+    path = Path(kernels.NATIVE.__file__).with_name("_tensorflow_op.so")
     try:
         ops = tf.load_op_library(str(path))
-        ctypes.CDLL(str(path)).focal_loss_connect(ctypes.c_void_p(_kernels.NATIVE.entry_points()))
+        ctypes.CDLL(str(path)).focal_loss_connect(ctypes.c_void_p(kernels.NATIVE.entry_points()))
     except (tf.errors.OpError, OSError) as error:
         return None, f"the formula (the ops cannot be loaded: {error})"
     if not hasattr(ops, "focal_loss_binary"):
         return None, f"the formula (TensorFlow {tf.__version__} lacks the C API that the ops need)"
-    return ops, f"{_kernels.DESCRIPTION}; the formula under XLA and on accelerators"
+    return ops, f"{kernels.DESCRIPTION}; the formula under XLA and on accelerators"
 
 
 _ops, _description = _load()
@@ -60,7 +61,7 @@ def _host_only() -> bool:
 def _covered(x: Tensor, *others: Any) -> bool:
     """Whether the ops take these tensors, here."""
     tensors = [x, *(t for t in others if not isinstance(t, float))]
-    if _ops is None or any(t.dtype.name not in _kernels.DTYPES or t.shape.rank > _kernels.MAX_RANK for t in tensors):
+    if _ops is None or any(t.dtype.name not in kernels.DTYPES or t.shape.rank > kernels.MAX_RANK for t in tensors):
         return False
     # The ops have no forward mode: a `tf.autodiff.ForwardAccumulator` sees the formula.
     if has_tangents(tensors):
@@ -186,9 +187,9 @@ def _wide(x: Tensor) -> Tensor:
 
 
 class Native(Formula):
-    """`_losses.Backend` for TensorFlow."""
+    """`pipeline.Backend` for TensorFlow."""
 
-    def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
+    def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
         x, y, *parameters = call[:5]
         if not _covered(x, y, *parameters):
             return None
@@ -198,7 +199,7 @@ class Native(Formula):
         tensors = [y, *(_constant(p, dtype) if isinstance(p, float) else p for p in parameters)]
         return _derivative(loss, 0, [_spread(x, tensors), *tensors])
 
-    def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
+    def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         x, y, *parameters = call[:4]
         if not _covered(x, y, *parameters):
             return None
@@ -242,42 +243,42 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
     return all(a == 1 or (a is not None and a == b) for a, b in pairs)
 
 
-def _binary_formula(call: _losses.BinaryCall) -> Callable[..., Tensor]:
+def _binary_formula(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         wide = FORMULA.widen(x)
         # A gamma that is a Python number is a product of powers, where a tensor is an exponential.
         numbers = (p if isinstance(p, float) else t for p, t in zip(call[2:5], parameters, strict=True))
-        labels = _losses.binary_labels(FORMULA, y, wide, call.smoothing)
+        labels = pipeline.binary_labels(FORMULA, y, wide, call.smoothing)
         return tf.cast(FORMULA.elementwise("mixed" if call.mixed else "two_term", wide, labels, *numbers), x.dtype)
 
     return formula
 
 
-def _binary_op(call: _losses.BinaryCall) -> Callable[..., Tensor]:
+def _binary_op(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         factor = _constant(1.0, tf.float64) if upstream is None else upstream
         smoothing = _constant(call.smoothing, tf.float64)
         value, bad = _ops.focal_loss_binary(x, y, *parameters, factor, smoothing, order=order, mixed=call.mixed)
         if not order and tf.executing_eagerly() and bad.numpy() >= 0:
-            _checks.check_labels(y.numpy(), x.numpy())
+            checks.check_labels(y.numpy(), x.numpy())
         return value
 
     return op
 
 
-def _softmax_formula(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
+def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         gamma, weight = (p if isinstance(p, float) else t for p, t in zip(call[2:4], parameters, strict=True))
         if call.sparse:
-            sparse = _spec.SparseCategorical(gamma, weight, True, call.axis, call.ignore)
-            return _losses.sparse_categorical_formula(FORMULA, y, x, sparse)
-        dense = _spec.Categorical(gamma, weight, True, call.smoothing, call.axis)
-        return _losses.categorical_formula(FORMULA, y, x, dense)
+            sparse = options.SparseCategorical(gamma, weight, True, call.axis, call.ignore)
+            return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
+        dense = options.Categorical(gamma, weight, True, call.smoothing, call.axis)
+        return pipeline.categorical_formula(FORMULA, y, x, dense)
 
     return formula
 
 
-def _softmax_op(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
+def _softmax_op(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
     settings = {
         "axis": call.axis,
         "sparse": call.sparse,
@@ -292,9 +293,9 @@ def _softmax_op(call: _losses.SoftmaxCall) -> Callable[..., Tensor]:
         value, bad = _ops.focal_loss_softmax(*operands, **settings)
         if tf.executing_eagerly() and bad.numpy() >= 0:
             if call.sparse:
-                _checks.check_classes(y.numpy(), x.shape[call.axis], call.ignore)
+                checks.check_classes(y.numpy(), x.shape[call.axis], call.ignore)
             else:
-                _checks.check_labels(y.numpy(), dense=True)
+                checks.check_labels(y.numpy(), dense=True)
         return tf.ensure_shape(value, x.shape[: call.axis] + x.shape[call.axis + 1 :])
 
     return op

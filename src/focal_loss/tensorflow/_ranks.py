@@ -12,8 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from focal_loss import _losses, _spec
-from focal_loss._shapes import normalize_axis
+from focal_loss._core import options, pipeline
+from focal_loss._core.shapes import normalize_axis
 from focal_loss.tensorflow._backend import Tensor, real_tensor
 from focal_loss.tensorflow._native import Native
 
@@ -22,32 +22,32 @@ PER_CLASS = "`y_true` must hold a probability for each class; for class indices 
 PER_EXAMPLE = "`y_true` must have the shape of `y_pred` without its class axis"
 
 
-def binary(y_true: Any, y_pred: Any, spec: _spec.Binary) -> Tensor:
-    """`_losses.binary`."""
+def binary(y_true: Any, y_pred: Any, spec: options.Binary) -> Tensor:
+    """`pipeline.binary`."""
     if not _has_unknown_rank(y_true, y_pred, spec.gamma, spec.pos_weight):
-        return _losses.binary(XP, y_true, y_pred, spec)
+        return pipeline.binary(XP, y_true, y_pred, spec)
     y, x, parameters, shape = _flat(y_true, y_pred, gamma=spec.gamma, pos_weight=spec.pos_weight)
-    return tf.reshape(_losses.binary(XP, y, x, replace(spec, **parameters)), shape)
+    return tf.reshape(pipeline.binary(XP, y, x, replace(spec, **parameters)), shape)
 
 
-def binary_mixed(y_true: Any, y_pred: Any, spec: _spec.BinaryCrossentropy) -> Tensor:
-    """`_losses.binary_mixed`: a mean over the last axis."""
+def binary_mixed(y_true: Any, y_pred: Any, spec: options.BinaryCrossentropy) -> Tensor:
+    """`pipeline.binary_mixed`: a mean over the last axis."""
     if not _has_unknown_rank(y_true, y_pred, spec.gamma, spec.alpha):
-        return _losses.binary_mixed(XP, y_true, y_pred, spec)
+        return pipeline.binary_mixed(XP, y_true, y_pred, spec)
     _check_last(spec.axis)
     y, x, parameters, shape = _flat(y_true, y_pred, gamma=spec.gamma, alpha=spec.alpha)
     rows: dict[str, Any] = {name: p if isinstance(p, float) else _rows(p, shape) for name, p in parameters.items()}
-    return tf.reshape(_losses.binary_mixed(XP, _rows(y, shape), _rows(x, shape), replace(spec, **rows)), shape[:-1])
+    return tf.reshape(pipeline.binary_mixed(XP, _rows(y, shape), _rows(x, shape), replace(spec, **rows)), shape[:-1])
 
 
-def categorical(y_true: Any, y_pred: Any, spec: _spec.Categorical) -> Tensor:
-    """`_losses.categorical`; of unknown rank the classes are on the last axis."""
-    return _softmax(_losses.categorical, _per_class, y_true, y_pred, spec)
+def categorical(y_true: Any, y_pred: Any, spec: options.Categorical) -> Tensor:
+    """`pipeline.categorical`; of unknown rank the classes are on the last axis."""
+    return _softmax(pipeline.categorical, _per_class, y_true, y_pred, spec)
 
 
-def sparse_categorical(y_true: Any, y_pred: Any, spec: _spec.SparseCategorical) -> Tensor:
-    """`_losses.sparse_categorical`; of unknown rank the classes are on the last axis."""
-    return _softmax(_losses.sparse_categorical, _per_example, y_true, y_pred, spec)
+def sparse_categorical(y_true: Any, y_pred: Any, spec: options.SparseCategorical) -> Tensor:
+    """`pipeline.sparse_categorical`; of unknown rank the classes are on the last axis."""
+    return _softmax(pipeline.sparse_categorical, _per_example, y_true, y_pred, spec)
 
 
 Fit = Callable[[Tensor, Tensor, int], Tensor]

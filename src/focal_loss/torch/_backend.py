@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss import _checks, _kernels, _losses, _softmax, _spec
-from focal_loss._warnings import warn
+from focal_loss._core import checks, options, pipeline, softmax
+from focal_loss._core.warnings import warn
+from focal_loss._host import kernels
 from focal_loss.torch import _autograd, _closed_forms, _cpu
 from focal_loss.torch._operators import define_composite, is_dual, joined, separate
 from focal_loss.torch._options import BinaryOptions, SoftmaxOptions, is_plain, is_traced, under_autocast
@@ -20,27 +21,27 @@ def _tensor(name: str, value: Any, device: torch.device | None = None) -> Tensor
     """A tensor of what may be one already, a list, or a host array of any byte order, stride and writability."""
     if isinstance(value, Tensor):
         if value.is_complex():
-            raise _checks.not_real(name, value)
+            raise checks.not_real(name, value)
         return value
     if hasattr(value, "__array__"):
-        array = _checks.host_array(name, value)
+        array = checks.host_array(name, value)
         if array.dtype.name == "bfloat16":  # NumPy's, which torch does not know
             return torch.from_numpy(array.astype(np.float32)).to(device, torch.bfloat16)
         # from_numpy shares memory, and cannot with arrays that are read-only, reversed or of foreign byte order
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True)).to(device)
-    _checks.refuse_unreal(name, value)
+    checks.refuse_unreal(name, value)
     try:
         tensor = torch.as_tensor(value, device=device)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:  # a RecursionError is a RuntimeError
-        raise _checks.not_real(name, value) from error
+        raise checks.not_real(name, value) from error
     if tensor.is_complex():
-        raise _checks.not_real(name, value)
+        raise checks.not_real(name, value)
     return tensor
 
 
 _HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
 _FLOATING = {  # the logits that kernels take, by the type of their device
-    "cpu": (*_HALF_AND_SINGLE, torch.float64) if _kernels.NATIVE is not None else (),
+    "cpu": (*_HALF_AND_SINGLE, torch.float64) if kernels.NATIVE is not None else (),
     "cuda": _HALF_AND_SINGLE,
 }
 
@@ -60,11 +61,11 @@ def _per_class(p: Tensor) -> list[float] | Tensor:
 
 
 class _Torch(_closed_forms.TorchOps):
-    """`_losses.Backend` for torch."""
+    """`pipeline.Backend` for torch."""
 
     def covers(self, x: Tensor, *others: Tensor) -> bool:
         """Whether there are kernels for these tensors: they give derivatives in the logits alone."""
-        if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not _kernels.triton_usable()):
+        if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not kernels.triton_usable()):
             return False
         for other in others:
             if other.dtype not in _cpu.CODES or other.device != x.device or other.requires_grad:
@@ -83,14 +84,14 @@ class _Torch(_closed_forms.TorchOps):
         """What records operations would see none of a kernel's."""
         return torch._C._len_torch_dispatch_stack() == 0 and all(map(is_plain, tensors))
 
-    def fused_binary(self, call: _losses.BinaryCall) -> Tensor | None:
+    def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
         float32 = under_autocast(call.x)
         return _binary_in_graph(call, float32) if torch.compiler.is_compiling() else self.binary_kernel(call, float32)
 
-    def binary_kernel(self, call: _losses.BinaryCall, float32: bool) -> Tensor | None:
+    def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
         x, y, gamma, positive, negative, smoothing, mixed, reduction = call
         others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
-        if not self.covers(x, *others) or max(x.ndim, *(a.ndim for a in others)) > _kernels.MAX_RANK:
+        if not self.covers(x, *others) or max(x.ndim, *(a.ndim for a in others)) > kernels.MAX_RANK:
             return None
         # The ranks first: (3,) beside (N, 3) would otherwise ask an open N whether it is 3.
         if any(a.ndim != x.ndim or a.shape != x.shape for a in others):
@@ -99,15 +100,15 @@ class _Torch(_closed_forms.TorchOps):
         formula = None
         if soft:
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
-            formula = lambda x, y: _losses.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
+            formula = lambda x, y: pipeline.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
         options = BinaryOptions(smoothing, mixed, reduction, float32, formula)
         return _autograd.binary(0, 1.0, x, y, gamma, positive, negative, options)
 
-    def fused_softmax(self, call: _losses.SoftmaxCall) -> Tensor | None:
+    def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         float32 = under_autocast(call.x)
         return _softmax_in_graph(call, float32) if torch.compiler.is_compiling() else self.softmax_kernel(call, float32)
 
-    def softmax_kernel(self, call: _losses.SoftmaxCall, float32: bool) -> Tensor | None:
+    def softmax_kernel(self, call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
         options = self.softmax_options(call)
         if options is None:
             return None
@@ -115,7 +116,7 @@ class _Torch(_closed_forms.TorchOps):
         unreduced = call._replace(x=None, y=None)
         return _autograd.softmax(call.x, call.y, options, lambda x, y: _softmax_formula(unreduced._replace(x=x, y=y)))
 
-    def softmax_options(self, call: _losses.SoftmaxCall) -> SoftmaxOptions | None:
+    def softmax_options(self, call: pipeline.SoftmaxCall) -> SoftmaxOptions | None:
         """As the kernels take them; None where there are no kernels for this call."""
         x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, _ = call
         parameters = [p for p in (gamma, weight) if not isinstance(p, float)]
@@ -215,7 +216,7 @@ class _Torch(_closed_forms.TorchOps):
         return _closed_forms.margin(v, hot, axis)
 
     def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
-        return _softmax.shares(self, x, hot, axis)
+        return softmax.shares(self, x, hot, axis)
 
 
 class _TorchFormula(_Torch):
@@ -224,10 +225,10 @@ class _TorchFormula(_Torch):
     def round_losses(self, x: Tensor, like: Tensor) -> Tensor:
         return x
 
-    def fused_binary(self, call: _losses.BinaryCall) -> None:
+    def fused_binary(self, call: pipeline.BinaryCall) -> None:
         return None
 
-    def fused_softmax(self, call: _losses.SoftmaxCall) -> None:
+    def fused_softmax(self, call: pipeline.SoftmaxCall) -> None:
         return None
 
 
@@ -256,7 +257,7 @@ TRACED = _TorchTraced()
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _binary_in_graph(call: _losses.BinaryCall, float32: bool) -> Tensor | None:
+def _binary_in_graph(call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
     x, y, *parameters, smoothing, mixed, reduction = call
     if _is_open(smoothing):
         return None
@@ -267,12 +268,12 @@ def _binary_in_graph(call: _losses.BinaryCall, float32: bool) -> Tensor | None:
 def _binary_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
     *tensors, numbers, mixed, reduction, float32 = rest
     gamma, positive, negative = joined(tensors, numbers[:3])
-    call = _losses.BinaryCall(x, y, gamma, positive, negative, numbers[3], mixed, reduction)
+    call = pipeline.BinaryCall(x, y, gamma, positive, negative, numbers[3], mixed, reduction)
     value = TRACED.binary_kernel(call, float32)
-    return _rounded(_losses.binary_formula(FORMULA, call), x, reduction, float32) if value is None else value
+    return _rounded(pipeline.binary_formula(FORMULA, call), x, reduction, float32) if value is None else value
 
 
-def _softmax_in_graph(call: _losses.SoftmaxCall, float32: bool) -> Tensor | None:
+def _softmax_in_graph(call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
     x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, _ = call
     if _is_open(smoothing):
         return None
@@ -286,21 +287,21 @@ def _softmax_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
     *tensors, numbers, axis, sparse, ignore, reduction, float32 = rest
     gamma, weight = joined(tensors, numbers[:2])
     if sparse:
-        spec: Any = _spec.SparseCategorical(gamma, weight, True, axis, ignore)
+        spec: Any = options.SparseCategorical(gamma, weight, True, axis, ignore)
     else:
-        spec = _spec.Categorical(gamma, weight, True, numbers[2], axis)
-    call = _losses.SoftmaxCall(x, y, gamma, weight, axis, sparse, ignore, numbers[2], reduction, spec)
+        spec = options.Categorical(gamma, weight, True, numbers[2], axis)
+    call = pipeline.SoftmaxCall(x, y, gamma, weight, axis, sparse, ignore, numbers[2], reduction, spec)
     value = TRACED.softmax_kernel(call, float32)
     return _rounded(_softmax_formula(call), x, reduction, float32) if value is None else value
 
 
-def _rounded(value: Tensor, x: Tensor, reduction: _spec.Reduction, float32: bool) -> Tensor:
+def _rounded(value: Tensor, x: Tensor, reduction: options.Reduction, float32: bool) -> Tensor:
     """Losses per example in the dtype of the logits, if they are not to be float32."""
     return value.to(x.dtype) if reduction == "none" and not float32 else value
 
 
-def _softmax_formula(call: _losses.SoftmaxCall) -> Tensor:
-    loss = _losses.sparse_categorical_formula if call.sparse else _losses.categorical_formula
+def _softmax_formula(call: pipeline.SoftmaxCall) -> Tensor:
+    loss = pipeline.sparse_categorical_formula if call.sparse else pipeline.categorical_formula
     return loss(FORMULA, call.y, call.x, call.spec, call.reduction)
 
 

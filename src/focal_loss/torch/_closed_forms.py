@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss import _formula, _softmax
+from focal_loss._core import formula, softmax
 from focal_loss.torch._operators import define_composite
 
 
 class TorchOps:
-    """`_formula.Ops` for torch."""
+    """`formula.Ops` for torch."""
 
     exp, log, log1p = staticmethod(torch.exp), staticmethod(torch.log), staticmethod(torch.log1p)
     sqrt, tanh, abs = staticmethod(torch.sqrt), staticmethod(torch.tanh), staticmethod(torch.abs)
@@ -80,13 +80,13 @@ def _refuse_nested_forward_mode() -> None:
 
 
 class _Elementwise(torch.autograd.Function):
-    """`_formula.evaluate` of tensors of one shape; its derivative is itself, at the next index."""
+    """`formula.evaluate` of tensors of one shape; its derivative is itself, at the next index."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(family: str, index: _formula.Index, *arguments: Any) -> Tensor:
-        value = _formula.evaluate(_ops, family, index, *arguments)
+    def forward(family: str, index: formula.Index, *arguments: Any) -> Tensor:
+        value = formula.evaluate(_ops, family, index, *arguments)
         return torch.zeros_like(arguments[0]) if value is None else value
 
     @staticmethod
@@ -121,13 +121,13 @@ class _Elementwise(torch.autograd.Function):
 
 
 class _Margin(torch.autograd.Function):
-    """`_softmax.margin`; its derivative is `_softmax.pull`."""
+    """`softmax.margin`; its derivative is `softmax.pull`."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
-        return _softmax.margin(_ops, v, hot, axis)
+        return softmax.margin(_ops, v, hot, axis)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -142,17 +142,17 @@ class _Margin(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _hot: None, _axis: None) -> Tensor:
         v, hot = ctx.saved_tensors
-        return _softmax.push(_ops, v, hot, ctx.axis, tangent)
+        return softmax.push(_ops, v, hot, ctx.axis, tangent)
 
 
 class _Pull(torch.autograd.Function):
-    """`_softmax.pull`; its derivatives are `push` in the cotangent and `bend` in the logits."""
+    """`softmax.pull`; its derivatives are `push` in the cotangent and `bend` in the logits."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(v: Tensor, hot: Tensor | None, axis: int, cotangent: Tensor) -> Tensor:
-        return _softmax.pull(_ops, v, hot, axis, cotangent)
+        return softmax.pull(_ops, v, hot, axis, cotangent)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -163,17 +163,17 @@ class _Pull(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, Tensor]:
         v, hot, cotangent = ctx.saved_tensors
-        in_logits = _softmax.bend(_ops, v, hot, ctx.axis, cotangent, upstream)
-        return in_logits, None, None, _softmax.push(_ops, v, hot, ctx.axis, upstream)
+        in_logits = softmax.bend(_ops, v, hot, ctx.axis, cotangent, upstream)
+        return in_logits, None, None, softmax.push(_ops, v, hot, ctx.axis, upstream)
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor | None, _hot: None, _axis: None, cotangent_tangent: Tensor | None) -> Tensor:
         v, hot, cotangent = ctx.saved_tensors
         total = torch.zeros_like(v)
         if tangent is not None:  # the second derivative is symmetric
-            total = total + _softmax.bend(_ops, v, hot, ctx.axis, cotangent, tangent)
+            total = total + softmax.bend(_ops, v, hot, ctx.axis, cotangent, tangent)
         if cotangent_tangent is not None:
-            total = total + _softmax.pull(_ops, v, hot, ctx.axis, cotangent_tangent)
+            total = total + softmax.pull(_ops, v, hot, ctx.axis, cotangent_tangent)
         return total
 
 
@@ -183,7 +183,7 @@ def _is_exported() -> bool:
 
 
 def elementwise(family: str, *arguments: Tensor | float) -> Tensor:
-    """`_formula.evaluate` of tensors of one shape and numbers, with its derivatives."""
+    """`formula.evaluate` of tensors of one shape and numbers, with its derivatives."""
     if torch.compiler.is_compiling():
         tensors = [a if isinstance(a, Tensor) else None for a in arguments]
         numbers = [0.0 if isinstance(a, Tensor) else a for a in arguments]
@@ -195,7 +195,7 @@ def elementwise(family: str, *arguments: Tensor | float) -> Tensor:
 
 
 def margin(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
-    """`_softmax.margin`, with its derivatives."""
+    """`softmax.margin`, with its derivatives."""
     if torch.compiler.is_compiling():
         return torch.ops.focal_loss.margin(v, hot, axis)
     if _is_exported():

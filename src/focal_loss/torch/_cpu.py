@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss import _checks, _kernels
+from focal_loss._core import checks
+from focal_loss._host import kernels
 from focal_loss.torch._options import (
     BinaryOptions,
     Parameter,
@@ -21,7 +22,7 @@ from focal_loss.torch._options import (
     wide,
 )
 
-CODES = {getattr(torch, name): code for name, code in _kernels.CODES.items()}
+CODES = {getattr(torch, name): code for name, code in kernels.CODES.items()}
 HOST = torch.device("cpu")  # whatever the default device is
 
 
@@ -30,12 +31,12 @@ def _join_team() -> bool:
 
     Threads of our own would share the processors with those. Without OpenMP, or one of another name, they have to.
     """
-    if _kernels.NATIVE is None or not hasattr(os, "RTLD_NOLOAD"):
+    if kernels.NATIVE is None or not hasattr(os, "RTLD_NOLOAD"):
         return False
     for path in (Path(torch.__file__).parent / "lib").glob("lib[gi]*omp*"):
         try:
             library = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-            _kernels.NATIVE.use_team(ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value)
+            kernels.NATIVE.use_team(ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value)
         except (OSError, AttributeError):
             continue
         return True
@@ -77,19 +78,19 @@ def _run_binary(
 ) -> float:
     """Fill what is asked for of value, gradient and Hessian, the last two times `upstream`. Returns the sum."""
     shape = x.shape
-    total, bad = _kernels.NATIVE.binary(
+    total, bad = kernels.NATIVE.binary(
         options.mixed,
         tuple(shape),
         *[_operand(a, shape) for a in (x, y, gamma, positive, negative, upstream)],
         options.smoothing,
         *[0 if r is None else r.data_ptr() for r in results],
-        _kernels.num_threads(torch.get_num_threads()),
+        kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,
         False,
         options.float32,
     )
     if bad >= 0 and options.check:
-        _checks.check_labels(numbers_of(y), numbers_of(x))
+        checks.check_labels(numbers_of(y), numbers_of(x))
     return total
 
 
@@ -172,7 +173,7 @@ def _run_softmax(
     logits, labels = x.reshape(shape), y.reshape((shape[0], 1, shape[2]) if options.sparse else shape)
     if isinstance(upstream, Tensor) and upstream.ndim:
         upstream = upstream.reshape(shape[0], shape[2])
-    total, count, bad = _kernels.NATIVE.softmax(
+    total, count, bad = kernels.NATIVE.softmax(
         shape,
         _operand(logits, logits.shape),
         _operand(labels, labels.shape),
@@ -184,14 +185,14 @@ def _run_softmax(
         options.smoothing,
         *[0 if r is None else r.data_ptr() for r in results],
         0,
-        _kernels.num_threads(torch.get_num_threads()),
+        kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,
         False,
         options.float32,
     )
     if bad >= 0 and options.check:
         if options.sparse:
-            _checks.check_classes(numbers_of(y), x.shape[axis], options.ignore)
+            checks.check_classes(numbers_of(y), x.shape[axis], options.ignore)
         else:
-            _checks.check_labels(numbers_of(y), dense=True)
+            checks.check_labels(numbers_of(y), dense=True)
     return total, count

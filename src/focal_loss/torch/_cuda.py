@@ -13,7 +13,7 @@ import torch
 import triton
 from torch import Tensor
 
-from focal_loss import _triton
+from focal_loss.torch import _triton
 from focal_loss.torch._options import (
     BinaryOptions,
     Parameter,

@@ -7,16 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss import _losses, _spec
-from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
+from focal_loss._core import options, pipeline
+from focal_loss._core.docs import MEAN_VALID, TORCH_REDUCTION, documented
 from focal_loss.torch._backend import XP
 from focal_loss.torch._operators import COMPILED_WITHOUT_FORWARD_MODE
 
 
-def checked(kind: type[_spec.Spec], *values: Any) -> _spec.Spec:
-    """`_spec.checked`, whose memory the compiler would warn of."""
+def checked(kind: type[options.Spec], *values: Any) -> options.Spec:
+    """`options.checked`, whose memory the compiler would warn of."""
     if not torch.compiler.is_compiling():
-        return _spec.checked(kind, *values)
+        return options.checked(kind, *values)
     _refuse_dual_numbers()
     return kind(*values)
 
@@ -55,12 +55,12 @@ _VALID_MEAN = TORCH_REDUCTION.format(mean=MEAN_VALID)
 def binary_focal_loss(
     y_true: Any,
     y_pred: Any,
-    gamma: _spec.Parameter,
+    gamma: options.Parameter,
     *,
-    pos_weight: _spec.Parameter | None = None,
+    pos_weight: options.Parameter | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
-    reduction: _spec.Reduction = "none",
+    reduction: options.Reduction = "none",
 ) -> Tensor:
     """Focal loss of each binary example.
 
@@ -76,21 +76,21 @@ def binary_focal_loss(
     >>> logits.grad
     tensor([ 0.0994, -0.0994, -0.0994])
     """
-    spec = checked(_spec.Binary, gamma, pos_weight, from_logits, label_smoothing)
-    return _losses.binary(XP, y_true, y_pred, spec, _spec.reduction(reduction))
+    spec = checked(options.Binary, gamma, pos_weight, from_logits, label_smoothing)
+    return pipeline.binary(XP, y_true, y_pred, spec, options.reduction(reduction))
 
 
 @documented("categorical_focal_loss", _ANY_MEAN)
 def categorical_focal_loss(
     y_true: Any,
     y_pred: Any,
-    gamma: _spec.Parameter,
+    gamma: options.Parameter,
     *,
-    class_weight: _spec.Parameter | None = None,
+    class_weight: options.Parameter | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
     axis: int = -1,
-    reduction: _spec.Reduction = "none",
+    reduction: options.Reduction = "none",
 ) -> Tensor:
     """Softmax focal loss of dense labels.
 
@@ -103,21 +103,21 @@ def categorical_focal_loss(
     >>> categorical_focal_loss(torch.tensor([0.7, 0.2, 0.1]), torch.zeros(3), gamma=2, from_logits=True)
     tensor(0.4883)
     """
-    spec = checked(_spec.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
-    return _losses.categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
+    spec = checked(options.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
+    return pipeline.categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
 
 
 @documented("sparse_categorical_focal_loss", _VALID_MEAN)
 def sparse_categorical_focal_loss(
     y_true: Any,
     y_pred: Any,
-    gamma: _spec.Parameter,
+    gamma: options.Parameter,
     *,
-    class_weight: _spec.Parameter | None = None,
+    class_weight: options.Parameter | None = None,
     from_logits: bool = False,
     axis: int = -1,
     ignore_class: int | None = None,
-    reduction: _spec.Reduction = "none",
+    reduction: options.Reduction = "none",
 ) -> Tensor:
     """Softmax focal loss of class indices.
 
@@ -136,8 +136,8 @@ def sparse_categorical_focal_loss(
     tensor([[[0.4883, 0.4883],
              [0.4883, 0.0000]]])
     """
-    spec = checked(_spec.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
-    return _losses.sparse_categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
+    spec = checked(options.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
+    return pipeline.sparse_categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
 
 
 @documented("binary_focal_crossentropy", _ANY_MEAN)
@@ -145,13 +145,13 @@ def binary_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
     apply_class_balancing: bool = False,
-    alpha: _spec.Parameter = 0.25,
-    gamma: _spec.Parameter = 2.0,
+    alpha: options.Parameter = 0.25,
+    gamma: options.Parameter = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
     *,
-    reduction: _spec.Reduction = "none",
+    reduction: options.Reduction = "none",
 ) -> Tensor:
     """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
 
@@ -165,21 +165,21 @@ def binary_focal_crossentropy(
     >>> binary_focal_crossentropy(y_true, y_pred, gamma=2)
     tensor([0.3299, 0.2058])
     """
-    spec = checked(_spec.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
-    return _losses.binary_mixed(XP, y_true, y_pred, spec, _spec.reduction(reduction))
+    spec = checked(options.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
+    return pipeline.binary_mixed(XP, y_true, y_pred, spec, options.reduction(reduction))
 
 
 @documented("categorical_focal_crossentropy", _ANY_MEAN)
 def categorical_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
-    alpha: _spec.Parameter = 0.25,
-    gamma: _spec.Parameter = 2.0,
+    alpha: options.Parameter = 0.25,
+    gamma: options.Parameter = 2.0,
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
     *,
-    reduction: _spec.Reduction = "none",
+    reduction: options.Reduction = "none",
 ) -> Tensor:
     """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
 
@@ -192,21 +192,21 @@ def categorical_focal_crossentropy(
     >>> categorical_focal_crossentropy(torch.tensor([0, 0, 1]), torch.tensor([0.1, 0.8, 0.1]))
     tensor(0.4663)
     """
-    spec = checked(_spec.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
-    return _losses.categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
+    spec = checked(options.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
+    return pipeline.categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
 
 
 @documented("sparse_categorical_focal_crossentropy", _VALID_MEAN)
 def sparse_categorical_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
-    alpha: _spec.Parameter = 0.25,
-    gamma: _spec.Parameter = 2.0,
+    alpha: options.Parameter = 0.25,
+    gamma: options.Parameter = 2.0,
     from_logits: bool = False,
     axis: int = -1,
     ignore_class: int | None = None,
     *,
-    reduction: _spec.Reduction = "none",
+    reduction: options.Reduction = "none",
 ) -> Tensor:
     """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
 
@@ -219,16 +219,16 @@ def sparse_categorical_focal_crossentropy(
     >>> sparse_categorical_focal_crossentropy(torch.tensor(2), torch.tensor([0.1, 0.8, 0.1]))
     tensor(0.4663)
     """
-    spec = checked(_spec.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
-    return _losses.sparse_categorical(XP, y_true, y_pred, spec, _spec.reduction(reduction))
+    spec = checked(options.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
+    return pipeline.sparse_categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
 
 
 def sigmoid_focal_loss(
     inputs: Tensor,
     targets: Tensor,
-    alpha: _spec.Parameter = 0.25,
-    gamma: _spec.Parameter = 2,
-    reduction: _spec.Reduction = "none",
+    alpha: options.Parameter = 0.25,
+    gamma: options.Parameter = 2,
+    reduction: options.Reduction = "none",
 ) -> Tensor:
     """The focal loss of torchvision, under torchvision's signature.
 
@@ -270,8 +270,8 @@ def sigmoid_focal_loss(
     >>> sigmoid_focal_loss(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([1.0, 1.0, 1.0]))
     tensor([0.1755, 0.0433, 0.0057])
     """
-    balanced = not (_spec.is_number(alpha) and alpha == -1)
-    spec = checked(_spec.BinaryCrossentropy, balanced, alpha if balanced else 0.25, gamma, True)
+    balanced = not (options.is_number(alpha) and alpha == -1)
+    spec = checked(options.BinaryCrossentropy, balanced, alpha if balanced else 0.25, gamma, True)
     x = XP.prediction(inputs, "inputs")
     y = XP.labels(targets, x, "targets")
-    return _losses.binary_mixed(XP, y, x, spec, _spec.reduction(reduction), average=False)
+    return pipeline.binary_mixed(XP, y, x, spec, options.reduction(reduction), average=False)

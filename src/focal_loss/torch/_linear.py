@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from focal_loss import _checks, _losses, _spec
-from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
-from focal_loss._shapes import check_linear, chunk_rows
+from focal_loss._core import checks, options, pipeline
+from focal_loss._core.docs import MEAN_VALID, TORCH_REDUCTION, documented
+from focal_loss._core.shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
 from focal_loss.torch._backend import FORMULA, XP
 from focal_loss.torch._functions import checked
@@ -34,12 +34,12 @@ def linear_sparse_categorical_focal_loss(
     hidden: Tensor,
     weight: Tensor,
     y_true: Any,
-    gamma: _spec.Parameter,
+    gamma: options.Parameter,
     *,
     bias: Tensor | None = None,
-    class_weight: _spec.Parameter | None = None,
+    class_weight: options.Parameter | None = None,
     ignore_class: int | None = None,
-    reduction: _spec.Reduction = "mean",
+    reduction: options.Reduction = "mean",
 ) -> Tensor:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
 
@@ -64,16 +64,16 @@ def linear_sparse_categorical_focal_loss(
     >>> round(loss.item(), 3), layer.weight.grad.shape
     (6.894, torch.Size([1000, 8]))
     """
-    spec = checked(_spec.SparseCategorical, gamma, class_weight, True, -1, ignore_class)
-    reduction = _spec.reduction(reduction)
+    spec = checked(options.SparseCategorical, gamma, class_weight, True, -1, ignore_class)
+    reduction = options.reduction(reduction)
     for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
         if not (isinstance(tensor, Tensor) and tensor.is_floating_point()) and not (name == "bias" and tensor is None):
-            raise TypeError(f"`{name}` must be a floating tensor, got {_checks.described(tensor)}")
+            raise TypeError(f"`{name}` must be a floating tensor, got {checks.described(tensor)}")
     y = XP.labels(y_true, hidden)
     _check(hidden, weight, bias, y, spec)
     # Lists and arrays become tensors once, not for every chunk.
     spec = checked(
-        _spec.SparseCategorical,
+        options.SparseCategorical,
         XP.parameter("gamma", spec.gamma, hidden),
         XP.parameter("class_weight", spec.class_weight, hidden),
         True,
@@ -92,26 +92,26 @@ def _of_layer(
     weight: Tensor,
     bias: Tensor | None,
     y: Tensor,
-    spec: _spec.SparseCategorical,
-    reduction: _spec.Reduction,
+    spec: options.SparseCategorical,
+    reduction: options.Reduction,
 ) -> Tensor:
     """Fused, or the layer and then its loss where tensors are transformed, recorded or sharded, or have no memory."""
     given = [t for t in (hidden, weight, bias, y) if t is not None]
     if hidden.is_meta or not (XP.is_ordinary() and XP.has_numbers(*given)):
         logits = torch.nn.functional.linear(hidden, weight, bias)
-        return _losses.sparse_categorical(XP, y, logits, spec, reduction)
+        return pipeline.sparse_categorical(XP, y, logits, spec, reduction)
     problem = _Problem(spec, reduction, torch.is_grad_enabled())
     loss = _Linear.apply(hidden.reshape(-1, hidden.shape[-1]), weight, bias, y.reshape(-1), problem)
     return loss.reshape(y.shape) if reduction == "none" else loss
 
 
-def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: _spec.SparseCategorical) -> None:
+def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: options.SparseCategorical) -> None:
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and hasattr(tensor, "full_tensor") != hasattr(hidden, "full_tensor"):
             raise _mixed(name, hasattr(hidden, "full_tensor"))
     check_linear(hidden.shape, weight.shape, None if bias is None else bias.shape, y.shape)
     if y.is_floating_point():
-        _checks.check_exact(y.dtype, weight.shape[0])
+        checks.check_exact(y.dtype, weight.shape[0])
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype != hidden.dtype and not _autocast(hidden):
             raise TypeError(f"`{name}` must have the dtype of `hidden`, {hidden.dtype}, got {tensor.dtype}")
@@ -121,7 +121,7 @@ def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec:
                 f"`{name}` must not require a gradient here; take `sparse_categorical_focal_loss` for that"
             )
     if XP.readable(y):
-        _checks.check_classes(XP.to_numpy(y), weight.shape[0], spec.ignore_class)
+        checks.check_classes(XP.to_numpy(y), weight.shape[0], spec.ignore_class)
 
 
 def _mixed(name: str, is_sharded: bool) -> TypeError:
@@ -138,8 +138,8 @@ def _mixed(name: str, is_sharded: bool) -> TypeError:
 
 
 class _Problem(NamedTuple):
-    spec: _spec.SparseCategorical
-    reduction: _spec.Reduction
+    spec: options.SparseCategorical
+    reduction: options.Reduction
     recorded: bool
 
 
@@ -153,41 +153,41 @@ def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tup
         yield part, logits if bias is None else logits.add_(bias)
 
 
-def _loss(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical, float32: bool) -> Tensor:
+def _loss(logits: Tensor, y: Tensor, spec: options.SparseCategorical, float32: bool) -> Tensor:
     """By the kernels or the formula; `float32`: not rounded to half precision."""
     options = _options(logits, y, spec, "none")
     if options is not None:
         return _autograd.kernels(logits).softmax(
             0, 1.0, logits, y, options._replace(float32=float32 or options.float32)
         )
-    return _losses.sparse_categorical(FORMULA if float32 else XP, y, logits, spec)
+    return pipeline.sparse_categorical(FORMULA if float32 else XP, y, logits, spec)
 
 
-def _options(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical, reduction: _spec.Reduction) -> Any:
+def _options(logits: Tensor, y: Tensor, spec: options.SparseCategorical, reduction: options.Reduction) -> Any:
     """Of the kernels, or None."""
-    gamma, weight = _losses.class_parameters(XP, logits, 1, spec)
-    call = _losses.SoftmaxCall(logits, y, gamma, weight, 1, True, spec.ignore_class, 0.0, reduction, spec)
+    gamma, weight = pipeline.class_parameters(XP, logits, 1, spec)
+    call = pipeline.SoftmaxCall(logits, y, gamma, weight, 1, True, spec.ignore_class, 0.0, reduction, spec)
     return XP.softmax_options(call)
 
 
-def _sum_and_slope(logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> tuple[Tensor, Tensor]:
+def _sum_and_slope(logits: Tensor, y: Tensor, spec: options.SparseCategorical) -> tuple[Tensor, Tensor]:
     """The sum of the losses, and its gradient: in the place of the logits where there are kernels."""
     options = _options(logits, y, spec, "sum")
     if options is not None:
         return _autograd.kernels(logits).softmax_with_gradient(logits, y, options, logits, torch.float64)
     with torch.enable_grad():
-        losses = _losses.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
+        losses = pipeline.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
     slope = torch.autograd.grad(losses, logits, torch.ones_like(losses))[0]
     return losses.detach().sum(dtype=torch.float64), slope
 
 
-def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: _spec.SparseCategorical) -> Tensor:
+def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: options.SparseCategorical) -> Tensor:
     """The gradient of upstream * loss, likewise."""
     options = _options(logits, y, spec, "none")
     if options is not None:
         return _autograd.kernels(logits).softmax(1, upstream, logits, y, options, logits)
     with torch.enable_grad():
-        loss = _losses.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
+        loss = pipeline.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
     return torch.autograd.grad(loss, logits, upstream.to(loss.dtype))[0]
 
 
@@ -273,7 +273,7 @@ def _sum_and_gradients(
     weight: Tensor,
     bias: Tensor | None,
     y: Tensor,
-    spec: _spec.SparseCategorical,
+    spec: options.SparseCategorical,
     wanted: tuple[bool, ...],
     upstream: Tensor | None = None,
 ) -> tuple[Tensor, _Gradients]:

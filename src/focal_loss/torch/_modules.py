@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss import _spec
-from focal_loss._docs import MEAN_VALID, TORCH_REDUCTION, documented
-from focal_loss._losses import check_dense
-from focal_loss._shapes import aligned, check_pairs, normalize_axis
+from focal_loss._core import options
+from focal_loss._core.docs import MEAN_VALID, TORCH_REDUCTION, documented
+from focal_loss._core.pipeline import check_dense
+from focal_loss._core.shapes import aligned, check_pairs, normalize_axis
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import (
     binary_focal_loss,
@@ -32,15 +32,15 @@ class _Loss(torch.nn.Module):
     it, for logits in float64.
     """
 
-    reduction: _spec.Reduction
+    reduction: options.Reduction
     from_logits: bool
 
-    def keep(self, spec: Any, reduction: _spec.Reduction, **parameters: _spec.Parameter | None) -> None:
+    def keep(self, spec: Any, reduction: options.Reduction, **parameters: options.Parameter | None) -> None:
         """`spec` has checked the options; arrays among them follow the module to its device."""
-        self.reduction = _spec.reduction(reduction)
+        self.reduction = options.reduction(reduction)
         self._exact: dict[str, Any] = {}
         for name, value in parameters.items():
-            if value is None or _spec.is_number(value) or isinstance(value, torch.nn.Parameter):
+            if value is None or options.is_number(value) or isinstance(value, torch.nn.Parameter):
                 setattr(self, name, value)
             elif isinstance(value, Tensor):
                 self.register_buffer(name, value)
@@ -145,15 +145,15 @@ class BinaryFocalLoss(_Loss):
 
     def __init__(
         self,
-        gamma: _spec.Parameter,
+        gamma: options.Parameter,
         *,
-        pos_weight: _spec.Parameter | None = None,
+        pos_weight: options.Parameter | None = None,
         from_logits: bool = False,
         label_smoothing: float | None = None,
-        reduction: _spec.Reduction = "mean",
+        reduction: options.Reduction = "mean",
     ) -> None:
         super().__init__()
-        spec = _spec.Binary(gamma, pos_weight, from_logits, label_smoothing)
+        spec = options.Binary(gamma, pos_weight, from_logits, label_smoothing)
         self.keep(spec, reduction, gamma=gamma, pos_weight=pos_weight)
         self.from_logits, self.label_smoothing = from_logits, label_smoothing
 
@@ -192,16 +192,16 @@ class CategoricalFocalLoss(_Loss):
 
     def __init__(
         self,
-        gamma: _spec.Parameter,
+        gamma: options.Parameter,
         *,
-        class_weight: _spec.Parameter | None = None,
+        class_weight: options.Parameter | None = None,
         from_logits: bool = False,
         label_smoothing: float | None = None,
         axis: int = -1,
-        reduction: _spec.Reduction = "mean",
+        reduction: options.Reduction = "mean",
     ) -> None:
         super().__init__()
-        spec = _spec.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
+        spec = options.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
         self.keep(spec, reduction, gamma=gamma, class_weight=class_weight)
         self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
 
@@ -242,16 +242,16 @@ class SparseCategoricalFocalLoss(_Loss):
 
     def __init__(
         self,
-        gamma: _spec.Parameter,
+        gamma: options.Parameter,
         *,
-        class_weight: _spec.Parameter | None = None,
+        class_weight: options.Parameter | None = None,
         from_logits: bool = False,
         axis: int = -1,
         ignore_class: int | None = None,
-        reduction: _spec.Reduction = "mean",
+        reduction: options.Reduction = "mean",
     ) -> None:
         super().__init__()
-        spec = _spec.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
+        spec = options.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
         self.keep(spec, reduction, gamma=gamma, class_weight=class_weight)
         self.from_logits, self.axis, self.ignore_class = from_logits, axis, ignore_class
 

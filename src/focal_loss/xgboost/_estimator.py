@@ -11,8 +11,8 @@ import xgboost
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from focal_loss import _classifier
-from focal_loss._boosting_docs import documented
+from focal_loss._boosting import classifier
+from focal_loss._boosting.docs import documented
 from focal_loss.xgboost._metrics import Metrics
 from focal_loss.xgboost._objectives import Objective
 
@@ -20,16 +20,16 @@ Array = Any
 
 # XGBoost's names of the metrics that are computed here, because it would compute them of raw scores.
 OURS = {
-    "focal_loss": _classifier.FOCAL_LOSS,
-    **dict.fromkeys(("logloss", "mlogloss"), _classifier.LOG_LOSS),
-    **dict.fromkeys(("error", "merror"), _classifier.ERROR),
+    "focal_loss": classifier.FOCAL_LOSS,
+    **dict.fromkeys(("logloss", "mlogloss"), classifier.LOG_LOSS),
+    **dict.fromkeys(("error", "merror"), classifier.ERROR),
 }
 OF_SCORES = ("auc", "aucpr")
 # Parameters of XGBoost that belong to its own objectives.
 REFUSED = {
-    "objective": _classifier.OBJECTIVE,
-    "scale_pos_weight": _classifier.POSITIVES,
-    "num_class": _classifier.LABELS,
+    "objective": classifier.OBJECTIVE,
+    "scale_pos_weight": classifier.POSITIVES,
+    "num_class": classifier.LABELS,
     "disable_default_eval_metric": "give `eval_metric=[]` to watch nothing",
 }
 MIN_SPLIT_LOSS = """min_split_loss : float, optional
@@ -99,13 +99,13 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         """
         self._refuse()
         margins = {"base_margin": base_margin, "base_margin_eval_set": base_margin_eval_set}
-        _classifier.refuse_missing(X, eval_set, sample_weight_eval_set=sample_weight_eval_set, **margins)
-        classes, codes = _classifier.encode(y)
+        classifier.refuse_missing(X, eval_set, sample_weight_eval_set=sample_weight_eval_set, **margins)
+        classes, codes = classifier.encode(y)
         check_consistent_length(X, codes)
         if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
             raise ValueError(f"`xgb_model` knows the classes {xgb_model.classes_.tolist()}, got {classes.tolist()}")
-        shares = _classifier.prior(classes, codes, sample_weight)
-        focus = _classifier.focus(self, classes, codes, sample_weight)
+        shares = classifier.prior(classes, codes, sample_weight)
+        focus = classifier.focus(self, classes, codes, sample_weight)
         start = focus.start(shares)
         if base_margin is not None:
             start = np.zeros_like(start)
@@ -161,7 +161,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         return self.classes_[found]
 
     def _scores(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Array:
-        _classifier.refuse_missing(X, base_margin=base_margin)
+        classifier.refuse_missing(X, base_margin=base_margin)
         return super().predict(
             X,
             output_margin=True,
@@ -190,10 +190,10 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
             If the classes are neither strings nor numbers.
         """
         booster = self.get_booster()  # or complain that it is not fitted
-        booster.set_attr(focal_loss=_classifier.remember(self, self._focus, self.classes_))
+        booster.set_attr(focal_loss=classifier.remember(self, self._focus, self.classes_))
         super().save_model(fname)
         path = Path(fname)
-        path.write_bytes(_classifier.seal(path.read_bytes()))
+        path.write_bytes(classifier.seal(path.read_bytes()))
         return self
 
     def load_model(self, fname: Any) -> FocalXGBClassifier:
@@ -207,9 +207,9 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         plain = self._plain()
         held = isinstance(fname, bytes | bytearray)
         source = "the model" if held else fname
-        content = _classifier.unbroken(bytes(fname) if held else Path(fname).read_bytes(), source)
+        content = classifier.unbroken(bytes(fname) if held else Path(fname).read_bytes(), source)
         plain.load_model(bytearray(content))
-        known = _classifier.recall(self, plain.get_booster().attr("focal_loss"), source)
+        known = classifier.recall(self, plain.get_booster().attr("focal_loss"), source)
         self.booster, self.feature_types = plain.booster, plain.feature_types
         self.enable_categorical = plain.enable_categorical
         return self._become(plain, *known)
@@ -229,31 +229,31 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         parameters["gamma"] = parameters.pop("min_split_loss")
         return xgboost.XGBClassifier(**{name: value for name, value in parameters.items() if name not in UNKNOWN})
 
-    def _become(self, plain: xgboost.XGBClassifier, focus: _classifier.Focus, classes: Array) -> FocalXGBClassifier:
+    def _become(self, plain: xgboost.XGBClassifier, focus: classifier.Focus, classes: Array) -> FocalXGBClassifier:
         self._Booster, self.n_classes_ = plain.get_booster(), plain.n_classes_
         self._focus, self._classes = focus, classes
         self.evals_result_ = getattr(plain, "evals_result_", None)  # as XGBoost asks for it
         return self
 
-    def _watched(self, focus: _classifier.Focus) -> dict[str, Any]:
+    def _watched(self, focus: classifier.Focus) -> dict[str, Any]:
         """XGBoost's parameters for the metrics."""
         given = "focal_loss" if self.eval_metric is None else self.eval_metric
-        wanted = list(dict.fromkeys(_classifier.listed(given)))
-        native, functions = _classifier.metrics(wanted, OURS, OF_SCORES)
+        wanted = list(dict.fromkeys(classifier.listed(given)))
+        native, functions = classifier.metrics(wanted, OURS, OF_SCORES)
         # The objective that XGBoost is told of, for it has to know one, has a metric: of raw scores.
         parameters = {"eval_metric": native or None, "disable_default_eval_metric": 1}
         if not functions:
             return parameters
         order = _names(wanted)
         names = [name for name in order if name not in native]
-        ours = {n: _classifier.Metric(f, focus, self.calibrated) for n, f in zip(names, functions, strict=True)}
+        ours = {n: classifier.Metric(f, focus, self.calibrated) for n, f in zip(names, functions, strict=True)}
         together = Metrics(ours, order)
         callbacks = [together, *(self.callbacks or [])]
         metrics = [*native, together] if native else together  # of a list without names XGBoost makes a name
         return {**parameters, "eval_metric": metrics, "callbacks": callbacks}
 
     def _refuse(self) -> None:
-        _classifier.refuse(self.get_params(), REFUSED, {}, {})
+        classifier.refuse(self.get_params(), REFUSED, {}, {})
         score = self.base_score
         if score is not None and not np.isfinite(np.asarray(score, np.float64)).all():
             raise ValueError(f"`base_score` must be finite, got {score!r}; None starts at the best constant score")

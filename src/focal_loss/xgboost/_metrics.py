@@ -6,7 +6,7 @@ from typing import Any
 
 import xgboost
 
-from focal_loss import _classifier
+from focal_loss._boosting import classifier
 
 Array = Any
 
@@ -19,7 +19,7 @@ class Metrics(xgboost.callback.TrainingCallback):
     training stops early.
     """
 
-    def __init__(self, ours: dict[str, _classifier.Metric], order: list[str]) -> None:
+    def __init__(self, ours: dict[str, classifier.Metric], order: list[str]) -> None:
         super().__init__()
         self.ours = ours
         self.order = order

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from focal_loss import _boosting
-from focal_loss._boosting_docs import documented
+from focal_loss._boosting import objective
+from focal_loss._boosting.docs import documented
 
 Array = Any
 
@@ -19,23 +19,23 @@ START = """The booster starts at a score of 0.5, or at the `base_score` or `base
 
 @dataclass(frozen=True)
 class Objective:
-    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
+    loss: objective.BinaryLoss | objective.CategoricalLoss
 
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> tuple[Array, Array]:
-        labels, scores, weight = _boosting.either(y_true, y_pred, sample_weight)  # XGBoost's memory, no copies
-        if isinstance(self.loss, _boosting.BinaryLoss):
+        labels, scores, weight = objective.either(y_true, y_pred, sample_weight)  # XGBoost's memory, no copies
+        if isinstance(self.loss, objective.BinaryLoss):
             return self.loss.derivatives(scores, labels, weight)
         return self.loss.derivatives(scores, labels, weight, overlap=OVERLAP)
 
 
 @dataclass(frozen=True)
 class _Metric:
-    loss: _boosting.BinaryLoss | _boosting.CategoricalLoss
+    loss: objective.BinaryLoss | objective.CategoricalLoss
     __name__: str
     of_scores: ClassVar[bool] = True  # for our classifier, which hands probabilities to other functions
 
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
-        labels, scores, weight = _boosting.either(y_true, y_pred, sample_weight)
+        labels, scores, weight = objective.either(y_true, y_pred, sample_weight)
         value = self.loss.mean(scores, labels, weight)
         return (self.__name__, value) if hasattr(y_pred, "get_label") else value
 
@@ -55,7 +55,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     >>> booster.predict(xgboost.DMatrix([[5.0], [95.0]])).round(1)
     array([-2.1,  1.1], dtype=float32)
     """
-    return Objective(_boosting.binary_loss(gamma, pos_weight, hessian))
+    return Objective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
 @documented("categorical_focal_objective", start=START)
@@ -73,7 +73,7 @@ def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian
     >>> booster.predict(xgboost.DMatrix([[5.0], [50.0], [95.0]]), output_margin=True).argmax(axis=1)
     array([0, 1, 2])
     """
-    return Objective(_boosting.categorical_loss(gamma, class_weight, hessian))
+    return Objective(objective.categorical_loss(gamma, class_weight, hessian))
 
 
 @documented("binary_focal_metric")
@@ -91,8 +91,8 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     >>> shown, round(value, 5)
     ('focal_loss(gamma=2)', 0.17329)
     """
-    loss = _boosting.binary_loss(gamma, pos_weight)
-    return _Metric(loss, _boosting.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
+    loss = objective.binary_loss(gamma, pos_weight)
+    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
 @documented("categorical_focal_metric")
@@ -110,5 +110,5 @@ def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str 
     >>> shown, round(value, 5)
     ('focal_loss(gamma=2)', 0.04568)
     """
-    loss = _boosting.categorical_loss(gamma, class_weight)
-    return _Metric(loss, _boosting.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))
+    loss = objective.categorical_loss(gamma, class_weight)
+    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))

@@ -1,0 +1,387 @@
+"""What the classifiers of all boosting libraries have in common: labels and weights before training, probabilities
+after it, and what a saved model has to remember.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+
+from focal_loss import calibration
+from focal_loss._boosting import objective
+from focal_loss._core import arrays, options, posterior
+from focal_loss._host import derivatives, evaluate
+
+Array = Any
+
+LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
+AUC, AVERAGE_PRECISION = "auc", "average_precision"
+FORMAT = 1  # of what a saved model remembers of ours
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Parameters
+# ---------------------------------------------------------------------------------------------------------------
+
+# What the boosters call by the same names.
+OBJECTIVE = "it is the focal loss; search over `gamma`, where 0 is cross-entropy"
+POSITIVES = "give `pos_weight` instead, in a grid as well"
+LABELS = "the classes are found in the labels"
+
+
+def refuse(given: dict[str, Any], refused: dict[str, str], defaults: dict[str, Any], names: dict[str, str]) -> None:
+    """Complain of parameters that would have no effect, unless they have their default, which is False if not known.
+
+    `names` are the library's own names of its parameters, by alias.
+    """
+    for alias, value in given.items():
+        name = names.get(alias, alias)
+        default = defaults.get(name, False)
+        plain = isinstance(value, bool | int | float | str | np.bool_)
+        if name in refused and value is not None and not (plain and (value == default or value == "")):
+            raise ValueError(f"`{alias}` must be left alone, got {value!r}: {refused[name]}")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Labels and weights
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def refuse_missing(X: Any, eval_set: Any = None, **more: Any) -> None:
+    """`ValueError` for what no booster sees: masks of NumPy's, and labels, weights or scores that are missing.
+
+    Columns may miss values, which are NaN, and which pandas may call NA.
+    """
+    pairs = [eval_set] if isinstance(eval_set, tuple) else eval_set if isinstance(eval_set, list) else []
+    pairs = [pair for pair in pairs if isinstance(pair, tuple | list) and len(pair) == 2]
+    for name, columns in [("X", X), *(("eval_set", columns) for columns, _ in pairs)]:
+        if isinstance(columns, np.ma.MaskedArray) and np.ma.is_masked(columns):
+            raise ValueError(
+                f"`{name}` must hold NaN where a value is missing, got a masked array; pass "
+                "`numpy.ma.filled(X.astype(float), numpy.nan)`"
+            )
+    for _, labels in pairs:
+        arrays.refuse_missing("eval_set", labels, nan=True)
+    for name, values in more.items():
+        arrays.refuse_missing(name, values, nan=True)
+
+
+def encode(y: Any) -> tuple[Array, Array]:
+    """The classes, sorted, and the index of each label's class.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, masked or infinite, the labels are no classes, or there is only one.
+    """
+    arrays.refuse_missing("y", y, nan=True)
+    labels = column_or_1d(y, warn=True)
+    assert_all_finite(labels, input_name="y")
+    check_classification_targets(labels)
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"`y` must hold at least two classes, got one class: {classes.tolist()}")
+    return classes, codes
+
+
+def class_weights(
+    class_weight: Any, pos_weight: Any, classes: Array, codes: Array, sample_weight: Any = None
+) -> tuple[float, ...]:
+    """The weight of each class: that of `class_weight`, times `pos_weight` for the second of two.
+
+    'balanced' is of the weighted counts: every class then counts the same.
+    """
+    if isinstance(class_weight, dict):
+        known = set(classes.tolist())
+        unknown = [label for label in class_weight if label not in known]
+        if unknown:
+            raise ValueError(f"`class_weight` names {unknown[0]!r}, but the classes are {classes.tolist()}")
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        weights = 1 / (len(classes) * prior(classes, codes, sample_weight))
+    else:
+        weights = compute_class_weight(class_weight, classes=classes, y=classes[codes]).astype(np.float64)
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise ValueError(f"`class_weight` must hold positive numbers, got {class_weight!r}")
+    if pos_weight is not None:
+        if len(classes) > 2:
+            raise ValueError(f"`pos_weight` is for two classes, got {len(classes)}; give `class_weight` instead")
+        weights[1] *= objective.one_number("pos_weight", options.positive("pos_weight", pos_weight))
+    return tuple(weights.tolist())
+
+
+def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
+    """The share of each class in the weighted sample."""
+    weight = options.sample_weights(sample_weight, len(codes))
+    totals = np.bincount(codes, weight, minlength=len(classes))
+    shares = totals / totals.sum()
+    if not shares.all():
+        raise ValueError(f"`sample_weight` is zero for every example of class {classes[shares == 0].tolist()[0]!r}")
+    return shares
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Scores and probabilities
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Focus:
+    """The loss of a fit: its gamma, and the weight of each class."""
+
+    gamma: float
+    weights: tuple[float, ...]
+    hessian: derivatives.Hessian
+
+    @property
+    def classes(self) -> int:
+        return len(self.weights)
+
+    @property
+    def odds(self) -> float:
+        """Of two classes, the weight of the second over that of the first."""
+        return self.weights[1] / self.weights[0]
+
+    def loss(self) -> objective.BinaryLoss | objective.CategoricalLoss:
+        if self.classes == 2:
+            return objective.BinaryLoss(self.gamma, self.weights[1], self.weights[0], self.hessian)
+        return objective.CategoricalLoss(self.gamma, self.weights, self.hessian)
+
+    def start(self, shares: Array) -> Array:
+        """The best constant scores for classes of these shares, of shape () for two classes and (K,) for more."""
+        if self.classes == 2:
+            return np.float64(calibration.prior_logit(shares[1], self.gamma, pos_weight=self.odds))
+        return calibration.categorical_prior_logits(shares, self.gamma, class_weight=self.weights)
+
+    def training_loss(self, shares: Array) -> objective.BinaryLoss | objective.CategoricalLoss:
+        """The loss times a number that makes its mean Hessian at the start that of cross-entropy.
+
+        What regularises trees is compared with sums of Hessians: `reg_lambda`, `min_child_weight`, `min_split_gain`.
+        At gamma = 2 a Hessian of focal loss at the start is 1.6 to 3 times that of cross-entropy, and those
+        parameters, left as they are, would regularise as many times less. At gamma = 0 the number is 1.
+        """
+        scale = replace(self, gamma=0.0).curvature(shares) / self.curvature(shares)
+        return replace(self, weights=tuple(scale * weight for weight in self.weights)).loss()
+
+    def curvature(self, shares: Array) -> float:
+        """The mean Hessian at the start; of more than two classes its trace."""
+        start, labels = self.start(shares), np.arange(self.classes)
+        loss: Any = self.loss()
+        options = {} if self.classes == 2 else {"overlap": 1.0}
+        _, hessian = loss.derivatives(np.tile(start, (self.classes, 1)), labels, shares, **options)
+        return float(np.sum(hessian, dtype=np.float64))
+
+    def probabilities(self, scores: Array, calibrated: bool) -> Array:
+        """Of shape (n, K). Calibrated: the class posteriors. Otherwise what the loss itself was computed from."""
+        scores = np.asarray(scores, np.float64)
+        gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
+        if self.classes == 2:
+            return np.column_stack(
+                [
+                    calibration.posterior_from_logits(-scores, gamma, pos_weight=1 / odds),
+                    calibration.posterior_from_logits(scores, gamma, pos_weight=odds),
+                ]
+            )
+        return calibration.categorical_posterior_from_logits(scores, gamma, class_weight=weights)
+
+    def log_odds(self, scores: Array, calibrated: bool) -> Array:
+        """Logits of `probabilities`, exact where those are rounded to 0 or 1: what `decision_function` gives.
+
+        Of two classes the log-odds of the second, of shape (n,), positive where `predict` gives it. Of more the
+        logarithms of the probabilities, of shape (n, K), whose softmax they are.
+        """
+        scores = np.asarray(scores, np.float64)
+        gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
+        with np.errstate(all="ignore"):
+            if self.classes == 2:
+                return posterior.posterior_logit(evaluate.OPS, scores, np.asarray(gamma)) - math.log(odds)
+            margins = evaluate.margin(scores, None, 1)
+            evidence = evaluate.elementwise("class_evidence", "", margins, np.asarray(gamma), np.asarray(weights))
+            return -posterior.sigmoid(evaluate.OPS, evaluate.margin(evidence, None, 1)).neg_log_p
+
+    def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: bool) -> float:
+        """Of the probabilities, of which none counts as less than eps, as in scikit-learn's `log_loss`.
+
+        It is computed after every round of training, on all that is held out. Of two classes it is the cross-entropy of
+        the probabilities' logits, and costs as much as the loss itself.
+        """
+        least = np.finfo(np.float64).eps
+        if self.classes == 2:
+            logits = objective.single(scores)
+            if calibrated:
+                calibrate = partial(posterior.posterior_logit, evaluate.OPS)
+                logits = evaluate.in_blocks(calibrate, (logits, self.gamma), logits.shape)
+                logits = logits - np.float32(math.log(self.odds))
+            logits = np.clip(logits, math.log(least), -math.log(least))
+            return objective.BinaryLoss(gamma=0.0).mean(logits, labels, weight)
+        each = self.probabilities(scores, calibrated)[np.arange(len(labels)), labels.astype(int)]
+        return float(np.average(-np.log(np.maximum(each, least)), weights=weight))
+
+
+def focus(estimator: Any, classes: Array, codes: Array, sample_weight: Any) -> Focus:
+    """Of an estimator's parameters, checked."""
+    if not isinstance(estimator.calibrated, bool | np.bool_):
+        raise TypeError(f"`calibrated` must be True or False, got {estimator.calibrated!r}")
+    weights = class_weights(estimator.class_weight, estimator.pos_weight, classes, codes, sample_weight)
+    gamma = objective.one_number("gamma", estimator.gamma)
+    return Focus(gamma, weights, derivatives.hessian_of(estimator.hessian))
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Metrics
+# ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of labels (class indices), raw scores and weights: a number, and whether more of it is better.
+
+    `function` is one of ours by name, or a user's: it is given labels and probabilities, as it would be for the
+    library's own objective, and weights if it takes three arguments or a `sample_weight`.
+    """
+
+    function: str | Callable[..., Any]
+    focus: Focus
+    calibrated: bool
+    name: str | None = None  # of the result; None: that of the function
+
+    def __call__(self, labels: Array, scores: Array, weight: Array | None) -> Any:
+        if callable(self.function):
+            return self._of_user(labels, scores, weight)
+        name = self.name or self.function
+        if weight is not None and not np.any(weight):
+            return name, float("nan"), False
+        if self.function == FOCAL_LOSS:
+            return name, self.focus.loss().mean(scores, labels, weight), False
+        if self.function == AUC:
+            return name, roc_auc_score(labels, scores, sample_weight=weight), True
+        if self.function == AVERAGE_PRECISION:
+            return name, average_precision_score(labels, scores, sample_weight=weight), True
+        if self.function == LOG_LOSS:
+            return name, self.focus.log_loss(scores, labels, weight, self.calibrated), False
+        wrong = self.focus.probabilities(scores, self.calibrated).argmax(axis=1) != labels
+        return name, float(np.average(wrong, weights=weight)), False
+
+    def _of_user(self, labels: Array, scores: Array, weight: Array | None) -> Any:
+        assert callable(self.function)
+        probabilities = self.focus.probabilities(scores, self.calibrated)
+        shown = probabilities[:, 1] if self.focus.classes == 2 else probabilities
+        if getattr(self.function, "of_scores", False):  # one of our own
+            shown = scores
+        parameters = inspect.signature(self.function).parameters
+        if "sample_weight" in parameters:  # by name alone in scikit-learn's metrics
+            return self.function(labels, shown, sample_weight=weight)
+        rest = (weight, None)[: max(0, len(parameters) - 2)]  # LightGBM's fourth argument are groups, for rankers
+        return self.function(labels, shown, *rest)
+
+
+def listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+def metrics(
+    wanted: Any, ours: dict[str, str], native: Sequence[str]
+) -> tuple[list[str], list[str | Callable[..., Any]]]:
+    """Of the metrics that a user names: those the library computes of raw scores as well as of probabilities, and the
+    others, which are computed here. `ours` are the library's names for them.
+    """
+    left, right = [], []
+    for metric in listed(wanted):
+        if callable(metric) or metric in ours:
+            right.append(ours.get(metric, metric) if isinstance(metric, str) else metric)
+        elif metric in native:
+            left.append(metric)
+        else:
+            known = ", ".join(map(repr, (*ours, *native)))
+            raise ValueError(f"`eval_metric` must be one of {known} or a function, got {metric!r}")
+    return left, right
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# What a saved model remembers
+# ---------------------------------------------------------------------------------------------------------------
+
+
+DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
+BLANK = "sha256:" + 64 * "0"
+
+
+def seal(content: bytes) -> bytes:
+    """What a file holds, with its digest in the place of `BLANK`, which `remember` leaves for it."""
+    digest = hashlib.sha256(content).hexdigest()
+    return content.replace(BLANK.encode(), b"sha256:" + digest.encode())
+
+
+def unbroken(content: bytes, source: Any) -> bytes:
+    """What `seal` has made, compared with its digest: parsers of damaged models may crash, or worse.
+
+    Raises
+    ------
+    ValueError
+        If they differ. A file without a digest passes: an older one, or one of others.
+    """
+    found = DIGEST.search(content)
+    if found is not None:
+        blank = content.replace(found.group(), BLANK.encode())
+        if hashlib.sha256(blank).hexdigest().encode() != found.group(1):
+            raise ValueError(f"{source} is damaged: it does not have the SHA-256 that it was saved with; save it anew")
+    return content
+
+
+def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
+    """The parameters and classes, and what else an adapter has to know, as one line of JSON."""
+    values = classes.tolist()
+    if not all(isinstance(value, str | int | float | bool) for value in values):
+        raise TypeError(f"only classes that are strings or numbers can be saved, got {values!r}; pickle the estimator")
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "digest": BLANK,
+            "gamma": fitted.gamma,
+            "weights": fitted.weights,
+            "hessian": fitted.hessian,
+            "calibrated": bool(estimator.calibrated),
+            "classes": values,
+            "dtype": "object" if classes.dtype == object else classes.dtype.str,
+        }
+        | more
+    )
+
+
+def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]:
+    """Set the parameters of an estimator to those of a saved model; the classes.
+
+    Raises
+    ------
+    ValueError
+        If the model was not saved by a classifier of this library, or by a newer version of it, or is damaged.
+    """
+    if text is None:
+        raise ValueError(f"{source} holds no focal loss; it was not saved by {type(estimator).__name__}.save_model")
+    try:
+        known = json.loads(text)
+        newer = known["format"] > FORMAT
+        classes = np.array(known["classes"], dtype=known["dtype"])
+        weights = tuple(options.sample_weights(known["weights"], len(classes)).tolist())
+        fitted = Focus(objective.one_number("gamma", known["gamma"]), weights, derivatives.hessian_of(known["hessian"]))
+        known["calibrated"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{source} is damaged: what it holds of focal loss cannot be read ({error})") from error
+    if newer:
+        raise ValueError(f"{source} was saved by a newer version of focal_loss; upgrade it")
+    by_class = dict(zip(known["classes"], fitted.weights, strict=True))
+    estimator.set_params(gamma=fitted.gamma, pos_weight=None, class_weight=by_class, hessian=fitted.hessian)
+    estimator.set_params(calibrated=known["calibrated"])
+    return fitted, classes

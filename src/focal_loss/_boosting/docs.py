@@ -1,0 +1,129 @@
+"""The contract of the objectives, metrics and classifiers for boosted trees, written once, as `docs.py` is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+GAMMA = """gamma : float{or_more}
+    The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy."""
+POS_WEIGHT = """pos_weight : float, optional
+    The weight of the positives. 1 if None."""
+CLASS_WEIGHT = """class_weight : float or sequence of K floats, optional
+    The weight of each class. 1 if None."""
+HESSIAN = """hessian : {'majorizer', 'exact', 'relative_floor'}
+    What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+    (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its only
+    negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the Hessian
+    where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the evidence."""
+NAME = """name : str, optional
+    What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so that
+    several may be watched at once."""
+RAISES = """TypeError, ValueError
+    If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+    shapes do not go together."""
+LIN = """T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+   arXiv:1708.02002, equation 4 and appendix B."""
+CALIBRATION = """N. Charoenphakdee, J. Vongkulbhisal, N. Chairatanakul and M. Sugiyama, "On focal loss for
+   class-posterior probability estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172."""
+
+START = """{{start}} `focal_loss.calibration.{prior}` is the best constant one. What it predicts are
+scores; `focal_loss.calibration.{posterior}` makes probabilities of them."""
+
+
+def sections(parameters: list[str], returns: str, notes: str) -> str:
+    return "\n\n".join(
+        [
+            "Parameters\n----------\n" + "\n".join(parameters),
+            f"Returns\n-------\n{returns}",
+            f"Raises\n------\n{RAISES}",
+            f"Notes\n-----\n{notes}",
+            f"References\n----------\n.. [1] {LIN}",
+        ]
+    )
+
+
+def objective(gamma: str, weight: str, prior: str, posterior: str) -> str:
+    returns = "objective : callable\n    {form} It can be pickled."
+    return sections([gamma, weight, HESSIAN], returns, START.format(prior=prior, posterior=posterior))
+
+
+def metric(gamma: str, weight: str) -> str:
+    returns = "metric : callable\n    The weighted mean of the loss [1]_ of raw scores. {form} It can be pickled."
+    return sections([gamma, weight, NAME], returns, "Less is better. It goes with the objective of the same arguments.")
+
+
+BINARY, CATEGORICAL = (GAMMA.format(or_more=more) for more in ("", " or sequence of K floats"))
+
+CONTRACTS = {
+    "binary_focal_objective": objective(BINARY, POS_WEIGHT, "prior_logit", "posterior_from_logits"),
+    "categorical_focal_objective": objective(
+        CATEGORICAL, CLASS_WEIGHT, "categorical_prior_logits", "categorical_posterior_from_logits"
+    ),
+    "binary_focal_metric": metric(BINARY, POS_WEIGHT),
+    "categorical_focal_metric": metric(CATEGORICAL, CLASS_WEIGHT),
+    "classifier": "\n\n".join(
+        [
+            "Parameters\n----------\n"
+            + "\n".join(
+                [
+                    BINARY,
+                    """pos_weight : float, optional
+    The weight of the positives, which are the second of two classes, at least as they are sorted. 1 if None.""",
+                    """class_weight : dict or 'balanced', optional
+    The weight of each class, as everywhere in scikit-learn. `pos_weight` multiplies it.""",
+                    HESSIAN,
+                    """calibrated : bool
+    Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
+    class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
+    `predict_proba` gives the sigmoid or softmax of the scores.""",
+                    """{more}**kwargs
+    Every parameter of {parent}. One without an effect on this loss is refused by `fit`, with what to give instead.""",
+                ]
+            ),
+            """Attributes
+----------
+classes_ : array, shape (K,)
+    The labels, sorted. They may be strings, numbers or booleans.
+start_score_ : float or array, shape () or (K,)
+    The best constant score, at which training starts. It is part of the model and of every prediction.""",
+            """Raises
+------
+TypeError, ValueError
+    By `fit`, before training starts: for a parameter of the wrong type or out of range, labels that are missing or
+    of one class only, and weights that leave nothing of a class.""",
+            """Notes
+-----
+`fit`, `predict` and everything else take what they take in {parent}: weights, evaluation sets, early stopping,
+categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or as functions, see
+the probabilities that `predict_proba` would give.""",
+            f"References\n----------\n.. [1] {LIN}\n.. [2] {CALIBRATION}",
+        ]
+    ),
+}
+
+
+# Words that an adapter may replace.
+DEFAULTS = {
+    "start": "The booster starts at a score of 0, or at the `init_score` that its data hold:",
+    "form": """A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any,
+    weights, as the estimators do, those for Dask among them.""",
+    "more": "",  # parameters of the classifier
+}
+
+
+def documented(name: str, **words: str) -> Callable[[T], T]:
+    """Put the contract `name` in place of `{contract}`."""
+
+    def fill(target: T) -> T:
+        if target.__doc__:  # python -OO strips it
+            contract = CONTRACTS[name]
+            for word, text in (DEFAULTS | words).items():
+                contract = contract.replace(f"{{{word}}}", text)
+            target.__doc__ = inspect.cleandoc(target.__doc__).replace("{contract}", contract)
+        return target
+
+    return fill

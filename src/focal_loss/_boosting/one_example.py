@@ -1,0 +1,79 @@
+"""The softmax focal loss of one example in Python's numbers, for a library that asks example by example: its gradient
+and its whole Hessian.
+
+With s the margin of the true class t (`softmax`), f(s) the loss and r_j = P_tj the shares of the other classes, 0 for
+t itself, the margin has the gradient u = e_t - r and the Hessian r r^T - diag r. Hence
+
+    gradient = f_s u,    Hessian = f_ss u u^T - f_s (diag r - r r^T)
+
+f_s is negative, so the Hessian is positive semidefinite where f_ss, or what stands in its place, is not negative.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from focal_loss._core import formula, majorizer
+from focal_loss._host.derivatives import FLOOR, Hessian
+
+
+class Numbers:
+    """`formula.Ops` for numbers, as far as a margin needs it. NumPy takes a microsecond for each operation."""
+
+    exp, log, log1p = staticmethod(math.exp), staticmethod(math.log), staticmethod(math.log1p)
+    sqrt, tanh, abs, floor = (staticmethod(f) for f in (math.sqrt, math.tanh, abs, math.floor))
+
+    def where(self, condition: bool, x: float, y: float) -> float:
+        return x if condition else y
+
+    def clip(self, x: float, low: float, high: float) -> float:
+        return min(max(x, low), high)
+
+    def largest(self, x: float) -> float:
+        return sys.float_info.max
+
+
+OPS: Any = Numbers()
+
+
+def softmax(
+    scores: Sequence[float], label: int, gamma: float, weight: float, hessian: Hessian
+) -> tuple[list[float], Iterator[list[float]]]:
+    """Gradient and Hessian in the scores; the rows of the Hessian are made when they are asked for.
+
+    The policies of `derivatives` are about f_ss.
+    """
+    others = [score for k, score in enumerate(scores) if k != label]
+    top = max(others)
+    exponentials = [math.exp(score - top) for score in others]
+    total = sum(exponentials)
+    shares = [e / total for e in exponentials]
+    shares.insert(label, 0.0)
+    score = formula.score_from_logits(OPS, scores[label] - top - math.log(total), gamma)
+    first = formula.margin_derivative(OPS, (1, 0), score, gamma)
+    slope = weight * first
+    gradient = [-slope * share for share in shares]
+    gradient[label] = slope
+    return gradient, rows(shares, label, slope, lambda: weight * curvature(score, first, gamma, hessian))
+
+
+def rows(shares: list[float], label: int, slope: float, bend: Callable[[], float]) -> Iterator[list[float]]:
+    second = bend()
+    direction = [-share for share in shares]
+    direction[label] = 1.0
+    for j, share in enumerate(shares):
+        straight, turned = second * direction[j], slope * share
+        row = [straight * u + turned * r for u, r in zip(direction, shares, strict=True)]
+        row[j] -= turned
+        yield row
+
+
+def curvature(score: formula.Score, first: float, gamma: float, hessian: Hessian) -> float:
+    """f_ss by its policy."""
+    if hessian == "majorizer":
+        return majorizer.majorizer(OPS, score, gamma)
+    second = formula.margin_derivative(OPS, (2, 0), score, gamma)
+    return max(second, -FLOOR * first) if hessian == "relative_floor" else second

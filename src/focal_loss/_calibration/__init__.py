@@ -1,0 +1,1 @@
+"""From the scores of a focal loss to probabilities."""

@@ -1,0 +1,1 @@
+"""What the command `focal-loss` does."""

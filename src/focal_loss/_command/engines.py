@@ -1,0 +1,220 @@
+"""The three boosters as the search sees them: which parameters there are to choose, and how one is trained."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from focal_loss._command.errors import UserError
+
+Array = Any
+ROUNDS, PATIENCE = 1000, 50
+FILES = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.cbm"}  # that a model is saved to
+
+
+def reason(error: Exception) -> str:
+    """What a library says, in one line, without the places in its source and its stack."""
+    lines = [line for line in str(error).splitlines() if line.strip() and "[bt]" not in line]
+    lines = [line for line in lines if not line.startswith("Stack trace")] or [type(error).__name__]
+    return re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|cpp|h):\d+: ", "", lines[-1].strip())
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`focal` is our classifier. At gamma = 0 its loss is the library's own cross-entropy: `plain`, saved alike."""
+
+    name: str
+    rounds: str  # what the library calls the number of trees
+    fixed: dict[str, Any]
+    jobs: str
+    seed: str
+    focal: Callable[..., Any]
+    suggest: Callable[[Any], dict[str, Any]]  # of an Optuna trial
+    default: dict[str, Any]  # what the first trial takes: about the library's own defaults
+    fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
+    read: Callable[[Any, bytes], Any]  # (untrained model, what its file holds) -> the model
+    error: type[Exception]  # of the library
+
+    @property
+    def file(self) -> str:
+        return FILES[self.name]
+
+    def plain(self, **parameters: Any) -> Any:
+        return self.focal(gamma=0.0, **parameters)
+
+    @contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """Say in one line what the library says."""
+        try:
+            yield
+        except (self.error, ValueError) as error:
+            if reason(error) == "KeyboardInterrupt":  # which CatBoost makes an error of its own of
+                raise KeyboardInterrupt from error
+            raise UserError(f"{self.name} {what}: {reason(error)}") from error
+
+    def parameters(self, chosen: dict[str, Any], rounds: int, jobs: int, seed: int) -> dict[str, Any]:
+        return {**self.fixed, **chosen, self.rounds: rounds, self.jobs: jobs, self.seed: seed}
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# LightGBM
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _lightgbm() -> Engine:
+    library = importlib.import_module("lightgbm")
+    ours = importlib.import_module("focal_loss.lightgbm")
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+            "num_leaves": trial.suggest_int("num_leaves", 4, 255, log=True),
+            "min_child_samples": trial.suggest_int("min_child_samples", 5, 200, log=True),
+            "reg_lambda": trial.suggest_float("reg_lambda", 1e-3, 30, log=True),
+            "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
+        }
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+        stop = library.early_stopping(PATIENCE, verbose=False)
+        model.fit(X, y, eval_X=X_held, eval_y=y_held, callbacks=[stop])
+        return int(model.best_iteration_)
+
+    default = {"learning_rate": 0.1, "num_leaves": 31, "min_child_samples": 20, "reg_lambda": 1e-3}
+    return Engine(
+        name="lightgbm",
+        rounds="n_estimators",
+        fixed={"verbosity": -1, "metric": "binary_logloss"},
+        jobs="n_jobs",
+        seed="random_state",
+        focal=ours.FocalLGBMClassifier,
+        suggest=suggest,
+        default=default | {"colsample_bytree": 1.0},
+        fit_until=fit_until,
+        read=lambda model, content: model.load_model(model_str=content.decode("utf-8")),
+        error=library.basic.LightGBMError,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# XGBoost
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _xgboost() -> Engine:
+    library = importlib.import_module("xgboost")
+    ours = importlib.import_module("focal_loss.xgboost")
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+            "max_depth": trial.suggest_int("max_depth", 2, 10),
+            "min_child_weight": trial.suggest_float("min_child_weight", 1e-3, 10, log=True),
+            "reg_lambda": trial.suggest_float("reg_lambda", 1e-3, 30, log=True),
+            "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
+        }
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+        model.set_params(early_stopping_rounds=PATIENCE, eval_metric="logloss")
+        model.fit(X, y, eval_set=[(X_held, y_held)], verbose=False)
+        return int(model.best_iteration) + 1
+
+    default = {"learning_rate": 0.3, "max_depth": 6, "min_child_weight": 1.0, "reg_lambda": 1.0}
+    return Engine(
+        name="xgboost",
+        rounds="n_estimators",
+        fixed={"enable_categorical": True},
+        jobs="n_jobs",
+        seed="random_state",
+        focal=ours.FocalXGBClassifier,
+        suggest=suggest,
+        default=default | {"colsample_bytree": 1.0},
+        fit_until=fit_until,
+        read=lambda model, content: model.load_model(bytearray(content)),
+        error=library.core.XGBoostError,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# CatBoost
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def _catboost() -> Engine:
+    library = importlib.import_module("catboost")
+    ours = importlib.import_module("focal_loss.catboost")
+
+    def suggest(trial: Any) -> dict[str, Any]:
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+            "depth": trial.suggest_int("depth", 3, 9),
+            "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 0.1, 30, log=True),
+        }
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+        model.set_params(early_stopping_rounds=PATIENCE, eval_metric="Logloss")
+        model.fit(X, y, eval_set=(X_held, y_held))
+        return int(model.get_best_iteration()) + 1
+
+    return Engine(
+        name="catboost",
+        rounds="iterations",
+        fixed={"logging_level": "Silent", "allow_writing_files": False},
+        jobs="thread_count",
+        seed="random_seed",
+        focal=ours.FocalCatBoostClassifier,
+        suggest=suggest,
+        default={"learning_rate": 0.1, "depth": 6, "l2_leaf_reg": 3.0},
+        fit_until=fit_until,
+        read=lambda model, content: model.load_model(blob=content),
+        error=library.CatBoostError,
+    )
+
+
+ENGINES = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}
+
+
+def engine(name: str) -> Engine:
+    """An engine by name, its library imported.
+
+    Raises
+    ------
+    UserError
+        If the library is not installed.
+    """
+    try:
+        return ENGINES[name]()
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'focal-loss[{name}]'") from error
+
+
+def categories(X: pd.DataFrame) -> list[str]:
+    return [name for name in X.columns if isinstance(X[name].dtype, pd.CategoricalDtype)]
+
+
+def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table as an engine takes it, and parameters that tell of it.
+
+    Columns by number, because every engine has signs that it refuses in a name. CatBoost's categories are words.
+    """
+    X = X.set_axis([f"column_{k}" for k in range(X.shape[1])], axis=1)
+    if name != "catboost":
+        return X, {}
+    words = categories(X)
+    plain = {column: X[column].astype(object).where(X[column].notna(), "") for column in words}
+    return X.assign(**plain), {"cat_features": words} if words else {}
+
+
+def importances(model: Any, names: list[str]) -> list[tuple[str, float]]:
+    """The share of each column in what the splits gained, the largest first."""
+    trees = getattr(model, "booster_", None)
+    found = model.feature_importances_ if trees is None else trees.feature_importance("gain")
+    total = float(np.sum(found)) or 1.0
+    pairs = zip(names, (float(value) / total for value in found), strict=True)
+    return sorted(pairs, key=lambda pair: -pair[1])

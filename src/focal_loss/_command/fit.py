@@ -1,0 +1,122 @@
+"""From a table to a model and an honest comparison: what `focal-loss fit` does, without files and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from focal_loss._command import engines, evaluation, reading, store, tables
+from focal_loss._command.errors import UserError
+from focal_loss._command.search import LOSSES, Best, Loss, Search
+
+Array = Any
+TEST_SHARE = 0.2
+
+
+class Part(NamedTuple):
+    X: pd.DataFrame
+    y: Array  # of bool
+
+
+@dataclass(frozen=True)
+class Data:
+    """A table in two parts, of which the search sees the first."""
+
+    schema: tables.Schema
+    notes: list[str]  # what is to be said of the columns
+    target: tables.Target
+    train: Part
+    test: Part
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The best of a loss: its parameters, its score in cross-validation, a model of the whole training part."""
+
+    loss: Loss
+    best: Best
+    model: Any
+    probability: Array  # of the test part
+    scores: Array | None  # the same, of a focal model, before the posterior map
+
+
+@dataclass(frozen=True)
+class Result:
+    data: Data
+    search: Search
+    focal: Candidate
+    plain: Candidate
+    winner: Candidate  # by cross-validation: the model that is handed over
+    outcomes: evaluation.Outcomes  # of the winner, out of fold: what thresholds are chosen by
+    threshold: float
+
+    def stored(self) -> store.Stored:
+        """The model that is handed over, as it is kept."""
+        target, engine = self.data.target, self.search.engine.name
+        names = (target.name, target.positive, target.negative)
+        return store.Stored(engine, self.data.schema, *names, self.threshold, self.outcomes, self.winner.model)
+
+
+def load(path: Path, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int) -> Data:
+    """Read a table and part it.
+
+    Raises
+    ------
+    UserError
+        For whatever makes it unfit to learn from.
+    """
+    table = tables.without_missing(reading.read(path, [target]), target, drop_missing, path)
+    found = tables.target(table, target, positive, path)
+    schema, notes = tables.Schema.of(table, target, path)
+    fewer = int(min(found.labels.sum(), (~found.labels).sum()))
+    needed = int(np.ceil(folds / (1 - TEST_SHARE))) + 1
+    if fewer < needed:
+        which = found.positive if found.labels.sum() == fewer else found.negative
+        raise UserError(
+            f"{path}: {fewer} rows are {which!r}, too few for {folds} folds and a held-out part, which take {needed}; "
+            "give fewer --folds"
+            if fewer > 3
+            else f"{path}: only {fewer} rows are {which!r}; collect more"
+        )
+    rows = np.arange(table.num_rows)
+    parts = train_test_split(rows, test_size=TEST_SHARE, stratify=found.labels, random_state=seed)
+    parts = [np.sort(part) for part in parts]
+    train, test = map(Part, schema.frames(table, path, parts), (found.labels[part] for part in parts))
+    del table
+    reading.give_memory_back()
+    return Data(schema, notes, found, train, test)
+
+
+def fit(
+    data: Data,
+    search: Search,
+    *,
+    trials: int,
+    seconds: float | None,
+    report: Callable[[int, float | None], None],
+) -> Result:
+    """Search on the training part, train the best of each loss on all of it, and look at the test part once."""
+    search.run(trials, seconds, report)
+    held, _ = engines.columns_for(search.settings.engine, data.test.X)
+    focal, plain = (_candidate(search, loss, held) for loss in LOSSES)
+    winner = focal if search.sign * (focal.best.score - plain.best.score) >= 0 else plain
+    outcomes = evaluation.Outcomes.of(search.y, winner.best.probability)
+    return Result(data, search, focal, plain, winner, outcomes, outcomes.best_f1())
+
+
+def _candidate(search: Search, loss: Loss, held: Any) -> Candidate:
+    best = search.best(loss)
+    with search.engine.errors("cannot learn from this table"):
+        model = search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
+    probability = model.predict_proba(held)[:, 1]
+    scores = None
+    if loss == "focal":
+        scores = model.set_params(calibrated=False).predict_proba(held)[:, 1]
+        model.set_params(calibrated=True)
+    return Candidate(loss, best, model, probability, scores)

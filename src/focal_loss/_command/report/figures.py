@@ -1,0 +1,219 @@
+"""The figures of the page. No name from the data is drawn: legends are text of the page, beside the figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from focal_loss._command.report import numbers
+from focal_loss._command.report.data import Bins, Curve, Report, Trial
+from focal_loss._command.report.svg import PALETTE, Element, canvas, inline, viewport
+
+__all__ = ["cost", "curves", "gamma", "positions", "reliability", "styles"]
+
+Place = tuple[float, float]  # on axes that run from 0 to 1
+
+WIDE, SQUARE = (400, 300), (280, 290)
+BASELINE = "cross-entropy"
+_DASHES = {"baseline": (4, 2), "focal": (), "other": (1, 1.5)}
+_COLUMNS = 200  # of a curve; the eye sees no more of it in a figure of this width
+# Where the axis of thresholds may be labelled. It is even in log odds, since the thresholds that matter for a rare
+# class are small.
+_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999, 0.9999)
+_SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
+
+
+def styles(names: Iterable[str]) -> dict[str, str]:
+    """A color for each curve, by its name in `PALETTE`: that of the focal loss for the last of its own."""
+    given = list(names)
+    last = [name for name in given if name != BASELINE][-1:]
+    return {name: "baseline" if name == BASELINE else "focal" if [name] == last else "other" for name in given}
+
+
+def curves(name: str, lines: dict[str, Curve], x: str, y: str, at: Place | None) -> Markup:
+    """Precision-recall and ROC. Over it a ring marks the threshold, if it has a place; the script moves it."""
+    figure, axes = canvas(*WIDE, x, y)
+    _unit_axes(axes)
+    for label, style in styles(lines).items():
+        line = _thinned(lines[label])
+        dashes = (0, _DASHES[style]) if _DASHES[style] else "-"
+        axes.plot(line.x, line.y, color=PALETTE[style], linewidth=1.8, linestyle=dashes, clip_on=False)
+    return inline(figure, name, _spoken(lines, x, y), viewport(*WIDE, _mark(name, at, "mark"), clipped=False))
+
+
+def reliability(name: str, label: str, bins: Bins, style: str, limit: float) -> Markup:
+    """The frequency of positives over the prediction, with the 95 % interval by Wilson that its count allows."""
+    figure, axes = canvas(*SQUARE, "predicted", "share of positives")
+    ticks = [tick for _, tick in _spaced(_SHARES, lambda share: math.sqrt(share / limit))]
+    for scale, bounds, place in (
+        (axes.set_xscale, axes.set_xlim, axes.set_xticks),
+        (axes.set_yscale, axes.set_ylim, axes.set_yticks),
+    ):
+        scale("function", functions=(_root, np.square))
+        bounds(0, limit)
+        place(ticks, [_plain(tick) for tick in ticks])
+    axes.plot([0, limit], [0, limit], color=PALETTE["muted"], linewidth=1, linestyle=(0, (3, 3)))
+    low, high = _wilson(np.asarray(bins.frequency), np.asarray(bins.count))
+    axes.vlines(bins.mean, low, high, color=PALETTE[style], linewidth=1.2)
+    axes.plot(bins.mean, bins.frequency, color=PALETTE[style], linewidth=1.5)
+    axes.scatter(bins.mean, bins.frequency, s=18, color=PALETTE[style], zorder=3)
+    pairs = [
+        f"{numbers.short(mean)} predicted, {numbers.short(share)} happened"
+        for mean, share in zip(bins.mean, bins.frequency, strict=True)
+    ]
+    return inline(figure, name, f"Reliability of {label}: {'; '.join(pairs)}.")
+
+
+def gamma(report: Report) -> Markup:
+    """The trials by gamma, the best one ringed, and the best trial of cross-entropy as a line."""
+    trials = [trial for trial in report.trials if math.isfinite(trial.score)]
+    focal = [trial for trial in trials if trial.loss == "focal"]
+    baseline = [trial for trial in trials if trial.loss != "focal"]
+    upward = report.comparisons[0].higher_is_better
+    figure, axes = canvas(*WIDE, "gamma", report.metric)
+    low, high = _score_limits(trials, upward)
+    axes.set_ylim(low, high)
+    spoken = [f"{report.metric} of {len(focal)} trials with the focal loss"]
+    if focal:
+        x = [trial.gamma or 0.0 for trial in focal]
+        axes.scatter(x, np.clip([t.score for t in focal], low, high), s=22, color=PALETTE["focal"], clip_on=False)
+        top = _best(focal, upward)
+        axes.scatter([top.gamma or 0.0], [top.score], s=90, facecolor="none", edgecolor=PALETTE["ink"], zorder=3)
+        spoken.append(f"the best is {numbers.short(top.score, 4)} at gamma {numbers.short(top.gamma or 0.0)}")
+    if baseline:
+        level = _best(baseline, upward).score
+        axes.axhline(level, color=PALETTE["baseline"], linewidth=1.8, linestyle=(0, _DASHES["baseline"]))
+        spoken.append(f"the best of {len(baseline)} trials with cross-entropy {numbers.short(level, 4)}")
+    axes.set_xlim(left=0)
+    return inline(figure, "gamma", "; ".join(spoken) + ".")
+
+
+def cost(report: Report, chosen: int) -> Markup:
+    """Cost over threshold. The curve and the marks are laid over the axes, so that the script can draw them anew."""
+    thresholds = report.outcomes.thresholds
+    figure, axes = canvas(*WIDE, "threshold", "cost, as a share of the best cost without the model")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, numbers.CEILING)
+    axes.axhline(1, color=PALETTE["muted"], linewidth=1, linestyle=(0, (3, 3)))
+    ticks = list(_spaced(_TICKS, _axis_of(thresholds)))
+    axes.set_xticks([place for place, _ in ticks], [_plain(tick) for _, tick in ticks])
+    width, height = WIDE
+    line = Element("polyline", {"class": "curve", "data-line": "cost"})
+    cloth = viewport(width, height, line, clipped=True)
+    across, down = float(cloth.get("width", "0")), float(cloth.get("height", "0"))
+    shares = numbers.shares(report.outcomes, report.cost_fp, report.cost_fn)
+    places = [(x, share / numbers.CEILING) for x, share in zip(positions(thresholds), shares, strict=True)]
+    line.set("points", " ".join(f"{x * across:.1f},{(1 - y) * down:.1f}" for x, y in places))
+    marks = [
+        _mark(name, (places[k][0], min(places[k][1], 1)), look)
+        for name, k, look in (
+            ("best", numbers.best(report.outcomes, report.cost_fp, report.cost_fn), "best"),
+            ("cost", chosen, "mark"),
+        )
+    ]
+    spoken = "Cost over threshold; the text beside it says what holds at the threshold that is chosen."
+    return inline(figure, "cost", spoken, cloth, viewport(width, height, *marks, clipped=False))
+
+
+def _mark(name: str, at: Place | None, look: str) -> Element:
+    found = Element("circle", {"class": look, "data-mark": name, "r": "5" if look == "mark" else "4"})
+    if at is None:
+        found.set("data-off", "")
+    else:
+        found.set("cx", f"{100 * at[0]:.2f}%")
+        found.set("cy", f"{100 * (1 - at[1]):.2f}%")
+    return found
+
+
+def positions(thresholds: Sequence[float]) -> list[float]:
+    """Where each threshold stands on its axis, from 0 to 1; those that have no odds stand at an end."""
+    place = _axis_of(thresholds)
+    return [round(min(max(place(threshold), 0.0), 1.0), 5) for threshold in thresholds]
+
+
+def _axis_of(thresholds: Sequence[float]) -> Callable[[float], float]:
+    inner = [x for x in map(_log_odds, thresholds) if math.isfinite(x)] or [0.0]
+    low, high = min(inner) - 0.25, max(inner) + 0.25
+    return lambda threshold: (_log_odds(threshold) - low) / (high - low)
+
+
+def _log_odds(threshold: float) -> float:
+    if not 0 < threshold < 1:
+        return math.copysign(math.inf, threshold - 0.5)
+    return math.log(threshold) - math.log1p(-threshold)
+
+
+def _spaced(ticks: Iterable[float], place: Callable[[float], float]) -> Iterator[tuple[float, float]]:
+    """Those that lie on the axis, with their places, and so far apart that their labels do not touch."""
+    last = -1.0
+    for tick in ticks:
+        x = place(tick)
+        if 0 <= x <= 1 and x - last > 0.15:
+            last = x
+            yield x, tick
+
+
+def _plain(tick: float) -> str:
+    return f"{tick:.6f}".rstrip("0").rstrip(".")
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(x, 0))
+
+
+def _unit_axes(axes: Axes) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.set_yticks(np.linspace(0, 1, 6))
+
+
+def _thinned(curve: Curve) -> Curve:
+    """As it looks: of each column of the figure the first, the lowest, the highest and the last point."""
+    low, high = min(curve.x), max(curve.x)
+    scale = _COLUMNS / (high - low) if high > low else 0.0
+    keep: list[int] = []
+    for _, run in groupby(range(len(curve.x)), lambda k: int((curve.x[k] - low) * scale)):
+        column = list(run)
+        extremes = (min(column, key=curve.y.__getitem__), max(column, key=curve.y.__getitem__))
+        keep.extend(sorted({column[0], *extremes, column[-1]}))
+    return Curve([curve.x[k] for k in keep], [curve.y[k] for k in keep])
+
+
+def _spoken(lines: dict[str, Curve], x: str, y: str) -> str:
+    """What a curve says at a few places."""
+    found = []
+    for label, curve in lines.items():
+        order = np.argsort(curve.x, kind="stable")
+        at = (0.1, 0.5, 0.9)
+        heights = np.interp(at, np.asarray(curve.x)[order], np.asarray(curve.y)[order])
+        places = ", ".join(f"{numbers.short(h)} at {place:g}" for place, h in zip(at, heights, strict=True))
+        found.append(f"{label}: {places}")
+    return f"{y} over {x}. {'; '.join(found)}."
+
+
+def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    z = 1.96
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
+    return np.maximum(middle - half, 0), middle + half
+
+
+def _best(trials: Sequence[Trial], upward: bool) -> Trial:
+    return (max if upward else min)(trials, key=lambda trial: trial.score)
+
+
+def _score_limits(trials: Sequence[Trial], upward: bool) -> tuple[float, float]:
+    """All scores, but that a few failures do not flatten the rest: those are drawn at the edge."""
+    scores = np.asarray([trial.score for trial in trials] or [0.0, 1.0])
+    first, middle, third = np.quantile(scores, [0.25, 0.5, 0.75])
+    reach = 4 * (third - first) or math.inf
+    low, high = scores.min(), scores.max()
+    low, high = (max(low, middle - reach), high) if upward else (low, min(high, middle + reach))
+    room = 0.08 * (high - low) or 0.01 * abs(high) or 1.0
+    return float(low - room), float(high + room)

@@ -1,0 +1,220 @@
+"""The search: trials of focal loss and of the engine's own cross-entropy in turns, by cross-validation.
+
+A trial is one choice of parameters. Its score is the mean of the metric over the folds; every fold stops early on its
+own held-out part. The two losses are two studies of Optuna, which may lie in a database: then a search that was killed
+goes on where it was, and several machines work on one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+from sklearn.model_selection import StratifiedKFold
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from focal_loss._command import engines, urls
+from focal_loss._command.errors import UserError
+from focal_loss._command.evaluation import MEASURES
+
+Array = Any
+Loss = Literal["focal", "cross-entropy"]
+LOSSES: tuple[Loss, ...] = ("focal", "cross-entropy")
+OURS = ("gamma", "pos_weight")
+
+
+def opened(url: str | None) -> Any:
+    """A storage. Two processes that open a new one at once may stand in each other's way while its tables are made."""
+    for attempt in range(9):
+        try:
+            return optuna.storages.get_storage(url)
+        except SQLAlchemyError as error:
+            if not (isinstance(error, IntegrityError) or "already exists" in str(error)):
+                raise
+            time.sleep(0.1 * random.random() * 2**attempt)
+    return optuna.storages.get_storage(url)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the scores of trials depend on; studies of other settings are other studies."""
+
+    engine: str
+    gamma: float | None  # None: searched
+    pos_weight: float | None
+    metric: str
+    folds: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial of a loss: its parameters, the rounds that its folds took, and its probabilities out of fold."""
+
+    parameters: dict[str, Any]
+    score: float
+    rounds: int
+    probability: Array
+
+
+@dataclass
+class Search:
+    """Trials on one training part."""
+
+    X: pd.DataFrame
+    y: Array
+    settings: Settings
+    jobs: int
+    storage: str | None = None
+    kept: dict[Loss, Best] = field(default_factory=dict)  # of the trials of this process
+
+    def __post_init__(self) -> None:
+        self.engine = engines.engine(self.settings.engine)
+        self.table, self.extra = engines.columns_for(self.engine.name, self.X)
+        self.measure = MEASURES[self.settings.metric]
+        self.sign = 1 if self.measure.higher_is_better else -1
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        fingerprint = self._fingerprint()
+        try:
+            storage = opened(self.storage)
+            self.studies = {loss: self._study(storage, f"focal-loss, {loss}, {fingerprint}", loss) for loss in LOSSES}
+        except ImportError as error:
+            is_postgresql = str(self.storage).startswith("postgres")
+            remedy = ": pip install 'focal-loss[postgresql]'" if is_postgresql else ""
+            raise UserError(f"the driver of {self._where()} is not installed{remedy}") from error
+        except MemoryError:
+            raise
+        except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
+            said = urls.said_of(str(self.storage), error)
+            raise UserError(f"cannot open the storage {self._where()}: {said}") from error
+
+    def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
+        """Until there are so many finished trials of each loss, or the time is over and there are as many of both.
+
+        `report` is told how many trials there are, and the best score of focal loss.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        with self._storing():
+            while True:
+                done = {loss: len(self.finished(loss)) for loss in LOSSES}
+                report(sum(min(n, trials) for n in done.values()), self._best_score("focal"))
+                over = end is not None and time.monotonic() > end
+                fewest = min(LOSSES, key=lambda loss: done[loss])
+                if done[fewest] >= (trials if not over else min(trials, max(1, *done.values()))):
+                    return
+                self._try(fewest)
+
+    def _try(self, loss: Loss) -> None:
+        """One more trial."""
+        study = self.studies[loss]
+        # Seeded by the number of trials that were begun, a search that was stopped between two of them draws what it
+        # would have drawn, and another machine does not draw the same.
+        seed = np.random.SeedSequence([self.settings.seed, len(study.get_trials(deepcopy=False))])
+        study.sampler = optuna.samplers.TPESampler(seed=int(seed.generate_state(1)[0]), multivariate=True)
+        trial = study.ask()
+        # Two processes may be given the same first trial; what the slower of them finds is the same.
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            study.tell(trial, self._score(trial, loss), skip_if_finished=True)
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Say what went wrong with the storage, in one line."""
+        try:
+            yield
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+            said = urls.said_of(str(self.storage), error.__cause__ or error)
+            raise UserError(f"the storage {self._where()} failed; its trials are kept: {said}") from error
+
+    def _where(self) -> str:
+        return urls.shown(str(self.storage))
+
+    def finished(self, loss: Loss) -> list[Any]:
+        with self._storing():
+            return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    def best(self, loss: Loss) -> Best:
+        """The best trial. Its folds are trained anew if another process trained them."""
+        with self._storing():
+            trial = self.studies[loss].best_trial
+        kept = self.kept.get(loss)
+        if kept is not None and kept.score == trial.value:
+            return kept
+        return self._folds(loss, trial.user_attrs["parameters"])
+
+    def model(self, loss: Loss, parameters: dict[str, Any], rounds: int) -> Any:
+        """An untrained classifier."""
+        given = self.engine.parameters(parameters, rounds, self.jobs, self.settings.seed)
+        return (self.engine.focal if loss == "focal" else self.engine.plain)(**given, **self.extra)
+
+    def _study(self, storage: Any, name: str, loss: Loss) -> Any:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize" if self.sign > 0 else "minimize",
+            load_if_exists=self.storage is not None,
+        )
+        first = self.engine.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
+        if not any(self._begins(trial, first) for trial in study.get_trials(deepcopy=False)):
+            study.enqueue_trial(first)
+        return study
+
+    @staticmethod
+    def _begins(trial: Any, first: dict[str, Any]) -> bool:
+        """Whether this is the trial of the defaults, done or to be done; not one that was killed."""
+        if trial.state not in (TrialState.COMPLETE, TrialState.WAITING):
+            return False
+        given = trial.params or trial.system_attrs.get("fixed_params", {})
+        return all(first.get(name, value) == value for name, value in given.items())
+
+    def _fingerprint(self) -> str:
+        """Of the settings, the columns and the data."""
+        known = [vars(self.settings), list(self.X.columns)]
+        digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
+        digest.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
+        digest.update(np.packbits(self.y).tobytes())
+        return digest.hexdigest()[:16]
+
+    def _score(self, trial: Any, loss: Loss) -> float:
+        parameters = self.engine.suggest(trial)
+        if loss == "focal":
+            parameters |= self._focus(trial)
+        trial.set_user_attr("parameters", parameters)
+        found, kept = self._folds(loss, parameters), self.kept.get(loss)
+        if kept is None or self.sign * found.score > self.sign * kept.score:
+            self.kept[loss] = found
+        return found.score
+
+    def _focus(self, trial: Any) -> dict[str, float]:
+        """Gamma and the weight of the positives, as given or as the trial has them."""
+        gamma, weight = self.settings.gamma, self.settings.pos_weight
+        most = max(2.0, float(np.mean(~self.y) / np.mean(self.y)))
+        return {
+            "gamma": trial.suggest_float("gamma", 0.0, 5.0) if gamma is None else gamma,
+            "pos_weight": trial.suggest_float("pos_weight", 0.5, most, log=True) if weight is None else weight,
+        }
+
+    def _folds(self, loss: Loss, parameters: dict[str, Any]) -> Best:
+        scores, rounds, probability = [], [], np.empty(len(self.y))
+        folds = StratifiedKFold(self.settings.folds, shuffle=True, random_state=self.settings.seed)
+        for train, held in folds.split(np.zeros(len(self.y)), self.y):
+            model = self.model(loss, parameters, engines.ROUNDS)
+            X, X_held = self.table.iloc[train], self.table.iloc[held]
+            with self.engine.errors("cannot learn from this table"):
+                rounds.append(self.engine.fit_until(model, X, self.y[train], X_held, self.y[held]))
+                found = model.predict_proba(X_held)[:, 1]
+                scores.append(self.measure.of(self.y[held], found))
+            probability[held] = found
+        return Best(parameters, float(np.mean(scores)), max(1, round(float(np.mean(rounds)))), probability)
+
+    def _best_score(self, loss: Loss) -> float | None:
+        return self.studies[loss].best_value if self.finished(loss) else None

@@ -1,0 +1,184 @@
+"""What `focal-loss fit` leaves in a directory, and what `focal-loss predict` reads there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from focal_loss._command import engines, reading, tables
+from focal_loss._command.errors import UserError, first_line
+from focal_loss._command.evaluation import ABOVE, Outcomes
+
+Array = Any
+FORMAT = 2  # 1 had no digests
+NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *engines.FILES.values())
+
+
+def in_the_way(directory: Path) -> str:
+    """What a directory holds that `focal-loss fit` did not leave there; "" of a model, or an empty directory."""
+    inside = sorted(directory.iterdir())
+    foreign = [path.name for path in inside if path.name not in NAMES or not path.is_file()]
+    if foreign:
+        return f"{foreign[0]!r}, which is not of this command"
+    return "files, but no model of this command" if inside and not is_model(directory / "model.json") else ""
+
+
+def is_model(path: Path) -> bool:
+    """Whether it is the JSON beside a model, which other programs may call the same."""
+    try:
+        found = json.loads(content_of(path))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"format", "engine", "columns"} <= set(found)
+
+
+def content_of(path: Path) -> bytes:
+    """Of a regular file: a pipe of that name would be waited for.
+
+    Raises
+    ------
+    OSError
+        If there is none, or it cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return path.read_bytes()
+
+
+def digests(known: dict[str, Any], content: bytes) -> dict[str, str]:
+    """Of what stands in `model.json` beside them, and of the model file."""
+    rest = {name: value for name, value in known.items() if name != "sha256"}
+    each = {"model.json": json.dumps(rest, sort_keys=True).encode(), engines.FILES[known["engine"]]: content}
+    return {name: hashlib.sha256(held).hexdigest() for name, held in each.items()}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A model as it lies in a directory."""
+
+    engine: str
+    schema: tables.Schema
+    target: str
+    positive: str
+    negative: str
+    threshold: float
+    outcomes: Outcomes  # out of fold
+    model: Any
+
+    def save(self, directory: Path) -> None:
+        """The model in its engine's own format, and everything else as JSON."""
+        counts = {name: np.asarray(values).tolist() for name, values in vars(self.outcomes).items()}
+        known = {
+            "format": FORMAT,
+            "engine": self.engine,
+            "target": self.target,
+            "positive": self.positive,
+            "negative": self.negative,
+            "threshold": self.threshold,
+            "outcomes": counts,
+            "columns": self.schema.to_json(),
+        }
+        engine = engines.engine(self.engine)
+        with engine.errors("cannot write its model"):
+            self.model.save_model(str(directory / engine.file))
+        known["sha256"] = digests(known, content_of(directory / engine.file))
+        (directory / "model.json").write_text(json.dumps(known), encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> Stored:
+        """Read it back: each file once, and before its engine is imported. No code is run.
+
+        Raises
+        ------
+        UserError
+            If there is no model, it was made by a newer version, or is not as it was written.
+        """
+        try:
+            fields, content = cls._read(directory)
+        except UserError:
+            # `fit --force` may have put another model there between one file and the next.
+            fields, content = cls._read(directory)
+        engine = engines.engine(fields["engine"])
+        try:
+            model = engine.read(engine.focal(), content)
+        except Exception as error:  # of the engine, which has its own kinds
+            raise UserError(f"cannot read {directory / engine.file}: {engines.reason(error)}") from error
+        return cls(**fields, model=model)
+
+    @classmethod
+    def _read(cls, directory: Path) -> tuple[dict[str, Any], bytes]:
+        """What the JSON holds, and what the model file does: as they were written together.
+
+        Engines do not survive a model file that is damaged, and so are not shown one.
+        """
+        path = directory / "model.json"
+        try:
+            known = json.loads(content_of(path))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{directory} holds no model: cannot read {path.name}") from error
+        if not isinstance(known, dict) or type(known.get("format")) is not int:
+            raise UserError(f"{directory} holds no model: {path.name} is not of this command")
+        if known["format"] > FORMAT:
+            raise UserError(f"{directory} was made by a newer version of focal-loss; upgrade it")
+        if known["format"] < FORMAT:
+            raise UserError(f"{directory} was made by an older version of focal-loss; fit again")
+        try:
+            fields = cls._fields(known)
+            model = directory / engines.FILES[fields["engine"]]
+            content = content_of(model)
+            changed = [name for name, digest in digests(known, content).items() if known["sha256"][name] != digest]
+        except OSError as error:
+            raise UserError(f"cannot read {model}: {error.strerror}") from error
+        except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise UserError(f"{path} is damaged, {type(error).__name__}: {first_line(error)}; fit again") from error
+        if changed:
+            raise UserError(f"{directory / changed[0]} is not as `focal-loss fit` wrote it; fit again")
+        return fields, content
+
+    @staticmethod
+    def _fields(known: dict[str, Any]) -> dict[str, Any]:
+        """What the JSON holds, checked as far as it can be without the model.
+
+        Raises
+        ------
+        AttributeError, KeyError, OverflowError, TypeError, ValueError
+            If it does not hold what `save` wrote.
+        """
+        words = {name: known[name] for name in ("engine", "target", "positive", "negative")}
+        if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in engines.ENGINES:
+            raise ValueError(f"got {words}")
+        "".join(words.values()).encode()  # refuses what is no text: half of a surrogate pair
+        counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
+        outcomes = Outcomes(**counts)
+        threshold = known["threshold"]
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise ValueError(f"got the threshold {threshold}")
+        if {array.shape for array in counts.values()} != {(len(outcomes.tp),)}:
+            raise ValueError("got outcomes of several lengths")
+        totals = outcomes.tp + outcomes.fn, outcomes.fp + outcomes.tn
+        good = all(np.ptp(total) == 0 and total[0] > 0 for total in totals)
+        if not good or not all((array >= 0).all() for array in counts.values()) or outcomes.thresholds.max() > ABOVE:
+            raise ValueError("got outcomes that count no rows")
+        schema = tables.Schema.from_json(known["columns"])
+        return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
+
+    def predict(self, path: Path) -> tuple[Array, list[str]]:
+        """The probability that each row of a file is positive, and what is to be said of its columns."""
+        categories = [column.name for column in self.schema.columns if column.kind == "category"]
+        table = reading.read(path, categories)
+        (frame,) = self.schema.frames(table, path)
+        X, _ = engines.columns_for(self.engine, frame)
+        try:
+            probability = self.model.predict_proba(X)[:, 1]
+        except MemoryError:
+            raise
+        except Exception as error:  # of the engine, or of a model that somebody edited
+            raise UserError(f"{self.engine} cannot predict this table: {engines.reason(error)}") from error
+        return probability, self.schema.unknown(table)

@@ -1,0 +1,200 @@
+"""What a fit found, in words and in the report's form."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit
+
+from focal_loss._command import engines, fit
+from focal_loss._command.evaluation import MEASURES, Outcomes, Ranked, intervals, reliability
+from focal_loss._command.report import data as report
+from focal_loss._command.report import numbers
+
+Array = Any
+CURVE_POINTS, SLIDER_STEPS = 4000, 300
+FEW = 20  # held-out rows of a class: 2 / sqrt(20) of a share is about half of it
+
+
+def comparisons(result: fit.Result) -> list[report.Comparison]:
+    """Every metric on the held-out part, the chosen one first."""
+    chosen, seed = result.search.settings.metric, result.search.settings.seed
+    y = result.data.test.y
+    pair = result.focal.probability, result.plain.probability
+    ranges = intervals(y, *pair, seed)
+    rows = []
+    for name in sorted(MEASURES, key=lambda name: name != chosen):
+        measure = MEASURES[name]
+        ours, theirs = (measure.of(y, probability) for probability in pair)
+        rows.append(report.Comparison(measure.name, ours, theirs, *ranges[name], measure.higher_is_better))
+    return rows
+
+
+def answer(row: report.Comparison) -> str:
+    """Whether focal loss beats cross-entropy, as far as the held-out part can tell."""
+    places = max(3, numbers.decimals(row))
+    values = (
+        f"{row.name} {row.focal:.{places}f} against {row.baseline:.{places}f}; 95 % interval of the difference "
+        f"{row.low:+.{places}f} to {row.high:+.{places}f}"
+    )
+    if row.low <= 0 <= row.high:
+        return f"No difference that this data can show: {values}."
+    better = (row.low > 0) == row.higher_is_better
+    verdict = "Focal loss is better than cross-entropy" if better else "Cross-entropy is better than focal loss"
+    return f"{verdict}: {values}."
+
+
+def caution(result: fit.Result) -> str:
+    """What to know before the interval is believed; empty if there is nothing."""
+    held = result.data.test.y
+    fewer = int(min(held.sum(), (~held).sum()))
+    if fewer >= FEW:
+        return ""
+    of = result.data.target.positive if held.sum() == fewer else result.data.target.negative
+    return f"Only {fewer} of the rows that were held out are {of!r}; with so few the interval is a rough one."
+
+
+def decision(result: fit.Result) -> dict[str, Any]:
+    """What comes of the model that is handed over, at its threshold, on the held-out part."""
+    y, probability = result.data.test.y, result.winner.probability
+    found = Outcomes.at(y, probability, np.array([result.threshold]))
+    tp, fp, fn, tn = (int(getattr(found, name)[0]) for name in ("tp", "fp", "fn", "tn"))
+    return {
+        "loss": result.winner.loss,
+        "threshold": result.threshold,
+        "tp": tp,
+        "fp": fp,
+        "fn": fn,
+        "tn": tn,
+        "precision": tp / (tp + fp) if tp + fp else None,
+        "recall": tp / (tp + fn),
+        "f1": 2 * tp / (2 * tp + fp + fn),
+    }
+
+
+def choice(result: fit.Result) -> str:
+    """What was handed over."""
+    parameters, kept = result.focal.best.parameters, result.winner.loss == "focal"
+    gamma, weight = parameters["gamma"], parameters["pos_weight"]
+    chosen = f"gamma {gamma:.3g}, pos_weight {weight:.3g}"
+    handed = "focal loss" if kept else "cross-entropy"
+    threshold = f"{result.threshold:.3g}" if result.threshold < 0.99 else f"{result.threshold:.7g}"
+    return (
+        f"The best focal loss has {chosen}. The model that is handed over is that of {handed}, which was "
+        f"{'no worse' if kept else 'better'} in cross-validation ({result.focal.best.score:.4g} against "
+        f"{result.plain.best.score:.4g}). It calls positive what is at least {threshold} probable, the "
+        "threshold with the highest F1 out of fold."
+    )
+
+
+def page(result: fit.Result, rows: list[report.Comparison], title: str, command: str) -> report.Report:
+    data, settings = result.data, result.search.settings
+    y, labels = data.test.y, data.target.labels
+    models = {"focal": result.focal.probability, "cross-entropy": result.plain.probability}
+    bins = {"cross-entropy": result.plain.probability, "focal, scores": result.focal.scores}
+    bins["focal, calibrated"] = result.focal.probability
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    names = [column.name for column in data.schema.columns]
+    return report.Report(
+        title=title,
+        answer=answer(rows[0]),
+        paragraphs=[*filter(None, [caution(result)]), choice(result), *(f"{note}." for note in data.notes)],
+        facts=[
+            ("Rows", f"{len(labels):,}"),
+            ("Positives", f"{positives:,} ({positives / len(labels):.2%})"),
+            ("Best gamma", f"{result.focal.best.parameters['gamma']:.3g}"),
+            ("Its weight of positives", f"{result.focal.best.parameters['pos_weight']:.3g}"),
+            ("Threshold", f"{result.threshold:.3g}"),
+        ],
+        comparisons=rows,
+        precision_recall={name: precision_recall(y, p) for name, p in models.items()},
+        roc={name: roc(y, p) for name, p in models.items()},
+        reliability={name: report.Bins(*reliability(y, p)) for name, p in bins.items() if p is not None},
+        trials=trials(result),
+        metric=MEASURES[settings.metric].name,
+        outcomes=outcomes(y, result.winner.probability, result.threshold),
+        threshold=result.threshold,
+        cost_fp=1.0,
+        cost_fn=float(max(1, round(negatives / positives))),
+        importance=engines.importances(result.winner.model, names),
+        settings=settings_of(result),
+        command=command,
+        versions=versions(settings.engine),
+    )
+
+
+def settings_of(result: fit.Result) -> list[tuple[str, str]]:
+    """What was asked for, and the parameters of the model that is handed over."""
+    given, target, best = result.search.settings, result.data.target, result.winner.best
+    return [
+        ("--engine", given.engine),
+        ("--target", target.name),
+        ("--positive", target.positive),
+        ("--metric", given.metric),
+        ("--gamma", "auto" if given.gamma is None else f"{given.gamma:g}"),
+        ("--pos-weight", "auto" if given.pos_weight is None else f"{given.pos_weight:g}"),
+        ("--folds", str(given.folds)),
+        ("--seed", str(given.seed)),
+        ("the model's loss", result.winner.loss),
+        *((name, f"{value:.4g}") for name, value in best.parameters.items()),
+        ("rounds", str(best.rounds)),
+    ]
+
+
+def versions(engine: str) -> list[tuple[str, str]]:
+    from focal_loss import __version__
+
+    found = [("focal-loss", __version__), ("Python", platform.python_version())]
+    for package in (engine, f"{engine}-cpu", "optuna", "scikit-learn", "pandas", "numpy"):
+        try:
+            found.append((package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def trials(result: fit.Result) -> list[report.Trial]:
+    found = []
+    for loss in ("focal", "cross-entropy"):
+        for trial in result.search.finished(loss):
+            parameters = trial.user_attrs["parameters"]
+            gamma, weight = parameters.get("gamma"), parameters.get("pos_weight", 1.0)
+            found.append(report.Trial(trial.number, loss, gamma, weight, trial.value))
+    return found
+
+
+def corners(y: Array, probability: Array) -> tuple[Array, Array, int, int]:
+    """True and false positives along a ranking, where there are positives, and how many there are of each class."""
+    ranked = Ranked.of(y, probability)
+    hits, alarms = ranked.counts()
+    kept = np.union1d([0], ranked.spread(CURVE_POINTS))
+    return hits[kept], alarms[kept], int(hits[-1]), int(alarms[-1])
+
+
+def curve(x: Array, y: Array) -> report.Curve:
+    return report.Curve(x.round(6).tolist(), y.round(6).tolist())
+
+
+def precision_recall(y: Array, probability: Array) -> report.Curve:
+    hits, alarms, positives, _ = corners(y, probability)
+    return curve(hits / positives, hits / (hits + alarms))
+
+
+def roc(y: Array, probability: Array) -> report.Curve:
+    hits, alarms, positives, negatives = corners(y, probability)
+    return curve(np.append(0, alarms) / negatives, np.append(0, hits) / positives)
+
+
+def outcomes(y: Array, probability: Array, chosen: float) -> report.Outcomes:
+    """At thresholds evenly spaced in log odds, over all that are between one in a million and its opposite, and the
+    chosen one.
+    """
+    odds = logit(np.clip(probability, 1e-6, 1 - 1e-6))
+    low, high = odds.min(), odds.max()
+    step = max(high - low, 1.0) / SLIDER_STEPS
+    thresholds = np.unique(np.append(expit(np.arange(low - step, high + 2 * step, step)), chosen))
+    found = Outcomes.at(y, probability, thresholds)
+    return report.Outcomes(**{name: np.asarray(values).tolist() for name, values in vars(found).items()})

@@ -1,0 +1,262 @@
+"""The options of every loss: checked once, in one place, with one wording.
+
+A parameter is a number, a sequence of numbers or an array of any framework. Numbers become `float`, sequences and
+NumPy arrays stay host arrays and are checked in full; tensors of a framework pass through unread, because to read
+them could stop a trace or wait for a device.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, get_args
+
+import numpy as np
+
+from focal_loss._core.arrays import on_host, refuse_missing
+from focal_loss._core.checks import refuse_foreign, shown
+
+Parameter = Any  # A number, a sequence of numbers, or an array.
+Reduction = Literal["none", "mean", "sum"]
+REDUCTIONS = get_args(Reduction)
+
+
+def is_number(value: object) -> bool:
+    """Whether this is one real number: no bool, no string, no array with axes."""
+    if type(value) in (float, int):  # the usual case, in a tenth of the time of the general one
+        return True
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def exceeds_float(value: Any) -> bool:
+    return isinstance(value, (int, Fraction)) and value > sys.float_info.max
+
+
+def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
+    """A `float` where it is one number; else the sequence, host array or tensor itself."""
+    allowed = f"`{name}` must be a " + ("non-negative number" if high == math.inf else f"number in [0, {high:g}]")
+    if is_number(value):
+        # Comparisons only: `torch.compile` follows them.
+        if not 0 <= value <= high or value == math.inf or exceeds_float(value):
+            raise ValueError(f"{allowed}, got {shown(value)}")
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        lengths = {len(v) if isinstance(v, (list, tuple)) else 0 for v in value}
+        if len(lengths) != 1:
+            raise TypeError(f"{allowed} or an array of them, got {shown(value)}")
+        return [parameter(name, v, high) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "to_numpy"):
+        refuse_foreign(name, value)
+        refuse_missing(name, value)
+        return host_parameter(value, high, allowed)
+    if isinstance(value, dict):
+        raise TypeError(f"{allowed} or an array of them, got dict; pass a list with one entry per class")
+    if not hasattr(value, "shape"):
+        raise TypeError(f"{allowed} or an array of them, got {shown(value)}")
+    return value
+
+
+def positive(name: str, value: Parameter) -> Parameter:
+    """As `parameter`, of weights that divide; 1 for None. A class of weight 0 has no part in what was learned."""
+    if value is None:
+        return 1.0
+    checked = parameter(name, value)
+    if isinstance(checked, float):  # by itself, because `torch.compile` follows
+        if checked == 0:
+            raise ValueError(f"`{name}` must be a positive number, got {value}")
+        return checked
+    if isinstance(checked, list | np.ndarray) and not np.all(np.asarray(checked, np.float64) > 0):
+        raise ValueError(f"`{name}` must be a positive number, got 0 in an array")
+    return checked
+
+
+def sample_weights(value: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A weight for each of `count` examples, on the host; 1 for None."""
+    if value is None:
+        return np.ones(count)
+    refuse_missing("sample_weight", value)
+    weights = np.asarray(on_host(value), np.float64)
+    if weights.shape != (count,):
+        raise ValueError(f"`sample_weight` must have the shape ({count},), got {weights.shape}")
+    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise ValueError("`sample_weight` must hold one non-negative number per example, not all of them zero")
+    return weights
+
+
+def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:
+    """A NumPy array or a pandas series, as float64."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{allowed} or an array of them, got an array of {array.dtype}")
+    array = array.astype(np.float64)
+    bad = ~((array >= 0) & (array <= high) & np.isfinite(array))
+    if bad.any():
+        raise ValueError(f"{allowed}, got {array[bad][0]} in an array")
+    return float(array) if array.ndim == 0 else array
+
+
+def flag(name: str, value: object) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"`{name}` must be True or False, got {shown(value)}")
+
+
+def integer(name: str, value: object, remedy: str = "") -> int:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be an integer, got {shown(value)}{remedy}")
+    return int(value)
+
+
+def ignored_class(value: object) -> int | None:
+    if value is None:
+        return None
+    number = integer("ignore_class", value, " (None: no class)")
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"`ignore_class` must be an integer of 64 bits, got {shown(number)}")
+    return number
+
+
+def smoothing(value: object) -> float:
+    """None, the default of the first three losses, means no smoothing."""
+    if value is None:
+        return 0.0
+    if not is_number(value):
+        raise TypeError(f"`label_smoothing` must be a number in [0, 1] or None, got {shown(value)}")
+    if not 0 <= value <= 1:  # type: ignore[operator]
+        raise ValueError(f"`label_smoothing` must be a number in [0, 1] or None, got {shown(value)}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def reduction(value: object) -> Reduction:
+    if not isinstance(value, str) or value not in REDUCTIONS:  # an array is compared entry by entry
+        raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {shown(value)}")
+    return value  # type: ignore[return-value]
+
+
+def check(spec: Any, **checks: Any) -> None:
+    """Replace each field of a frozen dataclass by its checked form."""
+    for name, checked in checks.items():
+        object.__setattr__(spec, name, checked(getattr(spec, name)))
+
+
+Spec = TypeVar("Spec")
+PLAIN = (int, float, bool, str, type(None))
+
+
+def checked(kind: type[Spec], *values: Any) -> Spec:
+    """``kind(*values)``, remembered where every value is plain: loops call a loss with the same options for ever."""
+    if all(type(value) in PLAIN for value in values):
+        return _remembered(kind, *values)  # type: ignore[arg-type]
+    return kind(*values)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _remembered(kind: Callable[..., Spec], *values: Any) -> Spec:
+    return kind(*values)
+
+
+def gamma_of(value: Parameter) -> Parameter:
+    return parameter("gamma", value)
+
+
+def axis_of(value: object) -> int:
+    return integer("axis", value)
+
+
+def logits_of(value: object) -> bool:
+    return flag("from_logits", value)
+
+
+@dataclass(frozen=True, eq=False)
+class Binary:
+    """`binary_focal_loss`: positives weighted by `pos_weight`, soft labels as two terms."""
+
+    gamma: Parameter
+    pos_weight: Parameter = None
+    from_logits: bool = False
+    label_smoothing: float | None = None
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            gamma=gamma_of,
+            pos_weight=lambda value: 1.0 if value is None else parameter("pos_weight", value),
+            from_logits=logits_of,
+            label_smoothing=smoothing,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BinaryCrossentropy:
+    """`binary_focal_crossentropy`: weights alpha and 1 - alpha or none, soft labels mixed into p_t."""
+
+    apply_class_balancing: bool = False
+    alpha: Parameter = 0.25
+    gamma: Parameter = 2.0
+    from_logits: bool = False
+    label_smoothing: float | None = 0.0
+    axis: int = -1
+
+    def __post_init__(self) -> None:
+        check(
+            self,
+            apply_class_balancing=lambda value: flag("apply_class_balancing", value),
+            alpha=lambda value: parameter("alpha", value, 1.0),
+            gamma=gamma_of,
+            from_logits=logits_of,
+            label_smoothing=smoothing,
+            axis=axis_of,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Categorical:
+    """The softmax losses over dense labels; `class_weight` and `gamma` are numbers or have an entry per class."""
+
+    gamma: Parameter
+    class_weight: Parameter = None
+    from_logits: bool = False
+    label_smoothing: float | None = None
+    axis: int = -1
+    weight_name: str = "class_weight"  # what this loss calls its weights: `class_weight` or `alpha`
+
+    def __post_init__(self) -> None:
+        name = self.weight_name
+        check(
+            self,
+            gamma=gamma_of,
+            class_weight=lambda value: 1.0 if value is None else parameter(name, value),
+            from_logits=logits_of,
+            label_smoothing=smoothing,
+            axis=axis_of,
+            weight_name=str,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SparseCategorical:
+    """The softmax losses over class indices; examples whose label is `ignore_class` cost 0."""
+
+    gamma: Parameter
+    class_weight: Parameter = None
+    from_logits: bool = False
+    axis: int = -1
+    ignore_class: int | None = None
+    weight_name: str = "class_weight"
+
+    def __post_init__(self) -> None:
+        name = self.weight_name
+        check(
+            self,
+            gamma=gamma_of,
+            class_weight=lambda value: 1.0 if value is None else parameter(name, value),
+            from_logits=logits_of,
+            axis=axis_of,
+            ignore_class=ignored_class,
+            weight_name=str,
+        )

@@ -1,0 +1,450 @@
+"""From what the caller hands over to the loss, once for every framework.
+
+A `Backend` is one framework: its primitives, its conversions, and the two places where it takes our derivatives as
+its custom gradient, `elementwise` and `margin`. Everything between those two and the public function is here.
+
+Losses are computed and reduced in float32 or wider (`Backend.widen`). Losses per example are rounded once to the dtype
+of `y_pred`; a mean or a sum is not, because a sum of many float16 losses is beyond float16.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from focal_loss._core import checks, options
+from focal_loss._core.formula import Array, Ops
+from focal_loss._core.shapes import Shape, broadcast_shape, normalize_axis
+
+
+class BinaryCall(NamedTuple):
+    """A binary loss from logits, as the native kernels take it: nothing converted, nothing broadcast."""
+
+    x: Array  # logits of any floating dtype
+    y: Array  # labels of any dtype
+    gamma: float | Array
+    positive: float | Array  # the weights
+    negative: float | Array
+    smoothing: float
+    mixed: bool  # what soft labels mean: `formula.mixed`, or `formula.two_term`
+    reduction: options.Reduction
+
+
+class SoftmaxCall(NamedTuple):
+    """A softmax loss from logits, as the native kernels take it."""
+
+    x: Array
+    y: Array  # class indices without the class axis, or a label per logit
+    gamma: float | Array  # a number, or one per class
+    weight: float | Array
+    axis: int
+    sparse: bool
+    ignore: int | None
+    smoothing: float
+    reduction: options.Reduction
+    spec: Any  # the same options as the caller gave them
+
+
+class Backend(Ops, Protocol):
+    """A framework, as the losses below see it."""
+
+    def fused_binary(self, call: BinaryCall, /) -> Array | None: ...  # None: the kernels do not cover this call
+    def fused_softmax(self, call: SoftmaxCall, /) -> Array | None: ...
+
+    def prediction(self, y_pred: Any, name: str = ..., /) -> Array: ...  # floating; integers and lists become float32
+    def labels(
+        self, y_true: Any, like: Array, name: str = ..., /
+    ) -> Array: ...  # of any dtype, on the device of `like`
+    def parameter(
+        self, name: str, value: Any, like: Array, /
+    ) -> Array: ...  # a number, or a tensor as wide as `like`, widened
+    def widen(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32
+    def cast(self, x: Array, like: Array, /) -> Array: ...  # to the dtype of `like`
+    def round_losses(self, x: Array, like: Array, /) -> Array: ...  # the same, of losses per example
+    def kind(self, x: Array, /) -> Literal["bool", "integer", "floating"]: ...
+    def shape(self, x: Array, /) -> Shape: ...
+    def warn(self, message: str, category: type[Warning] = ..., /) -> None: ...
+    def readable(self, x: Array, /) -> bool: ...  # whether Python may look at the numbers, at no cost to speak of
+    def to_numpy(self, x: Array, /) -> Any: ...
+    def to_integer(self, x: Array, /) -> Array: ...
+    def length(self, x: Array, axis: int, /) -> Any: ...  # an integer, or a scalar tensor where it is not known yet
+    def classes(self, like: Array, axis: int, /) -> Array: ...  # 0 .. K-1 along the axis of `like`
+    def take(self, x: Array, index: Array, /) -> Array: ...
+    def expand(self, x: Array, axis: int, /) -> Array: ...
+    def squeeze(self, x: Array, axis: int, /) -> Array: ...
+    def reshape(self, x: Array, shape: tuple[int, ...], /) -> Array: ...
+    def broadcast(self, *arrays: Array) -> Sequence[Array]: ...
+    def mean(self, x: Array, axis: int, /) -> Array: ...  # drops the axis
+    def total(self, x: Array, /) -> Array: ...
+    def elementwise(self, family: str, /, *arguments: Array) -> Array: ...  # `formula.evaluate`
+    def margin(self, v: Array, hot: Array | None, axis: int, /) -> Array: ...  # `softmax.margin`
+    def shares(self, x: Array, hot: Array | None, axis: int, /) -> tuple[Array, Array]: ...  # `softmax.shares`
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Shapes and labels
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: Array) -> None:
+    """Both orders of surprise: shapes that cannot go together, and shapes that do but make a table of all pairs."""
+    a, b = xp.shape(y_true), y_pred_shape
+    if a == b and None not in a and all(isinstance(value, float) for value in parameters.values()):
+        return
+    common = broadcast_shape(("y_true", a), ("y_pred", b))
+    if not (matches(common, a) or matches(common, b)):
+        xp.warn(
+            f"`y_true` of shape {tuple(a)} and `y_pred` of shape {tuple(b)} broadcast to {tuple(common)}, every label "
+            "against every prediction; reshape one of them if they are meant to go in pairs"
+        )
+    for name, value in parameters.items():
+        if not isinstance(value, float):
+            broadcast_shape((name, xp.shape(value)), ("y_pred", common))
+
+
+def matches(shape: Shape, known: Shape) -> bool:
+    """Whether a shape is, as far as that is known, another one. An unknown length beside 1 is that of a batch."""
+    return len(shape) == len(known) and all(n in (None, m) for m, n in zip(shape, known, strict=True))
+
+
+def focus(xp: Backend, gamma: options.Parameter, like: Array) -> Array:
+    """Gamma; a tensor below 0 counts as 0, and so does its derivative there."""
+    value = xp.parameter("gamma", gamma, like)
+    if isinstance(value, float) or (xp.readable(value) and not (xp.to_numpy(value) < 0).any()):
+        return value  # itself, not a copy
+    return xp.where(value < 0, 0.0, value)
+
+
+def check_predictions(xp: Backend, x: Array, from_logits: bool) -> None:
+    if not from_logits and xp.readable(x):
+        checks.check_probabilities(xp.to_numpy(x))
+
+
+def binary_labels(xp: Backend, y_true: Array, x: Array, smoothing: float) -> Array:
+    """Hard labels, bool or integer, stay boolean; others are probabilities in the dtype of the computation."""
+    if xp.kind(y_true) == "integer":
+        y_true = y_true > 0
+    if xp.kind(y_true) == "bool" and not smoothing:
+        return y_true
+    y_true = xp.cast(y_true, x)
+    return smoothed(y_true, smoothing, 2) if smoothing else y_true
+
+
+def smoothed(y_true: Array, smoothing: float | Array, count: Any) -> Array:
+    """Labels of `count` classes, moved towards equal ones."""
+    return (1 - smoothing) * y_true + smoothing / count
+
+
+def reduce(xp: Backend, value: Array, valid: Array | None, reduction: options.Reduction, like: Array) -> Array:
+    """A mean is over the examples that are not ignored, and 0 where there are none. `like` are the predictions."""
+    if reduction == "none":
+        return xp.round_losses(value, like)
+    total = xp.total(value)
+    if reduction == "sum":
+        return total
+    if valid is None:
+        return total / max(math.prod([n or 0 for n in xp.shape(value)]), 1)
+    count = xp.total(xp.cast(xp.broadcast(value, valid)[1], value))
+    return total / xp.where(count > 0, count, 1.0)
+
+
+def mean(xp: Backend, value: Array, axis: int) -> Array:
+    """Over an axis; 0 where it has length 0, as the mean of no examples."""
+    length = xp.shape(value)[axis]
+    if length:
+        return xp.mean(value, axis)
+    total = xp.squeeze(xp.sum(value, axis), axis)
+    if length == 0:
+        return total
+    count = xp.cast(xp.length(value, axis), total)
+    return total / xp.where(count > 0, count, 1.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Binary
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def binary(xp: Backend, y_true: Any, y_pred: Any, spec: options.Binary, reduction: options.Reduction = "none") -> Array:
+    """`binary_focal_loss`."""
+    x = xp.prediction(y_pred)
+    check_predictions(xp, x, spec.from_logits)
+    y, gamma, positive = binary_inputs(xp, y_true, x, spec)
+    call = BinaryCall(x, y, gamma, positive, 1.0, spec.label_smoothing or 0.0, False, reduction)
+    return binary_from(xp, call, spec.from_logits)
+
+
+def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
+    """By the native kernels if they cover the call, else by the formula."""
+    fused = xp.fused_binary(call) if from_logits else None
+    return binary_formula(xp, call, from_logits) if fused is None else fused
+
+
+def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:
+    if xp.readable(call.y) and xp.kind(call.y) != "bool":
+        checks.check_labels(xp.to_numpy(call.y), xp.to_numpy(call.x) if xp.readable(call.x) else None)
+    x = xp.widen(call.x)
+    y = binary_labels(xp, call.y, x, call.smoothing)
+    family = ("mixed" if call.mixed else "two_term") + ("" if from_logits else "_of_probabilities")
+    value = xp.elementwise(family, x, y, call.gamma, call.positive, call.negative)
+    return reduce(xp, value, None, call.reduction, call.x)
+
+
+def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: options.Binary) -> tuple[Array, Array, Array]:
+    """Labels, gamma and the weight of the positives, of shapes that go together."""
+    y = xp.labels(y_true, x)
+    gamma, positive = focus(xp, spec.gamma, x), xp.parameter("pos_weight", spec.pos_weight, x)
+    check_shapes(xp, y, xp.shape(x), gamma=gamma, pos_weight=positive)
+    return y, gamma, positive
+
+
+def binary_mixed(
+    xp: Backend,
+    y_true: Any,
+    y_pred: Any,
+    spec: options.BinaryCrossentropy,
+    reduction: options.Reduction = "none",
+    *,
+    average: bool = True,
+) -> Array:
+    """`binary_focal_crossentropy`; without the average over an axis, the `sigmoid_focal_loss` of torchvision."""
+    x = xp.prediction(y_pred)
+    y = xp.labels(y_true, x)
+    check_predictions(xp, x, spec.from_logits)
+    gamma, alpha = focus(xp, spec.gamma, x), xp.parameter("alpha", spec.alpha, x)
+    check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
+    positive, negative = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
+    if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
+        xp.warn("`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it")
+    call = BinaryCall(x, y, gamma, positive, negative, spec.label_smoothing or 0.0, True, reduction)
+    if not average:
+        return binary_from(xp, call, spec.from_logits)
+    axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
+    if reduction == "mean":  # the mean of all the averages is the mean of all
+        return binary_from(xp, call, spec.from_logits)
+    value = mean(xp, binary_from(xp, call._replace(x=xp.widen(x), reduction="none"), spec.from_logits), axis)
+    return reduce(xp, value, None, reduction, x)
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Softmax
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def per_class(xp: Backend, name: str, value: Array, classes: int | None) -> Array:
+    """A number, or one entry per class; anything else would weight an axis that is not the classes."""
+    if isinstance(value, float) or tuple(xp.shape(value)) == ():
+        return value
+    shape = tuple(xp.shape(value))
+    if len(shape) != 1 or (classes is not None and shape[0] != classes):
+        raise ValueError(f"`{name}` must be a number or have one entry per class ({classes}), got shape {shape}")
+    return value
+
+
+def class_parameters(
+    xp: Backend, x: Array, axis: int, spec: options.Categorical | options.SparseCategorical
+) -> tuple[Array, Array]:
+    classes = xp.shape(x)[axis]
+    gamma = per_class(xp, "gamma", focus(xp, spec.gamma, x), classes)
+    name = spec.weight_name
+    return gamma, per_class(xp, name, xp.parameter(name, spec.class_weight, x), classes)
+
+
+def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
+    if isinstance(value, float) or not xp.shape(value):
+        return value
+    return xp.reshape(value, (1,) * axis + (-1,) + (1,) * (rank - axis - 1))
+
+
+def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
+    """A softmax over one class is 1: a loss of 0 and a gradient of 0, with the category that Keras gives it."""
+    if shape[axis] == 1:
+        xp.warn(
+            f"`y_pred` of shape {tuple(shape)} has one class on axis {axis}, so the loss and its gradient are 0; for "
+            "two classes by one output take the loss with `binary` in its name",
+            SyntaxWarning,
+        )
+
+
+def check_dense(y_true: Shape, y_pred: Shape, axis: int, is_floating: bool = True) -> None:
+    """A probability for each class: class indices, with or without an axis of length 1, would broadcast to one.
+
+    So would those of as many examples as there are classes, which only their dtype and rank tell from one row for all.
+    """
+    place = axis - len(y_pred) + len(y_true)
+    given = y_true[place] if place >= 0 else 1
+    indices = not is_floating and [*y_true] == [n for k, n in enumerate(y_pred) if k != axis]
+    if indices or (given is not None and y_pred[axis] is not None and given != y_pred[axis]):
+        raise ValueError(
+            f"`y_true` of shape {tuple(y_true)} must hold a probability for each of the {y_pred[axis]} classes on axis "
+            f"{axis} of `y_pred`; for class indices take the loss with `sparse` in its name"
+        )
+
+
+def categorical(
+    xp: Backend, y_true: Any, y_pred: Any, spec: options.Categorical, reduction: options.Reduction = "none"
+) -> Array:
+    """`categorical_focal_loss`: sum over the classes of weight * label * f."""
+    prediction = xp.prediction(y_pred)
+    y = xp.labels(y_true, prediction)
+    shape = xp.shape(prediction)
+    axis = normalize_axis(spec.axis, len(shape))
+    check_classes(xp, shape, axis)
+    check_dense(xp.shape(y), shape, axis, xp.kind(y) == "floating")
+    check_shapes(xp, y, shape)
+    check_predictions(xp, prediction, spec.from_logits)
+    if spec.from_logits and shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
+        smoothing = spec.label_smoothing or 0.0
+        gamma, weight = class_parameters(xp, prediction, axis, spec)
+        call = SoftmaxCall(prediction, y, gamma, weight, axis, False, None, smoothing, reduction, spec)
+        fused = xp.fused_softmax(call)
+        if fused is not None:
+            return fused
+    if xp.readable(y) and xp.kind(y) != "bool":
+        checks.check_labels(xp.to_numpy(y), dense=True)
+    return categorical_formula(xp, y, prediction, spec, reduction)
+
+
+def categorical_formula(
+    xp: Backend, y: Array, prediction: Array, spec: options.Categorical, reduction: options.Reduction = "none"
+) -> Array:
+    shape = xp.shape(prediction)
+    axis = normalize_axis(spec.axis, len(shape))
+    x = xp.widen(prediction)
+    x, y = xp.broadcast(x, xp.cast(y, x))
+    rank = len(xp.shape(x))
+    axis += rank - len(shape)  # axes that broadcasting adds stand in front
+    classes = xp.shape(x)[axis]
+    if spec.label_smoothing:
+        count = xp.length(x, axis) if classes is not None else xp.cast(xp.length(x, axis), x)
+        y = smoothed(y, spec.label_smoothing, count)
+    gamma, weight = (along_axis(xp, value, axis, rank) for value in class_parameters(xp, x, axis, spec))
+    if spec.from_logits:
+        value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight, y)
+    else:
+        value = xp.elementwise("share", *xp.shares(x, None, axis), gamma, weight, y)
+    value = xp.squeeze(xp.sum(value, axis), axis)
+    return reduce(xp, value, None, reduction, prediction)
+
+
+def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
+    """Class indices without a class axis: one of length 1 is dropped."""
+    index = xp.labels(y_true, x)
+    shape, rank = xp.shape(index), len(xp.shape(x))
+    kept = len(shape) == rank and shape[axis] == 1
+    index = xp.squeeze(index, axis) if kept else index
+    check_sparse(xp.shape(index), shape, xp.shape(x), axis)
+    if xp.kind(index) == "floating":
+        checks.check_exact(index.dtype, xp.shape(x)[axis])
+    return index
+
+
+def check_sparse(index: Shape, y_true: Shape, y_pred: Shape, axis: int) -> None:
+    """Exactly the shape of the predictions without the class axis: labels are not shared between examples."""
+    if is_without(index, y_pred, axis):
+        return
+    other = next((k for k in range(len(y_pred)) if is_without(y_true, y_pred, k)), None)
+    remedy = "for one-hot or soft labels take the loss without `sparse` in its name"
+    if other is not None:
+        remedy = f"pass `axis={other}` if the classes are there"
+    raise ValueError(
+        f"`y_true` of shape {tuple(y_true)} must have the shape {tuple(y_pred)} of `y_pred` without its class axis "
+        f"{axis}; {remedy}"
+    )
+
+
+def is_without(small: Shape, large: Shape, axis: int) -> bool:
+    """Whether a shape is, as far as they are known, another one without an axis."""
+    rest = [n for k, n in enumerate(large) if k != axis]
+    return len(small) == len(rest) and all(None in (m, n) or m == n for m, n in zip(small, rest, strict=True))
+
+
+def class_indices(xp: Backend, index: Array, classes: int | None, ignore: int | None) -> tuple[Array, bool]:
+    """As integers, and whether they were seen to be right. Floats, which Keras makes of every label, must be whole."""
+    checked = classes is not None and checks.enabled() and xp.readable(index)
+    if checked:
+        checks.check_classes(xp.to_numpy(index), classes, ignore)  # type: ignore[arg-type]
+    whole = xp.to_integer(index)
+    if xp.kind(index) == "floating":  # a fraction, NaN or infinity is no class, and not the ignored one either
+        whole = xp.where(xp.cast(whole, index) == index, whole, -2 if ignore == -1 else -1)
+    return whole, checked
+
+
+class Rows(NamedTuple):
+    """The examples of a sparse loss: predictions, the mask of the true class, parameters of the true class."""
+
+    x: Array
+    hot: Array
+    axis: int
+    gamma: Array
+    weight: Array
+    ignored: Array | None
+    invalid: Array | None  # None where every index was seen to be in range
+
+
+def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: options.SparseCategorical) -> Rows:
+    axis = normalize_axis(spec.axis, len(xp.shape(x)))
+    classes = xp.shape(x)[axis]
+    index, checked = class_indices(xp, class_labels(xp, y_true, x, axis), classes, spec.ignore_class)
+    position = xp.classes(x, axis)
+    hot = xp.expand(index, axis) == position
+    inside = (index >= 0) & (index < xp.length(x, axis))
+    ignored = None if spec.ignore_class is None else index == spec.ignore_class
+    gamma, weight = (pick(xp, v, xp.where(inside, index, 0)) for v in class_parameters(xp, x, axis, spec))
+    hot, x = xp.broadcast(hot, x)
+    if ignored is not None:  # whatever stands in an ignored place must not reach the gradient as 0 * nan
+        x = xp.where(xp.expand(ignored, axis), 0.0, x)
+    return Rows(x, hot, axis, gamma, weight, ignored, None if checked else ~inside)
+
+
+def sparse_categorical(
+    xp: Backend, y_true: Any, y_pred: Any, spec: options.SparseCategorical, reduction: options.Reduction = "none"
+) -> Array:
+    """`sparse_categorical_focal_loss`: f of one margin per example, no one-hot labels, no log of every class."""
+    prediction = xp.prediction(y_pred)
+    shape = xp.shape(prediction)
+    axis = normalize_axis(spec.axis, len(shape))
+    check_classes(xp, shape, axis)
+    if spec.from_logits:
+        y = class_labels(xp, y_true, prediction, axis)
+        if shape[axis] != 0 and tuple(xp.shape(y)) == tuple(n for k, n in enumerate(shape) if k != axis):
+            gamma, weight = class_parameters(xp, prediction, axis, spec)
+            call = SoftmaxCall(prediction, y, gamma, weight, axis, True, spec.ignore_class, 0.0, reduction, spec)
+            fused = xp.fused_softmax(call)
+            if fused is not None:
+                return fused
+    if not spec.from_logits and xp.readable(prediction):
+        checks.check_probabilities(xp.to_numpy(prediction), lambda: ignored_places(xp, y_true, prediction, spec))
+    return sparse_categorical_formula(xp, y_true, prediction, spec, reduction)
+
+
+def sparse_categorical_formula(
+    xp: Backend, y_true: Any, prediction: Array, spec: options.SparseCategorical, reduction: options.Reduction = "none"
+) -> Array:
+    x, hot, axis, gamma, weight, ignored, invalid = sparse_rows(xp, y_true, xp.widen(prediction), spec)
+    if spec.from_logits:
+        value = xp.elementwise("margin", xp.squeeze(xp.margin(x, hot, axis), axis), gamma, weight)
+    else:
+        p, q = (xp.squeeze(share, axis) for share in xp.shares(x, hot, axis))
+        value = xp.elementwise("share", p, q, gamma, weight)
+    if invalid is not None:
+        value = xp.where(invalid, float("nan"), value)
+    if ignored is not None:
+        value = xp.where(ignored, 0.0, value)
+    return reduce(xp, value, None if ignored is None else ~ignored, reduction, prediction)
+
+
+def ignored_places(xp: Backend, y_true: Any, x: Array, spec: options.SparseCategorical) -> Any:
+    """On the host, whether each prediction belongs to an ignored example, which may hold anything."""
+    axis = normalize_axis(spec.axis, len(xp.shape(x)))
+    index = class_labels(xp, y_true, x, axis)
+    if spec.ignore_class is None or not xp.readable(index):
+        return False
+    return np.expand_dims(xp.to_numpy(index) == spec.ignore_class, axis)
+
+
+def pick(xp: Backend, value: Array, index: Array) -> Array:
+    return value if isinstance(value, float) or not xp.shape(value) else xp.take(value, index)

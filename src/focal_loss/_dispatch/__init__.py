@@ -1,0 +1,1 @@
+"""From what a function is handed to the framework that computes it."""

@@ -1,0 +1,215 @@
+"""From what a function is handed to the module that computes it. The only file that lists frameworks and boosters.
+
+No framework is imported to find out: a tensor of one can only exist where it is in `sys.modules` already.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+# Module of the framework -> names of its tensor types.
+FRAMEWORKS = {
+    "torch": ("Tensor",),
+    "jax": ("Array",),
+    "tensorflow": ("Tensor", "Variable", "RaggedTensor", "SparseTensor"),
+}
+BACKENDS = ("numpy", *FRAMEWORKS)
+BOOSTERS = ("lightgbm", "xgboost", "catboost")
+
+# Where each runs the native kernels, if they are there.
+KERNELS = {
+    "torch": "kernels for tensors on the CPU, and with Triton on CUDA; the formula elsewhere and under torch.func",
+    "jax": "kernels in programs for the CPU; the formula in others",
+    "tensorflow": "kernels on the CPU, eager and in graphs; the formula under XLA and on other devices",
+    **dict.fromkeys(BOOSTERS, "kernels for the objectives and metrics"),
+}
+
+_backend: str | None = None
+
+
+def framework_of(value: Any) -> str | None:
+    """The framework whose tensor this is; None for numbers, sequences, NumPy, pandas."""
+    for name, types in FRAMEWORKS.items():
+        framework = sys.modules.get(name)
+        # getattr: another thread may be half-way through the import
+        classes = tuple(c for c in (getattr(framework, t, None) for t in types) if isinstance(c, type))
+        if classes and isinstance(value, classes):
+            return name
+    keras = sys.modules.get("keras")
+    if isinstance(value, getattr(keras, "Variable", ())):
+        return str(keras.backend.backend())  # type: ignore[union-attr]
+    if isinstance(value, getattr(keras, "KerasTensor", ())):
+        raise TypeError("a KerasTensor is a symbol and has no loss; compile the model with a class of focal_loss.keras")
+    return None
+
+
+def set_backend(name: str | None) -> None:
+    """Set which framework computes arguments that belong to none: lists, numbers, NumPy arrays, pandas.
+
+    Parameters
+    ----------
+    name : {'numpy', 'torch', 'jax', 'tensorflow'} or None
+        None returns to the default: the environment variable FOCAL_LOSS_BACKEND, else the backend that Keras is
+        set to, else NumPy.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.set_backend("numpy")
+    >>> type(focal_loss.binary_focal_loss([0, 1], [0.1, 0.7], gamma=2))
+    <class 'numpy.ndarray'>
+    >>> focal_loss.set_backend(None)
+    """
+    global _backend
+    _backend = None if name is None else known(name, "`name`")
+
+
+def known(name: object, source: str) -> str:
+    if name not in BACKENDS:
+        raise ValueError(f"{source} must be one of {', '.join(map(repr, BACKENDS))}, got {name!r}")
+    return str(name)
+
+
+def default_backend() -> tuple[str, str]:
+    """The backend of arguments that belong to no framework, and who chose it."""
+    if _backend is not None:
+        return _backend, "focal_loss.set_backend"
+    if os.environ.get("FOCAL_LOSS_BACKEND"):  # an empty one is one that is not set
+        return known(os.environ["FOCAL_LOSS_BACKEND"], "FOCAL_LOSS_BACKEND"), "FOCAL_LOSS_BACKEND"
+    if find_spec("keras") is None:
+        return "numpy", "Keras is not installed"
+    name, source = keras_backend()
+    if find_spec(known(name, source)) is None:
+        raise ImportError(
+            f"lists and NumPy arrays go to the backend that Keras is set to, {name} by {source}, which is not "
+            "installed; set KERAS_BACKEND or FOCAL_LOSS_BACKEND to one that is, or call focal_loss.set_backend"
+        )
+    return name, source
+
+
+def keras_backend() -> tuple[str, str]:
+    """What Keras is set to, and where; from its settings if it is not imported, since that would load a framework."""
+    ask = getattr(getattr(sys.modules.get("keras"), "backend", None), "backend", None)
+    if ask is not None:
+        return str(ask()), "Keras"
+    if os.environ.get("KERAS_BACKEND"):
+        return os.environ["KERAS_BACKEND"], "KERAS_BACKEND"
+    path = os.path.expanduser(os.path.join(keras_home(), "keras.json"))
+    try:
+        with open(path, encoding="utf-8") as file:
+            return str(json.load(file)["backend"]), path
+    except (OSError, ValueError, KeyError, TypeError):  # Keras passes over a file that is not what it wrote
+        return "tensorflow", "Keras' default"
+
+
+def keras_home() -> str:
+    if "KERAS_HOME" in os.environ:
+        return os.environ["KERAS_HOME"]
+    home = os.path.expanduser("~")
+    return os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+
+
+def get_backend() -> str:
+    """The framework that computes arguments that belong to none.
+
+    Returns
+    -------
+    name : {'numpy', 'torch', 'jax', 'tensorflow'}
+        What `set_backend` or FOCAL_LOSS_BACKEND names, else the backend of Keras, else 'numpy'.
+
+    Raises
+    ------
+    ValueError
+        If FOCAL_LOSS_BACKEND or Keras name none of these.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.set_backend("jax")
+    >>> focal_loss.get_backend()
+    'jax'
+    >>> focal_loss.set_backend(None)
+    """
+    return default_backend()[0]
+
+
+def framework_among(*arguments: Any) -> str | None:
+    """The one framework whose tensors are among the arguments; None if there are none."""
+    found: dict[str, type] = {}
+    for value in arguments:
+        name = framework_of(value)
+        if name is not None:
+            found.setdefault(name, type(value))
+    if len(found) > 1:
+        kinds = " and ".join(f"{name} ({kind.__name__})" for name, kind in found.items())
+        raise TypeError(f"the arguments must be tensors of one framework, got {kinds}; convert one of them")
+    return next(iter(found), None)
+
+
+def module_for(*arguments: Any) -> ModuleType:
+    """The module of the one framework among the arguments, or of the default backend."""
+    return load(f"focal_loss.{framework_among(*arguments) or get_backend()}")
+
+
+def formula_for(*arguments: Any) -> Any:
+    """The `pipeline.Backend` of the one framework among the arguments, or NumPy's; without native kernels."""
+    name = framework_among(*arguments)
+    return load("focal_loss.numpy" if name is None else f"focal_loss.{name}._backend").FORMULA
+
+
+def load(module: str) -> ModuleType:
+    """Import a module of ours; where its framework is missing, say how to install it."""
+    if module in sys.modules:  # which `torch.compile` can follow, as it cannot an import
+        return sys.modules[module]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name not in (*FRAMEWORKS, "keras", *BOOSTERS, "sklearn"):
+            raise
+        extra = module.rpartition(".")[2] if error.name == "sklearn" else error.name
+        message = f"`{module}` needs {error.name}, which is not installed: pip install 'focal-loss[{extra}]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
+
+
+def show_config() -> None:
+    """Print which frameworks are at hand, what computes what, and why.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.show_config()  # doctest: +ELLIPSIS
+    focal_loss ...
+    """
+    version = sys.modules["focal_loss"].__version__
+    kernels = importlib.import_module("focal_loss._host.kernels")
+    try:
+        backend, reason = default_backend()
+    except (ImportError, ValueError) as error:
+        backend, reason = "none", f"nobody: {error}"
+    print(f"focal_loss {version}, Python {platform.python_version()}, {platform.machine()}")
+    print(f"lists and NumPy arrays: {backend} (set by {reason})")
+    print(f"from logits: {kernels.DESCRIPTION}, {kernels.num_threads()} threads; from probabilities: the formula")
+    for name in (*FRAMEWORKS, *BOOSTERS):
+        print(f"{name}: {implementation(name, kernels.NATIVE is not None)}")
+
+
+def implementation(name: str, native: bool) -> str:
+    """What computes the tensors of a framework, as far as can be said without loading it."""
+    if find_spec(name) is None:
+        return "not installed"
+    told = getattr(sys.modules.get(f"focal_loss.{name}"), "implementation", None)
+    if told:
+        return str(told())
+    return KERNELS[name] if native else "the formula"

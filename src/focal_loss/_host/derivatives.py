@@ -1,0 +1,167 @@
+"""Value, gradient and Hessian of host arrays in one pass, for those who take a Newton step themselves: boosted trees.
+
+A Newton step wants a positive curvature, and that of the focal loss is negative for the worst mistakes. What stands in
+the Hessian's place goes by the name of its policy:
+
+"exact"
+    the Hessian itself
+"majorizer"
+    the Hessian without its only negative term (`majorizer`): positive, and nowhere below the Hessian
+"relative_floor"
+    the Hessian, but at least a quarter of the gradient's size, so that no example asks for a step longer than 4
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from focal_loss._core import checks, majorizer
+from focal_loss._core.checks import shown
+from focal_loss._host import evaluate
+
+Array = Any
+Hessian = Literal["exact", "majorizer", "relative_floor"]
+HESSIANS = get_args(Hessian)
+FLOOR = 0.25
+
+
+class Derivatives(NamedTuple):
+    value: Array
+    gradient: Array
+    hessian: Array
+
+
+def hessian_of(policy: object) -> Hessian:
+    if not isinstance(policy, str) or policy not in HESSIANS:
+        raise ValueError(f"`hessian` must be one of {', '.join(map(repr, HESSIANS))}, got {shown(policy)}")
+    return policy  # type: ignore[return-value]
+
+
+def binary(
+    x: Array,
+    y: Array,
+    gamma: Array,
+    positive: Array,
+    negative: Array = 1.0,
+    *,
+    upstream: Array = 1.0,
+    smoothing: float = 0.0,
+    hessian: Hessian = "exact",
+) -> Derivatives:
+    """Of the binary focal loss of logits `x`; the derivatives are multiplied by `upstream`.
+
+    Raises
+    ------
+    ValueError
+        If a label is not in [0, 1].
+    """
+    done = evaluate.native_binary(
+        x, y, gamma, positive, negative, smoothing, False, order=2, upstream=upstream, majorizer=hessian == "majorizer"
+    )
+    if done is None:
+        return floored(binary_formula(x, y, gamma, positive, negative, upstream, smoothing, hessian), hessian)
+    results, _, bad = done
+    if bad >= 0:
+        checks.check_labels(y)
+    return floored(Derivatives(*results), hessian)
+
+
+def binary_formula(
+    x: Array, y: Array, gamma: Array, positive: Array, negative: Array, upstream: Array, smoothing: float, hessian: str
+) -> Derivatives:
+    checks.check_labels(y)
+    if y.dtype.kind in "iu":
+        y = y > 0
+    wide = evaluate.OPS.widen(x)
+    if y.dtype.kind != "b" or smoothing:
+        y = (1 - smoothing) * y.astype(wide.dtype) + smoothing / 2
+    arguments = (wide, y, gamma, positive, negative)
+    value, first, second = (evaluate.elementwise("two_term", index, *arguments) for index in ("", "0", "00"))
+    if hessian == "majorizer":
+        second = evaluate.apply(partial(majorizer.two_term, evaluate.OPS), *arguments)
+    return Derivatives(*(evaluate.OPS.cast(a, x) for a in (value, first * upstream, second * upstream)))
+
+
+def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
+    """The loss alone, of labels in [0, 1]."""
+    done = evaluate.native_binary(x, y, gamma, positive, negative, 0.0, False, order=0)
+    if done is None:
+        labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
+        return evaluate.elementwise("two_term", "", x, labels, gamma, positive, negative)
+    return done[0][0]
+
+
+def softmax(
+    v: Array,
+    y: Array,
+    gamma: Array,
+    weight: Array,
+    axis: int,
+    *,
+    upstream: Array = 1.0,
+    hessian: Hessian = "exact",
+) -> Derivatives:
+    """Of the softmax focal loss of class indices; the Hessian is a diagonal. `y` and `upstream`: without `axis`.
+
+    Raises
+    ------
+    ValueError
+        If a label is no class.
+    """
+    options = {"upstream": upstream, "majorizer": hessian == "majorizer"}
+    done = (
+        evaluate.native_softmax(v, y, gamma, weight, axis, True, None, 0.0, order=2, **options)
+        if v.shape[axis]
+        else None
+    )
+    if done is None:
+        return floored(softmax_formula(v, y, gamma, weight, axis, upstream, hessian), hessian)
+    results, _, bad = done
+    if bad >= 0:
+        checks.check_classes(y, v.shape[axis], None)
+    return floored(Derivatives(*results), hessian)
+
+
+def softmax_formula(
+    v: Array, y: Array, gamma: Array, weight: Array, axis: int, upstream: Array, hessian: str
+) -> Derivatives:
+    classes = v.shape[axis]
+    checks.check_classes(y, classes, None)
+    label = np.expand_dims(y.astype(np.int64), axis)
+    hot = np.arange(classes).reshape((-1,) + (1,) * (v.ndim - axis - 1)) == label
+    gamma, weight = (p if isinstance(p, float) else np.broadcast_to(p, classes)[label] for p in (gamma, weight))
+    wide = evaluate.OPS.widen(v)
+    above = upstream if isinstance(upstream, float) else np.expand_dims(upstream, axis)
+    arguments = (evaluate.margin(wide, hot, axis), gamma, weight)
+    value, first, second = (evaluate.elementwise("margin", index, *arguments) for index in ("", "0", "00"))
+    if hessian == "majorizer":
+        second = evaluate.apply(partial(majorizer.margin, evaluate.OPS), *arguments)
+    gradient = evaluate.pull(wide, hot, axis, first * above)
+    diagonal = evaluate.diagonal(wide, hot, axis, first * above, second * above)
+    return Derivatives(*(evaluate.OPS.cast(a, v) for a in (np.squeeze(value, axis), gradient, diagonal)))
+
+
+def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -> Array:
+    """The loss alone.
+
+    Raises
+    ------
+    ValueError
+        If a label is no class.
+    """
+    done = evaluate.native_softmax(v, y, gamma, weight, axis, True, None, 0.0, order=0)
+    if done is None:
+        return softmax_formula(v, y, gamma, weight, axis, 1.0, "exact").value
+    if done[2] >= 0:
+        checks.check_classes(y, v.shape[axis], None)
+    return done[0][0]
+
+
+def floored(found: Derivatives, hessian: Hessian) -> Derivatives:
+    if hessian != "relative_floor":
+        return found
+    floor = found.gradient.dtype.type(FLOOR) * np.abs(found.gradient)
+    return found._replace(hessian=np.maximum(found.hessian, floor))

@@ -1,0 +1,101 @@
+"""The native kernels: whether they are there, which instruction set they run on, on how many threads.
+
+`NATIVE` is the compiled module, or None. Its functions take addresses: an adapter checks shapes, keeps its arrays
+alive and describes each as ``(address, code of the dtype, strides in elements)``, or hands over a number.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from focal_loss._core.options import integer
+
+# In the order of DType in native/kernels.hpp.
+DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", "uint8", "int8", "int16", "int32", "int64")
+CODES = {name: code for code, name in enumerate(DTYPES)}
+FLOATING = DTYPES[:4]
+MAX_RANK = 16
+MOST_THREADS = 2**31 - 1  # an int in C++
+
+_threads: int | None = None
+
+
+def open_native() -> tuple[Any, str]:
+    """The compiled module, if it is there and wanted, and what runs, for `show_config`.
+
+    An empty FOCAL_LOSS_ISA is one that is not set.
+
+    Raises
+    ------
+    ValueError
+        If FOCAL_LOSS_ISA names no instruction set of this machine.
+    """
+    wanted = os.environ.get("FOCAL_LOSS_ISA") or None
+    native = importlib.import_module("focal_loss._native") if find_spec("focal_loss._native") else None
+    names = native.instruction_sets() if native else []
+    if wanted is not None and wanted not in (*names, "formula"):
+        known = ", ".join(map(repr, (*names, "formula")))
+        raise ValueError(f"FOCAL_LOSS_ISA must be one of {known} on this machine, got {wanted!r}")
+    if wanted == "formula":
+        return None, "the formula (set by FOCAL_LOSS_ISA)"
+    if native is None:
+        return None, "the formula (installed without native kernels: there was no C++ compiler)"
+    if not names:
+        return None, "the formula (no native kernel runs on this processor)"
+    native.select(wanted or names[0])
+    return native, f"native kernels for {wanted or names[0]} (set by {'FOCAL_LOSS_ISA' if wanted else 'the processor'})"
+
+
+NATIVE, DESCRIPTION = open_native()
+
+
+def triton_usable() -> bool:
+    """Whether PyTorch's GPUs have kernels. Triton that is imported after TensorFlow takes the process down."""
+    if find_spec("triton") is None or os.environ.get("FOCAL_LOSS_ISA") == "formula":
+        return False
+    return "triton" in sys.modules or "tensorflow" not in sys.modules
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads compute a large array on the host.
+
+    Without a call, PyTorch tensors are computed on ``torch.get_num_threads()`` threads and everything else on as many
+    as this process may use processors. The threads live as long as the call that they serve, but for PyTorch, whose
+    own are used where they are OpenMP's; small arrays use one.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to 2^31 - 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is no such integer.
+
+    Examples
+    --------
+    >>> import focal_loss
+    >>> focal_loss.set_num_threads(2)
+    """
+    global _threads
+    number = integer("n", n)
+    if not 1 <= number <= MOST_THREADS:
+        raise ValueError(f"`n` must be an integer in [1, {MOST_THREADS}], got {n}")
+    _threads = number
+    if NATIVE is not None:
+        NATIVE.set_num_threads(number)
+
+
+def num_threads(default: int | None = None) -> int:
+    """What `set_num_threads` set, else `default`, else the processors that this process may use."""
+    return _threads or default or PROCESSORS
+
+
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+if NATIVE is not None:
+    NATIVE.set_num_threads(PROCESSORS)

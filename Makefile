@@ -8,7 +8,7 @@ export TF_ENABLE_ONEDNN_OPTS := 0
 # Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test demo bench bench-gpu lint types unit formula gpu keras picture golden ulp sanitize huge clean
+.PHONY: test demo bench bench-gpu lint types unit formula gpu keras picture golden doors ulp sanitize huge clean
 
 test: .venv/test lint types unit formula gpu keras
 
@@ -86,6 +86,10 @@ golden: .venv/test
 	$(BIN)/python tests/golden/make_golden.py
 	$(BIN)/python tests/golden/make_majorizer.py
 	$(BIN)/python tests/golden/make_posterior.py
+
+# The functions and classes of every framework, from the losses in src/focal_loss/_core/losses.
+doors: .venv/test
+	$(BIN)/python tools/doors.py
 
 # Programs in C++; they need CMake and g++, but not Python.
 ISA ?= x86-64-v4

@@ -1,13 +1,14 @@
 """The one table of cases: every framework, and every loss with arguments to call it by.
 
-A new framework is a row of `FRAMEWORKS`; a new loss is a row of `LOSSES`. The test files run each property over both.
+A new framework is a row of `FRAMEWORKS`; the losses are those that are declared. The test files run each property over
+both.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -17,6 +18,9 @@ import ml_dtypes
 import numpy as np
 import tensorflow as tf
 import torch
+
+from focal_loss._core import declare, losses
+from focal_loss._core.declare import REQUIRED
 
 Arrays = dict[str, np.ndarray]
 
@@ -160,14 +164,45 @@ DIFFERENTIABLE = [framework for framework in FRAMEWORKS if framework.name != "nu
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss with arguments that are right, and the class in each module that wraps it."""
+    """A loss with arguments that are right."""
 
-    name: str
-    y_true: Any
-    y_pred: Any  # logits
-    options: dict[str, Any] = field(default_factory=dict)
-    weight: str = ""  # the option that weighs
-    has_axis: bool = False
+    declared: declare.Loss
+
+    @property
+    def name(self) -> str:
+        return self.declared.name
+
+    @property
+    def y_true(self) -> Any:
+        return np.array([0, 1]) if self.declared.layout == "sparse" else ONE_HOT
+
+    @property
+    def y_pred(self) -> Any:
+        return LOGITS
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What must be given, and what makes every other option count."""
+        required = [name for name, (_, default) in self.declared.options.declared().items() if default is REQUIRED]
+        return dict.fromkeys(required, 2) | dict(self.declared.trial)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        return self.declared.options.arrays
+
+    @property
+    def weight(self) -> str:
+        """The option that weighs; of a loss without weights, the one that may be an array."""
+        return self.declared.options.weight_name or self.arrays[0]
+
+    @property
+    def focus(self) -> str:
+        """The focusing parameter."""
+        return next(name for name in self.arrays if name != self.declared.options.weight_name)
+
+    @property
+    def has_axis(self) -> bool:
+        return "axis" in self.declared.options.declared()
 
     def __call__(self, framework: Framework, y_true: Any = None, y_pred: Any = None, **options: Any) -> Any:
         """The loss from logits, in a framework's tensors if `y_pred` is one."""
@@ -182,17 +217,8 @@ class Loss:
 
 LOGITS = np.array([[1.0, 0.0, -1.0], [-2.5, 3.0, 0.25]], np.float32)
 ONE_HOT = np.array([[1, 0, 0], [0, 1, 0]])
-GAMMA = {"gamma": 2}
 
-LOSSES = [
-    Loss("binary_focal_loss", ONE_HOT, LOGITS, GAMMA, "pos_weight"),
-    Loss("binary_focal_crossentropy", ONE_HOT, LOGITS, {"apply_class_balancing": True}, "alpha", has_axis=True),
-    Loss("categorical_focal_loss", ONE_HOT, LOGITS, GAMMA, "class_weight", has_axis=True),
-    Loss("categorical_focal_crossentropy", ONE_HOT, LOGITS, {}, "alpha", has_axis=True),
-    Loss("sparse_categorical_focal_loss", np.array([0, 1]), LOGITS, GAMMA, "class_weight", has_axis=True),
-    Loss("sparse_categorical_focal_crossentropy", np.array([0, 1]), LOGITS, {}, "alpha", has_axis=True),
-]
+LOSSES = [Loss(loss) for loss in losses.LOSSES]
 LOSS = {loss.name: loss for loss in LOSSES}
-SMOOTHED = [loss for loss in LOSSES if not loss.name.startswith("sparse")]
-SPARSE = [loss for loss in LOSSES if loss.name.startswith("sparse")]
-CLASSES = {loss.name: "".join(word.capitalize() for word in loss.name.split("_")) for loss in LOSSES}
+SPARSE = [loss for loss in LOSSES if loss.declared.layout == "sparse"]
+CLASSES = {loss.name: loss.declared.class_name for loss in LOSSES}

@@ -53,7 +53,7 @@ NUMBER = [None, "2", {}, object(), 1j, True, HUGE, -HUGE, 10**5000, Fraction(HUG
 INTEGER = ["1", {}, 0.5, True, [0], np.array([0, 1]), HUGE, 10**5000]
 FLAG = [None, 1, "yes", [], {}, np.array([True, False]), HUGE]
 WRONG_OPTIONS = {
-    **dict.fromkeys(("gamma", "alpha"), NUMBER),
+    **dict.fromkeys(("gamma", "beta", "alpha"), NUMBER),
     **dict.fromkeys(("pos_weight", "class_weight"), NUMBER[1:]),
     **dict.fromkeys(("from_logits", "apply_class_balancing"), FLAG),
     "label_smoothing": [*NUMBER[1:], [0.1], np.array([0.1, 0.2]), -1, 2],

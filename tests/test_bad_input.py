@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import jax
@@ -9,77 +10,38 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from cases import FRAMEWORK, FRAMEWORKS, LOSS, LOSSES, SMOOTHED, SPARSE, Framework, Loss
+from cases import FRAMEWORK, FRAMEWORKS, LOSS, LOSSES, SPARSE, Framework, Loss
 
 by_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 by_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
 
-BAD_GAMMA = [
-    (-1, ValueError, "`gamma` must be a non-negative number, got -1"),
-    (float("nan"), ValueError, "`gamma` must be a non-negative number, got nan"),
-    (float("inf"), ValueError, "`gamma` must be a non-negative number, got inf"),
-    ([1.0, -2.0], ValueError, r"`gamma` must be a non-negative number, got -2\.0"),
-    (np.array([1.0, -2.0]), ValueError, r"`gamma` must be a non-negative number, got -2\.0 in an array"),
-    ("2", TypeError, "`gamma` must be a non-negative number or an array of them, got '2'"),
-    (True, TypeError, "`gamma` must be a non-negative number or an array of them, got True"),
-    (None, TypeError, "`gamma` must be a non-negative number or an array of them, got None"),
-    (["a"], TypeError, "`gamma` must be a non-negative number or an array of them, got 'a'"),
-    (np.array(["a"]), TypeError, "`gamma` must be a non-negative number or an array of them, got an array of <U1"),
-    ([[1, 2], [3]], TypeError, "`gamma` must be a non-negative number or an array of them"),
-    (1j, TypeError, "`gamma` must be a non-negative number or an array of them, got 1j"),
+INVALID = [
+    pytest.param(loss, name, *invalid, id=f"{loss}-{name}-{invalid[0]!r}".replace("\n", ""))
+    for loss in LOSSES
+    for name, (option, _) in loss.declared.options.declared().items()
+    for invalid in option.kind.invalid
 ]
 
 
 @by_framework
-@by_loss
-@pytest.mark.parametrize(("gamma", "error", "message"), BAD_GAMMA)
-def test_gamma(framework: Framework, loss: Loss, gamma, error, message: str) -> None:
-    with pytest.raises(error, match=message):
-        loss(framework, gamma=gamma)
+@pytest.mark.parametrize(("loss", "name", "value", "error", "says"), INVALID)
+def test_an_option_says_what_it_must_be(framework: Framework, loss: Loss, name: str, value, error, says: str) -> None:
+    with pytest.raises(error, match=re.escape(f"`{name}` {says}")):
+        loss(framework, **{name: value})
 
 
 @by_framework
 @by_loss
-@pytest.mark.parametrize(("value", "error"), [(-0.5, ValueError), ("1", TypeError), (float("nan"), ValueError)])
-def test_weights(framework: Framework, loss: Loss, value, error) -> None:
-    with pytest.raises(error, match=f"`{loss.weight}` must be a"):
-        loss(framework, **{loss.weight: value})
-
-
-@by_framework
-def test_alpha_of_the_binary_loss_is_a_share(framework: Framework) -> None:
-    with pytest.raises(ValueError, match=r"`alpha` must be a number in \[0, 1\], got 1\.5"):
-        LOSS["binary_focal_crossentropy"](framework, alpha=1.5)
+def test_gamma_is_not_none(framework: Framework, loss: Loss) -> None:
+    """None stands for a weight of 1; the focusing parameter has no such number."""
+    with pytest.raises(TypeError, match=f"`{loss.focus}` must be a non-negative number or an array of them, got None"):
+        loss(framework, **{loss.focus: None})
 
 
 @by_framework
 def test_an_alpha_without_effect_warns(framework: Framework) -> None:
     with pytest.warns(UserWarning, match="`alpha` has no effect; pass `apply_class_balancing=True`"):
         LOSS["binary_focal_crossentropy"](framework, alpha=0.5, apply_class_balancing=False)
-
-
-@by_framework
-@by_loss
-@pytest.mark.parametrize("value", [None, 1, "yes"])
-def test_from_logits(framework: Framework, loss: Loss, value) -> None:
-    with pytest.raises(TypeError, match="`from_logits` must be True or False, got"):
-        loss(framework, from_logits=value)
-
-
-@by_framework
-@pytest.mark.parametrize("loss", SMOOTHED, ids=str)
-@pytest.mark.parametrize(("value", "error"), [(-0.1, ValueError), (1.1, ValueError), ("a", TypeError)])
-def test_label_smoothing(framework: Framework, loss: Loss, value, error) -> None:
-    with pytest.raises(error, match=r"`label_smoothing` must be a number in \[0, 1\] or None, got"):
-        loss(framework, label_smoothing=value)
-
-
-@by_framework
-@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.has_axis], ids=str)
-@pytest.mark.parametrize(("value", "error"), [(2, ValueError), (-3, ValueError), (0.5, TypeError), (None, TypeError)])
-def test_axis(framework: Framework, loss: Loss, value, error) -> None:
-    with pytest.raises(error, match="`axis` must be"):
-        loss(framework, axis=value)
 
 
 @by_framework
@@ -96,7 +58,7 @@ def test_shapes_that_do_not_broadcast(framework: Framework, loss: Loss) -> None:
 @by_framework
 @by_loss
 def test_parameters_that_do_not_fit(framework: Framework, loss: Loss) -> None:
-    for name in ("gamma", loss.weight):
+    for name in loss.arrays:
         with pytest.raises(ValueError, match=rf"`{name}` (of shape \(7,\) and|must be a number or have one entry per)"):
             loss(framework, **{name: [0.5] * 7})
 

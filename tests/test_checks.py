@@ -309,7 +309,7 @@ def test_a_tensor_gamma_below_0_is_0(framework: Framework, loss: Loss, logits: b
     y_pred = framework.tensor(LOGITS if logits else [[0.5, 0.25, 0.25], [0.1, 0.2, 0.7]], "float32")
 
     def value(gamma: Any) -> np.ndarray:
-        return framework.numpy(loss(framework, y_pred=y_pred, from_logits=logits, gamma=gamma))
+        return framework.numpy(loss(framework, y_pred=y_pred, from_logits=logits, **{loss.focus: gamma}))
 
     np.testing.assert_array_equal(value(framework.tensor(-1.5, "float32")), value(framework.tensor(0.0, "float32")))
 
@@ -322,7 +322,7 @@ def test_the_derivative_in_a_gamma_below_0_is_0(framework: Framework, loss: Loss
 
     def slope(gamma: float) -> float:
         def total(gamma: Any) -> Any:
-            return loss(framework, y_pred=y_pred, from_logits=logits, gamma=gamma)
+            return loss(framework, y_pred=y_pred, from_logits=logits, **{loss.focus: gamma})
 
         found = framework.derivatives(total, {"gamma": np.array(gamma)}, "float32", second=False)
         return float(found["gamma"])

@@ -18,10 +18,10 @@ MODULES = [focal_loss, *(framework.module for framework in FRAMEWORKS)]
 
 def replacements(loss: Loss) -> dict[str, str]:
     """The name elsewhere and the name here."""
-    names = {"weight": loss.weight, "alpha": loss.weight, "class_weights": loss.weight}
-    if loss.has_axis:
-        names["dim"] = "axis"
-    names |= {"ignore_index": "ignore_class"} if loss.name.startswith("sparse") else {"smoothing": "label_smoothing"}
+    weight = loss.declared.options.weight_name
+    names = dict.fromkeys(("weight", "alpha", "class_weights"), weight) if weight else {}
+    own = {"dim": "axis", "ignore_index": "ignore_class", "smoothing": "label_smoothing"}
+    names |= {theirs: ours for theirs, ours in own.items() if ours in loss.declared.options.declared()}
     return {theirs: ours for theirs, ours in names.items() if theirs != ours}
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __version__ = "1.0.0"
 
+# <doors: names> Written by tools/doors.py; `make doors` writes it anew.
 _FUNCTIONS = (
     "binary_focal_crossentropy",
     "binary_focal_loss",
@@ -31,6 +32,8 @@ _CLASSES = (
     "SparseCategoricalFocalCrossentropy",
     "SparseCategoricalFocalLoss",
 )
+# </doors: names>
+
 _MODULES = ("calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost")
 _SETTINGS = ("get_backend", "set_backend", "set_checks", "set_num_threads", "show_config")
 _HOMES = {

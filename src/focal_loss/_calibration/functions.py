@@ -33,7 +33,7 @@ def elementwise(
 
 def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: int) -> Array:
     focus, weight = options.parameter("gamma", gamma), options.positive("class_weight", class_weight)
-    axis = options.axis_of(axis)
+    axis = options.integer("axis", axis)
     xp = formula_for(value, gamma, class_weight)
     given = xp.prediction(value, name)
     x = xp.widen(given)

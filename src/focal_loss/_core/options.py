@@ -1,4 +1,4 @@
-"""The options of every loss: checked once, in one place, with one wording.
+"""What options can be: each kind checked in one place, with one wording.
 
 A parameter is a number, a sequence of numbers or an array of any framework. Numbers become `float`, sequences and
 NumPy arrays stay host arrays and are checked in full; tensors of a framework pass through unread, because to read
@@ -10,18 +10,24 @@ from __future__ import annotations
 import math
 import numbers
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
 from focal_loss._core.arrays import on_host, refuse_missing
 from focal_loss._core.checks import refuse_foreign, shown
 
-Parameter = Any  # A number, a sequence of numbers, or an array.
+
+class HasShape(Protocol):
+    @property
+    def shape(self) -> Any: ...
+
+
+# What a signature says of gamma and weights: a number, a sequence of numbers, or an array of any framework.
+ParameterLike: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | HasShape
+Parameter = Any  # the same behind the signature, where it may be checked already
 Reduction = Literal["none", "mean", "sum"]
 REDUCTIONS = get_args(Reduction)
 
@@ -112,23 +118,33 @@ def integer(name: str, value: object, remedy: str = "") -> int:
     return int(value)
 
 
-def ignored_class(value: object) -> int | None:
+def weight(name: str, value: Parameter) -> Parameter:
+    """As `parameter`; 1 for None."""
+    return 1.0 if value is None else parameter(name, value)
+
+
+def fraction(name: str, value: Parameter) -> Parameter:
+    """As `parameter`, in [0, 1]."""
+    return parameter(name, value, 1.0)
+
+
+def ignored_class(name: str, value: object) -> int | None:
     if value is None:
         return None
-    number = integer("ignore_class", value, " (None: no class)")
+    number = integer(name, value, " (None: no class)")
     if not -(2**63) <= number < 2**63:
-        raise ValueError(f"`ignore_class` must be an integer of 64 bits, got {shown(number)}")
+        raise ValueError(f"`{name}` must be an integer of 64 bits, got {shown(number)}")
     return number
 
 
-def smoothing(value: object) -> float:
-    """None, the default of the first three losses, means no smoothing."""
+def smoothing(name: str, value: object) -> float:
+    """None means no smoothing."""
     if value is None:
         return 0.0
     if not is_number(value):
-        raise TypeError(f"`label_smoothing` must be a number in [0, 1] or None, got {shown(value)}")
+        raise TypeError(f"`{name}` must be a number in [0, 1] or None, got {shown(value)}")
     if not 0 <= value <= 1:  # type: ignore[operator]
-        raise ValueError(f"`label_smoothing` must be a number in [0, 1] or None, got {shown(value)}")
+        raise ValueError(f"`{name}` must be a number in [0, 1] or None, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -136,127 +152,3 @@ def reduction(value: object) -> Reduction:
     if not isinstance(value, str) or value not in REDUCTIONS:  # an array is compared entry by entry
         raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {shown(value)}")
     return value  # type: ignore[return-value]
-
-
-def check(spec: Any, **checks: Any) -> None:
-    """Replace each field of a frozen dataclass by its checked form."""
-    for name, checked in checks.items():
-        object.__setattr__(spec, name, checked(getattr(spec, name)))
-
-
-Spec = TypeVar("Spec")
-PLAIN = (int, float, bool, str, type(None))
-
-
-def checked(kind: type[Spec], *values: Any) -> Spec:
-    """``kind(*values)``, remembered where every value is plain: loops call a loss with the same options for ever."""
-    if all(type(value) in PLAIN for value in values):
-        return _remembered(kind, *values)  # type: ignore[arg-type]
-    return kind(*values)
-
-
-@lru_cache(maxsize=256, typed=True)
-def _remembered(kind: Callable[..., Spec], *values: Any) -> Spec:
-    return kind(*values)
-
-
-def gamma_of(value: Parameter) -> Parameter:
-    return parameter("gamma", value)
-
-
-def axis_of(value: object) -> int:
-    return integer("axis", value)
-
-
-def logits_of(value: object) -> bool:
-    return flag("from_logits", value)
-
-
-@dataclass(frozen=True, eq=False)
-class Binary:
-    """`binary_focal_loss`: positives weighted by `pos_weight`, soft labels as two terms."""
-
-    gamma: Parameter
-    pos_weight: Parameter = None
-    from_logits: bool = False
-    label_smoothing: float | None = None
-
-    def __post_init__(self) -> None:
-        check(
-            self,
-            gamma=gamma_of,
-            pos_weight=lambda value: 1.0 if value is None else parameter("pos_weight", value),
-            from_logits=logits_of,
-            label_smoothing=smoothing,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class BinaryCrossentropy:
-    """`binary_focal_crossentropy`: weights alpha and 1 - alpha or none, soft labels mixed into p_t."""
-
-    apply_class_balancing: bool = False
-    alpha: Parameter = 0.25
-    gamma: Parameter = 2.0
-    from_logits: bool = False
-    label_smoothing: float | None = 0.0
-    axis: int = -1
-
-    def __post_init__(self) -> None:
-        check(
-            self,
-            apply_class_balancing=lambda value: flag("apply_class_balancing", value),
-            alpha=lambda value: parameter("alpha", value, 1.0),
-            gamma=gamma_of,
-            from_logits=logits_of,
-            label_smoothing=smoothing,
-            axis=axis_of,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Categorical:
-    """The softmax losses over dense labels; `class_weight` and `gamma` are numbers or have an entry per class."""
-
-    gamma: Parameter
-    class_weight: Parameter = None
-    from_logits: bool = False
-    label_smoothing: float | None = None
-    axis: int = -1
-    weight_name: str = "class_weight"  # what this loss calls its weights: `class_weight` or `alpha`
-
-    def __post_init__(self) -> None:
-        name = self.weight_name
-        check(
-            self,
-            gamma=gamma_of,
-            class_weight=lambda value: 1.0 if value is None else parameter(name, value),
-            from_logits=logits_of,
-            label_smoothing=smoothing,
-            axis=axis_of,
-            weight_name=str,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class SparseCategorical:
-    """The softmax losses over class indices; examples whose label is `ignore_class` cost 0."""
-
-    gamma: Parameter
-    class_weight: Parameter = None
-    from_logits: bool = False
-    axis: int = -1
-    ignore_class: int | None = None
-    weight_name: str = "class_weight"
-
-    def __post_init__(self) -> None:
-        name = self.weight_name
-        check(
-            self,
-            gamma=gamma_of,
-            class_weight=lambda value: 1.0 if value is None else parameter(name, value),
-            from_logits=logits_of,
-            axis=axis_of,
-            ignore_class=ignored_class,
-            weight_name=str,
-        )

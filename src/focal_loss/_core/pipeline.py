@@ -48,6 +48,44 @@ class SoftmaxCall(NamedTuple):
     spec: Any  # the same options as the caller gave them
 
 
+class Chosen(Protocol):
+    """The checked options of a call, as far as the computation reads them. What weighs is `weight` in every loss."""
+
+    @property
+    def gamma(self) -> Any: ...
+    @property
+    def weight(self) -> Any: ...
+    @property
+    def from_logits(self) -> bool: ...
+
+
+class Smoothed(Chosen, Protocol):
+    @property
+    def label_smoothing(self) -> float: ...
+
+
+class Averaged(Smoothed, Protocol):
+    @property
+    def apply_class_balancing(self) -> bool: ...
+    @property
+    def axis(self) -> int: ...
+
+
+class OfClasses(Chosen, Protocol):
+    @property
+    def weight_name(self) -> str: ...
+    @property
+    def axis(self) -> int: ...
+
+
+class Dense(OfClasses, Smoothed, Protocol): ...
+
+
+class Sparse(OfClasses, Protocol):
+    @property
+    def ignore_class(self) -> int | None: ...
+
+
 class Backend(Ops, Protocol):
     """A framework, as the losses below see it."""
 
@@ -111,11 +149,20 @@ def matches(shape: Shape, known: Shape) -> bool:
 
 
 def focus(xp: Backend, gamma: options.Parameter, like: Array) -> Array:
-    """Gamma; a tensor below 0 counts as 0, and so does its derivative there."""
-    value = xp.parameter("gamma", gamma, like)
+    return at_least_zero(xp, "gamma", gamma, like)
+
+
+def at_least_zero(xp: Backend, name: str, given: options.Parameter, like: Array) -> Array:
+    """Gamma, or what takes its place; a tensor below 0 counts as 0, and so does its derivative there."""
+    value = xp.parameter(name, given, like)
     if isinstance(value, float) or (xp.readable(value) and not (xp.to_numpy(value) < 0).any()):
         return value  # itself, not a copy
     return xp.where(value < 0, 0.0, value)
+
+
+def check_labels(xp: Backend, y: Array, x: Array) -> None:
+    if xp.readable(y) and xp.kind(y) != "bool":
+        checks.check_labels(xp.to_numpy(y), xp.to_numpy(x) if xp.readable(x) else None)
 
 
 def check_predictions(xp: Backend, x: Array, from_logits: bool) -> None:
@@ -168,12 +215,12 @@ def mean(xp: Backend, value: Array, axis: int) -> Array:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def binary(xp: Backend, y_true: Any, y_pred: Any, spec: options.Binary, reduction: options.Reduction = "none") -> Array:
+def binary(xp: Backend, y_true: Any, y_pred: Any, spec: Smoothed, reduction: options.Reduction = "none") -> Array:
     """`binary_focal_loss`."""
     x = xp.prediction(y_pred)
     check_predictions(xp, x, spec.from_logits)
     y, gamma, positive = binary_inputs(xp, y_true, x, spec)
-    call = BinaryCall(x, y, gamma, positive, 1.0, spec.label_smoothing or 0.0, False, reduction)
+    call = BinaryCall(x, y, gamma, positive, 1.0, spec.label_smoothing, False, reduction)
     return binary_from(xp, call, spec.from_logits)
 
 
@@ -184,8 +231,7 @@ def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
 
 
 def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:
-    if xp.readable(call.y) and xp.kind(call.y) != "bool":
-        checks.check_labels(xp.to_numpy(call.y), xp.to_numpy(call.x) if xp.readable(call.x) else None)
+    check_labels(xp, call.y, call.x)
     x = xp.widen(call.x)
     y = binary_labels(xp, call.y, x, call.smoothing)
     family = ("mixed" if call.mixed else "two_term") + ("" if from_logits else "_of_probabilities")
@@ -193,10 +239,10 @@ def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> A
     return reduce(xp, value, None, call.reduction, call.x)
 
 
-def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: options.Binary) -> tuple[Array, Array, Array]:
+def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: Smoothed) -> tuple[Array, Array, Array]:
     """Labels, gamma and the weight of the positives, of shapes that go together."""
     y = xp.labels(y_true, x)
-    gamma, positive = focus(xp, spec.gamma, x), xp.parameter("pos_weight", spec.pos_weight, x)
+    gamma, positive = focus(xp, spec.gamma, x), xp.parameter("pos_weight", spec.weight, x)
     check_shapes(xp, y, xp.shape(x), gamma=gamma, pos_weight=positive)
     return y, gamma, positive
 
@@ -205,7 +251,7 @@ def binary_mixed(
     xp: Backend,
     y_true: Any,
     y_pred: Any,
-    spec: options.BinaryCrossentropy,
+    spec: Averaged,
     reduction: options.Reduction = "none",
     *,
     average: bool = True,
@@ -214,12 +260,12 @@ def binary_mixed(
     x = xp.prediction(y_pred)
     y = xp.labels(y_true, x)
     check_predictions(xp, x, spec.from_logits)
-    gamma, alpha = focus(xp, spec.gamma, x), xp.parameter("alpha", spec.alpha, x)
+    gamma, alpha = focus(xp, spec.gamma, x), xp.parameter("alpha", spec.weight, x)
     check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
     positive, negative = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
     if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
         xp.warn("`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it")
-    call = BinaryCall(x, y, gamma, positive, negative, spec.label_smoothing or 0.0, True, reduction)
+    call = BinaryCall(x, y, gamma, positive, negative, spec.label_smoothing, True, reduction)
     if not average:
         return binary_from(xp, call, spec.from_logits)
     axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
@@ -227,6 +273,27 @@ def binary_mixed(
         return binary_from(xp, call, spec.from_logits)
     value = mean(xp, binary_from(xp, call._replace(x=xp.widen(x), reduction="none"), spec.from_logits), axis)
     return reduce(xp, value, None, reduction, x)
+
+
+def elements(family: str, *names: str) -> Any:
+    """The loss of each label and prediction by a family of closed forms, of which no kernel knows.
+
+    `names` are the options that its closed forms take after the prediction and the label.
+    """
+
+    def compute(xp: Backend, y_true: Any, y_pred: Any, spec: Any, reduction: options.Reduction = "none") -> Array:
+        prediction = xp.prediction(y_pred)
+        y = xp.labels(y_true, prediction)
+        check_predictions(xp, prediction, spec.from_logits)
+        given = {name: at_least_zero(xp, name, getattr(spec, name), prediction) for name in names}
+        check_shapes(xp, y, xp.shape(prediction), **given)
+        check_labels(xp, y, prediction)
+        x = xp.widen(prediction)
+        chosen = family if spec.from_logits else f"{family}_of_probabilities"
+        value = xp.elementwise(chosen, x, binary_labels(xp, y, x, 0.0), *given.values())
+        return reduce(xp, value, None, reduction, prediction)
+
+    return compute
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -244,13 +311,11 @@ def per_class(xp: Backend, name: str, value: Array, classes: int | None) -> Arra
     return value
 
 
-def class_parameters(
-    xp: Backend, x: Array, axis: int, spec: options.Categorical | options.SparseCategorical
-) -> tuple[Array, Array]:
+def class_parameters(xp: Backend, x: Array, axis: int, spec: OfClasses) -> tuple[Array, Array]:
     classes = xp.shape(x)[axis]
     gamma = per_class(xp, "gamma", focus(xp, spec.gamma, x), classes)
     name = spec.weight_name
-    return gamma, per_class(xp, name, xp.parameter(name, spec.class_weight, x), classes)
+    return gamma, per_class(xp, name, xp.parameter(name, spec.weight, x), classes)
 
 
 def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
@@ -284,9 +349,7 @@ def check_dense(y_true: Shape, y_pred: Shape, axis: int, is_floating: bool = Tru
         )
 
 
-def categorical(
-    xp: Backend, y_true: Any, y_pred: Any, spec: options.Categorical, reduction: options.Reduction = "none"
-) -> Array:
+def categorical(xp: Backend, y_true: Any, y_pred: Any, spec: Dense, reduction: options.Reduction = "none") -> Array:
     """`categorical_focal_loss`: sum over the classes of weight * label * f."""
     prediction = xp.prediction(y_pred)
     y = xp.labels(y_true, prediction)
@@ -297,7 +360,7 @@ def categorical(
     check_shapes(xp, y, shape)
     check_predictions(xp, prediction, spec.from_logits)
     if spec.from_logits and shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
-        smoothing = spec.label_smoothing or 0.0
+        smoothing = spec.label_smoothing
         gamma, weight = class_parameters(xp, prediction, axis, spec)
         call = SoftmaxCall(prediction, y, gamma, weight, axis, False, None, smoothing, reduction, spec)
         fused = xp.fused_softmax(call)
@@ -309,7 +372,7 @@ def categorical(
 
 
 def categorical_formula(
-    xp: Backend, y: Array, prediction: Array, spec: options.Categorical, reduction: options.Reduction = "none"
+    xp: Backend, y: Array, prediction: Array, spec: Dense, reduction: options.Reduction = "none"
 ) -> Array:
     shape = xp.shape(prediction)
     axis = normalize_axis(spec.axis, len(shape))
@@ -385,7 +448,7 @@ class Rows(NamedTuple):
     invalid: Array | None  # None where every index was seen to be in range
 
 
-def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: options.SparseCategorical) -> Rows:
+def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Rows:
     axis = normalize_axis(spec.axis, len(xp.shape(x)))
     classes = xp.shape(x)[axis]
     index, checked = class_indices(xp, class_labels(xp, y_true, x, axis), classes, spec.ignore_class)
@@ -401,7 +464,7 @@ def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: options.SparseCategori
 
 
 def sparse_categorical(
-    xp: Backend, y_true: Any, y_pred: Any, spec: options.SparseCategorical, reduction: options.Reduction = "none"
+    xp: Backend, y_true: Any, y_pred: Any, spec: Sparse, reduction: options.Reduction = "none"
 ) -> Array:
     """`sparse_categorical_focal_loss`: f of one margin per example, no one-hot labels, no log of every class."""
     prediction = xp.prediction(y_pred)
@@ -422,7 +485,7 @@ def sparse_categorical(
 
 
 def sparse_categorical_formula(
-    xp: Backend, y_true: Any, prediction: Array, spec: options.SparseCategorical, reduction: options.Reduction = "none"
+    xp: Backend, y_true: Any, prediction: Array, spec: Sparse, reduction: options.Reduction = "none"
 ) -> Array:
     x, hot, axis, gamma, weight, ignored, invalid = sparse_rows(xp, y_true, xp.widen(prediction), spec)
     if spec.from_logits:
@@ -437,7 +500,7 @@ def sparse_categorical_formula(
     return reduce(xp, value, None if ignored is None else ~ignored, reduction, prediction)
 
 
-def ignored_places(xp: Backend, y_true: Any, x: Array, spec: options.SparseCategorical) -> Any:
+def ignored_places(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Any:
     """On the host, whether each prediction belongs to an ignored example, which may hold anything."""
     axis = normalize_axis(spec.axis, len(xp.shape(x)))
     index = class_labels(xp, y_true, x, axis)

@@ -9,12 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from focal_loss._boosting import objective
-from focal_loss._boosting.docs import documented
 
 Array = Any
 
-START = """The booster starts at a score of 0, or at the `baseline` that its data hold:"""
-FORM = "An object with the methods that CatBoost calls."
 
 # CatBoost maximises: its derivatives are those of minus the loss. `no_jit` keeps Numba, which it would compile the
 # methods with, away from them.
@@ -80,16 +77,48 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Any:
     return _BinaryObjective(loss) if isinstance(loss, objective.BinaryLoss) else _CategoricalObjective(loss)
 
 
-@documented("binary_focal_objective", start=START, form=FORM)
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
     """Binary focal loss as an objective for CatBoost's ``loss_function=``.
-
-    {contract}
 
     With an objective of Python's CatBoost needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of
     about a thousand examples at a time, one part after the other: for 100,000 examples of 28 columns on 2 cores, this
     takes as long as CatBoost's own ``Focal``, and 1.4 times as long as its ``Logloss``. On many cores the difference
     is greater, as those share their examples out.
+
+    Parameters
+    ----------
+    gamma : float
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float, optional
+        The weight of the positives. 1 if None.
+    hessian : {'majorizer', 'exact', 'relative_floor'}
+        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
+        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
+        evidence.
+
+    Returns
+    -------
+    objective : callable
+        An object with the methods that CatBoost calls. It can be pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    The booster starts at a score of 0, or at the `baseline` that its data hold: `focal_loss.calibration.prior_logit` is
+    the best constant one. What it predicts are scores; `focal_loss.calibration.posterior_from_logits` makes
+    probabilities of them.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------
@@ -104,16 +133,48 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     return _BinaryObjective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
-@documented("categorical_focal_objective", start=START, form=FORM)
 def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
     """Softmax focal loss as an objective for CatBoost's ``loss_function=``, with ``classes_count=K``.
-
-    {contract}
 
     A Newton step divides by the whole K x K Hessian, as that of CatBoost's own ``MultiClass`` does. The policies of
     `hessian` are about the second derivative in the margin of the true class. With an objective of Python's CatBoost
     needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of each example by itself, twice in each
     round: about 30 microseconds an example and round at K = 3, some 20 to 60 times as long as ``MultiClass`` takes.
+
+    Parameters
+    ----------
+    gamma : float or sequence of K floats
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or sequence of K floats, optional
+        The weight of each class. 1 if None.
+    hessian : {'majorizer', 'exact', 'relative_floor'}
+        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
+        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
+        evidence.
+
+    Returns
+    -------
+    objective : callable
+        An object with the methods that CatBoost calls. It can be pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    The booster starts at a score of 0, or at the `baseline` that its data hold:
+    `focal_loss.calibration.categorical_prior_logits` is the best constant one. What it predicts are scores;
+    `focal_loss.calibration.categorical_posterior_from_logits` makes probabilities of them.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------
@@ -128,11 +189,39 @@ def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian
     return _CategoricalObjective(objective.categorical_loss(gamma, class_weight, hessian))
 
 
-@documented("binary_focal_metric", form=FORM)
 def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: str | None = None) -> Any:
     """Binary focal loss of raw scores as a metric for CatBoost's ``eval_metric=``.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float, optional
+        The weight of the positives. 1 if None.
+    name : str, optional
+        What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so
+        that several may be watched at once.
+
+    Returns
+    -------
+    metric : callable
+        The weighted mean of the loss [1]_ of raw scores. An object with the methods that CatBoost calls. It can be
+        pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    Less is better. It goes with the objective of the same arguments.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------
@@ -146,11 +235,39 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     return _metric_of(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
-@documented("categorical_focal_metric", form=FORM)
 def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str | None = None) -> Any:
     """Softmax focal loss of raw scores as a metric for CatBoost's ``eval_metric=``.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float or sequence of K floats
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or sequence of K floats, optional
+        The weight of each class. 1 if None.
+    name : str, optional
+        What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so
+        that several may be watched at once.
+
+    Returns
+    -------
+    metric : callable
+        The weighted mean of the loss [1]_ of raw scores. An object with the methods that CatBoost calls. It can be
+        pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    Less is better. It goes with the objective of the same arguments.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------

@@ -4,6 +4,7 @@ Gradients are closed forms given as custom derivatives: right at every finite lo
 in reverse mode, under `jit` and `vmap`. Losses from logits run native kernels on the CPU, by XLA's FFI.
 """
 
+# <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
 from focal_loss.jax._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -15,7 +16,10 @@ from focal_loss.jax._functions import (
 )
 from focal_loss.jax._linear import linear_sparse_categorical_focal_loss
 
+# </doors: imports>
+
 __all__ = [
+    # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
@@ -24,4 +28,5 @@ __all__ = [
     "sigmoid_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
+    # </doors: names>
 ]

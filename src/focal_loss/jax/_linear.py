@@ -12,24 +12,26 @@ from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
 from focal_loss._core import checks, options, pipeline
-from focal_loss._core.docs import MEAN_VALID, REDUCTION, documented
+from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
+from focal_loss._core.names import answering
+from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import check_linear, chunking
 from focal_loss.jax._backend import wide
 from focal_loss.jax._mesh import merged, on_automatic_axes, split_of
 from focal_loss.jax._native import XP, as_array, static_gamma
 
 
-@documented("linear_sparse_categorical_focal_loss", REDUCTION.format(mean=MEAN_VALID))
+@answering
 def linear_sparse_categorical_focal_loss(
     hidden: Any,
     weight: Any,
     y_true: Any,
-    gamma: Any,
+    gamma: ParameterLike,
     *,
     bias: Any | None = None,
-    class_weight: Any | None = None,
+    class_weight: ParameterLike | None = None,
     ignore_class: int | None = None,
-    reduction: options.Reduction = "mean",
+    reduction: Reduction = "mean",
 ) -> Array:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
 
@@ -39,7 +41,50 @@ def linear_sparse_categorical_focal_loss(
     float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden` that are
     sharded over devices stay where they are; a `weight` that is sharded is brought together on each device.
 
-    {contract}
+    Parameters
+    ----------
+    hidden : floating tensor, shape (..., D)
+        What the last layer is applied to.
+    weight : floating tensor, shape (K, D), the dtype of `hidden`
+        Of the last layer, whose logits are ``hidden @ weight.T + bias``.
+    y_true : tensor of int, shape (...)
+        Class indices in [0, K).
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    bias : floating tensor, shape (K,), optional
+        Of the last layer.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none.
+        A mean or a sum of half precision is float32.
+
+    Returns
+    -------
+    loss : a number, or an array of the shape of `y_true` if `reduction` is 'none'
+        The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option or a class index is out of range, or if shapes do not go together. Indices are read where that
+        costs little: eagerly, on the host, unless `focal_loss.set_checks` turns that off. Elsewhere the loss of such
+        an example is NaN.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
@@ -51,7 +96,7 @@ def linear_sparse_categorical_focal_loss(
     >>> round(float(value), 3), gradient.shape
     (6.894, (1000, 8))
     """
-    spec = options.SparseCategorical(gamma, class_weight, True, -1, ignore_class)
+    spec = SparseOptions(gamma=gamma, class_weight=class_weight, from_logits=True, ignore_class=ignore_class)
     x, w = XP.prediction(hidden, "hidden"), XP.prediction(weight, "weight")
     b = None if bias is None else XP.prediction(bias, "bias")
     y = XP.labels(y_true, x)
@@ -159,7 +204,7 @@ def _share(problem: _Problem, inputs: _Inputs) -> Array | float:
 
 def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> Array:
     gamma = inputs.gamma if problem.gamma is None else problem.gamma
-    spec = options.SparseCategorical(gamma, inputs.class_weight, True, -1, problem.ignore)
+    spec = SparseOptions(gamma=gamma, class_weight=inputs.class_weight, from_logits=True, ignore_class=problem.ignore)
     return pipeline.sparse_categorical(XP, y, logits, spec)
 
 

@@ -7,7 +7,7 @@ within it the axes are automatic, and its result is split as the examples are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -15,20 +15,22 @@ import numpy as np
 from jax import Array
 from jax.sharding import AbstractMesh, NamedSharding, PartitionSpec
 
-from focal_loss._core import options
+from focal_loss._core.declare import Loss, Options
 
 Split = list[Any]  # for each axis of an array the axis of the mesh that splits it, a tuple of them, or None
 
 
-def on_any_mesh(loss: Callable[..., Array], xp: Any, y_true: Any, y_pred: Any, spec: Any, **options: Any) -> Array:
-    """``loss(xp, y_true, y_pred, spec, **options)`` of `pipeline`."""
-    given = {"y_true": y_true, "y_pred": y_pred} | {field.name: getattr(spec, field.name) for field in fields(spec)}
+def on_any_mesh(loss: Loss, xp: Any, y_true: Any, y_pred: Any, options: Options, **more: Any) -> Array:
+    """``loss.compute(xp, y_true, y_pred, options, **more)``."""
+    chosen = options.values
+    given = {"y_true": y_true, "y_pred": y_pred} | chosen
 
     def computed(**arrays: Array) -> Array:
         labels, prediction = (arrays.pop(name, given[name]) for name in ("y_true", "y_pred"))
-        return loss(xp, labels, prediction, replace(spec, **arrays) if arrays else spec, **options)
+        result: Array = loss.compute(xp, labels, prediction, replace(options, **arrays) if arrays else options, **more)
+        return result
 
-    return on_automatic_axes(computed, given, lambda: result_split(y_true, y_pred, spec, **options))
+    return on_automatic_axes(computed, given, lambda: result_split(loss, y_true, y_pred, chosen, **more))
 
 
 def on_automatic_axes(
@@ -69,18 +71,15 @@ def partly_manual() -> bool:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def result_split(y_true: Any, y_pred: Any, spec: Any, average: bool = True) -> Split:
+def result_split(loss: Loss, y_true: Any, y_pred: Any, chosen: dict[str, Any], average: bool = True) -> Split:
     """As the predictions are split, or the labels where the predictions are not; without the axis that is summed."""
-    if isinstance(spec, options.SparseCategorical):
-        split = without(split_of(y_pred), spec.axis, np.ndim(y_pred))
+    if loss.layout == "sparse":
+        split = without(split_of(y_pred), chosen["axis"], np.ndim(y_pred))
         return merged([split, split_of(y_true)[: len(split)]])
-    if isinstance(spec, options.Categorical):
-        return without(merged(in_front(y_pred, y_true)), spec.axis, np.ndim(y_pred))
-    weights = spec.pos_weight if isinstance(spec, options.Binary) else spec.alpha
-    split = merged(in_front(y_pred, y_true, spec.gamma, weights))
-    if isinstance(spec, options.BinaryCrossentropy) and average:
-        return without(split, spec.axis, len(split))
-    return split
+    if loss.layout == "dense":
+        return without(merged(in_front(y_pred, y_true)), chosen["axis"], np.ndim(y_pred))
+    split = merged(in_front(y_pred, y_true, *chosen.values()))
+    return without(split, chosen["axis"], len(split)) if loss.layout == "average" and average else split
 
 
 def split_of(value: Any) -> Split:

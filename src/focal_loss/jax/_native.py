@@ -15,7 +15,9 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss._core import checks, formula, options, pipeline
+from focal_loss._core import checks, formula, pipeline
+from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
+from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
 from focal_loss.jax._backend import FORMULA, OPS, Formula, wide
 from focal_loss.jax._ffi import Call, kernel
@@ -185,11 +187,13 @@ class SoftmaxSetting(NamedTuple):
         x, y, gamma, weight, smoothing = tensors
         gamma = gamma if self.gamma is None else self.gamma
         if self.sparse:
-            sparse = options.SparseCategorical(gamma, weight, True, self.axis, self.ignore)
+            sparse = SparseOptions(
+                gamma=gamma, class_weight=weight, from_logits=True, axis=self.axis, ignore_class=self.ignore
+            )
             return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
         if self.smooth:
             y = pipeline.smoothed(y.astype(wide(x.dtype)), smoothing, x.shape[self.axis])
-        dense = options.Categorical(gamma, weight, True, None, self.axis)
+        dense = DenseOptions(gamma=gamma, class_weight=weight, from_logits=True, axis=self.axis)
         return pipeline.categorical_formula(FORMULA, y, x, dense)
 
 

@@ -27,9 +27,11 @@ def by_keras(function: Function) -> Function:
     return loss  # type: ignore[return-value]
 
 
+# <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
 binary_focal_crossentropy = by_keras(functions.binary_focal_crossentropy)
 binary_focal_loss = by_keras(functions.binary_focal_loss)
 categorical_focal_crossentropy = by_keras(functions.categorical_focal_crossentropy)
 categorical_focal_loss = by_keras(functions.categorical_focal_loss)
 sparse_categorical_focal_crossentropy = by_keras(functions.sparse_categorical_focal_crossentropy)
 sparse_categorical_focal_loss = by_keras(functions.sparse_categorical_focal_loss)
+# </doors: functions>

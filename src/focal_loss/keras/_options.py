@@ -6,25 +6,15 @@ from typing import Any
 
 import keras
 
-from focal_loss._core import options
+from focal_loss._core.losses import LOSSES
 from focal_loss.keras._backend import backend_function, compiling, is_tracer, plain
 
-SPECS: dict[str, type] = {
-    "binary_focal_loss": options.Binary,
-    "categorical_focal_loss": options.Categorical,
-    "sparse_categorical_focal_loss": options.SparseCategorical,
-    "binary_focal_crossentropy": options.BinaryCrossentropy,
-    "categorical_focal_crossentropy": options.Categorical,
-    "sparse_categorical_focal_crossentropy": options.SparseCategorical,
-}
+DECLARED = {loss.name: loss.options for loss in LOSSES}
 
 
 def check(loss_name: str, given: dict[str, Any]) -> None:
     values = {name: plain(v) if isinstance(v, keras.Variable) else v for name, v in given.items()}
-    spec = SPECS[loss_name]
-    if "alpha" in values and spec is not options.BinaryCrossentropy:
-        values |= {"class_weight": values.pop("alpha"), "weight_name": "alpha"}
-    spec(**values)
+    DECLARED[loss_name](**values)
 
 
 class Option:

@@ -15,7 +15,6 @@ import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
 from focal_loss._boosting import classifier
-from focal_loss._boosting.docs import documented
 from focal_loss.lightgbm._objectives import objective_of
 from focal_loss.lightgbm._parameters import DEFAULTS, EARLY_STOP, NAMES, REFUSED
 
@@ -38,11 +37,56 @@ NO_METRIC = ("", "None", "none", "null", "na", "custom")
 TAG = "\nfocal_loss:"  # of the line in a saved model
 
 
-@documented("classifier", parent="`lightgbm.LGBMClassifier`")
 class FocalLGBMClassifier(lightgbm.LGBMClassifier):
     """`lightgbm.LGBMClassifier` trained with the focal loss, for two classes or more.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float, optional
+        The weight of the positives, which are the second of two classes, at least as they are sorted. 1 if None.
+    class_weight : dict or 'balanced', optional
+        The weight of each class, as everywhere in scikit-learn. `pos_weight` multiplies it.
+    hessian : {'majorizer', 'exact', 'relative_floor'}
+        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
+        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
+        evidence.
+    calibrated : bool
+        Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
+        class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
+        `predict_proba` gives the sigmoid or softmax of the scores.
+    **kwargs
+        Every parameter of `lightgbm.LGBMClassifier`. One without an effect on this loss is refused by `fit`, with what
+        to give instead.
+
+    Attributes
+    ----------
+    classes_ : array, shape (K,)
+        The labels, sorted. They may be strings, numbers or booleans.
+    start_score_ : float or array, shape () or (K,)
+        The best constant score, at which training starts. It is part of the model and of every prediction.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By `fit`, before training starts: for a parameter of the wrong type or out of range, labels that are missing or
+        of one class only, and weights that leave nothing of a class.
+
+    Notes
+    -----
+    `fit`, `predict` and everything else take what they take in `lightgbm.LGBMClassifier`: weights, evaluation sets,
+    early stopping, categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or
+    as functions, see the probabilities that `predict_proba` would give.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
+    .. [2] N. Charoenphakdee, J. Vongkulbhisal, N. Chairatanakul and M. Sugiyama, "On focal loss for
+       class-posterior probability estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172.
 
     Examples
     --------

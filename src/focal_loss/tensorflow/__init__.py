@@ -9,6 +9,7 @@ exported holds the formula and can be loaded anywhere. One that has been called 
 `focal_loss.tensorflow` first, or export from a process with FOCAL_LOSS_ISA=formula. So must remote workers.
 """
 
+# <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
 from focal_loss.tensorflow._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -17,13 +18,17 @@ from focal_loss.tensorflow._functions import (
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
 )
+
+# </doors: imports>
 from focal_loss.tensorflow._native import implementation as implementation
 
 __all__ = [
+    # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
+    # </doors: names>
 ]

@@ -20,7 +20,9 @@ from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converte
 from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
 from tensorflow.python.saved_model.save_context import in_save_context
 
-from focal_loss._core import checks, options, pipeline
+from focal_loss._core import checks, pipeline
+from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
+from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
 from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, has_tangents, here
 
@@ -270,9 +272,13 @@ def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         gamma, weight = (p if isinstance(p, float) else t for p, t in zip(call[2:4], parameters, strict=True))
         if call.sparse:
-            sparse = options.SparseCategorical(gamma, weight, True, call.axis, call.ignore)
+            sparse = SparseOptions(
+                gamma=gamma, class_weight=weight, from_logits=True, axis=call.axis, ignore_class=call.ignore
+            )
             return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
-        dense = options.Categorical(gamma, weight, True, call.smoothing, call.axis)
+        dense = DenseOptions(
+            gamma=gamma, class_weight=weight, from_logits=True, label_smoothing=call.smoothing, axis=call.axis
+        )
         return pipeline.categorical_formula(FORMULA, y, x, dense)
 
     return formula

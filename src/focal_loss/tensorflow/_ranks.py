@@ -5,14 +5,13 @@ Of an unknown rank the loss is that of flat tensors, in their shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 import tensorflow as tf
 
-from focal_loss._core import options, pipeline
+from focal_loss._core.declare import Loss, Options
 from focal_loss._core.shapes import normalize_axis
 from focal_loss.tensorflow._backend import Tensor, real_tensor
 from focal_loss.tensorflow._native import Native
@@ -22,49 +21,36 @@ PER_CLASS = "`y_true` must hold a probability for each class; for class indices 
 PER_EXAMPLE = "`y_true` must have the shape of `y_pred` without its class axis"
 
 
-def binary(y_true: Any, y_pred: Any, spec: options.Binary) -> Tensor:
-    """`pipeline.binary`."""
-    if not _has_unknown_rank(y_true, y_pred, spec.gamma, spec.pos_weight):
-        return pipeline.binary(XP, y_true, y_pred, spec)
-    y, x, parameters, shape = _flat(y_true, y_pred, gamma=spec.gamma, pos_weight=spec.pos_weight)
-    return tf.reshape(pipeline.binary(XP, y, x, replace(spec, **parameters)), shape)
-
-
-def binary_mixed(y_true: Any, y_pred: Any, spec: options.BinaryCrossentropy) -> Tensor:
-    """`pipeline.binary_mixed`: a mean over the last axis."""
-    if not _has_unknown_rank(y_true, y_pred, spec.gamma, spec.alpha):
-        return pipeline.binary_mixed(XP, y_true, y_pred, spec)
-    _check_last(spec.axis)
-    y, x, parameters, shape = _flat(y_true, y_pred, gamma=spec.gamma, alpha=spec.alpha)
+def of_any_rank(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tensor:
+    """``loss.compute`` of tensors of any rank. Where it is unknown, classes and averages are those of the last axis."""
+    if loss.layout in ("dense", "sparse"):
+        return _of_classes(loss, y_true, y_pred, options)
+    arrays = {name: getattr(options, name) for name in options.arrays}
+    if not _has_unknown_rank(y_true, y_pred, *arrays.values()):
+        return loss.compute(XP, y_true, y_pred, options)
+    if loss.layout == "average":
+        _check_last(options.values["axis"])
+    y, x, parameters, shape = _flat(y_true, y_pred, **arrays)
+    if loss.layout == "elements":
+        return tf.reshape(loss.compute(XP, y, x, replace(options, **parameters)), shape)
     rows: dict[str, Any] = {name: p if isinstance(p, float) else _rows(p, shape) for name, p in parameters.items()}
-    return tf.reshape(pipeline.binary_mixed(XP, _rows(y, shape), _rows(x, shape), replace(spec, **rows)), shape[:-1])
+    return tf.reshape(loss.compute(XP, _rows(y, shape), _rows(x, shape), replace(options, **rows)), shape[:-1])
 
 
-def categorical(y_true: Any, y_pred: Any, spec: options.Categorical) -> Tensor:
-    """`pipeline.categorical`; of unknown rank the classes are on the last axis."""
-    return _softmax(pipeline.categorical, _per_class, y_true, y_pred, spec)
-
-
-def sparse_categorical(y_true: Any, y_pred: Any, spec: options.SparseCategorical) -> Tensor:
-    """`pipeline.sparse_categorical`; of unknown rank the classes are on the last axis."""
-    return _softmax(pipeline.sparse_categorical, _per_example, y_true, y_pred, spec)
-
-
-Fit = Callable[[Tensor, Tensor, int], Tensor]
-
-
-def _softmax(loss: Callable[..., Tensor], fitted: Fit, y_true: Any, y_pred: Any, spec: Any) -> Tensor:
-    """The loss of labels that `fitted` has found to go with the predictions."""
+def _of_classes(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tensor:
+    """The loss of labels that go with the predictions, which a graph finds out when it runs."""
     if _is_known(y_true) and _is_known(y_pred):
-        return loss(XP, y_true, y_pred, spec)
+        return loss.compute(XP, y_true, y_pred, options)
+    axis = options.values["axis"]
+    fitted = _per_class if loss.layout == "dense" else _per_example
     y, x = real_tensor("y_true", y_true), real_tensor("y_pred", y_pred)
     if not _has_unknown_rank(y, x):
-        return loss(XP, fitted(y, x, normalize_axis(spec.axis, x.shape.rank)), x, spec)
-    _check_last(spec.axis)
+        return loss.compute(XP, fitted(y, x, normalize_axis(axis, x.shape.rank)), x, options)
+    _check_last(axis)
     shape = tf.shape(x)
     rows = _rows(x, shape)
-    y = tf.reshape(fitted(y, x, -1), tf.shape(rows)[: 2 if fitted is _per_class else 1])
-    return tf.reshape(loss(XP, y, rows, spec), shape[:-1])
+    y = tf.reshape(fitted(y, x, -1), tf.shape(rows)[: 2 if loss.layout == "dense" else 1])
+    return tf.reshape(loss.compute(XP, y, rows, options), shape[:-1])
 
 
 def _has_unknown_rank(*arguments: Any) -> bool:

@@ -9,6 +9,7 @@ nothing but their inputs for the backward pass; a mean or a sum computes its gra
 have no type in TorchScript.
 """
 
+# <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
 from focal_loss.torch._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -19,9 +20,16 @@ from focal_loss.torch._functions import (
     sparse_categorical_focal_loss,
 )
 from focal_loss.torch._linear import linear_sparse_categorical_focal_loss
-from focal_loss.torch._modules import BinaryFocalLoss, CategoricalFocalLoss, SparseCategoricalFocalLoss
+from focal_loss.torch._modules import (
+    BinaryFocalLoss,
+    CategoricalFocalLoss,
+    SparseCategoricalFocalLoss,
+)
+
+# </doors: imports>
 
 __all__ = [
+    # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
     "BinaryFocalLoss",
     "CategoricalFocalLoss",
     "SparseCategoricalFocalLoss",
@@ -33,4 +41,5 @@ __all__ = [
     "sigmoid_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
+    # </doors: names>
 ]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from focal_loss._core import checks, options, pipeline, softmax
+from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
+from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.warnings import warn
 from focal_loss._host import kernels
 from focal_loss.torch import _autograd, _closed_forms, _cpu
@@ -287,9 +289,9 @@ def _softmax_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
     *tensors, numbers, axis, sparse, ignore, reduction, float32 = rest
     gamma, weight = joined(tensors, numbers[:2])
     if sparse:
-        spec: Any = options.SparseCategorical(gamma, weight, True, axis, ignore)
+        spec: Any = SparseOptions(gamma=gamma, class_weight=weight, from_logits=True, axis=axis, ignore_class=ignore)
     else:
-        spec = options.Categorical(gamma, weight, True, numbers[2], axis)
+        spec = DenseOptions(gamma=gamma, class_weight=weight, from_logits=True, label_smoothing=numbers[2], axis=axis)
     call = pipeline.SoftmaxCall(x, y, gamma, weight, axis, sparse, ignore, numbers[2], reduction, spec)
     value = TRACED.softmax_kernel(call, float32)
     return _rounded(_softmax_formula(call), x, reduction, float32) if value is None else value

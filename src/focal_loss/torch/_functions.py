@@ -7,18 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss._core import options, pipeline
-from focal_loss._core.docs import MEAN_VALID, TORCH_REDUCTION, documented
+from focal_loss._core import declare, losses, options, pipeline
+from focal_loss._core.declare import Declared, Loss
+from focal_loss._core.losses.binary_focal_crossentropy import Options as CrossentropyOptions
+from focal_loss._core.names import answering
+from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss.torch._backend import XP
 from focal_loss.torch._operators import COMPILED_WITHOUT_FORWARD_MODE
 
 
-def checked(kind: type[options.Spec], *values: Any) -> options.Spec:
-    """`options.checked`, whose memory the compiler would warn of."""
+def checked(kind: type[Declared], **values: Any) -> Declared:
+    """`declare.checked`, whose memory the compiler would warn of."""
     if not torch.compiler.is_compiling():
-        return options.checked(kind, *values)
+        return declare.checked(kind, **values)
     _refuse_dual_numbers()
-    return kind(*values)
+    return kind(**values)
 
 
 def _refuse_dual_numbers() -> None:
@@ -47,24 +50,160 @@ def _raise_without_forward_mode() -> None:
     raise NotImplementedError(COMPILED_WITHOUT_FORWARD_MODE)
 
 
-_ANY_MEAN = TORCH_REDUCTION.format(mean="")
-_VALID_MEAN = TORCH_REDUCTION.format(mean=MEAN_VALID)
+def _loss(loss: Loss, y_true: Any, y_pred: Any, reduction: Any, **given: Any) -> Tensor:
+    chosen = checked(loss.options, **given)
+    result: Tensor = loss.compute(XP, y_true, y_pred, chosen, options.reduction(reduction))
+    return result
 
 
-@documented("binary_focal_loss", _ANY_MEAN)
+# <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
+@answering
+def binary_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    apply_class_balancing: bool = False,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+    *,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    apply_class_balancing : bool
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+    alpha : float or array_like
+        In [0, 1], a shape that broadcasts with the labels.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    axis : int
+        The axis over which the mean is taken.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
+        reduced or not.
+
+    Returns
+    -------
+    loss : array, the common shape without `axis`
+        The mean loss over the axis. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With
+    p_t = y p + (1 - y) (1 - p) and alpha_t = alpha y + (1 - alpha) (1 - y), or 1, the loss is [1]_
+
+        alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
+
+    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import binary_focal_crossentropy
+    >>> binary_focal_crossentropy(torch.tensor([[0, 1], [0, 0]]), torch.tensor([[0.6, 0.4], [0.4, 0.6]]), gamma=2)
+    tensor([0.3299, 0.2058])
+    """
+    return _loss(
+        losses.BINARY_FOCAL_CROSSENTROPY,
+        y_true,
+        y_pred,
+        reduction,
+        apply_class_balancing=apply_class_balancing,
+        alpha=alpha,
+        gamma=gamma,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
+
+
+@answering
 def binary_focal_loss(
     y_true: Any,
     y_pred: Any,
-    gamma: options.Parameter,
+    gamma: ParameterLike,
     *,
-    pos_weight: options.Parameter | None = None,
+    pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
-    reduction: options.Reduction = "none",
+    reduction: Reduction = "none",
 ) -> Tensor:
     """Focal loss of each binary example.
 
-    {contract}
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
+        reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * -log(p) + (1 - y) * p**gamma * -log(q)
+
+    A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
+    the two agree on 0 and 1.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
@@ -76,52 +215,326 @@ def binary_focal_loss(
     >>> logits.grad
     tensor([ 0.0994, -0.0994, -0.0994])
     """
-    spec = checked(options.Binary, gamma, pos_weight, from_logits, label_smoothing)
-    return pipeline.binary(XP, y_true, y_pred, spec, options.reduction(reduction))
+    return _loss(
+        losses.BINARY_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        gamma=gamma,
+        pos_weight=pos_weight,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+    )
 
 
-@documented("categorical_focal_loss", _ANY_MEAN)
+@answering
+def categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+    *,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
+
+    Parameters
+    ----------
+    y_true : array_like, shape (..., K, ...)
+        The probability of each class: one-hot, smoothed or soft.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
+        reduced or not.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import categorical_focal_crossentropy
+    >>> y_pred = torch.tensor([[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]])
+    >>> categorical_focal_crossentropy(torch.tensor([[0, 1, 0], [0, 0, 1]]), y_pred)
+    tensor([0.0009, 0.4663])
+    """
+    return _loss(
+        losses.CATEGORICAL_FOCAL_CROSSENTROPY,
+        y_true,
+        y_pred,
+        reduction,
+        alpha=alpha,
+        gamma=gamma,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
+
+
+@answering
 def categorical_focal_loss(
     y_true: Any,
     y_pred: Any,
-    gamma: options.Parameter,
+    gamma: ParameterLike,
     *,
-    class_weight: options.Parameter | None = None,
+    class_weight: ParameterLike | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
     axis: int = -1,
-    reduction: options.Reduction = "none",
+    reduction: Reduction = "none",
 ) -> Tensor:
     """Softmax focal loss of dense labels.
 
-    {contract}
+    Parameters
+    ----------
+    y_true : array_like, shape (..., K, ...)
+        The probability of each class: one-hot, smoothed or soft.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
+        reduced or not.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
     >>> import torch
     >>> from focal_loss.torch import categorical_focal_loss
-    >>> categorical_focal_loss(torch.tensor([0.7, 0.2, 0.1]), torch.zeros(3), gamma=2, from_logits=True)
-    tensor(0.4883)
+    >>> y_pred = torch.tensor([[1.0, 0.0, -1.0]])
+    >>> categorical_focal_loss(torch.tensor([[1, 0, 0]]), y_pred, gamma=2, from_logits=True)
+    tensor([0.0457])
     """
-    spec = checked(options.Categorical, gamma, class_weight, from_logits, label_smoothing, axis)
-    return pipeline.categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
+    return _loss(
+        losses.CATEGORICAL_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
 
 
-@documented("sparse_categorical_focal_loss", _VALID_MEAN)
-def sparse_categorical_focal_loss(
+@answering
+def sparse_categorical_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
-    gamma: options.Parameter,
-    *,
-    class_weight: options.Parameter | None = None,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
     from_logits: bool = False,
     axis: int = -1,
     ignore_class: int | None = None,
-    reduction: options.Reduction = "none",
+    *,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
+
+    Parameters
+    ----------
+    y_true : array_like of int, the shape of `y_pred` without its class axis
+        Class indices in [0, K). A class axis of length 1 is dropped.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import sparse_categorical_focal_crossentropy
+    >>> y_pred = torch.tensor([[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]])
+    >>> sparse_categorical_focal_crossentropy(torch.tensor([1, 2]), y_pred)
+    tensor([0.0009, 0.4663])
+    """
+    return _loss(
+        losses.SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY,
+        y_true,
+        y_pred,
+        reduction,
+        alpha=alpha,
+        gamma=gamma,
+        from_logits=from_logits,
+        axis=axis,
+        ignore_class=ignore_class,
+    )
+
+
+@answering
+def sparse_categorical_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: ParameterLike,
+    *,
+    class_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    axis: int = -1,
+    ignore_class: int | None = None,
+    reduction: Reduction = "none",
 ) -> Tensor:
     """Softmax focal loss of class indices.
 
-    {contract}
+    Parameters
+    ----------
+    y_true : array_like of int, the shape of `y_pred` without its class axis
+        Class indices in [0, K). A class axis of length 1 is dropped.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
@@ -136,99 +549,28 @@ def sparse_categorical_focal_loss(
     tensor([[[0.4883, 0.4883],
              [0.4883, 0.0000]]])
     """
-    spec = checked(options.SparseCategorical, gamma, class_weight, from_logits, axis, ignore_class)
-    return pipeline.sparse_categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
+    return _loss(
+        losses.SPARSE_CATEGORICAL_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=from_logits,
+        axis=axis,
+        ignore_class=ignore_class,
+    )
 
 
-@documented("binary_focal_crossentropy", _ANY_MEAN)
-def binary_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    apply_class_balancing: bool = False,
-    alpha: options.Parameter = 0.25,
-    gamma: options.Parameter = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-    *,
-    reduction: options.Reduction = "none",
-) -> Tensor:
-    """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
-
-    {contract}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from focal_loss.torch import binary_focal_crossentropy
-    >>> y_true, y_pred = torch.tensor([[0, 1], [0, 0]]), torch.tensor([[0.6, 0.4], [0.4, 0.6]])
-    >>> binary_focal_crossentropy(y_true, y_pred, gamma=2)
-    tensor([0.3299, 0.2058])
-    """
-    spec = checked(options.BinaryCrossentropy, apply_class_balancing, alpha, gamma, from_logits, label_smoothing, axis)
-    return pipeline.binary_mixed(XP, y_true, y_pred, spec, options.reduction(reduction))
-
-
-@documented("categorical_focal_crossentropy", _ANY_MEAN)
-def categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    alpha: options.Parameter = 0.25,
-    gamma: options.Parameter = 2.0,
-    from_logits: bool = False,
-    label_smoothing: float = 0.0,
-    axis: int = -1,
-    *,
-    reduction: options.Reduction = "none",
-) -> Tensor:
-    """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
-
-    {contract}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from focal_loss.torch import categorical_focal_crossentropy
-    >>> categorical_focal_crossentropy(torch.tensor([0, 0, 1]), torch.tensor([0.1, 0.8, 0.1]))
-    tensor(0.4663)
-    """
-    spec = checked(options.Categorical, gamma, alpha, from_logits, label_smoothing, axis, "alpha")
-    return pipeline.categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
-
-
-@documented("sparse_categorical_focal_crossentropy", _VALID_MEAN)
-def sparse_categorical_focal_crossentropy(
-    y_true: Any,
-    y_pred: Any,
-    alpha: options.Parameter = 0.25,
-    gamma: options.Parameter = 2.0,
-    from_logits: bool = False,
-    axis: int = -1,
-    ignore_class: int | None = None,
-    *,
-    reduction: options.Reduction = "none",
-) -> Tensor:
-    """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
-
-    {contract}
-
-    Examples
-    --------
-    >>> import torch
-    >>> from focal_loss.torch import sparse_categorical_focal_crossentropy
-    >>> sparse_categorical_focal_crossentropy(torch.tensor(2), torch.tensor([0.1, 0.8, 0.1]))
-    tensor(0.4663)
-    """
-    spec = checked(options.SparseCategorical, gamma, alpha, from_logits, axis, ignore_class, "alpha")
-    return pipeline.sparse_categorical(XP, y_true, y_pred, spec, options.reduction(reduction))
+# </doors: functions>
 
 
 def sigmoid_focal_loss(
     inputs: Tensor,
     targets: Tensor,
-    alpha: options.Parameter = 0.25,
-    gamma: options.Parameter = 2,
-    reduction: options.Reduction = "none",
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2,
+    reduction: Reduction = "none",
 ) -> Tensor:
     """The focal loss of torchvision, under torchvision's signature.
 
@@ -271,7 +613,13 @@ def sigmoid_focal_loss(
     tensor([0.1755, 0.0433, 0.0057])
     """
     balanced = not (options.is_number(alpha) and alpha == -1)
-    spec = checked(options.BinaryCrossentropy, balanced, alpha if balanced else 0.25, gamma, True)
+    chosen = checked(
+        CrossentropyOptions,
+        apply_class_balancing=balanced,
+        alpha=alpha if balanced else 0.25,
+        gamma=gamma,
+        from_logits=True,
+    )
     x = XP.prediction(inputs, "inputs")
     y = XP.labels(targets, x, "targets")
-    return pipeline.binary_mixed(XP, y, x, spec, options.reduction(reduction), average=False)
+    return pipeline.binary_mixed(XP, y, x, chosen, options.reduction(reduction), average=False)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from focal_loss._core import checks, options, pipeline
-from focal_loss._core.docs import MEAN_VALID, TORCH_REDUCTION, documented
+from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
+from focal_loss._core.names import answering
+from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
 from focal_loss.torch._backend import FORMULA, XP
@@ -29,17 +31,17 @@ def _autocast(hidden: Tensor) -> bool:
     )
 
 
-@documented("linear_sparse_categorical_focal_loss", TORCH_REDUCTION.format(mean=MEAN_VALID))
+@answering
 def linear_sparse_categorical_focal_loss(
     hidden: Tensor,
     weight: Tensor,
     y_true: Any,
-    gamma: options.Parameter,
+    gamma: ParameterLike,
     *,
     bias: Tensor | None = None,
-    class_weight: options.Parameter | None = None,
+    class_weight: ParameterLike | None = None,
     ignore_class: int | None = None,
-    reduction: options.Reduction = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
 
@@ -49,7 +51,50 @@ def linear_sparse_categorical_focal_loss(
     a logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. Differentiable once, in `hidden`,
     `weight` and `bias`. `torch.compile` breaks its graph here.
 
-    {contract}
+    Parameters
+    ----------
+    hidden : floating tensor, shape (..., D)
+        What the last layer is applied to.
+    weight : floating tensor, shape (K, D), the dtype of `hidden`
+        Of the last layer, whose logits are ``hidden @ weight.T + bias``.
+    y_true : tensor of int, shape (...)
+        Class indices in [0, K).
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    bias : floating tensor, shape (K,), optional
+        Of the last layer.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none.
+        A mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+
+    Returns
+    -------
+    loss : a number, or an array of the shape of `y_true` if `reduction` is 'none'
+        The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option or a class index is out of range, or if shapes do not go together. Indices are read where that
+        costs little: eagerly, on the host, unless `focal_loss.set_checks` turns that off. Elsewhere the loss of such
+        an example is NaN.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
@@ -64,7 +109,7 @@ def linear_sparse_categorical_focal_loss(
     >>> round(loss.item(), 3), layer.weight.grad.shape
     (6.894, torch.Size([1000, 8]))
     """
-    spec = checked(options.SparseCategorical, gamma, class_weight, True, -1, ignore_class)
+    spec = checked(SparseOptions, gamma=gamma, class_weight=class_weight, from_logits=True, ignore_class=ignore_class)
     reduction = options.reduction(reduction)
     for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
         if not (isinstance(tensor, Tensor) and tensor.is_floating_point()) and not (name == "bias" and tensor is None):
@@ -73,12 +118,11 @@ def linear_sparse_categorical_focal_loss(
     _check(hidden, weight, bias, y, spec)
     # Lists and arrays become tensors once, not for every chunk.
     spec = checked(
-        options.SparseCategorical,
-        XP.parameter("gamma", spec.gamma, hidden),
-        XP.parameter("class_weight", spec.class_weight, hidden),
-        True,
-        -1,
-        ignore_class,
+        SparseOptions,
+        gamma=XP.parameter("gamma", spec.gamma, hidden),
+        class_weight=XP.parameter("class_weight", spec.class_weight, hidden),
+        from_logits=True,
+        ignore_class=ignore_class,
     )
     if _autocast(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
@@ -92,7 +136,7 @@ def _of_layer(
     weight: Tensor,
     bias: Tensor | None,
     y: Tensor,
-    spec: options.SparseCategorical,
+    spec: SparseOptions,
     reduction: options.Reduction,
 ) -> Tensor:
     """Fused, or the layer and then its loss where tensors are transformed, recorded or sharded, or have no memory."""
@@ -105,7 +149,7 @@ def _of_layer(
     return loss.reshape(y.shape) if reduction == "none" else loss
 
 
-def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: options.SparseCategorical) -> None:
+def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: SparseOptions) -> None:
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and hasattr(tensor, "full_tensor") != hasattr(hidden, "full_tensor"):
             raise _mixed(name, hasattr(hidden, "full_tensor"))
@@ -138,7 +182,7 @@ def _mixed(name: str, is_sharded: bool) -> TypeError:
 
 
 class _Problem(NamedTuple):
-    spec: options.SparseCategorical
+    spec: SparseOptions
     reduction: options.Reduction
     recorded: bool
 
@@ -153,7 +197,7 @@ def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tup
         yield part, logits if bias is None else logits.add_(bias)
 
 
-def _loss(logits: Tensor, y: Tensor, spec: options.SparseCategorical, float32: bool) -> Tensor:
+def _loss(logits: Tensor, y: Tensor, spec: SparseOptions, float32: bool) -> Tensor:
     """By the kernels or the formula; `float32`: not rounded to half precision."""
     options = _options(logits, y, spec, "none")
     if options is not None:
@@ -163,14 +207,14 @@ def _loss(logits: Tensor, y: Tensor, spec: options.SparseCategorical, float32: b
     return pipeline.sparse_categorical(FORMULA if float32 else XP, y, logits, spec)
 
 
-def _options(logits: Tensor, y: Tensor, spec: options.SparseCategorical, reduction: options.Reduction) -> Any:
+def _options(logits: Tensor, y: Tensor, spec: SparseOptions, reduction: options.Reduction) -> Any:
     """Of the kernels, or None."""
     gamma, weight = pipeline.class_parameters(XP, logits, 1, spec)
     call = pipeline.SoftmaxCall(logits, y, gamma, weight, 1, True, spec.ignore_class, 0.0, reduction, spec)
     return XP.softmax_options(call)
 
 
-def _sum_and_slope(logits: Tensor, y: Tensor, spec: options.SparseCategorical) -> tuple[Tensor, Tensor]:
+def _sum_and_slope(logits: Tensor, y: Tensor, spec: SparseOptions) -> tuple[Tensor, Tensor]:
     """The sum of the losses, and its gradient: in the place of the logits where there are kernels."""
     options = _options(logits, y, spec, "sum")
     if options is not None:
@@ -181,7 +225,7 @@ def _sum_and_slope(logits: Tensor, y: Tensor, spec: options.SparseCategorical) -
     return losses.detach().sum(dtype=torch.float64), slope
 
 
-def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: options.SparseCategorical) -> Tensor:
+def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: SparseOptions) -> Tensor:
     """The gradient of upstream * loss, likewise."""
     options = _options(logits, y, spec, "none")
     if options is not None:
@@ -273,7 +317,7 @@ def _sum_and_gradients(
     weight: Tensor,
     bias: Tensor | None,
     y: Tensor,
-    spec: options.SparseCategorical,
+    spec: SparseOptions,
     wanted: tuple[bool, ...],
     upstream: Tensor | None = None,
 ) -> tuple[Tensor, _Gradients]:

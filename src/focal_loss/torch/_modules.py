@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss._core import options
-from focal_loss._core.docs import MEAN_VALID, TORCH_REDUCTION, documented
+from focal_loss._core import losses, options
+from focal_loss._core.declare import Loss
+from focal_loss._core.names import answering
+from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.pipeline import check_dense
 from focal_loss._core.shapes import aligned, check_pairs, normalize_axis
 from focal_loss.torch._backend import XP
-from focal_loss.torch._functions import (
-    binary_focal_loss,
-    categorical_focal_loss,
-    sparse_categorical_focal_loss,
-)
 
-DATA = ("y_true", "y_pred")
+# <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
+from focal_loss.torch._functions import binary_focal_loss, categorical_focal_loss, sparse_categorical_focal_loss
+
+# </doors: imports>
+
 ORDER = "the order of the arguments is (y_true, y_pred), as everywhere in focal_loss"
 MOST_SHOWN = 10  # numbers of an array in a module's `repr`
 
@@ -32,20 +33,22 @@ class _Loss(torch.nn.Module):
     it, for logits in float64.
     """
 
-    reduction: options.Reduction
+    reduction: Reduction
     from_logits: bool
 
-    def keep(self, spec: Any, reduction: options.Reduction, **parameters: options.Parameter | None) -> None:
-        """`spec` has checked the options; arrays among them follow the module to its device."""
+    def keep(self, loss: Loss, reduction: Reduction, **given: Any) -> None:
+        """Check the options and keep them as they were given; arrays among them follow the module to its device."""
+        checked = loss.options(**given)
         self.reduction = options.reduction(reduction)
         self._exact: dict[str, Any] = {}
-        for name, value in parameters.items():
-            if value is None or options.is_number(value) or isinstance(value, torch.nn.Parameter):
+        for name, value in given.items():
+            ordinary = name not in loss.options.arrays or value is None or options.is_number(value)
+            if ordinary or isinstance(value, torch.nn.Parameter):
                 setattr(self, name, value)
             elif isinstance(value, Tensor):
                 self.register_buffer(name, value)
             else:
-                self._exact[name] = np.asarray(getattr(spec, name), np.float64).tolist()
+                self._exact[name] = np.asarray(getattr(checked, name), np.float64).tolist()
                 self.register_buffer(name, torch.as_tensor(self._exact[name], dtype=torch.float32))
 
     def option(self, name: str, like: Tensor) -> Any:
@@ -122,49 +125,119 @@ def _shown(tensor: Tensor) -> str:
     return repr(numbers if tensor.ndim else numbers[0])
 
 
-@documented("binary_focal_loss", TORCH_REDUCTION.format(mean=""), without=DATA)
-class BinaryFocalLoss(_Loss):
+class _OfElements(_Loss):
+    def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+        labels, prediction = aligned(*super().labels_and_prediction(y_true, y_pred))
+        check_pairs(labels.shape, prediction.shape)
+        return labels, prediction
+
+
+class _Dense(_Loss):
+    axis: int
+
+    def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
+        labels, prediction = super().labels_and_prediction(y_true, y_pred)
+        check_dense(labels.shape, prediction.shape, normalize_axis(self.axis, prediction.ndim))
+        check_pairs(labels.shape, prediction.shape)
+        return labels, prediction
+
+
+class _Sparse(_Loss):
+    pass
+
+
+# <doors: modules> Written by tools/doors.py; `make doors` writes it anew.
+@answering
+class BinaryFocalLoss(_OfElements):
     """`binary_focal_loss` as a module: ``loss(y_true, y_pred)``.
 
     A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
     `gamma` and `pos_weight` may be `torch.nn.Parameter`: they have gradients.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
+        reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * -log(p) + (1 - y) * p**gamma * -log(q)
+
+    A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
+    the two agree on 0 and 1.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
     >>> import torch
     >>> from focal_loss.torch import BinaryFocalLoss
-    >>> loss = BinaryFocalLoss(gamma=2, from_logits=True)
-    >>> loss(torch.tensor([1, 0]), torch.zeros(2, 1))
-    tensor(0.1733)
+    >>> loss = BinaryFocalLoss(gamma=2)
+    >>> loss(torch.tensor([0, 1, 1]), torch.tensor([0.1, 0.7, 0.9]))
+    tensor(0.0114)
     """
 
     gamma: Any
     pos_weight: Any
+    from_logits: Any
+    label_smoothing: Any
 
     def __init__(
         self,
-        gamma: options.Parameter,
+        gamma: ParameterLike,
         *,
-        pos_weight: options.Parameter | None = None,
+        pos_weight: ParameterLike | None = None,
         from_logits: bool = False,
         label_smoothing: float | None = None,
-        reduction: options.Reduction = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
-        spec = options.Binary(gamma, pos_weight, from_logits, label_smoothing)
-        self.keep(spec, reduction, gamma=gamma, pos_weight=pos_weight)
-        self.from_logits, self.label_smoothing = from_logits, label_smoothing
+        self.keep(
+            losses.BINARY_FOCAL_LOSS,
+            reduction,
+            gamma=gamma,
+            pos_weight=pos_weight,
+            from_logits=from_logits,
+            label_smoothing=label_smoothing,
+        )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of labels and predictions that broadcast."""
-        labels, prediction = aligned(*self.labels_and_prediction(y_true, y_pred))
-        check_pairs(labels.shape, prediction.shape)
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
         return binary_focal_loss(
             labels,
             prediction,
-            self.option("gamma", prediction),
+            gamma=self.option("gamma", prediction),
             pos_weight=self.option("pos_weight", prediction),
             from_logits=self.from_logits,
             label_smoothing=self.label_smoothing,
@@ -172,48 +245,97 @@ class BinaryFocalLoss(_Loss):
         )
 
 
-@documented("categorical_focal_loss", TORCH_REDUCTION.format(mean=""), without=DATA)
-class CategoricalFocalLoss(_Loss):
+@answering
+class CategoricalFocalLoss(_Dense):
     """`categorical_focal_loss` as a module: ``loss(y_true, y_pred)``.
 
-    {contract}
+    `gamma` and `class_weight` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
+        reduced or not.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
     >>> import torch
     >>> from focal_loss.torch import CategoricalFocalLoss
-    >>> loss = CategoricalFocalLoss(gamma=2, from_logits=True, axis=1)
-    >>> loss(torch.eye(3)[None, :, :1], torch.zeros(1, 3, 1))
-    tensor(0.4883)
+    >>> loss = CategoricalFocalLoss(gamma=2, from_logits=True)
+    >>> loss(torch.tensor([[1, 0, 0]]), torch.tensor([[1.0, 0.0, -1.0]]))
+    tensor(0.0457)
     """
 
     gamma: Any
     class_weight: Any
+    from_logits: Any
+    label_smoothing: Any
+    axis: Any
 
     def __init__(
         self,
-        gamma: options.Parameter,
+        gamma: ParameterLike,
         *,
-        class_weight: options.Parameter | None = None,
+        class_weight: ParameterLike | None = None,
         from_logits: bool = False,
         label_smoothing: float | None = None,
         axis: int = -1,
-        reduction: options.Reduction = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
-        spec = options.Categorical(gamma, class_weight, from_logits, label_smoothing, axis)
-        self.keep(spec, reduction, gamma=gamma, class_weight=class_weight)
-        self.from_logits, self.label_smoothing, self.axis = from_logits, label_smoothing, axis
+        self.keep(
+            losses.CATEGORICAL_FOCAL_LOSS,
+            reduction,
+            gamma=gamma,
+            class_weight=class_weight,
+            from_logits=from_logits,
+            label_smoothing=label_smoothing,
+            axis=axis,
+        )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of dense labels and predictions of one shape."""
         labels, prediction = self.labels_and_prediction(y_true, y_pred)
-        check_dense(labels.shape, prediction.shape, normalize_axis(self.axis, prediction.ndim))
-        check_pairs(labels.shape, prediction.shape)
         return categorical_focal_loss(
             labels,
             prediction,
-            self.option("gamma", prediction),
+            gamma=self.option("gamma", prediction),
             class_weight=self.option("class_weight", prediction),
             from_logits=self.from_logits,
             label_smoothing=self.label_smoothing,
@@ -222,38 +344,91 @@ class CategoricalFocalLoss(_Loss):
         )
 
 
-@documented("sparse_categorical_focal_loss", TORCH_REDUCTION.format(mean=MEAN_VALID), without=DATA)
-class SparseCategoricalFocalLoss(_Loss):
+@answering
+class SparseCategoricalFocalLoss(_Sparse):
     """`sparse_categorical_focal_loss` as a module: ``loss(y_true, y_pred)``.
 
-    {contract}
+    `gamma` and `class_weight` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
 
     Examples
     --------
     >>> import torch
     >>> from focal_loss.torch import SparseCategoricalFocalLoss
-    >>> loss = SparseCategoricalFocalLoss(gamma=2, from_logits=True, axis=1, ignore_class=255)
-    >>> loss(torch.tensor([[0, 255]]), torch.zeros(1, 3, 2))
-    tensor(0.4883)
+    >>> loss = SparseCategoricalFocalLoss(gamma=2)
+    >>> loss(torch.tensor([0, 1, 2]), torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]))
+    tensor(0.0409)
     """
 
     gamma: Any
     class_weight: Any
+    from_logits: Any
+    axis: Any
+    ignore_class: Any
 
     def __init__(
         self,
-        gamma: options.Parameter,
+        gamma: ParameterLike,
         *,
-        class_weight: options.Parameter | None = None,
+        class_weight: ParameterLike | None = None,
         from_logits: bool = False,
         axis: int = -1,
         ignore_class: int | None = None,
-        reduction: options.Reduction = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
-        spec = options.SparseCategorical(gamma, class_weight, from_logits, axis, ignore_class)
-        self.keep(spec, reduction, gamma=gamma, class_weight=class_weight)
-        self.from_logits, self.axis, self.ignore_class = from_logits, axis, ignore_class
+        self.keep(
+            losses.SPARSE_CATEGORICAL_FOCAL_LOSS,
+            reduction,
+            gamma=gamma,
+            class_weight=class_weight,
+            from_logits=from_logits,
+            axis=axis,
+            ignore_class=ignore_class,
+        )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of class indices and predictions."""
@@ -261,10 +436,13 @@ class SparseCategoricalFocalLoss(_Loss):
         return sparse_categorical_focal_loss(
             labels,
             prediction,
-            self.option("gamma", prediction),
+            gamma=self.option("gamma", prediction),
             class_weight=self.option("class_weight", prediction),
             from_logits=self.from_logits,
             axis=self.axis,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
+
+
+# </doors: modules>

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from focal_loss._boosting import objective
-from focal_loss._boosting.docs import documented
 
 Array = Any
 
 OVERLAP = 2.0  # XGBoost's own factor on the Hessian of its softmax objective
-START = """The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:"""
 
 # Every callable here takes `(scores, data)`, as `xgboost.train` calls it, and `(y_true, y_pred, sample_weight)`, as the
 # estimators do. These look for a parameter of the name `sample_weight`, and name a metric by its `__name__`.
@@ -40,11 +38,44 @@ class _Metric:
         return (self.__name__, value) if hasattr(y_pred, "get_label") else value
 
 
-@documented("binary_focal_objective", start=START)
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
     """Binary focal loss as an objective for ``xgboost.train(..., obj=...)``.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float, optional
+        The weight of the positives. 1 if None.
+    hessian : {'majorizer', 'exact', 'relative_floor'}
+        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
+        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
+        evidence.
+
+    Returns
+    -------
+    objective : callable
+        A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any, weights, as
+        the estimators do, those for Dask among them. It can be pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:
+    `focal_loss.calibration.prior_logit` is the best constant one. What it predicts are scores;
+    `focal_loss.calibration.posterior_from_logits` makes probabilities of them.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------
@@ -58,11 +89,44 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     return Objective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
-@documented("categorical_focal_objective", start=START)
 def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
     """Softmax focal loss as an objective for ``xgboost.train({"num_class": K}, ..., obj=...)``.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float or sequence of K floats
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or sequence of K floats, optional
+        The weight of each class. 1 if None.
+    hessian : {'majorizer', 'exact', 'relative_floor'}
+        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
+        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
+        evidence.
+
+    Returns
+    -------
+    objective : callable
+        A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any, weights, as
+        the estimators do, those for Dask among them. It can be pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:
+    `focal_loss.calibration.categorical_prior_logits` is the best constant one. What it predicts are scores;
+    `focal_loss.calibration.categorical_posterior_from_logits` makes probabilities of them.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------
@@ -76,11 +140,40 @@ def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian
     return Objective(objective.categorical_loss(gamma, class_weight, hessian))
 
 
-@documented("binary_focal_metric")
 def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: str | None = None) -> Any:
     """Binary focal loss of raw scores as a metric for ``xgboost.train(..., obj=..., custom_metric=...)``.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float, optional
+        The weight of the positives. 1 if None.
+    name : str, optional
+        What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so
+        that several may be watched at once.
+
+    Returns
+    -------
+    metric : callable
+        The weighted mean of the loss [1]_ of raw scores. A function of scores and data, as ``train`` calls it, and of
+        labels, scores and, if there are any, weights, as the estimators do, those for Dask among them. It can be
+        pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    Less is better. It goes with the objective of the same arguments.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------
@@ -95,11 +188,40 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
-@documented("categorical_focal_metric")
 def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str | None = None) -> Any:
     """Softmax focal loss of raw scores as a metric for ``xgboost.train(..., obj=..., custom_metric=...)``.
 
-    {contract}
+    Parameters
+    ----------
+    gamma : float or sequence of K floats
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or sequence of K floats, optional
+        The weight of each class. 1 if None.
+    name : str, optional
+        What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so
+        that several may be watched at once.
+
+    Returns
+    -------
+    metric : callable
+        The weighted mean of the loss [1]_ of raw scores. A function of scores and data, as ``train`` calls it, and of
+        labels, scores and, if there are any, weights, as the estimators do, those for Dask among them. It can be
+        pickled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
+        shapes do not go together.
+
+    Notes
+    -----
+    Less is better. It goes with the objective of the same arguments.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equation 4 and appendix B.
 
     Examples
     --------

@@ -1,12 +1,15 @@
-"""The contract of the objectives, metrics and classifiers for boosted trees, written once, as `docs.py` is."""
+"""The docstrings of the boosters' objectives, metrics and classifiers: the sections that are the same for all.
+
+In each docstring they stand between the lines above `Parameters` and the `Examples`, which are the booster's own.
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import TypeVar
+import ast
+import textwrap
+from itertools import groupby
 
-T = TypeVar("T")
+from docstrings import filled
 
 GAMMA = """gamma : float{or_more}
     The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy."""
@@ -105,25 +108,74 @@ the probabilities that `predict_proba` would give.""",
     ),
 }
 
-
-# Words that an adapter may replace.
-DEFAULTS = {
-    "start": "The booster starts at a score of 0, or at the `init_score` that its data hold:",
-    "form": """A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any,
-    weights, as the estimators do, those for Dask among them.""",
-    "more": "",  # parameters of the classifier
+# What each booster says in its own words. `more` are parameters of its classifier.
+CALLED = """A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any,
+    weights, as the estimators do, those for Dask among them."""
+WORDS = {
+    "lightgbm": {
+        "start": "LightGBM reads a label that is missing as 0, before any objective sees it. The booster starts at a "
+        "score of 0, or at the `init_score` that its data hold:",
+        "form": CALLED,
+        "parent": "`lightgbm.LGBMClassifier`",
+        "more": "",
+    },
+    "xgboost": {
+        "start": "The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:",
+        "form": CALLED,
+        "parent": "`xgboost.XGBClassifier`",
+        "more": """min_split_loss : float, optional
+    What a split must gain at least: XGBoost's parameter of this name, which it also calls `gamma`.
+""",
+    },
+    "catboost": {
+        "start": "The booster starts at a score of 0, or at the `baseline` that its data hold:",
+        "form": "An object with the methods that CatBoost calls.",
+        "parent": "`catboost.CatBoostClassifier`",
+        "more": "",
+    },
 }
+CLASSES = {"lightgbm": "FocalLGBMClassifier", "xgboost": "FocalXGBClassifier", "catboost": "FocalCatBoostClassifier"}
 
 
-def documented(name: str, **words: str) -> Callable[[T], T]:
-    """Put the contract `name` in place of `{contract}`."""
+def files() -> dict[str, dict[str, str]]:
+    """File -> the function or class -> its sections."""
+    found: dict[str, dict[str, str]] = {}
+    for booster, words in WORDS.items():
+        contracts = dict(CONTRACTS)
+        for word, text in words.items():
+            contracts = {name: contract.replace(f"{{{word}}}", text) for name, contract in contracts.items()}
+        found[f"{booster}/_estimator.py"] = {CLASSES[booster]: contracts.pop("classifier")}
+        found[f"{booster}/_objectives.py"] = contracts
+    return found
 
-    def fill(target: T) -> T:
-        if target.__doc__:  # python -OO strips it
-            contract = CONTRACTS[name]
-            for word, text in (DEFAULTS | words).items():
-                contract = contract.replace(f"{{{word}}}", text)
-            target.__doc__ = inspect.cleandoc(target.__doc__).replace("{contract}", contract)
-        return target
 
-    return fill
+def wrapped(contract: str) -> str:
+    """Its descriptions and notes filled to the width of a docstring."""
+    sections = []
+    for section in contract.split("\n\n"):
+        title, line, *lines = section.split("\n")
+        done: list[str] = []
+        for indented, group in groupby(lines, key=lambda line: line.startswith("    ")):
+            text = list(group)
+            if indented:
+                done.append(filled("\n".join(text)))
+            else:
+                done += [textwrap.fill(" ".join(text), 116)] if title == "Notes" else text
+        sections.append("\n".join([title, line, *done]))
+    return "\n\n".join(sections)
+
+
+def with_sections(text: str, sections: dict[str, str]) -> str:
+    """The source of a file with the sections of some docstrings written anew."""
+    for name, contract in sections.items():
+        tree = ast.parse(text)
+        node = next(n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name)
+        first, last = node.body[0].lineno - 1, node.body[0].end_lineno
+        lines = text.split("\n")
+        begin, end = (lines.index(f"    {title}", first, last) for title in ("Parameters", "Examples"))
+        lines[begin:end] = [
+            *textwrap.indent(wrapped(contract), "    ", lambda line: bool(line.strip())).split("\n"),
+            "",
+        ]
+        text = "\n".join(lines)
+    return text

@@ -1,0 +1,141 @@
+"""What a loss declares: its options, its words, its computation. The doors are written from it by `tools/doors.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
+from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
+
+Layout = Literal["elements", "average", "dense", "sparse"]
+REQUIRED: Any = MISSING
+
+
+LIN = """T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+arXiv:1708.02002, equations 4 and 5."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an option can be: how it is checked, how signatures and docstrings write it, what is not of the kind."""
+
+    check: Callable[[str, Any], Any]  # (name, value) -> the value that the computation takes, or an error
+    annotation: str
+    invalid: tuple[tuple[Any, type[Exception], str], ...]  # a value, the error, and what it says of the option
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a loss, but for its name and default, which the field of the dataclass has."""
+
+    kind: Kind
+    type: str  # as a docstring writes it after the name
+    says: str  # what it is, in whole sentences
+
+
+def option(declared: Option, *, default: Any = REQUIRED) -> Any:
+    """A field of `Options`."""
+    return field(default=default, metadata={"option": declared})
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(option, field))
+def options(kind: type[Declared]) -> type[Declared]:
+    """A frozen dataclass whose fields are options, checked when it is made."""
+    made = dataclass(frozen=True, eq=False)(kind)
+    declared = made.declared()
+    made.checks = {name: option.kind.check for name, (option, _) in declared.items()}
+    made.arrays = tuple(name for name, (option, _) in declared.items() if option.kind.annotation == "ParameterLike")
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The options of one call of a loss, checked, each under its own name.
+
+    The computation finds what weighs, whatever the loss calls it, as `weight`.
+    """
+
+    checks: ClassVar[dict[str, Callable[[str, Any], Any]]]
+    arrays: ClassVar[tuple[str, ...]]  # the options that may be arrays
+    weight_name: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        for name, check in self.checks.items():
+            object.__setattr__(self, name, check(name, getattr(self, name)))
+
+    @property
+    def weight(self) -> Any:
+        return getattr(self, self.weight_name)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.checks}
+
+    @classmethod
+    def declared(cls) -> dict[str, tuple[Option, Any]]:
+        """Name -> the option and its default."""
+        return {f.name: (f.metadata["option"], f.default) for f in fields(cls)}
+
+
+Declared = TypeVar("Declared", bound=Options)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A call whose result is known: the example of every docstring."""
+
+    y_true: Any
+    y_pred: Any
+    options: dict[str, Any]
+    result: Any  # to six digits
+    words: str = ""  # what stands above it
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One loss, in every framework.
+
+    `layout` says what the result is: "elements", one loss for each label and prediction that broadcast; "average", the
+    mean of these over an axis; "dense" and "sparse", one for each example, from a probability for each class or from
+    the index of a class.
+    """
+
+    name: str
+    summary: str  # the first line of docstrings
+    layout: Layout
+    options: type[Options]
+    positional: int  # how many options may be given by position
+    compute: Callable[..., Any]  # (backend, y_true, y_pred, options, reduction) -> the loss
+    notes: str  # the domain and the formula
+    example: Example
+    labels: tuple[tuple[str, str], ...] = ()  # what the label of an example is, and the task: the table in the docs
+    references: str = LIN
+    examples: Mapping[str, str] = field(default_factory=dict)  # door -> an example of its own
+    torch_module: bool = False
+    keras_positional: int | None = None  # the same of the Keras loss, where that is another
+    keras_positional_because: str = ""
+    trial: Mapping[str, Any] = field(default_factory=dict)  # options under which tests call it
+    closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # families of `formula`
+
+    @property
+    def class_name(self) -> str:
+        return "".join(word.capitalize() for word in self.name.split("_"))
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+PLAIN = (int, float, bool, str, type(None))
+
+
+def checked(kind: type[Declared], **values: Any) -> Declared:
+    """``kind(**values)``, remembered where every value is plain: loops call a loss with the same options for ever."""
+    for value in values.values():
+        if type(value) not in PLAIN:
+            return kind(**values)
+    return _remembered(kind, **values)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=256, typed=True)
+def _remembered(kind: Callable[..., Declared], **values: Any) -> Declared:
+    return kind(**values)

@@ -1,0 +1,34 @@
+"""The losses: one file each, which declares everything that the doors show and the tests try."""
+
+from focal_loss._core.formula import FAMILIES
+
+# <doors: losses> Written by tools/doors.py; `make doors` writes it anew.
+from focal_loss._core.losses.binary_focal_crossentropy import LOSS as BINARY_FOCAL_CROSSENTROPY
+from focal_loss._core.losses.binary_focal_loss import LOSS as BINARY_FOCAL_LOSS
+from focal_loss._core.losses.categorical_focal_crossentropy import LOSS as CATEGORICAL_FOCAL_CROSSENTROPY
+from focal_loss._core.losses.categorical_focal_loss import LOSS as CATEGORICAL_FOCAL_LOSS
+from focal_loss._core.losses.sparse_categorical_focal_crossentropy import LOSS as SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY
+from focal_loss._core.losses.sparse_categorical_focal_loss import LOSS as SPARSE_CATEGORICAL_FOCAL_LOSS
+
+LOSSES = (
+    BINARY_FOCAL_CROSSENTROPY,
+    BINARY_FOCAL_LOSS,
+    CATEGORICAL_FOCAL_CROSSENTROPY,
+    CATEGORICAL_FOCAL_LOSS,
+    SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY,
+    SPARSE_CATEGORICAL_FOCAL_LOSS,
+)
+
+__all__ = [
+    "BINARY_FOCAL_CROSSENTROPY",
+    "BINARY_FOCAL_LOSS",
+    "CATEGORICAL_FOCAL_CROSSENTROPY",
+    "CATEGORICAL_FOCAL_LOSS",
+    "LOSSES",
+    "SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY",
+    "SPARSE_CATEGORICAL_FOCAL_LOSS",
+]
+# </doors: losses>
+
+for _loss in LOSSES:
+    FAMILIES.update(_loss.closed_forms)

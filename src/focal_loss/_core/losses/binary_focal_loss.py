@@ -1,0 +1,69 @@
+"""Focal loss of each binary example: positives weighted, a soft label as the expectation over hard ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from focal_loss._core import pipeline
+from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Options as Declared
+from focal_loss._core.losses import common
+from focal_loss._core.options import Parameter
+
+
+@options
+class Options(Declared):
+    weight_name = "pos_weight"
+
+    gamma: Parameter = common.gamma(common.LIKE_LABELS)
+    pos_weight: Parameter = option(
+        Option(
+            common.WEIGHT,
+            "float or array_like, optional",
+            "The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.",
+        ),
+        default=None,
+    )
+    from_logits: bool = common.from_logits()
+    label_smoothing: Any = common.label_smoothing("2", None)
+
+
+LOSS = Loss(
+    name="binary_focal_loss",
+    summary="Focal loss of each binary example.",
+    layout="elements",
+    options=Options,
+    positional=1,
+    compute=pipeline.binary,
+    torch_module=True,
+    labels=(
+        ("0 or 1", "binary"),
+        ("a vector of 0 and 1, any number of them 1", "multilabel"),
+        ("a probability, taken as the expectation over 0 and 1", "binary, soft"),
+    ),
+    notes="""Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+probability of the positive class and q = 1 - p the loss is [1]_
+
+    pos_weight * y * q**gamma * -log(p) + (1 - y) * p**gamma * -log(q)
+
+A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
+the two agree on 0 and 1.""",
+    example=Example([0, 1, 1], [0.1, 0.7, 0.9], {"gamma": 2}, [0.001054, 0.0321, 0.001054]),
+    examples={
+        "torch": """>>> import torch
+>>> from focal_loss.torch import binary_focal_loss
+>>> logits = torch.zeros(3, requires_grad=True)
+>>> loss = binary_focal_loss(torch.tensor([0, 1, 1]), logits, gamma=2, from_logits=True, reduction="mean")
+>>> loss.backward()
+>>> logits.grad
+tensor([ 0.0994, -0.0994, -0.0994])""",
+        "top": """A tensor of a framework decides; lists go to the backend that Keras is set to.
+
+>>> import torch
+>>> from focal_loss import binary_focal_loss
+>>> binary_focal_loss([0, 1, 1], torch.tensor([0.1, 0.7, 0.9]), gamma=2)
+tensor([0.0011, 0.0321, 0.0011])
+>>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).numpy().round(3)
+array([0.001, 0.032, 0.001], dtype=float32)""",
+    },
+)

@@ -1,0 +1,129 @@
+"""Options and sentences that several losses share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from focal_loss._core import options as check
+from focal_loss._core.declare import Kind, Option, option
+
+NAN, INF = float("nan"), float("inf")
+
+NUMBER = "must be a non-negative number"
+PARAMETER = Kind(
+    check.parameter,
+    "ParameterLike",
+    (
+        (-1, ValueError, f"{NUMBER}, got -1"),
+        (NAN, ValueError, f"{NUMBER}, got nan"),
+        (INF, ValueError, f"{NUMBER}, got inf"),
+        ([1.0, -2.0], ValueError, f"{NUMBER}, got -2.0"),
+        (np.array([1.0, -2.0]), ValueError, f"{NUMBER}, got -2.0 in an array"),
+        ("2", TypeError, f"{NUMBER} or an array of them, got '2'"),
+        (True, TypeError, f"{NUMBER} or an array of them, got True"),
+        (["a"], TypeError, f"{NUMBER} or an array of them, got 'a'"),
+        (np.array(["a"]), TypeError, f"{NUMBER} or an array of them, got an array of <U1"),
+        ([[1, 2], [3]], TypeError, f"{NUMBER} or an array of them"),
+        (1j, TypeError, f"{NUMBER} or an array of them, got 1j"),
+    ),
+)
+WEIGHT = Kind(check.weight, "ParameterLike", PARAMETER.invalid)
+FRACTION = Kind(
+    check.fraction,
+    "ParameterLike",
+    (
+        (-0.5, ValueError, "must be a number in [0, 1], got -0.5"),
+        (1.5, ValueError, "must be a number in [0, 1], got 1.5"),
+        (NAN, ValueError, "must be a number in [0, 1], got nan"),
+        ("1", TypeError, "must be a number in [0, 1] or an array of them, got '1'"),
+        (None, TypeError, "must be a number in [0, 1] or an array of them, got None"),
+    ),
+)
+FLAG = Kind(check.flag, "bool", tuple((x, TypeError, f"must be True or False, got {x!r}") for x in (None, 1, "yes")))
+SMOOTHING = Kind(
+    check.smoothing,
+    "float",
+    (
+        (-0.1, ValueError, "must be a number in [0, 1] or None, got -0.1"),
+        (1.1, ValueError, "must be a number in [0, 1] or None, got 1.1"),
+        ("a", TypeError, "must be a number in [0, 1] or None, got 'a'"),
+    ),
+)
+AXIS = Kind(
+    check.integer,
+    "int",
+    (
+        (2, ValueError, "must be in [-2, 2)"),  # beside predictions with two axes
+        (-3, ValueError, "must be in [-2, 2)"),
+        (0.5, TypeError, "must be an integer, got 0.5"),
+        (None, TypeError, "must be an integer, got None"),
+    ),
+)
+CLASS = Kind(
+    check.ignored_class,
+    "int",
+    (
+        (0.5, TypeError, "must be an integer, got 0.5"),
+        (2**63, ValueError, "must be an integer of 64 bits, got 9223372036854775808"),
+    ),
+)
+
+LIKE_LABELS = "broadcasts with the labels"
+PER_CLASS = "() or (K,)"
+
+
+def gamma(shape: str, default: Any = ...) -> Any:
+    says = "The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy."
+    declared = Option(PARAMETER, f"float or array_like, shape {shape}", says)
+    return option(declared) if default is ... else option(declared, default=default)
+
+
+def class_weight() -> Any:
+    declared = Option(WEIGHT, "float or array_like, shape () or (K,), optional", "The weight of each class. 1 if None.")
+    return option(declared, default=None)
+
+
+def class_alpha() -> Any:
+    declared = Option(PARAMETER, "float or array_like, shape () or (K,)", "The weight of each class, at least 0.")
+    return option(declared, default=0.25)
+
+
+def from_logits(normalised: str = "") -> Any:
+    says = f"""Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every
+finite number. Probabilities are clamped to [1e-7, 1 - 1e-7]{normalised}; beyond the clamp the gradient is
+that of its edge."""
+    return option(Option(FLAG, "bool", says), default=False)
+
+
+NORMALISED = " after division by their sum"
+
+
+def label_smoothing(classes: str, default: float | None) -> Any:
+    says = (
+        f"""In [0, 1]. Labels become ``(1 - a) * y_true + a / {classes}``, in the focal factor as in the logarithm."""
+    )
+    return option(Option(SMOOTHING, "float, optional" if default is None else "float", says), default=default)
+
+
+def class_axis() -> Any:
+    return option(Option(AXIS, "int", "The axis of `y_pred` that holds the classes."), default=-1)
+
+
+def ignore_class() -> Any:
+    says = (
+        "Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a "
+        "class."
+    )
+    return option(Option(CLASS, "int, optional", says), default=None)
+
+
+DENSE_NOTES = """Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes."""
+
+SPARSE_NOTES = """Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+classes. No one-hot labels are made."""
+
+SCALES_ALIKE = "A single `alpha` scales the loss of every class alike: it balances nothing."

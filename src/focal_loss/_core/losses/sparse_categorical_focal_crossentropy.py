@@ -1,0 +1,37 @@
+"""Softmax focal cross-entropy of class indices, with the names and meanings of Keras."""
+
+from __future__ import annotations
+
+from focal_loss._core import pipeline
+from focal_loss._core.declare import Example, Loss, options
+from focal_loss._core.declare import Options as Declared
+from focal_loss._core.losses import common
+from focal_loss._core.options import Parameter
+
+
+@options
+class Options(Declared):
+    weight_name = "alpha"
+
+    alpha: Parameter = common.class_alpha()
+    gamma: Parameter = common.gamma(common.PER_CLASS, 2.0)
+    from_logits: bool = common.from_logits(common.NORMALISED)
+    axis: int = common.class_axis()
+    ignore_class: int | None = common.ignore_class()
+
+
+LOSS = Loss(
+    name="sparse_categorical_focal_crossentropy",
+    summary="Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.",
+    layout="sparse",
+    options=Options,
+    positional=5,
+    compute=pipeline.sparse_categorical,
+    notes=f"{common.SPARSE_NOTES}\n{common.SCALES_ALIKE}",
+    example=Example([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]], {}, [0.000914, 0.466274]),
+    examples={
+        "jax": """>>> from focal_loss.jax import sparse_categorical_focal_crossentropy
+>>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]]).round(2)
+Array([0.  , 0.47], dtype=float32)"""
+    },
+)

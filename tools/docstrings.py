@@ -1,0 +1,168 @@
+"""The docstrings of the doors: what a loss declares, in the sections of numpydoc."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from focal_loss._core.declare import REQUIRED, Example, Loss
+
+PREDICTIONS = "of a floating dtype; integers and lists become float32."
+ELEMENTS = f"""y_true : array_like of bool, int or float, any shape
+    Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+y_pred : array_like, a shape that broadcasts with `y_true`
+    Logits or probabilities of the positive class, {PREDICTIONS}"""
+DATA = {
+    "elements": ELEMENTS,
+    "average": ELEMENTS,
+    "dense": f"""y_true : array_like, shape (..., K, ...)
+    The probability of each class: one-hot, smoothed or soft.
+y_pred : array_like, shape (..., K, ...)
+    Logits or probabilities of the K classes, {PREDICTIONS}""",
+    "sparse": f"""y_true : array_like of int, the shape of `y_pred` without its class axis
+    Class indices in [0, K). A class axis of length 1 is dropped.
+y_pred : array_like, shape (..., K, ...)
+    Logits or probabilities of the K classes, {PREDICTIONS}""",
+}
+
+RESULT = {
+    "elements": ("the shape to which the arguments broadcast", "The loss of each example."),
+    "average": ("the common shape without `axis`", "The mean loss over the axis."),
+    "dense": ("the common shape without the class axis", "The loss of each example."),
+    "sparse": ("the shape of `y_true`", "The loss of each example."),
+}
+WIDTH = "The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once."
+
+INDEX = ", a class index is out of range (where it can be read; in compiled code and on a GPU that loss is NaN)"
+RAISES = """TypeError
+    If an option has the wrong type, or labels or predictions are not real numbers.
+ValueError
+{value}"""
+
+MEAN_VALID = ". The mean is over the examples that are not ignored, and 0 where there are none"
+REDUCED = "A mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not."
+KERAS_LOSS = """reduction : str or None
+    As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+name : str
+    The name of the loss.
+dtype : str, optional
+    The dtype of the computation, Keras' `floatx` if None."""
+KERAS_METRIC = """name : str
+    The name of the metric.
+dtype : str, optional
+    The dtype of the result."""
+
+
+def filled(text: str) -> str:
+    """A description below the line of its name, wrapped for a docstring that stands in a function or a class."""
+    return textwrap.fill(" ".join(text.split()), 116, initial_indent="    ", subsequent_indent="    ")
+
+
+def parameters(loss: Loss, data: bool, extra: str) -> str:
+    entries = [DATA[loss.layout]] if data else []
+    for name, (option, _) in loss.options.declared().items():
+        entries.append(f"{name} : {option.type}\n{filled(option.says)}")
+    return "\n".join([*entries, *([extra] if extra else [])])
+
+
+def docstring(loss: Loss, first: str, example: str, *, data: bool = True, extra: str = "") -> str:
+    """`first` are the lines above the sections; `data`: whether the target takes labels and predictions."""
+    value = filled(
+        f"If an option is out of range{INDEX if loss.layout == 'sparse' else ''}, if shapes do not go together, or if "
+        "labels or probabilities are outside [0, 1] where they can be read: eagerly, on the host, unless "
+        "`focal_loss.set_checks` turns that off."
+    )
+    shape, meaning = RESULT[loss.layout]
+    sections = [
+        first,
+        f"Parameters\n----------\n{parameters(loss, data, extra)}",
+        f"Returns\n-------\nloss : array, {shape}\n{filled(f'{meaning} {WIDTH}')}",
+        f"Raises\n------\n{RAISES.format(value=value)}",
+        f"Notes\n-----\n{loss.notes}",
+        "References\n----------\n.. [1] " + loss.references.replace("\n", "\n   "),
+        f"Examples\n--------\n{example}",
+    ]
+    text = textwrap.indent("\n\n".join(sections), "    ").strip()
+    return f'    """{text}\n    """'
+
+
+def torch_reduction(loss: Loss) -> str:
+    says = f"What to do with the losses{MEAN_VALID if loss.layout == 'sparse' else ''}. {REDUCED}"
+    return f"reduction : {{'none', 'mean', 'sum'}}\n{filled(says)}"
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Examples
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def shown(result: Any, name: str = "array") -> str:
+    """As NumPy shows an array of float32."""
+    return repr(np.asarray(result, np.float32).round(4)).replace("array", name, 1)
+
+
+def shown_by_torch(result: Any) -> str:
+    array = np.asarray(result)
+    return f"tensor({', '.join(f'{x:.4f}' for x in array)})" if not array.ndim else f"tensor({_nested(array)})"
+
+
+def _nested(array: Any) -> str:
+    return f"[{', '.join(f'{x:.4f}' for x in array)}]"
+
+
+def keywords(options: dict[str, Any]) -> str:
+    return "".join(f", {name}={value!r}" for name, value in options.items())
+
+
+def call(target: str, example: Example, tensor: str = "", after: str = "", options: bool = True) -> str:
+    """The lines of a call; predictions that make the line too long get one of their own."""
+    wrap = (lambda x: f"{tensor}({x!r})") if tensor else repr
+    given = keywords(example.options) if options else ""
+    line = f">>> {target}({wrap(example.y_true)}, {wrap(example.y_pred)}{given}){after}"
+    if len(line) <= 112:
+        return line
+    return f">>> y_pred = {wrap(example.y_pred)}\n>>> {target}({wrap(example.y_true)}, y_pred{given}){after}"
+
+
+def function_example(loss: Loss, door: str) -> str:
+    own = loss.examples.get(door)
+    if own:
+        return own
+    module = "focal_loss" if door == "top" else f"focal_loss.{door}"
+    lines = [f">>> from {module} import {loss.name}"]
+    example = loss.example
+    if door == "torch":
+        lines.insert(0, ">>> import torch")
+        return "\n".join([*lines, call(loss.name, example, "torch.tensor"), shown_by_torch(example.result)])
+    after = ".numpy().round(4)" if door in ("tensorflow", "top") else ".round(4)"
+    result = shown(example.result, "Array" if door == "jax" else "array")
+    return "\n".join([*lines, call(loss.name, example, after=after), result])
+
+
+def class_example(loss: Loss, door: str) -> str:
+    """`door`: torch, losses or metrics."""
+    own = loss.examples.get(f"{door} class")
+    if own:
+        return own
+    name, example = loss.class_name, loss.example
+    mean = float(np.mean(example.result))
+    made = f"{name}({keywords(example.options).removeprefix(', ')})"
+    if door == "torch":
+        lines = [">>> import torch", f">>> from focal_loss.torch import {name}", f">>> loss = {made}"]
+        return "\n".join([*lines, call("loss", example, "torch.tensor", options=False), f"tensor({mean:.4f})"])
+    lines = [f">>> from focal_loss.keras.{door} import {name}"]
+    if door == "losses":
+        value = call("loss", example, options=False).removeprefix(">>> ")
+        first, _, rest = value.rpartition("\n>>> ")
+        lines += [f">>> loss = {made}", *([f">>> {first}"] if first else [])]
+        lines.append(f">>> print(round(float({rest}), 4))")
+    else:
+        lines += [f">>> metric = {made}", call("metric.update_state", example, options=False)]
+        lines.append(">>> print(round(float(metric.result()), 4))")
+    return "\n".join([*lines, str(round(mean, 4))])
+
+
+def default_of(value: Any) -> str:
+    return "" if value is REQUIRED else f" = {value!r}"

@@ -1,0 +1,339 @@
+"""Writes the doors: the functions, modules, losses and metrics of every framework, from the losses in `_core/losses`.
+
+`make doors` runs it. What it writes stands between two marks, as plain source; around them a file is written by hand.
+`python tools/doors.py --check` writes nothing and fails where a file is not what would be written.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import boosters
+from docstrings import (
+    KERAS_LOSS,
+    KERAS_METRIC,
+    class_example,
+    default_of,
+    docstring,
+    function_example,
+    torch_reduction,
+)
+
+from focal_loss._core.declare import Loss
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "focal_loss"
+BEGIN = "<doors: {}> Written by tools/doors.py; `make doors` writes it anew."
+END = "</doors: {}>"
+PAGE = ROOT / "docs" / "which_loss.md"
+
+
+def loss_names() -> list[str]:
+    """The losses that there is a file of."""
+    names = sorted(file.stem for file in (PACKAGE / "_core" / "losses").glob("[a-z]*.py"))
+    return [name for name in names if name != "common"]
+
+
+def declared() -> list[Loss]:
+    return [importlib.import_module(f"focal_loss._core.losses.{name}").LOSS for name in loss_names()]
+
+
+def constant(loss: Loss) -> str:
+    return loss.name.upper()
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Signatures
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def option_parameters(loss: Loss, positional: int | None = None) -> list[str]:
+    """The options as a signature writes them, with the star where those by keyword begin."""
+    positional = loss.positional if positional is None else positional
+    lines = []
+    for place, (name, (option, default)) in enumerate(loss.options.declared().items()):
+        if place == positional:
+            lines.append("*")
+        lines.append(f"{name}: {option.kind.annotation}{' | None' if default is None else ''}{default_of(default)}")
+    return lines
+
+
+def by_keyword(loss: Loss, value: str = "{}") -> str:
+    return ", ".join(f"{name}={value.format(name)}" for name in loss.options.declared())
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Functions
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def function(
+    loss: Loss, door: str, body: str, *, data: str = "Any", result: str = "Any", more: str = "", decorators: str = ""
+) -> str:
+    """`more`: a parameter of this door alone."""
+    parameters = [f"y_true: {data}", f"y_pred: {data}", *option_parameters(loss)]
+    if more:
+        parameters += [*([] if "*" in parameters else ["*"]), more]
+    text = docstring(
+        loss, loss.summary, function_example(loss, door), extra=torch_reduction(loss) if door == "torch" else ""
+    )
+    return (
+        f"{decorators}@answering\ndef {loss.name}({', '.join(parameters)},) -> {result}:\n{text}\n    return {body}\n"
+    )
+
+
+def numpy_function(loss: Loss) -> str:
+    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, {by_keyword(loss)})"
+    return function(loss, "numpy", body, data="ArrayLike", result="NDArray[Any]")
+
+
+def torch_function(loss: Loss) -> str:
+    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, reduction, {by_keyword(loss)})"
+    return function(loss, "torch", body, result="Tensor", more='reduction: Reduction = "none"')
+
+
+def jax_function(loss: Loss) -> str:
+    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, {by_keyword(loss)})"
+    return function(loss, "jax", body, result="Array")
+
+
+def tensorflow_function(loss: Loss) -> str:
+    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, {by_keyword(loss)})"
+    decorators = "@tf.autograph.experimental.do_not_convert\n"
+    return function(loss, "tensorflow", body, result="Tensor", decorators=decorators)
+
+
+def top_function(loss: Loss) -> str:
+    module = f"module_for(y_true, y_pred, {', '.join(loss.options.arrays)})"
+    return function(loss, "top", f"{module}.{loss.name}(y_true, y_pred, {by_keyword(loss)})")
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Classes
+# ---------------------------------------------------------------------------------------------------------------
+
+FORWARD = {
+    "elements": "The reduced loss of labels and predictions that broadcast.",
+    "dense": "The reduced loss of dense labels and predictions of one shape.",
+    "sparse": "The reduced loss of class indices and predictions.",
+}
+BASE = {"elements": "_OfElements", "dense": "_Dense", "sparse": "_Sparse"}
+ALIGNED = """
+A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
+"""
+
+
+def torch_module(loss: Loss) -> str:
+    given = loss.options.arrays
+    plain = [name for name in loss.options.declared() if name not in given]
+    aligned = ALIGNED if loss.layout == "elements" else "\n"
+    first = (
+        f"`{loss.name}` as a module: ``loss(y_true, y_pred)``.\n{aligned}"
+        f"{' and '.join(f'`{name}`' for name in given)} may be `torch.nn.Parameter`: they have gradients."
+    )
+    text = docstring(loss, first, class_example(loss, "torch"), data=False, extra=torch_reduction(loss))
+    parameters = ["self", *option_parameters(loss), 'reduction: Reduction = "mean"']
+    values = [f"{name}=self.option({name!r}, prediction)" for name in given] + [f"{name}=self.{name}" for name in plain]
+    return f"""@answering
+class {loss.class_name}({BASE[loss.layout]}):
+{text}
+
+    {chr(10).join(f"    {name}: Any" for name in loss.options.declared()).strip()}
+
+    def __init__({", ".join(parameters)},) -> None:
+        super().__init__()
+        self.keep(losses.{constant(loss)}, reduction, {by_keyword(loss)})
+
+    def forward(self, y_true: Any, y_pred: Any) -> Tensor:
+        \"\"\"{FORWARD[loss.layout]}\"\"\"
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        return {loss.name}(labels, prediction, {", ".join(values)}, reduction=self.reduction)
+"""
+
+
+def keras_class(loss: Loss, kind: str) -> str:
+    """`kind`: loss or metric."""
+    sparse = "Sparse" if loss.layout == "sparse" else ""
+    base, registered = (f"_{sparse}FocalLoss", "") if kind == "loss" else (f"_{sparse}FocalMetric", "Metric")
+    own = KERAS_LOSS if kind == "loss" else KERAS_METRIC
+    door = "losses" if kind == "loss" else "metrics"
+    text = docstring(loss, f"`{loss.name}` as a Keras {kind}.", class_example(loss, door), data=False, extra=own)
+    names = list(loss.options.declared())
+    positional = loss.keras_positional if kind == "loss" and loss.keras_positional is not None else loss.positional
+    reduction = ['reduction: str | None = "sum_over_batch_size"'] if kind == "loss" else []
+    parameters = [
+        "self",
+        *option_parameters(loss, positional),
+        *reduction,
+        f'name: str = "{loss.name}"',
+        "dtype: Any = None",
+    ]
+    why = f"    # {loss.keras_positional_because}\n" if positional != loss.positional else ""
+    return f"""@keras.saving.register_keras_serializable("focal_loss", "{loss.class_name}{registered}")
+@answering
+class {loss.class_name}({base}):
+{text}
+
+    loss_name = "{loss.name}"
+    {chr(10).join(f"    {name} = Option()" for name in names).strip()}
+
+{why}    def __init__({", ".join(parameters)},) -> None:
+        options = {{{", ".join(f'"{name}": {name}' for name in names)}}}
+        super().__init__(options, {"reduction, " if reduction else ""}name, dtype)
+"""
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------------------------------------------
+
+
+# What a door shows beside the losses, written by hand.
+OWN = {
+    "numpy": ["binary_focal_loss_derivatives", "sparse_categorical_focal_loss_derivatives"],
+    "torch": ["linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
+    "jax": ["linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
+    "tensorflow": [],
+}
+
+
+MODULES = ["calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost"]
+SETTINGS = [
+    ("_core.checks", "set_checks"),
+    ("_dispatch.frameworks", "get_backend"),
+    ("_dispatch.frameworks", "set_backend"),
+    ("_dispatch.frameworks", "show_config"),
+    ("_host.kernels", "set_num_threads"),
+]
+
+
+def lines(values: Sequence[Any], form: str) -> str:
+    return "".join(form.format(value) + "\n" for value in values)
+
+
+def names(values: list[str]) -> str:
+    """The entries of `__all__`."""
+    return lines(sorted(values), '    "{}",')
+
+
+def list_of_losses() -> str:
+    """What `_core/losses/__init__.py` imports: made of the names of the files, before any of them is imported."""
+    constants = {name: name.upper() for name in loss_names()}
+    imports = "".join(f"from focal_loss._core.losses.{name} import LOSS as {c}\n" for name, c in constants.items())
+    shown = sorted(["LOSSES", *constants.values()])
+    return f"{imports}\nLOSSES = ({', '.join(constants.values())},)\n\n__all__ = {shown}\n"
+
+
+def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
+    """File -> name of a region -> what stands in it."""
+    modules = [loss for loss in losses if loss.torch_module]
+    functions = [loss.name for loss in losses]
+    classes = [loss.class_name for loss in losses]
+
+    def each(write: Callable[[Loss], str], chosen: list[Loss] = losses) -> str:
+        return "\n\n".join(write(loss) for loss in chosen)
+
+    quoted = names([*functions, *classes])
+    return {
+        "numpy.py": {"functions": each(numpy_function), "names": names([*functions, *OWN["numpy"]])},
+        "torch/_functions.py": {"functions": each(torch_function)},
+        "torch/_modules.py": {
+            "imports": f"from focal_loss.torch._functions import {', '.join(loss.name for loss in modules)}\n",
+            "modules": each(torch_module, modules),
+        },
+        "torch/__init__.py": {
+            "imports": f"from focal_loss.torch._functions import ({', '.join(functions)}, sigmoid_focal_loss)\n"
+            "from focal_loss.torch._linear import linear_sparse_categorical_focal_loss\n"
+            f"from focal_loss.torch._modules import ({', '.join(loss.class_name for loss in modules)},)\n",
+            "names": names([*functions, *(loss.class_name for loss in modules), *OWN["torch"]]),
+        },
+        "jax/_functions.py": {"functions": each(jax_function)},
+        "jax/__init__.py": {
+            "imports": f"from focal_loss.jax._functions import ({', '.join(functions)}, sigmoid_focal_loss)\n"
+            "from focal_loss.jax._linear import linear_sparse_categorical_focal_loss\n",
+            "names": names([*functions, *OWN["jax"]]),
+        },
+        "tensorflow/_functions.py": {"functions": each(tensorflow_function)},
+        "tensorflow/__init__.py": {
+            "imports": f"from focal_loss.tensorflow._functions import ({', '.join(functions)},)\n",
+            "names": names([*functions, *OWN["tensorflow"]]),
+        },
+        "_dispatch/functions.py": {"functions": each(top_function)},
+        "keras/_functions.py": {"functions": lines(functions, "{0} = by_keras(functions.{0})")},
+        "keras/losses.py": {
+            "imports": f"from focal_loss.keras._functions import ({', '.join(functions)},)\n",
+            "names": quoted,
+            "classes": each(lambda loss: keras_class(loss, "loss")),
+        },
+        "keras/metrics.py": {
+            "imports": f"from focal_loss.keras._functions import ({', '.join(functions)},)\n",
+            "names": quoted,
+            "classes": each(lambda loss: keras_class(loss, "metric")),
+        },
+        "__init__.py": {"names": f"_FUNCTIONS = {tuple(functions)}\n_CLASSES = {tuple(classes)}\n"},
+        "__init__.pyi": {
+            "names": lines(MODULES, "from focal_loss import {0} as {0}")
+            + lines(SETTINGS, "from focal_loss.{0[0]} import {0[1]} as {0[1]}")
+            + lines(functions, "from focal_loss._dispatch.functions import {0} as {0}")
+            + lines(classes, "from focal_loss.keras.losses import {0} as {0}")
+        },
+    }
+
+
+def label_table(losses: list[Loss]) -> str:
+    rows = [f"| {label} | {task} | `{loss.name}` |\n" for loss in losses for label, task in loss.labels]
+    return "| The label of an example is | Task | Function |\n|---|---|---|\n" + "".join(rows)
+
+
+def spliced(text: str, name: str, content: str, form: str = "# {}") -> str:
+    begin, end = form.format(BEGIN.format(name)), form.format(END.format(name))
+    pattern = re.compile(rf"(?m)^([ ]*){re.escape(begin)}\n.*?^[ ]*{re.escape(end)}\n", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise SystemExit(f"there must be one region {begin} ... {end}")
+    return pattern.sub(lambda match: f"{match[1]}{begin}\n{content}{match[1]}{end}\n", text)
+
+
+def formatted(text: str, path: Path) -> str:
+    for command in (["format"], ["check", "--select", "I", "--fix-only", "--quiet"], ["format"]):
+        whole = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"]
+        text = subprocess.run(whole, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return text
+
+
+def written(path: Path, parts: dict[str, str]) -> str:
+    text = path.read_text(encoding="utf-8")
+    for name, content in parts.items():
+        text = spliced(text, name, content)
+    return formatted(text, path)
+
+
+def write(texts: dict[Path, str]) -> None:
+    """Or, to check, say which files are not what would be written."""
+    stale = {path: text for path, text in texts.items() if text != path.read_text(encoding="utf-8")}
+    if "--check" in sys.argv and stale:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+        raise SystemExit(f"not what the losses declare: {names}; run `make doors`")
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    path = PACKAGE / "_core" / "losses" / "__init__.py"
+    write({path: written(path, {"losses": list_of_losses()})})
+    losses = declared()
+    texts = {PACKAGE / name: written(PACKAGE / name, parts) for name, parts in regions(losses).items()}
+    texts[PAGE] = spliced(PAGE.read_text(encoding="utf-8"), "losses", label_table(losses), "<!-- {} -->")
+    for name, sections in boosters.files().items():
+        path = PACKAGE / name
+        texts[path] = formatted(boosters.with_sections(path.read_text(encoding="utf-8"), sections), path)
+    write(texts)
+
+
+if __name__ == "__main__":
+    main()

@@ -36,13 +36,14 @@ from cases import FRAMEWORKS, Arrays, Framework
 
 from focal_loss import set_checks
 
-GOLDEN = Path(__file__).parent / "golden" / "golden.json"
+GOLDEN = Path(__file__).parent / "golden"
 HALF = ("float16", "bfloat16")
 
 
 @cache
 def golden() -> dict[str, list[dict[str, Any]]]:
-    return json.loads(GOLDEN.read_text())
+    """The sections of both files."""
+    return {**json.loads((GOLDEN / "golden.json").read_text()), **json.loads((GOLDEN / "family.json").read_text())}
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,21 @@ def mixed(framework: Framework, dtype: str, section: str = "mixed") -> Iterator[
     yield from compare(result, rows, names | {"dgamma": "gamma", "dalpha": "alpha"}, dtype, "gamma as array")
 
 
+def quality(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    loss = framework.module.quality_focal_loss
+    names = {"value": "value", "dz": "y_pred", "dy": "y_true", "dzz": "second"}
+    for (beta,), rows in rows_by("quality", "gamma", framework=framework, dtype=dtype):
+        if not static(framework, beta):
+            continue
+        arrays = {"y_pred": column(rows, "z"), "y_true": column(rows, "y")}
+        result = framework.derivatives(lambda beta=beta, **t: loss(**t, beta=beta, from_logits=True), arrays, dtype)
+        yield from compare(result, rows, names, dtype, f"beta={beta}")
+    rows = [row for row in rows_of("quality", framework, dtype) if representable(row, dtype)]
+    arrays = {"y_pred": column(rows, "z"), "y_true": column(rows, "y"), "beta": column(rows, "gamma")}
+    result = framework.derivatives(lambda **t: loss(**t, from_logits=True), arrays, dtype)
+    yield from compare(result, rows, names | {"dgamma": "beta"}, dtype, "beta as array")
+
+
 def probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
     for (name, gamma), rows in rows_by("probability", "loss", "gamma", framework=framework, dtype=dtype):
         if not static(framework, gamma):
@@ -352,7 +368,7 @@ def dense_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Wors
 
 
 EXTREMES = [binary_extremes, hard_extremes, mixed_extremes, softmax_extremes, dense_extremes]
-SECTIONS = [binary, hard, mixed, probability, softmax, dense, categorical_probability]
+SECTIONS = [binary, hard, mixed, quality, probability, softmax, dense, categorical_probability]
 
 
 def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:

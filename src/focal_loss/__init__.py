@@ -21,6 +21,7 @@ _FUNCTIONS = (
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "quality_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
 )
@@ -29,6 +30,7 @@ _CLASSES = (
     "BinaryFocalLoss",
     "CategoricalFocalCrossentropy",
     "CategoricalFocalLoss",
+    "QualityFocalLoss",
     "SparseCategoricalFocalCrossentropy",
     "SparseCategoricalFocalLoss",
 )

@@ -18,6 +18,7 @@ from focal_loss._dispatch.functions import binary_focal_crossentropy as binary_f
 from focal_loss._dispatch.functions import binary_focal_loss as binary_focal_loss
 from focal_loss._dispatch.functions import categorical_focal_crossentropy as categorical_focal_crossentropy
 from focal_loss._dispatch.functions import categorical_focal_loss as categorical_focal_loss
+from focal_loss._dispatch.functions import quality_focal_loss as quality_focal_loss
 from focal_loss._dispatch.functions import (
     sparse_categorical_focal_crossentropy as sparse_categorical_focal_crossentropy,
 )
@@ -27,6 +28,7 @@ from focal_loss.keras.losses import BinaryFocalCrossentropy as BinaryFocalCrosse
 from focal_loss.keras.losses import BinaryFocalLoss as BinaryFocalLoss
 from focal_loss.keras.losses import CategoricalFocalCrossentropy as CategoricalFocalCrossentropy
 from focal_loss.keras.losses import CategoricalFocalLoss as CategoricalFocalLoss
+from focal_loss.keras.losses import QualityFocalLoss as QualityFocalLoss
 from focal_loss.keras.losses import SparseCategoricalFocalCrossentropy as SparseCategoricalFocalCrossentropy
 from focal_loss.keras.losses import SparseCategoricalFocalLoss as SparseCategoricalFocalLoss
 

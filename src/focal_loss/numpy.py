@@ -29,6 +29,7 @@ __all__ = [
     "binary_focal_loss_derivatives",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "quality_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
     "sparse_categorical_focal_loss_derivatives",
@@ -437,6 +438,66 @@ def categorical_focal_loss(
         label_smoothing=label_smoothing,
         axis=axis,
     )
+
+
+@answering
+def quality_focal_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    beta: ParameterLike = 2.0,
+    *,
+    from_logits: bool = False,
+) -> NDArray[Any]:
+    """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    beta : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less a score that is nearly right counts; 0 is cross-
+        entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability the loss is [1]_
+
+        abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+
+    On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.
+
+    References
+    ----------
+    .. [1] X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
+       object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import quality_focal_loss
+    >>> quality_focal_loss([0.0, 0.7, 1.0], [0.1, 0.6, 0.9]).round(4)
+    array([0.0011, 0.0063, 0.0011], dtype=float32)
+    """
+    return _loss(losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits)
 
 
 @answering

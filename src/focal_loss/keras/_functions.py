@@ -32,6 +32,7 @@ binary_focal_crossentropy = by_keras(functions.binary_focal_crossentropy)
 binary_focal_loss = by_keras(functions.binary_focal_loss)
 categorical_focal_crossentropy = by_keras(functions.categorical_focal_crossentropy)
 categorical_focal_loss = by_keras(functions.categorical_focal_loss)
+quality_focal_loss = by_keras(functions.quality_focal_loss)
 sparse_categorical_focal_crossentropy = by_keras(functions.sparse_categorical_focal_crossentropy)
 sparse_categorical_focal_loss = by_keras(functions.sparse_categorical_focal_loss)
 # </doors: functions>

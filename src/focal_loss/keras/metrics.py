@@ -17,6 +17,7 @@ from focal_loss.keras._functions import (
     binary_focal_loss,
     categorical_focal_crossentropy,
     categorical_focal_loss,
+    quality_focal_loss,
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
 )
@@ -30,12 +31,14 @@ __all__ = [
     "BinaryFocalLoss",
     "CategoricalFocalCrossentropy",
     "CategoricalFocalLoss",
+    "QualityFocalLoss",
     "SparseCategoricalFocalCrossentropy",
     "SparseCategoricalFocalLoss",
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "quality_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
     # </doors: names>
@@ -423,6 +426,77 @@ class CategoricalFocalLoss(_FocalMetric):
             "label_smoothing": label_smoothing,
             "axis": axis,
         }
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "QualityFocalLossMetric")
+@answering
+class QualityFocalLoss(_FocalMetric):
+    """`quality_focal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    beta : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less a score that is nearly right counts; 0 is cross-
+        entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability the loss is [1]_
+
+        abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+
+    On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.
+
+    References
+    ----------
+    .. [1] X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
+       object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import QualityFocalLoss
+    >>> metric = QualityFocalLoss()
+    >>> metric.update_state([0.0, 0.7, 1.0], [0.1, 0.6, 0.9])
+    >>> print(round(float(metric.result()), 4))
+    0.0028
+    """
+
+    loss_name = "quality_focal_loss"
+    beta = Option()
+    from_logits = Option()
+
+    def __init__(
+        self,
+        beta: ParameterLike = 2.0,
+        *,
+        from_logits: bool = False,
+        name: str = "quality_focal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {"beta": beta, "from_logits": from_logits}
         super().__init__(options, name, dtype)
 
 

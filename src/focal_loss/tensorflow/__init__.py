@@ -15,6 +15,7 @@ from focal_loss.tensorflow._functions import (
     binary_focal_loss,
     categorical_focal_crossentropy,
     categorical_focal_loss,
+    quality_focal_loss,
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "quality_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
     # </doors: names>

@@ -15,6 +15,7 @@ from focal_loss.torch._functions import (
     binary_focal_loss,
     categorical_focal_crossentropy,
     categorical_focal_loss,
+    quality_focal_loss,
     sigmoid_focal_loss,
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
@@ -23,6 +24,7 @@ from focal_loss.torch._linear import linear_sparse_categorical_focal_loss
 from focal_loss.torch._modules import (
     BinaryFocalLoss,
     CategoricalFocalLoss,
+    QualityFocalLoss,
     SparseCategoricalFocalLoss,
 )
 
@@ -32,12 +34,14 @@ __all__ = [
     # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
     "BinaryFocalLoss",
     "CategoricalFocalLoss",
+    "QualityFocalLoss",
     "SparseCategoricalFocalLoss",
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
     "linear_sparse_categorical_focal_loss",
+    "quality_focal_loss",
     "sigmoid_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",

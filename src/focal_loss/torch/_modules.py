@@ -18,7 +18,12 @@ from focal_loss._core.shapes import aligned, check_pairs, normalize_axis
 from focal_loss.torch._backend import XP
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
-from focal_loss.torch._functions import binary_focal_loss, categorical_focal_loss, sparse_categorical_focal_loss
+from focal_loss.torch._functions import (
+    binary_focal_loss,
+    categorical_focal_loss,
+    quality_focal_loss,
+    sparse_categorical_focal_loss,
+)
 
 # </doors: imports>
 
@@ -340,6 +345,87 @@ class CategoricalFocalLoss(_Dense):
             from_logits=self.from_logits,
             label_smoothing=self.label_smoothing,
             axis=self.axis,
+            reduction=self.reduction,
+        )
+
+
+@answering
+class QualityFocalLoss(_OfElements):
+    """`quality_focal_loss` as a module: ``loss(y_true, y_pred)``.
+
+    A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
+    `beta` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    beta : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less a score that is nearly right counts; 0 is cross-
+        entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
+        reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability the loss is [1]_
+
+        abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+
+    On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.
+
+    References
+    ----------
+    .. [1] X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
+       object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import QualityFocalLoss
+    >>> loss = QualityFocalLoss()
+    >>> loss(torch.tensor([0.0, 0.7, 1.0]), torch.tensor([0.1, 0.6, 0.9]))
+    tensor(0.0028)
+    """
+
+    beta: Any
+    from_logits: Any
+
+    def __init__(
+        self,
+        beta: ParameterLike = 2.0,
+        *,
+        from_logits: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.keep(losses.QUALITY_FOCAL_LOSS, reduction, beta=beta, from_logits=from_logits)
+
+    def forward(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The reduced loss of labels and predictions that broadcast."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        return quality_focal_loss(
+            labels,
+            prediction,
+            beta=self.option("beta", prediction),
+            from_logits=self.from_logits,
             reduction=self.reduction,
         )
 

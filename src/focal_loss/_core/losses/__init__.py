@@ -7,6 +7,7 @@ from focal_loss._core.losses.binary_focal_crossentropy import LOSS as BINARY_FOC
 from focal_loss._core.losses.binary_focal_loss import LOSS as BINARY_FOCAL_LOSS
 from focal_loss._core.losses.categorical_focal_crossentropy import LOSS as CATEGORICAL_FOCAL_CROSSENTROPY
 from focal_loss._core.losses.categorical_focal_loss import LOSS as CATEGORICAL_FOCAL_LOSS
+from focal_loss._core.losses.quality_focal_loss import LOSS as QUALITY_FOCAL_LOSS
 from focal_loss._core.losses.sparse_categorical_focal_crossentropy import LOSS as SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY
 from focal_loss._core.losses.sparse_categorical_focal_loss import LOSS as SPARSE_CATEGORICAL_FOCAL_LOSS
 
@@ -15,6 +16,7 @@ LOSSES = (
     BINARY_FOCAL_LOSS,
     CATEGORICAL_FOCAL_CROSSENTROPY,
     CATEGORICAL_FOCAL_LOSS,
+    QUALITY_FOCAL_LOSS,
     SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY,
     SPARSE_CATEGORICAL_FOCAL_LOSS,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "CATEGORICAL_FOCAL_CROSSENTROPY",
     "CATEGORICAL_FOCAL_LOSS",
     "LOSSES",
+    "QUALITY_FOCAL_LOSS",
     "SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY",
     "SPARSE_CATEGORICAL_FOCAL_LOSS",
 ]

@@ -1,0 +1,106 @@
+"""Quality focal loss: the label is a score in [0, 1], and what is right already counts less, whatever the score is.
+
+    |y - p|^b B,    B = y L + (1 - y) l
+
+It is the product m^g B of `formula.Mix` with m = |d|, d = y q - (1 - y) p. At y of 0 and 1 d is y - p without the
+subtraction, and the loss is the focal loss of the margin.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from focal_loss._core import formula, pipeline
+from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Options as Declared
+from focal_loss._core.formula import Array, Index, Mix, Ops
+from focal_loss._core.losses import common
+from focal_loss._core.options import Parameter
+
+
+@options
+class Options(Declared):
+    beta: Parameter = option(
+        Option(
+            common.PARAMETER,
+            "float or array_like, shape broadcasts with the labels",
+            "The focusing parameter, at least 0. The higher it is, the less a score that is nearly right counts; 0 is "
+            "cross-entropy.",
+        ),
+        default=2.0,
+    )
+    from_logits: bool = common.from_logits()
+
+
+def quality(ops: Ops, index: Index, x: Array, y: Array, beta: Array, *, from_logits: bool) -> Array | None:
+    """|y - p|^beta B. Arguments: 0 the prediction, 1 the label, 2 beta."""
+    if ops.is_bool(y):
+        # Its arguments are numbered otherwise: gamma is 2 in both. A boolean label has no derivative.
+        return formula.two_term(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
+    beta = formula.at_most(ops, beta, x)
+    value = formula.mix_derivative(ops, index, parts_of(ops, from_logits, x, y), beta)
+    if not from_logits or index:
+        return value
+    return formula.at_infinity(ops, value, x, formula.grows_with(1.0, 1.0, y, x))
+
+
+def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
+    """The parts of the product and their derivatives.
+
+    With s the sign of d, d|d|/dz = -s p q and d2|d|/dz2 = s p q (p - q). For a hard label |d| may underflow where
+    p q / |d| has the limit 1 - |d| and B / |d| the limit 1. For a soft one |d| = 0 is the minimum: the quotients are
+    taken as 0 there, so that a slope, which has two sides for beta <= 1, is 0.
+    """
+    score = formula.score_from_logits(ops, x) if from_logits else formula.score_from_shares(ops, x, 1 - x)
+    p, q, neg_log_p, neg_log_q, tilt = score
+    d = y * q - (1 - y) * p
+    hard = (y == 0) | (y == 1)
+    below = (d < 0) | (y == 0)  # the label is; of one of 0 also where p underflows
+    m, zero = ops.abs(d), 0.0 * d
+    sign = ops.where(below, zero - 1.0, 1.0)
+    rest = ops.where(below, q + y, p + (1 - y))  # 1 - m
+    present = ops.where(hard, m >= ops.smallest(m), m > 0)
+    divisor, limit = ops.where(present, m, 1.0), ops.where(hard, zero + 1.0, 0.0)
+    neg_log_m = ops.where(m < 0.5, -ops.log(divisor), ops.log1p(rest / divisor))
+    # Where |d| is 0 no power of it is taken but the power of 0, and of a hard label its logarithm is at hand.
+    at_zero = ops.where(hard, y * neg_log_q + (1 - y) * neg_log_p, -ops.log(zero + ops.smallest(m)))
+    loss = y * neg_log_p + (1 - y) * neg_log_q
+    loss_over_m = ops.where(present, ops.clip(loss / divisor, 0.0, ops.largest(m)), limit)
+    if from_logits:
+        ratio = ops.where(present, p * q / divisor, limit * rest)  # p q / m
+        x_parts = (-sign * ratio, -d, p * q, -1.0, sign * ratio * tilt * loss, 0.0)
+        loss_x_over_m = ops.where(present, -sign, -sign * limit)
+        loss_y = -ops.clip(x, -ops.largest(x), ops.largest(x))
+    else:
+        loss_x = (1 - y) / q - y / p
+        x_parts = (-sign / divisor, loss_x, y / (p * p) + (1 - y) / (q * q), -1 / p - 1 / q, 0.0, 0.0)
+        loss_x_over_m = loss_x / divisor
+        loss_y = neg_log_p - neg_log_q
+    return Mix(
+        m, ops.where(present, neg_log_m, at_zero), m - rest, loss, *x_parts, loss_over_m, loss_x_over_m, sign, loss_y
+    )
+
+
+LOSS = Loss(
+    name="quality_focal_loss",
+    summary="Quality focal loss: labels are scores, such as the overlap of a box with the truth.",
+    layout="elements",
+    options=Options,
+    positional=1,
+    compute=pipeline.elements("quality", "beta"),
+    closed_forms={
+        "quality": partial(quality, from_logits=True),
+        "quality_of_probabilities": partial(quality, from_logits=False),
+    },
+    torch_module=True,
+    labels=(("a score, such as the overlap of a box with the truth", "detection"),),
+    notes="""Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+probability the loss is [1]_
+
+    abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+
+On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.""",
+    references="""X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
+object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.""",
+    example=Example([0.0, 0.7, 1.0], [0.1, 0.6, 0.9], {}, [0.001054, 0.006325, 0.001054]),
+)

@@ -94,19 +94,37 @@ def test_the_plan_of_the_house_names_every_file() -> None:
     """In the table of CONTRIBUTING.md, with the rooms in the order of `FLOORS`."""
     text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text()
     table = text.partition("## The house")[2].partition("`__init__.py` shows")[0]
-    planned, rooms, room = set(), [], ""
+    planned, rooms, here = set(), [], []
     for left, middle in re.findall(r"^\| (.*?) ?\| (.*?) ?\|", table, re.MULTILINE)[1:]:
-        for name in re.findall(r"`([^`]+)`", left):
-            rooms.append(name.removesuffix("/").removesuffix(".py"))
-            room = name if name.endswith("/") else ""
-            planned |= set() if room else {name}
-        planned |= {room + name for name in re.findall(r"`([^`]+)`", middle)}
+        here = re.findall(r"`([^`]+)`", left) or here
+        rooms += [name for name in here if name not in rooms]
+        planned |= {name for name in here if not name.endswith("/")}
+        planned |= {room + name for room in here for name in re.findall(r"`([^`]+)`", middle)}
     there = {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py") if path.name != "__init__.py"}
     folders = ("_command/report/", "_core/losses/")
     there = {next((folder for folder in folders if name.startswith(folder)), name) for name in there}
     assert planned == there
     floor = {name: k for k, names in enumerate(FLOORS) for name in names}
-    assert [floor[name] for name in rooms] == sorted(floor.values())
+    assert [floor[name.removesuffix("/").removesuffix(".py")] for name in rooms] == sorted(floor.values())
+
+
+SAME = {
+    ("torch", "jax", "tensorflow"): {"_backend": ("FORMULA",), "_functions": ()},
+    ("lightgbm", "xgboost", "catboost"): {
+        "_parameters": ("NAMES", "DEFAULTS", "REFUSED"),
+        "_objectives": ("objective_of", "binary_focal_objective", "categorical_focal_metric"),
+        "_metrics": ("OURS", "OF_SCORES"),
+        "_estimator": (),
+    },
+}
+
+
+@pytest.mark.parametrize(("adapters", "files"), SAME.items(), ids=str)
+def test_adapters_have_the_same_files_with_the_same_objects(adapters: tuple[str, ...], files: dict) -> None:
+    for adapter in adapters:
+        for file, objects in files.items():
+            found = importlib.import_module(f"focal_loss.{adapter}.{file}")
+            assert [name for name in objects if not hasattr(found, name)] == []
 
 
 def test_the_doors_are_what_the_losses_declare() -> None:

@@ -23,7 +23,7 @@ from focal_loss.catboost import _parameters as of_catboost
 from focal_loss.lightgbm import FocalLGBMClassifier
 from focal_loss.lightgbm import _parameters as of_lightgbm
 from focal_loss.xgboost import FocalXGBClassifier
-from focal_loss.xgboost._estimator import REFUSED as REFUSED_BY_XGBOOST
+from focal_loss.xgboost._parameters import REFUSED as REFUSED_BY_XGBOOST
 
 X, Y = table(400)
 X[::9, 0] = np.nan

@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_consistent_length
 
 from focal_loss._boosting import classifier
 from focal_loss.catboost import _parameters, _snapshots
-from focal_loss.catboost._metrics import asked, metric_of_fit, recorded, unchanged
+from focal_loss.catboost._metrics import OF_SCORES, asked, metric_of_fit, recorded, unchanged
 from focal_loss.catboost._objectives import objective_of
-from focal_loss.catboost._parameters import DEFAULTS, NAMES, OF_SCORES, REFUSED
+from focal_loss.catboost._parameters import DEFAULTS, NAMES, REFUSED
 
 Array = Any
 

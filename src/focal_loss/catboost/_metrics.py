@@ -10,7 +10,6 @@ import numpy as np
 
 from focal_loss._boosting import classifier
 from focal_loss.catboost._objectives import Metric
-from focal_loss.catboost._parameters import OF_SCORES
 
 Array = Any
 
@@ -21,6 +20,7 @@ OURS = {
     "ZeroOneLoss": classifier.ERROR,
     "Accuracy": "accuracy",
 }
+OF_SCORES = ("AUC", "PRAUC", "NormalizedGini")  # the metrics that CatBoost computes of scores as well
 BORDER = "proba_border"
 POSTERIOR = ":posterior"  # at the end of a name that CatBoost's own record has too, of scores
 

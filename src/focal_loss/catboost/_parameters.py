@@ -7,7 +7,6 @@ from typing import Any
 
 from focal_loss._boosting.classifier import LABELS, OBJECTIVE, POSITIVES
 
-OF_SCORES = ("AUC", "PRAUC", "NormalizedGini")  # the metrics that CatBoost computes of scores as well
 NAMES = {
     "max_depth": "depth",
     "n_estimators": "iterations",

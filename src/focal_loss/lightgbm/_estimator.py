@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,12 @@ import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
 from focal_loss._boosting import classifier
+from focal_loss.lightgbm._metrics import watched
 from focal_loss.lightgbm._objectives import objective_of
 from focal_loss.lightgbm._parameters import DEFAULTS, EARLY_STOP, NAMES, REFUSED
 
 Array = Any
 
-# LightGBM's names of the metrics that are computed here, because it would compute them of raw scores, and what it calls
-# their results, of two classes and of more.
-OURS = {
-    "focal_loss": classifier.FOCAL_LOSS,
-    **dict.fromkeys(("logloss", "binary_logloss", "binary"), classifier.LOG_LOSS),
-    **dict.fromkeys(("multi_logloss", "multiclass", "softmax"), classifier.LOG_LOSS),
-    **dict.fromkeys(("error", "binary_error", "multi_error"), classifier.ERROR),
-}
-RECORDS = {
-    classifier.LOG_LOSS: ("binary_logloss", "multi_logloss"),
-    classifier.ERROR: ("binary_error", "multi_error"),
-}
-OF_SCORES = ("auc", "average_precision", "auc_mu")
-NO_METRIC = ("", "None", "none", "null", "na", "custom")
 TAG = "\nfocal_loss:"  # of the line in a saved model
 
 
@@ -171,7 +157,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
                 eval_sample_weight=eval_sample_weight,
                 eval_class_weight=eval_class_weight,
                 eval_init_score=eval_init_score,
-                eval_metric=self._metrics(focus, eval_metric),
+                eval_metric=watched(self.get_params(), focus, self.calibrated, eval_metric),
                 feature_name=feature_name,
                 categorical_feature=categorical_feature,
                 callbacks=[*(callbacks or []), _keep_objective],
@@ -315,30 +301,6 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
             yield
         finally:
             self.class_weight = kept
-
-    def _metrics(self, focus: classifier.Focus, eval_metric: Any) -> list[Any]:
-        """What `fit` evaluates: the metrics of its argument, then those of the estimator, by default the loss itself.
-
-        LightGBM computes its own first, whatever their order. The order decides which one stops training early, so
-        that only those at the front are left to it.
-        """
-        given = self.get_params()
-        own = next((given[name] for name in ("metric", "metrics", "metric_types") if given.get(name)), "focal_loss")
-        named = [*classifier.listed(eval_metric), *classifier.listed(own)]
-        split = [part for metric in named for part in (metric.split(",") if isinstance(metric, str) else [metric])]
-        wanted = [metric for k, metric in enumerate(split) if metric not in (*NO_METRIC, *split[:k])]
-        native = list(takewhile(lambda metric: isinstance(metric, str) and metric in OF_SCORES, wanted))
-        here = OURS if focus.classes > 2 else OURS | {name: name for name in OF_SCORES[:2]}
-        late, functions = classifier.metrics(wanted[len(native) :], here, OF_SCORES)
-        if late:
-            raise ValueError(f"`eval_metric` must have {late[0]!r} first: LightGBM computes it before all others")
-        many = focus.classes > 2
-        return native + [
-            classifier.Metric(
-                function, focus, self.calibrated, RECORDS[function][many] if function in RECORDS else None
-            )
-            for function in functions
-        ]
 
     def _refuse(self) -> None:
         given = self.get_params()

@@ -12,26 +12,11 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from focal_loss._boosting import classifier
-from focal_loss.xgboost._metrics import Metrics
-from focal_loss.xgboost._objectives import Objective
+from focal_loss.xgboost._metrics import watched
+from focal_loss.xgboost._objectives import objective_of
+from focal_loss.xgboost._parameters import DEFAULTS, NAMES, REFUSED, UNKNOWN
 
 Array = Any
-
-# XGBoost's names of the metrics that are computed here, because it would compute them of raw scores.
-OURS = {
-    "focal_loss": classifier.FOCAL_LOSS,
-    **dict.fromkeys(("logloss", "mlogloss"), classifier.LOG_LOSS),
-    **dict.fromkeys(("error", "merror"), classifier.ERROR),
-}
-OF_SCORES = ("auc", "aucpr")
-# Parameters of XGBoost that belong to its own objectives.
-REFUSED = {
-    "objective": classifier.OBJECTIVE,
-    "scale_pos_weight": classifier.POSITIVES,
-    "num_class": classifier.LABELS,
-    "disable_default_eval_metric": "give `eval_metric=[]` to watch nothing",
-}
-UNKNOWN = ("pos_weight", "class_weight", "hessian", "calibrated")  # to XGBoost
 
 
 class FocalXGBClassifier(xgboost.XGBClassifier):
@@ -152,7 +137,9 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         start = focus.start(shares)
         if base_margin is not None:
             start = np.zeros_like(start)
-        plain = self._plain(objective=Objective(focus.training_loss(shares)), **self._watched(focus))
+        plain = self._plain(
+            objective=objective_of(focus.training_loss(shares)), **watched(self.get_params(), focus, self.calibrated)
+        )
         if self.base_score is None and xgb_model is None:
             plain.base_score = _of_logits(start)
         plain.fit(
@@ -278,38 +265,11 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         self.evals_result_ = getattr(plain, "evals_result_", None)  # as XGBoost asks for it
         return self
 
-    def _watched(self, focus: classifier.Focus) -> dict[str, Any]:
-        """XGBoost's parameters for the metrics."""
-        given = "focal_loss" if self.eval_metric is None else self.eval_metric
-        wanted = list(dict.fromkeys(classifier.listed(given)))
-        native, functions = classifier.metrics(wanted, OURS, OF_SCORES)
-        # The objective that XGBoost is told of, for it has to know one, has a metric: of raw scores.
-        parameters = {"eval_metric": native or None, "disable_default_eval_metric": 1}
-        if not functions:
-            return parameters
-        order = _names(wanted)
-        names = [name for name in order if name not in native]
-        ours = {n: classifier.Metric(f, focus, self.calibrated) for n, f in zip(names, functions, strict=True)}
-        together = Metrics(ours, order)
-        callbacks = [together, *(self.callbacks or [])]
-        metrics = [*native, together] if native else together  # of a list without names XGBoost makes a name
-        return {**parameters, "eval_metric": metrics, "callbacks": callbacks}
-
     def _refuse(self) -> None:
-        classifier.refuse(self.get_params(), REFUSED, {}, {})
+        classifier.refuse(self.get_params(), REFUSED, DEFAULTS, NAMES)
         score = self.base_score
         if score is not None and not np.isfinite(np.asarray(score, np.float64)).all():
             raise ValueError(f"`base_score` must be finite, got {score!r}; None starts at the best constant score")
-
-
-def _names(metrics: list[Any]) -> list[str]:
-    """What the record calls them: of two functions of one name the second by a number."""
-    found: list[str] = []
-    for metric in metrics:
-        name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
-        taken = sum(known == name or known.startswith(f"{name}_") for known in found)
-        found.append(name if name not in found else f"{name}_{taken + 1}")
-    return found
 
 
 def _of_logits(start: Array) -> float | list[float]:

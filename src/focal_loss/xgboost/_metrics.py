@@ -1,4 +1,4 @@
-"""The metrics that `FocalXGBClassifier` computes itself."""
+"""The metrics that `FocalXGBClassifier` computes itself, and those that it leaves to XGBoost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import xgboost
 from focal_loss._boosting import classifier
 
 Array = Any
+
+# XGBoost's names of the metrics that are computed here, because it would compute them of raw scores.
+OURS = {
+    "focal_loss": classifier.FOCAL_LOSS,
+    **dict.fromkeys(("logloss", "mlogloss"), classifier.LOG_LOSS),
+    **dict.fromkeys(("error", "merror"), classifier.ERROR),
+}
+OF_SCORES = ("auc", "aucpr")
 
 
 class Metrics(xgboost.callback.TrainingCallback):
@@ -41,3 +49,32 @@ class Metrics(xgboost.callback.TrainingCallback):
                 log[name] = log.pop(name)
         self.found.clear()
         return False
+
+
+def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool) -> dict[str, Any]:
+    """XGBoost's parameters for the metrics. `given` are the estimator's parameters."""
+    eval_metric, callbacks = given["eval_metric"], given["callbacks"]
+    named = "focal_loss" if eval_metric is None else eval_metric
+    wanted = list(dict.fromkeys(classifier.listed(named)))
+    native, functions = classifier.metrics(wanted, OURS, OF_SCORES)
+    # The objective that XGBoost is told of, for it has to know one, has a metric: of raw scores.
+    parameters = {"eval_metric": native or None, "disable_default_eval_metric": 1}
+    if not functions:
+        return parameters
+    order = _names(wanted)
+    names = [name for name in order if name not in native]
+    ours = {n: classifier.Metric(f, focus, calibrated) for n, f in zip(names, functions, strict=True)}
+    together = Metrics(ours, order)
+    every = [together, *(callbacks or [])]
+    metrics = [*native, together] if native else together  # of a list without names XGBoost makes a name
+    return {**parameters, "eval_metric": metrics, "callbacks": every}
+
+
+def _names(metrics: list[Any]) -> list[str]:
+    """What the record calls them: of two functions of one name the second by a number."""
+    found: list[str] = []
+    for metric in metrics:
+        name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)
+        taken = sum(known == name or known.startswith(f"{name}_") for known in found)
+        found.append(name if name not in found else f"{name}_{taken + 1}")
+    return found

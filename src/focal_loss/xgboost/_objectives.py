@@ -26,6 +26,10 @@ class Objective:
         return self.loss.derivatives(scores, labels, weight, overlap=OVERLAP)
 
 
+def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Objective:
+    return Objective(loss)
+
+
 @dataclass(frozen=True)
 class _Metric:
     loss: objective.BinaryLoss | objective.CategoricalLoss

@@ -1,0 +1,18 @@
+"""The parameters of XGBoost that have no effect on this loss, and what to give instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from focal_loss._boosting import classifier
+
+NAMES: dict[str, str] = {}  # other names of a parameter
+DEFAULTS: dict[str, Any] = {}  # what a refused parameter may be nevertheless, beside None
+# Parameters of XGBoost that belong to its own objectives.
+REFUSED = {
+    "objective": classifier.OBJECTIVE,
+    "scale_pos_weight": classifier.POSITIVES,
+    "num_class": classifier.LABELS,
+    "disable_default_eval_metric": "give `eval_metric=[]` to watch nothing",
+}
+UNKNOWN = ("pos_weight", "class_weight", "hessian", "calibrated")  # to XGBoost

@@ -130,9 +130,13 @@ def function_example(loss: Loss, door: str) -> str:
     own = loss.examples.get(door)
     if own:
         return own
-    module = "focal_loss" if door == "top" else f"focal_loss.{door}"
+    module = {"top": "focal_loss", "keras": "focal_loss.keras.losses"}.get(door, f"focal_loss.{door}")
     lines = [f">>> from {module} import {loss.name}"]
     example = loss.example
+    if door == "keras":
+        lines.insert(0, ">>> import keras")
+        made = call(f"loss = {loss.name}", example)
+        return "\n".join([*lines, made, ">>> keras.ops.convert_to_numpy(loss).round(4)", shown(example.result)])
     if door == "torch":
         lines.insert(0, ">>> import torch")
         return "\n".join([*lines, call(loss.name, example, "torch.tensor"), shown_by_torch(example.result)])

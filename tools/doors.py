@@ -105,13 +105,13 @@ def jax_function(loss: Loss) -> str:
 
 def tensorflow_function(loss: Loss) -> str:
     body = f"_loss(losses.{constant(loss)}, y_true, y_pred, {by_keyword(loss)})"
-    decorators = "@tf.autograph.experimental.do_not_convert\n"
-    return function(loss, "tensorflow", body, result="Tensor", decorators=decorators)
+    return function(loss, "tensorflow", body, result="Tensor", decorators="@not_converted\n")
 
 
-def top_function(loss: Loss) -> str:
+def dispatching_function(loss: Loss, door: str) -> str:
+    """`door`: top or keras."""
     module = f"module_for(y_true, y_pred, {', '.join(loss.options.arrays)})"
-    return function(loss, "top", f"{module}.{loss.name}(y_true, y_pred, {by_keyword(loss)})")
+    return function(loss, door, f"{module}.{loss.name}(y_true, y_pred, {by_keyword(loss)})")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -239,9 +239,19 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
     def each(write: Callable[[Loss], str], chosen: list[Loss] = losses) -> str:
         return "\n\n".join(write(loss) for loss in chosen)
 
-    quoted = names([*functions, *classes])
+    def keras_door(kind: str) -> dict[str, str]:
+        return {
+            "imports": f"from focal_loss.keras._functions import ({', '.join(functions)},)\n"
+            f"from focal_loss.keras._{kind} import ({', '.join(classes)},)\n",
+            "names": names([*functions, *classes]),
+        }
+
     return {
-        "numpy.py": {"functions": each(numpy_function), "names": names([*functions, *OWN["numpy"]])},
+        "_host/functions.py": {"functions": each(numpy_function)},
+        "numpy.py": {
+            "imports": f"from focal_loss._host.functions import ({', '.join(functions + OWN['numpy'])},)\n",
+            "names": names([*functions, *OWN["numpy"]]),
+        },
         "torch/_functions.py": {"functions": each(torch_function)},
         "torch/_modules.py": {
             "imports": f"from focal_loss.torch._functions import {', '.join(loss.name for loss in modules)}\n",
@@ -264,18 +274,12 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
             "imports": f"from focal_loss.tensorflow._functions import ({', '.join(functions)},)\n",
             "names": names([*functions, *OWN["tensorflow"]]),
         },
-        "_dispatch/functions.py": {"functions": each(top_function)},
-        "keras/_functions.py": {"functions": lines(functions, "{0} = by_keras(functions.{0})")},
-        "keras/losses.py": {
-            "imports": f"from focal_loss.keras._functions import ({', '.join(functions)},)\n",
-            "names": quoted,
-            "classes": each(lambda loss: keras_class(loss, "loss")),
-        },
-        "keras/metrics.py": {
-            "imports": f"from focal_loss.keras._functions import ({', '.join(functions)},)\n",
-            "names": quoted,
-            "classes": each(lambda loss: keras_class(loss, "metric")),
-        },
+        "_dispatch/functions.py": {"functions": each(lambda loss: dispatching_function(loss, "top"))},
+        "keras/_functions.py": {"functions": each(lambda loss: dispatching_function(loss, "keras"))},
+        "keras/_losses.py": {"classes": each(lambda loss: keras_class(loss, "loss"))},
+        "keras/_metrics.py": {"classes": each(lambda loss: keras_class(loss, "metric"))},
+        "keras/losses.py": keras_door("losses"),
+        "keras/metrics.py": keras_door("metrics"),
         "__init__.py": {"names": f"_FUNCTIONS = {tuple(functions)}\n_CLASSES = {tuple(classes)}\n"},
         "__init__.pyi": {
             "names": lines(MODULES, "from focal_loss import {0} as {0}")

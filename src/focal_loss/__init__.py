@@ -5,13 +5,7 @@ of the same names. The functions here look at what they are handed and go to the
 before it is used.
 """
 
-from __future__ import annotations
-
-import importlib
-
-TYPE_CHECKING = False  # for the type checker alone: the import of `typing` would be most of the time of this one
-if TYPE_CHECKING:
-    from typing import Any
+from importlib import import_module as _import_module
 
 __version__ = "1.0.0"
 
@@ -50,12 +44,13 @@ _HOMES = {
 __all__ = ["__version__", *_FUNCTIONS, *_SETTINGS]
 
 
-def __getattr__(name: str) -> Any:
+# What has no underscore here is what an editor completes. Types are in the stub.
+def __getattr__(name):
     if name not in _MODULES and name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    load = importlib.import_module(f"{__name__}._dispatch.frameworks").load
+    load = _import_module(f"{__name__}._dispatch.frameworks").load
     return load(f"{__name__}.{name}") if name in _MODULES else getattr(load(_HOMES[name]), name)
 
 
-def __dir__() -> list[str]:
+def __dir__():
     return sorted([*__all__, *_CLASSES, *_MODULES])

@@ -166,7 +166,7 @@ def module_for(*arguments: Any) -> ModuleType:
 def formula_for(*arguments: Any) -> Any:
     """The `pipeline.Backend` of the one framework among the arguments, or NumPy's; without native kernels."""
     name = framework_among(*arguments)
-    return load("focal_loss.numpy" if name is None else f"focal_loss.{name}._backend").FORMULA
+    return load("focal_loss._host.functions" if name is None else f"focal_loss.{name}._backend").FORMULA
 
 
 def load(module: str) -> ModuleType:
@@ -209,7 +209,7 @@ def implementation(name: str, native: bool) -> str:
     """What computes the tensors of a framework, as far as can be said without loading it."""
     if find_spec(name) is None:
         return "not installed"
-    told = getattr(sys.modules.get(f"focal_loss.{name}"), "implementation", None)
+    told = getattr(sys.modules.get(f"focal_loss.{name}._native"), "implementation", None)
     if told:
         return str(told())
     return KERNELS[name] if native else "the formula"

@@ -1,38 +1,527 @@
-"""The functions that `losses` and `metrics` show: lists and NumPy arrays go to the backend of Keras."""
+"""The losses as functions that follow Keras: lists and NumPy arrays go to its backend."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any
 
 import keras
 
-from focal_loss._dispatch import functions
+from focal_loss._core.names import answering
+from focal_loss._core.options import ParameterLike
 from focal_loss._dispatch.frameworks import framework_among, known, load
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-def by_keras(function: Function) -> Function:
-    """The function with the backend of Keras as its default, whatever `focal_loss.set_backend` says."""
-
-    @functools.wraps(function)
-    def loss(*arguments: Any, **options: Any) -> Any:
-        backend = framework_among(*arguments, *options.values()) or keras.backend.backend()
-        return getattr(load(f"focal_loss.{known(backend, 'the Keras backend')}"), function.__name__)(
-            *arguments, **options
-        )
-
-    return loss  # type: ignore[return-value]
+def module_for(*arguments: Any) -> ModuleType:
+    """The module of the framework among the arguments, or of the backend of Keras, whatever `set_backend` says."""
+    return load(f"focal_loss.{framework_among(*arguments) or known(keras.backend.backend(), 'the Keras backend')}")
 
 
 # <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
-binary_focal_crossentropy = by_keras(functions.binary_focal_crossentropy)
-binary_focal_loss = by_keras(functions.binary_focal_loss)
-categorical_focal_crossentropy = by_keras(functions.categorical_focal_crossentropy)
-categorical_focal_loss = by_keras(functions.categorical_focal_loss)
-quality_focal_loss = by_keras(functions.quality_focal_loss)
-sparse_categorical_focal_crossentropy = by_keras(functions.sparse_categorical_focal_crossentropy)
-sparse_categorical_focal_loss = by_keras(functions.sparse_categorical_focal_loss)
+@answering
+def binary_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    apply_class_balancing: bool = False,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    apply_class_balancing : bool
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+    alpha : float or array_like
+        In [0, 1], a shape that broadcasts with the labels.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    axis : int
+        The axis over which the mean is taken.
+
+    Returns
+    -------
+    loss : array, the common shape without `axis`
+        The mean loss over the axis. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With
+    p_t = y p + (1 - y) (1 - p) and alpha_t = alpha y + (1 - alpha) (1 - y), or 1, the loss is [1]_
+
+        alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
+
+    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from focal_loss.keras.losses import binary_focal_crossentropy
+    >>> loss = binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2)
+    >>> keras.ops.convert_to_numpy(loss).round(4)
+    array([0.3299, 0.2058], dtype=float32)
+    """
+    return module_for(y_true, y_pred, alpha, gamma).binary_focal_crossentropy(
+        y_true,
+        y_pred,
+        apply_class_balancing=apply_class_balancing,
+        alpha=alpha,
+        gamma=gamma,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
+
+
+@answering
+def binary_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: ParameterLike,
+    *,
+    pos_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    label_smoothing: float | None = None,
+) -> Any:
+    """Focal loss of each binary example.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * -log(p) + (1 - y) * p**gamma * -log(q)
+
+    A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
+    the two agree on 0 and 1.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from focal_loss.keras.losses import binary_focal_loss
+    >>> loss = binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2)
+    >>> keras.ops.convert_to_numpy(loss).round(4)
+    array([0.0011, 0.0321, 0.0011], dtype=float32)
+    """
+    return module_for(y_true, y_pred, gamma, pos_weight).binary_focal_loss(
+        y_true, y_pred, gamma=gamma, pos_weight=pos_weight, from_logits=from_logits, label_smoothing=label_smoothing
+    )
+
+
+@answering
+def categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
+
+    Parameters
+    ----------
+    y_true : array_like, shape (..., K, ...)
+        The probability of each class: one-hot, smoothed or soft.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from focal_loss.keras.losses import categorical_focal_crossentropy
+    >>> loss = categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]])
+    >>> keras.ops.convert_to_numpy(loss).round(4)
+    array([0.0009, 0.4663], dtype=float32)
+    """
+    return module_for(y_true, y_pred, alpha, gamma).categorical_focal_crossentropy(
+        y_true, y_pred, alpha=alpha, gamma=gamma, from_logits=from_logits, label_smoothing=label_smoothing, axis=axis
+    )
+
+
+@answering
+def categorical_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: ParameterLike,
+    *,
+    class_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    label_smoothing: float | None = None,
+    axis: int = -1,
+) -> Any:
+    """Softmax focal loss of dense labels.
+
+    Parameters
+    ----------
+    y_true : array_like, shape (..., K, ...)
+        The probability of each class: one-hot, smoothed or soft.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from focal_loss.keras.losses import categorical_focal_loss
+    >>> loss = categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True)
+    >>> keras.ops.convert_to_numpy(loss).round(4)
+    array([0.0457], dtype=float32)
+    """
+    return module_for(y_true, y_pred, gamma, class_weight).categorical_focal_loss(
+        y_true,
+        y_pred,
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
+
+
+@answering
+def quality_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    beta: ParameterLike = 2.0,
+    *,
+    from_logits: bool = False,
+) -> Any:
+    """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    beta : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less a score that is nearly right counts; 0 is cross-
+        entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability the loss is [1]_
+
+        abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+
+    On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.
+
+    References
+    ----------
+    .. [1] X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
+       object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from focal_loss.keras.losses import quality_focal_loss
+    >>> loss = quality_focal_loss([0.0, 0.7, 1.0], [0.1, 0.6, 0.9])
+    >>> keras.ops.convert_to_numpy(loss).round(4)
+    array([0.0011, 0.0063, 0.0011], dtype=float32)
+    """
+    return module_for(y_true, y_pred, beta).quality_focal_loss(y_true, y_pred, beta=beta, from_logits=from_logits)
+
+
+@answering
+def sparse_categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    axis: int = -1,
+    ignore_class: int | None = None,
+) -> Any:
+    """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
+
+    Parameters
+    ----------
+    y_true : array_like of int, the shape of `y_pred` without its class axis
+        Class indices in [0, K). A class axis of length 1 is dropped.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from focal_loss.keras.losses import sparse_categorical_focal_crossentropy
+    >>> loss = sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]])
+    >>> keras.ops.convert_to_numpy(loss).round(4)
+    array([0.0009, 0.4663], dtype=float32)
+    """
+    return module_for(y_true, y_pred, alpha, gamma).sparse_categorical_focal_crossentropy(
+        y_true, y_pred, alpha=alpha, gamma=gamma, from_logits=from_logits, axis=axis, ignore_class=ignore_class
+    )
+
+
+@answering
+def sparse_categorical_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: ParameterLike,
+    *,
+    class_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    axis: int = -1,
+    ignore_class: int | None = None,
+) -> Any:
+    """Softmax focal loss of class indices.
+
+    Parameters
+    ----------
+    y_true : array_like of int, the shape of `y_pred` without its class axis
+        Class indices in [0, K). A class axis of length 1 is dropped.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from focal_loss.keras.losses import sparse_categorical_focal_loss
+    >>> y_pred = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]
+    >>> loss = sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2)
+    >>> keras.ops.convert_to_numpy(loss).round(4)
+    array([0.0089, 0.0321, 0.0817], dtype=float32)
+    """
+    return module_for(y_true, y_pred, gamma, class_weight).sparse_categorical_focal_loss(
+        y_true,
+        y_pred,
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=from_logits,
+        axis=axis,
+        ignore_class=ignore_class,
+    )
+
+
 # </doors: functions>

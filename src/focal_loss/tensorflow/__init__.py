@@ -21,7 +21,6 @@ from focal_loss.tensorflow._functions import (
 )
 
 # </doors: imports>
-from focal_loss.tensorflow._native import implementation as implementation
 
 __all__ = [
     # <doors: names> Written by tools/doors.py; `make doors` writes it anew.

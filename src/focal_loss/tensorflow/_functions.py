@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -13,13 +14,21 @@ from focal_loss._core.options import ParameterLike
 from focal_loss.tensorflow import _ranks
 from focal_loss.tensorflow._backend import Tensor
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def not_converted(function: F) -> F:
+    """The function as it is: AutoGraph would rewrite its branches. Type checkers see its signature."""
+    left: F = tf.autograph.experimental.do_not_convert(function)
+    return left
+
 
 def _loss(loss: Loss, y_true: Any, y_pred: Any, **given: Any) -> Tensor:
     return _ranks.of_any_rank(loss, y_true, y_pred, checked(loss.options, **given))
 
 
 # <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
-@tf.autograph.experimental.do_not_convert
+@not_converted
 @answering
 def binary_focal_crossentropy(
     y_true: Any,
@@ -100,7 +109,7 @@ def binary_focal_crossentropy(
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 @answering
 def binary_focal_loss(
     y_true: Any,
@@ -175,7 +184,7 @@ def binary_focal_loss(
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 @answering
 def categorical_focal_crossentropy(
     y_true: Any,
@@ -251,7 +260,7 @@ def categorical_focal_crossentropy(
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 @answering
 def categorical_focal_loss(
     y_true: Any,
@@ -326,7 +335,7 @@ def categorical_focal_loss(
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 @answering
 def quality_focal_loss(
     y_true: Any,
@@ -387,7 +396,7 @@ def quality_focal_loss(
     return _loss(losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits)
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 @answering
 def sparse_categorical_focal_crossentropy(
     y_true: Any,
@@ -464,7 +473,7 @@ def sparse_categorical_focal_crossentropy(
     )
 
 
-@tf.autograph.experimental.do_not_convert
+@not_converted
 @answering
 def sparse_categorical_focal_loss(
     y_true: Any,

@@ -1,0 +1,744 @@
+"""The losses as functions of NumPy arrays, and their derivatives by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from focal_loss._core import checks, losses, pipeline
+from focal_loss._core.declare import Loss, checked
+from focal_loss._core.losses.binary_focal_loss import Options as BinaryOptions
+from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
+from focal_loss._core.names import answering
+from focal_loss._core.options import ParameterLike
+from focal_loss._core.shapes import normalize_axis
+from focal_loss._core.warnings import warn
+from focal_loss._host import derivatives, evaluate
+
+Array = Any
+
+
+class _Numpy(evaluate.NumpyOps):
+    """`pipeline.Backend` for NumPy."""
+
+    def fused_binary(self, call: pipeline.BinaryCall) -> Array | None:
+        done = evaluate.native_binary(*call[:7], order=0)
+        if done is None:
+            return None
+        results, _, bad = done
+        if bad >= 0:
+            checks.check_labels(call.y, call.x)
+        return results[0][()]
+
+    def fused_softmax(self, call: pipeline.SoftmaxCall) -> Array | None:
+        done = evaluate.native_softmax(*call[:8], order=0)
+        if done is None:
+            return None
+        results, _, bad = done
+        if bad >= 0:
+            if call.sparse:
+                checks.check_classes(call.y, call.x.shape[call.axis], call.ignore)
+            else:
+                checks.check_labels(call.y, dense=True)
+        return results[0][()]
+
+    def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
+        array = checks.host_array(name, y_pred)
+        from_list = not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes")
+        return array.astype(np.float32) if from_list or array.dtype.kind in "biu" else array
+
+    def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
+        return checks.host_array(name, y_true)
+
+    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
+        warn(message, category)
+
+    def parameter(self, name: str, value: Any, like: Array) -> Array:
+        return value if isinstance(value, float) else checks.host_array(name, value).astype(np.float64)
+
+    def kind(self, x: Array) -> Literal["bool", "integer", "floating"]:
+        return "bool" if x.dtype.kind == "b" else "integer" if x.dtype.kind in "iu" else "floating"
+
+    def shape(self, x: Array) -> tuple[int, ...]:
+        return np.shape(x)
+
+    def readable(self, x: Array) -> bool:
+        return True
+
+    def to_numpy(self, x: Array) -> Array:
+        return np.asarray(x)
+
+    def to_integer(self, x: Array) -> Array:
+        return x if x.dtype.kind in "iu" else x.astype(np.int64)
+
+    def length(self, x: Array, axis: int) -> int:
+        return x.shape[axis]
+
+    def classes(self, like: Array, axis: int) -> Array:
+        return np.arange(like.shape[axis]).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+
+    def take(self, x: Array, index: Array) -> Array:
+        return x[index]
+
+    def expand(self, x: Array, axis: int) -> Array:
+        return np.expand_dims(x, axis)
+
+    def squeeze(self, x: Array, axis: int) -> Array:
+        return np.squeeze(x, axis)
+
+    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
+        return np.reshape(x, shape)
+
+    def broadcast(self, *arrays: Array) -> Sequence[Array]:
+        return np.broadcast_arrays(*arrays)
+
+    def mean(self, x: Array, axis: int) -> Array:
+        return np.mean(x, axis)
+
+    def total(self, x: Array) -> Array:
+        return np.sum(x)
+
+    def elementwise(self, family: str, *arguments: Array) -> Array:
+        return evaluate.elementwise(family, "", *arguments)
+
+    def margin(self, v: Array, hot: Array | None, axis: int) -> Array:
+        return evaluate.margin(v, hot, axis)
+
+    def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+        return evaluate.shares(x, hot, axis)
+
+
+_xp = FORMULA = _Numpy()
+
+
+def _loss(loss: Loss, y_true: Any, y_pred: Any, **given: Any) -> NDArray[Any]:
+    result: NDArray[Any] = loss.compute(_xp, y_true, y_pred, checked(loss.options, **given))
+    return result
+
+
+# <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
+@answering
+def binary_focal_crossentropy(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    apply_class_balancing: bool = False,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> NDArray[Any]:
+    """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    apply_class_balancing : bool
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+    alpha : float or array_like
+        In [0, 1], a shape that broadcasts with the labels.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    axis : int
+        The axis over which the mean is taken.
+
+    Returns
+    -------
+    loss : array, the common shape without `axis`
+        The mean loss over the axis. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With
+    p_t = y p + (1 - y) (1 - p) and alpha_t = alpha y + (1 - alpha) (1 - y), or 1, the loss is [1]_
+
+        alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
+
+    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import binary_focal_crossentropy
+    >>> binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], gamma=2).round(4)
+    array([0.3299, 0.2058], dtype=float32)
+    """
+    return _loss(
+        losses.BINARY_FOCAL_CROSSENTROPY,
+        y_true,
+        y_pred,
+        apply_class_balancing=apply_class_balancing,
+        alpha=alpha,
+        gamma=gamma,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
+
+
+@answering
+def binary_focal_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    gamma: ParameterLike,
+    *,
+    pos_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    label_smoothing: float | None = None,
+) -> NDArray[Any]:
+    """Focal loss of each binary example.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * -log(p) + (1 - y) * p**gamma * -log(q)
+
+    A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
+    the two agree on 0 and 1.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import binary_focal_loss
+    >>> binary_focal_loss([0, 1, 1], [0.1, 0.7, 0.9], gamma=2).round(4)
+    array([0.0011, 0.0321, 0.0011], dtype=float32)
+    """
+    return _loss(
+        losses.BINARY_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        gamma=gamma,
+        pos_weight=pos_weight,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+    )
+
+
+@answering
+def categorical_focal_crossentropy(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> NDArray[Any]:
+    """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
+
+    Parameters
+    ----------
+    y_true : array_like, shape (..., K, ...)
+        The probability of each class: one-hot, smoothed or soft.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import categorical_focal_crossentropy
+    >>> categorical_focal_crossentropy([[0, 1, 0], [0, 0, 1]], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]]).round(4)
+    array([0.0009, 0.4663], dtype=float32)
+    """
+    return _loss(
+        losses.CATEGORICAL_FOCAL_CROSSENTROPY,
+        y_true,
+        y_pred,
+        alpha=alpha,
+        gamma=gamma,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
+
+
+@answering
+def categorical_focal_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    gamma: ParameterLike,
+    *,
+    class_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    label_smoothing: float | None = None,
+    axis: int = -1,
+) -> NDArray[Any]:
+    """Softmax focal loss of dense labels.
+
+    Parameters
+    ----------
+    y_true : array_like, shape (..., K, ...)
+        The probability of each class: one-hot, smoothed or soft.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import categorical_focal_loss
+    >>> categorical_focal_loss([[1, 0, 0]], [[1.0, 0.0, -1.0]], gamma=2, from_logits=True).round(4)
+    array([0.0457], dtype=float32)
+    """
+    return _loss(
+        losses.CATEGORICAL_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        axis=axis,
+    )
+
+
+@answering
+def quality_focal_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    beta: ParameterLike = 2.0,
+    *,
+    from_logits: bool = False,
+) -> NDArray[Any]:
+    """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    beta : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less a score that is nearly right counts; 0 is cross-
+        entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability the loss is [1]_
+
+        abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+
+    On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.
+
+    References
+    ----------
+    .. [1] X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
+       object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import quality_focal_loss
+    >>> quality_focal_loss([0.0, 0.7, 1.0], [0.1, 0.6, 0.9]).round(4)
+    array([0.0011, 0.0063, 0.0011], dtype=float32)
+    """
+    return _loss(losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits)
+
+
+@answering
+def sparse_categorical_focal_crossentropy(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    from_logits: bool = False,
+    axis: int = -1,
+    ignore_class: int | None = None,
+) -> NDArray[Any]:
+    """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
+
+    Parameters
+    ----------
+    y_true : array_like of int, the shape of `y_pred` without its class axis
+        Class indices in [0, K). A class axis of length 1 is dropped.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import sparse_categorical_focal_crossentropy
+    >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]]).round(4)
+    array([0.0009, 0.4663], dtype=float32)
+    """
+    return _loss(
+        losses.SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY,
+        y_true,
+        y_pred,
+        alpha=alpha,
+        gamma=gamma,
+        from_logits=from_logits,
+        axis=axis,
+        ignore_class=ignore_class,
+    )
+
+
+@answering
+def sparse_categorical_focal_loss(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    gamma: ParameterLike,
+    *,
+    class_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    axis: int = -1,
+    ignore_class: int | None = None,
+) -> NDArray[Any]:
+    """Softmax focal loss of class indices.
+
+    Parameters
+    ----------
+    y_true : array_like of int, the shape of `y_pred` without its class axis
+        Class indices in [0, K). A class axis of length 1 is dropped.
+    y_pred : array_like, shape (..., K, ...)
+        Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import sparse_categorical_focal_loss
+    >>> y_pred = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]
+    >>> sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2).round(4)
+    array([0.0089, 0.0321, 0.0817], dtype=float32)
+    """
+    return _loss(
+        losses.SPARSE_CATEGORICAL_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=from_logits,
+        axis=axis,
+        ignore_class=ignore_class,
+    )
+
+
+# </doors: functions>
+
+
+def binary_focal_loss_derivatives(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    gamma: ArrayLike,
+    *,
+    pos_weight: ArrayLike | None = None,
+    label_smoothing: float | None = None,
+    hessian: derivatives.Hessian = "exact",
+) -> derivatives.Derivatives:
+    """Value, gradient and Hessian of the binary focal loss with respect to its logits.
+
+    Parameters
+    ----------
+    y_true, y_pred, gamma, pos_weight, label_smoothing
+        As in `binary_focal_loss`, with `y_pred` holding logits.
+    hessian : {'exact', 'majorizer', 'relative_floor'}
+        What the third result is. The Hessian itself is negative for the worst mistakes (below a margin of about -2.8
+        at gamma = 2), where a Newton step would go uphill. The majorizer is the Hessian without its only negative
+        term, q^g p [(2g+1) q + g^2 p L] for a hard label: positive, and nowhere below the Hessian. The relative
+        floor is the Hessian where that is at least a quarter of the gradient's size, else that quarter.
+
+    Returns
+    -------
+    value, gradient, hessian : named tuple of arrays, the shape to which the arguments broadcast
+        The loss of each example, its first derivative in that example's logit, and its second or what stands in its
+        place, in the dtype of `y_pred`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `binary_focal_loss`.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, appendix B.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import binary_focal_loss_derivatives
+    >>> value, gradient, hessian = binary_focal_loss_derivatives([1], [0.0], gamma=2)
+    >>> value.round(6), gradient.round(6), hessian.round(6)
+    (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.399143], dtype=float32))
+    """
+    options = BinaryOptions(gamma=gamma, pos_weight=pos_weight, from_logits=True, label_smoothing=label_smoothing)
+    policy = derivatives.hessian_of(hessian)
+    x = _xp.prediction(y_pred)
+    y, gamma, positive = pipeline.binary_inputs(_xp, y_true, x, options)
+    found = derivatives.binary(x, y, gamma, positive, smoothing=options.label_smoothing, hessian=policy)
+    return derivatives.Derivatives(*(a[()] for a in found))
+
+
+def sparse_categorical_focal_loss_derivatives(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    gamma: ArrayLike,
+    *,
+    class_weight: ArrayLike | None = None,
+    axis: int = -1,
+    hessian: derivatives.Hessian = "exact",
+) -> derivatives.Derivatives:
+    """Value, gradient and diagonal of the Hessian of the softmax focal loss with respect to its logits.
+
+    Parameters
+    ----------
+    y_true, y_pred, gamma, class_weight, axis
+        As in `sparse_categorical_focal_loss`, with `y_pred` holding logits.
+    hessian : {'exact', 'majorizer', 'relative_floor'}
+        What the third result is: the diagonal of the Hessian, the same with the majorizer in place of the second
+        derivative in the margin of the true class (positive, and nowhere below it), or the diagonal where that is at
+        least a quarter of the gradient's size, else that quarter.
+
+    Returns
+    -------
+    value : array, the shape of `y_true`
+        The loss of each example, in the dtype of `y_pred`.
+    gradient, hessian : arrays, the shape of `y_pred`
+        Its first derivative in each logit, which sums to 0 over the classes, and its second derivative in each
+        logit by itself, or what stands in its place.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sparse_categorical_focal_loss`.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, appendix A.
+
+    Examples
+    --------
+    >>> from focal_loss.numpy import sparse_categorical_focal_loss_derivatives
+    >>> _, gradient, hessian = sparse_categorical_focal_loss_derivatives([0], [[1.0, 0.0, -1.0]], gamma=2)
+    >>> gradient.round(6), hessian.round(6)
+    (array([[-0.098288,  0.071854,  0.026434]], dtype=float32), array([[0.185294, 0.118354, 0.032727]], dtype=float32))
+    """
+    options = SparseOptions(gamma=gamma, class_weight=class_weight, from_logits=True, axis=axis)
+    policy = derivatives.hessian_of(hessian)
+    logits = _xp.prediction(y_pred)
+    axis = normalize_axis(axis, logits.ndim)
+    y = pipeline.class_labels(_xp, y_true, logits, axis)
+    found = derivatives.softmax(logits, y, *pipeline.class_parameters(_xp, logits, axis, options), axis, hessian=policy)
+    return found._replace(value=found.value[()])

@@ -1,0 +1,11 @@
+"""The names of the module, as type checkers and editors see them."""
+
+from focal_loss._calibration.error import expected_calibration_error as expected_calibration_error
+from focal_loss._calibration.posteriors import categorical_posterior_from_logits as categorical_posterior_from_logits
+from focal_loss._calibration.posteriors import categorical_posterior_from_score as categorical_posterior_from_score
+from focal_loss._calibration.posteriors import categorical_prior_logits as categorical_prior_logits
+from focal_loss._calibration.posteriors import posterior_from_logits as posterior_from_logits
+from focal_loss._calibration.posteriors import posterior_from_score as posterior_from_score
+from focal_loss._calibration.posteriors import prior_logit as prior_logit
+from focal_loss._calibration.posteriors import score_from_posterior as score_from_posterior
+from focal_loss._calibration.temperature import FocalTemperature as FocalTemperature

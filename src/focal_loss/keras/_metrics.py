@@ -1,0 +1,645 @@
+"""Focal losses as streaming metrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from focal_loss._core.names import answering
+from focal_loss._core.options import ParameterLike
+from focal_loss.keras._backend import mask_of, plain
+from focal_loss.keras._examples import counted, mask_of_examples, pairs, product, unmasked, without_masked_labels
+from focal_loss.keras._options import Option, WithOptions
+
+
+class _FocalMetric(WithOptions, keras.metrics.Mean):
+    """The mean of a function of the backend over all examples since the last reset, by sample weight."""
+
+    def __init__(self, options: dict[str, Any], name: str, dtype: Any) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self._set_options(options)
+        self._direction = "down"
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_true, y_pred, sample_weight = unmasked(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
+        mask = mask_of(y_pred)
+        y_true = without_masked_labels(keras.ops.convert_to_tensor(y_true), mask)
+        loss = self.compute(y_true, keras.ops.convert_to_tensor(y_pred, dtype=self.dtype))
+        mask = mask_of_examples(loss, mask, self._counted(y_true, loss))
+        return super().update_state(loss, product(sample_weight, mask, loss, self.dtype))
+
+    def compute(self, y_true: Any, y_pred: Any) -> Any:
+        return self._computed(*pairs(y_true, y_pred))
+
+    def _counted(self, y_true: Any, loss: Any) -> Any:
+        """A mask of the examples that count, by their labels; None if all do."""
+        return None
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype, **plain(self._options)}
+
+
+class _SparseFocalMetric(_FocalMetric):
+    """An ignored example has no weight."""
+
+    def compute(self, y_true: Any, y_pred: Any) -> Any:
+        return self._computed(y_true, y_pred)
+
+    def _counted(self, y_true: Any, loss: Any) -> Any:
+        return counted(y_true, loss, self._options["ignore_class"])
+
+
+# <doors: classes> Written by tools/doors.py; `make doors` writes it anew.
+@keras.saving.register_keras_serializable("focal_loss", "BinaryFocalCrossentropyMetric")
+@answering
+class BinaryFocalCrossentropy(_FocalMetric):
+    """`binary_focal_crossentropy` as a Keras metric.
+
+    Parameters
+    ----------
+    apply_class_balancing : bool
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+    alpha : float or array_like
+        In [0, 1], a shape that broadcasts with the labels.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    axis : int
+        The axis over which the mean is taken.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the common shape without `axis`
+        The mean loss over the axis. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With
+    p_t = y p + (1 - y) (1 - p) and alpha_t = alpha y + (1 - alpha) (1 - y), or 1, the loss is [1]_
+
+        alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
+
+    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import BinaryFocalCrossentropy
+    >>> metric = BinaryFocalCrossentropy(gamma=2)
+    >>> metric.update_state([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]])
+    >>> print(round(float(metric.result()), 4))
+    0.2678
+    """
+
+    loss_name = "binary_focal_crossentropy"
+    apply_class_balancing = Option()
+    alpha = Option()
+    gamma = Option()
+    from_logits = Option()
+    label_smoothing = Option()
+    axis = Option()
+
+    def __init__(
+        self,
+        apply_class_balancing: bool = False,
+        alpha: ParameterLike = 0.25,
+        gamma: ParameterLike = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        name: str = "binary_focal_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        options = {
+            "apply_class_balancing": apply_class_balancing,
+            "alpha": alpha,
+            "gamma": gamma,
+            "from_logits": from_logits,
+            "label_smoothing": label_smoothing,
+            "axis": axis,
+        }
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "BinaryFocalLossMetric")
+@answering
+class BinaryFocalLoss(_FocalMetric):
+    """`binary_focal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * -log(p) + (1 - y) * p**gamma * -log(q)
+
+    A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
+    the two agree on 0 and 1.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import BinaryFocalLoss
+    >>> metric = BinaryFocalLoss(gamma=2)
+    >>> metric.update_state([0, 1, 1], [0.1, 0.7, 0.9])
+    >>> print(round(float(metric.result()), 4))
+    0.0114
+    """
+
+    loss_name = "binary_focal_loss"
+    gamma = Option()
+    pos_weight = Option()
+    from_logits = Option()
+    label_smoothing = Option()
+
+    def __init__(
+        self,
+        gamma: ParameterLike,
+        *,
+        pos_weight: ParameterLike | None = None,
+        from_logits: bool = False,
+        label_smoothing: float | None = None,
+        name: str = "binary_focal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {
+            "gamma": gamma,
+            "pos_weight": pos_weight,
+            "from_logits": from_logits,
+            "label_smoothing": label_smoothing,
+        }
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "CategoricalFocalCrossentropyMetric")
+@answering
+class CategoricalFocalCrossentropy(_FocalMetric):
+    """`categorical_focal_crossentropy` as a Keras metric.
+
+    Parameters
+    ----------
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import CategoricalFocalCrossentropy
+    >>> metric = CategoricalFocalCrossentropy()
+    >>> metric.update_state([[0, 1, 0], [0, 0, 1]], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]])
+    >>> print(round(float(metric.result()), 4))
+    0.2336
+    """
+
+    loss_name = "categorical_focal_crossentropy"
+    alpha = Option()
+    gamma = Option()
+    from_logits = Option()
+    label_smoothing = Option()
+    axis = Option()
+
+    def __init__(
+        self,
+        alpha: ParameterLike = 0.25,
+        gamma: ParameterLike = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        name: str = "categorical_focal_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        options = {
+            "alpha": alpha,
+            "gamma": gamma,
+            "from_logits": from_logits,
+            "label_smoothing": label_smoothing,
+            "axis": axis,
+        }
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "CategoricalFocalLossMetric")
+@answering
+class CategoricalFocalLoss(_FocalMetric):
+    """`categorical_focal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    label_smoothing : float, optional
+        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the common shape without the class axis
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is
+    ``sum_j weight_j * y_j * (1 - p_j)**gamma_j * -log(p_j)`` [1]_, where 1 - p_j is a sum over the other classes.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import CategoricalFocalLoss
+    >>> metric = CategoricalFocalLoss(gamma=2, from_logits=True)
+    >>> metric.update_state([[1, 0, 0]], [[1.0, 0.0, -1.0]])
+    >>> print(round(float(metric.result()), 4))
+    0.0457
+    """
+
+    loss_name = "categorical_focal_loss"
+    gamma = Option()
+    class_weight = Option()
+    from_logits = Option()
+    label_smoothing = Option()
+    axis = Option()
+
+    def __init__(
+        self,
+        gamma: ParameterLike,
+        *,
+        class_weight: ParameterLike | None = None,
+        from_logits: bool = False,
+        label_smoothing: float | None = None,
+        axis: int = -1,
+        name: str = "categorical_focal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {
+            "gamma": gamma,
+            "class_weight": class_weight,
+            "from_logits": from_logits,
+            "label_smoothing": label_smoothing,
+            "axis": axis,
+        }
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "QualityFocalLossMetric")
+@answering
+class QualityFocalLoss(_FocalMetric):
+    """`quality_focal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    beta : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less a score that is nearly right counts; 0 is cross-
+        entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
+        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability the loss is [1]_
+
+        abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+
+    On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.
+
+    References
+    ----------
+    .. [1] X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
+       object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import QualityFocalLoss
+    >>> metric = QualityFocalLoss()
+    >>> metric.update_state([0.0, 0.7, 1.0], [0.1, 0.6, 0.9])
+    >>> print(round(float(metric.result()), 4))
+    0.0028
+    """
+
+    loss_name = "quality_focal_loss"
+    beta = Option()
+    from_logits = Option()
+
+    def __init__(
+        self,
+        beta: ParameterLike = 2.0,
+        *,
+        from_logits: bool = False,
+        name: str = "quality_focal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {"beta": beta, "from_logits": from_logits}
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "SparseCategoricalFocalCrossentropyMetric")
+@answering
+class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
+    """`sparse_categorical_focal_crossentropy` as a Keras metric.
+
+    Parameters
+    ----------
+    alpha : float or array_like, shape () or (K,)
+        The weight of each class, at least 0.
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+    A single `alpha` scales the loss of every class alike: it balances nothing.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import SparseCategoricalFocalCrossentropy
+    >>> metric = SparseCategoricalFocalCrossentropy()
+    >>> metric.update_state([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]])
+    >>> print(round(float(metric.result()), 4))
+    0.2336
+    """
+
+    loss_name = "sparse_categorical_focal_crossentropy"
+    alpha = Option()
+    gamma = Option()
+    from_logits = Option()
+    axis = Option()
+    ignore_class = Option()
+
+    def __init__(
+        self,
+        alpha: ParameterLike = 0.25,
+        gamma: ParameterLike = 2.0,
+        from_logits: bool = False,
+        axis: int = -1,
+        ignore_class: int | None = None,
+        name: str = "sparse_categorical_focal_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        options = {
+            "alpha": alpha,
+            "gamma": gamma,
+            "from_logits": from_logits,
+            "axis": axis,
+            "ignore_class": ignore_class,
+        }
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "SparseCategoricalFocalLossMetric")
+@answering
+class SparseCategoricalFocalLoss(_SparseFocalMetric):
+    """`sparse_categorical_focal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape () or (K,)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    class_weight : float or array_like, shape () or (K,), optional
+        The weight of each class. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
+        is that of its edge.
+    axis : int
+        The axis of `y_pred` that holds the classes.
+    ignore_class : int, optional
+        Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape of `y_true`
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
+        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
+        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
+    classes. No one-hot labels are made.
+
+    References
+    ----------
+    .. [1] T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
+       arXiv:1708.02002, equations 4 and 5.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import SparseCategoricalFocalLoss
+    >>> metric = SparseCategoricalFocalLoss(gamma=2)
+    >>> metric.update_state([0, 1, 2], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]])
+    >>> print(round(float(metric.result()), 4))
+    0.0409
+    """
+
+    loss_name = "sparse_categorical_focal_loss"
+    gamma = Option()
+    class_weight = Option()
+    from_logits = Option()
+    axis = Option()
+    ignore_class = Option()
+
+    def __init__(
+        self,
+        gamma: ParameterLike,
+        *,
+        class_weight: ParameterLike | None = None,
+        from_logits: bool = False,
+        axis: int = -1,
+        ignore_class: int | None = None,
+        name: str = "sparse_categorical_focal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {
+            "gamma": gamma,
+            "class_weight": class_weight,
+            "from_logits": from_logits,
+            "axis": axis,
+            "ignore_class": ignore_class,
+        }
+        super().__init__(options, name, dtype)
+
+
+# </doors: classes>

@@ -5,12 +5,24 @@ KERAS_BACKENDS := tensorflow jax torch numpy
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 export TF_ENABLE_ONEDNN_OPTS := 0
+# Threads of OpenMP that wait ask the processor for nothing: tests in processes beside each other need it.
+export OMP_WAIT_POLICY := passive
 # Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test demo bench bench-gpu lint types unit formula gpu keras picture golden doors ulp sanitize huge clean
+.PHONY: test nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors ulp sanitize huge clean
 
-test: .venv/test lint types unit formula gpu keras
+# What is one process runs beside another; the rest is as many processes as there are processors.
+test: .venv/test .venv/browser .venv/gpu lint
+	$(MAKE) --no-print-directory -j 2 --output-sync=target types keras
+	$(MAKE) --no-print-directory unit formula gpu
+
+# All tests without the kernels, but for those of the kernels themselves.
+nightly: .venv/test .venv/browser
+	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests \
+	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
+	  --ignore=tests/test_native.py --ignore=tests/test_torch_native.py
+	FOCAL_LOSS_ISA=formula $(MAKE) --no-print-directory -j 2 --output-sync=target keras
 
 demo: .venv/demo
 	$(BIN)/focal-loss demo --force
@@ -57,9 +69,11 @@ unit: .venv/test .venv/browser
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
 	  --ignore=src/focal_loss/torch/_triton.py --ignore=src/focal_loss/torch/_cuda.py
 
-# The same numbers without the kernels, as on a GPU, under XLA or without a compiler.
+# The golden numbers without the kernels, as on a GPU, under XLA or without a compiler. JAX and TensorFlow, which compile
+# or dispatch each step, compute them in float32 alone; `make nightly` has the other dtypes.
 formula: .venv/test
-	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py tests/test_majorizer.py
+	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py tests/test_majorizer.py \
+	  -k "not (jax or tensorflow) or golden and float32"
 
 # Triton beside TensorFlow in one process crashes, so it lies in a folder of its own, and its tests are a process of
 # their own: by Triton's interpreter, on the CPU. With a GPU, `make gpu INTERPRET=0` runs them there.
@@ -73,9 +87,11 @@ gpu: .venv/gpu
 	TRITON_INTERPRET=$(INTERPRET) PYTHONPATH=.venv/gpu $(BIN)/pytest -n auto --dist worksteal tests/gpu
 
 # Keras chooses its backend once per process, so its tests run once per backend.
-keras: .venv/test
-	@set -e; for backend in $(KERAS_BACKENDS); do \
-	  echo "Keras on $$backend"; KERAS_BACKEND=$$backend $(BIN)/pytest tests/keras; done
+KERAS := $(addprefix keras-,$(KERAS_BACKENDS))
+.PHONY: $(KERAS)
+keras: $(KERAS)
+$(KERAS): keras-%: .venv/test
+	KERAS_BACKEND=$* $(BIN)/pytest tests/keras
 
 # Photographs the page of a report.
 picture: .venv/test .venv/browser

@@ -1,7 +1,7 @@
 """The one table of cases: every framework, and every loss with arguments to call it by.
 
 A new framework is a row of `FRAMEWORKS`; the losses are those that are declared. The test files run each property over
-both.
+both. A framework is imported by the function that needs it, so that a test of NumPy starts in a second.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
-import tensorflow as tf
-import torch
 
 from focal_loss._core import declare, losses
 from focal_loss._core.declare import REQUIRED
+
+if TYPE_CHECKING:
+    import jax
+    import torch
 
 Arrays = dict[str, np.ndarray]
 
@@ -50,6 +50,8 @@ class Framework:
 
 
 def torch_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    import torch
+
     tensors = {k: torch_tensor(v, dtype).requires_grad_() for k, v in arrays.items()}
     value = function(**tensors)
     first = torch.autograd.grad(value.sum(), list(tensors.values()), create_graph=second)
@@ -60,6 +62,9 @@ def torch_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, 
 
 
 def jax_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    import jax
+    import jax.numpy as jnp
+
     name = next(iter(arrays))
 
     @jax.jit
@@ -75,6 +80,8 @@ def jax_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, se
 
 
 def tensorflow_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
+    import tensorflow as tf
+
     tensors = {k: tf.constant(v, dtype) for k, v in arrays.items()}
     name = next(iter(tensors))
     with tf.GradientTape() as outer:
@@ -108,6 +115,9 @@ def one_by_one(derivatives: Callable[..., Arrays]) -> Callable[..., Arrays]:
 
 def jax_per_row(function: Callable[..., Any], y_pred: np.ndarray, parameters: Arrays, dtype: str) -> Arrays:
     """Rows by `vmap`, parameters as tensors: one compilation for all."""
+    import jax
+    import jax.numpy as jnp
+
     with jax.enable_x64(dtype == "float64"):
         wide = "float64" if dtype == "float64" else "float32"
         tensors = {k: jnp.asarray(v, wide if v.dtype.kind == "f" else None) for k, v in parameters.items()}
@@ -125,19 +135,33 @@ def numpy_tensor(x: Any, dtype: str) -> np.ndarray:
 
 
 def torch_tensor(x: Any, dtype: str) -> torch.Tensor:
+    import torch
+
     return torch.tensor(np.asarray(x), dtype=getattr(torch, dtype))
 
 
 def torch_numpy(x: torch.Tensor) -> np.ndarray:
+    import torch
+
     return x.detach().to(torch.float64).cpu().numpy()
 
 
 def jax_tensor(x: Any, dtype: str) -> jax.Array:
+    import jax.numpy as jnp
+
     return jnp.asarray(np.asarray(x), dtype)
+
+
+def tensorflow_tensor(x: Any, dtype: str) -> Any:
+    import tensorflow as tf
+
+    return tf.constant(x, dtype)
 
 
 def tensorflow_numpy(x: Any) -> np.ndarray:
     """TensorFlow turns a bfloat16 scalar into no array."""
+    import tensorflow as tf
+
     return tf.cast(x, tf.float64).numpy()
 
 
@@ -147,7 +171,7 @@ FRAMEWORKS = [
     Framework("jax", jax_tensor, numpy_float64, jax_derivatives, jax_per_row),
     Framework(
         "tensorflow",
-        lambda x, dtype: tf.constant(x, dtype),
+        tensorflow_tensor,
         tensorflow_numpy,
         tensorflow_derivatives,
         one_by_one(tensorflow_derivatives),

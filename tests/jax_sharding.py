@@ -181,7 +181,7 @@ def in_shard_map(name: str, mesh: Mesh, specs: Specs) -> list[np.ndarray]:
     function, arrays, count, split_by = LOSSES[name]
     rows = specs[0][0]
     inside = split_by(rows, None)
-    reduced = function(*arrays).ndim == 0
+    reduced = jax.eval_shape(function, *arrays).ndim == 0
     placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(arrays, specs, strict=True)]
 
     def part(*arrays: jax.Array) -> jax.Array:
@@ -202,7 +202,7 @@ def in_part(name: str, kind: AxisType) -> list[np.ndarray]:
     """Under a `shard_map` over the rows alone, differentiated from outside; the classes are split without it."""
     function, arrays, count, split_by = LOSSES[name]
     mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto, kind))
-    reduced = function(*arrays).ndim == 0
+    reduced = jax.eval_shape(function, *arrays).ndim == 0
     placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(arrays, split_by("data", "model"), strict=True)]
 
     def part(*arrays: jax.Array) -> jax.Array:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-import jax
 import numpy as np
 import pytest
-import tensorflow as tf
-import torch
 from cases import FRAMEWORK, FRAMEWORKS, LOSS, LOSSES, SPARSE, Framework, Loss
 
 by_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
@@ -145,12 +145,30 @@ def test_class_indices_to_a_dense_loss(framework: Framework, name: str, indices)
         LOSS[name](framework, y_true=np.array(indices))
 
 
+def by_jax(loss: Callable[..., Any], t: np.ndarray, v: np.ndarray) -> Any:
+    import jax
+
+    return jax.jit(loss)(t, v)
+
+
+def by_tensorflow(loss: Callable[..., Any], t: np.ndarray, v: np.ndarray, **options: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.function(loss, **options)(tf.constant(t), tf.constant(v))
+
+
+def by_torch(loss: Callable[..., Any], t: np.ndarray, v: np.ndarray, transform: str, **options: Any) -> Any:
+    import torch
+
+    return getattr(torch, transform)(loss, **options)(torch.tensor(t), torch.tensor(v))
+
+
 OUT_OF_RANGE = {
-    "jax.jit": lambda loss, t, v: jax.jit(loss)(t, v),
-    "tf.function": lambda loss, t, v: tf.function(loss)(tf.constant(t), tf.constant(v)),
-    "XLA": lambda loss, t, v: tf.function(loss, jit_compile=True)(tf.constant(t), tf.constant(v)),
-    "torch.compile": lambda loss, t, v: torch.compile(loss, fullgraph=True)(torch.tensor(t), torch.tensor(v)),
-    "torch.vmap": lambda loss, t, v: torch.vmap(loss)(torch.tensor(t), torch.tensor(v)),
+    "jax.jit": by_jax,
+    "tf.function": by_tensorflow,
+    "XLA": partial(by_tensorflow, jit_compile=True),
+    "torch.compile": partial(by_torch, transform="compile", fullgraph=True),
+    "torch.vmap": partial(by_torch, transform="vmap"),
 }
 
 
@@ -170,12 +188,16 @@ def test_out_of_range_where_nothing_can_be_raised_is_nan(compiler: str, ignore: 
 @pytest.mark.parametrize("name", ["binary_focal_loss", "sigmoid_focal_loss"])
 @pytest.mark.parametrize("value", ["none ", "average", None, 1])
 def test_torch_reduction(name: str, value) -> None:
+    import torch
+
     arguments = (torch.zeros(2), torch.zeros(2)) + ((2,) if name == "binary_focal_loss" else ())
     with pytest.raises(ValueError, match="`reduction` must be 'none', 'mean' or 'sum', got"):
         getattr(FRAMEWORK["torch"].module, name)(*arguments, reduction=value)
 
 
 def test_torch_modules_refuse_the_arguments_the_other_way_round() -> None:
+    import torch
+
     loss = FRAMEWORK["torch"].module.BinaryFocalLoss(2, from_logits=True)
     with pytest.raises(TypeError, match=r"the order of the arguments is \(y_true, y_pred\)"):
         loss(torch.zeros(3, requires_grad=True), torch.ones(3))
@@ -184,6 +206,8 @@ def test_torch_modules_refuse_the_arguments_the_other_way_round() -> None:
 
 
 def test_a_warning_breaks_no_graph() -> None:
+    import torch
+
     loss = FRAMEWORK["torch"].module.binary_focal_loss
     compiled = torch.compile(lambda y, z: loss(y, z, 2, from_logits=True), fullgraph=True)
     assert compiled(torch.zeros(3), torch.zeros(3, 1)).shape == (3, 3)
@@ -200,6 +224,8 @@ def test_torch_modules_check_at_construction() -> None:
 
 
 def test_tensorflow_ragged_tensors_are_refused_with_the_remedy() -> None:
+    import tensorflow as tf
+
     ragged = tf.ragged.constant([[1.0, 2.0], [3.0]])
     with pytest.raises(TypeError, match=r"call `\.to_tensor\(\)`"):
         FRAMEWORK["tensorflow"].module.binary_focal_loss(ragged, ragged, 2)

@@ -15,7 +15,6 @@ import accuracy
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 from cases import FRAMEWORK, Framework
 
 from focal_loss import numpy as xp
@@ -114,6 +113,8 @@ def test_extreme_numbers_within_the_bound(instruction_set: str, dtype: str, sect
 @pytest.mark.parametrize("flush", [False, True])
 def test_half_precision_where_subnormal_floats_are_flushed(instruction_set: str, flush: bool) -> None:
     """As on the threads of XLA and TensorFlow. Every label that float16 has, subnormal ones among them."""
+    import torch
+
     bits = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     labels = bits[(bits >= 0) & (bits <= 1)]
     z = np.full(labels.shape, -1024, np.float16)

@@ -91,7 +91,8 @@ class BinaryBlocks {
                                          : exponentials<true>(block, n, ahead, x);
     if (seen.outside != 0 && outcome.first_bad < 0) outcome.first_bad = begin + first_outside(block.y, n);
     soft_ = soft_ || seen.soft != 0;
-    const Labels labels = !soft_ ? Labels::hard : call_.family == Family::mixed ? Labels::mixed : Labels::two_term;
+    const Labels of_soft = call_.family == Family::p_t_loss ? Labels::p_t_loss : Labels::expected_loss;
+    const Labels labels = soft_ ? of_soft : Labels::hard;
     if (soft_) soften(begin, n, block);
     evaluate(twice_, labels, block, n, seen, x);
     if (!soft_ && !one_weight_) weigh(begin, n, block);
@@ -106,7 +107,7 @@ class BinaryBlocks {
                               : load(call_.labels, call_.shape, begin, n, buffers_.label, false);
     block.gamma = twice_ == any_power ? gammas(begin, n) : nullptr;
     block.order = call_.hessian != nullptr ? 2 : call_.gradient != nullptr ? 1 : 0;
-    block.concave = T(call_.majorizer ? 0 : 1);
+    block.keep_negative_term = T(call_.majorizer ? 0 : 1);
     block.positive = block.negative = nullptr;  // until `soften`
     block.value = target(call_.value, direct_, begin, buffers_.value);
     block.gradient = target(call_.gradient, direct_slopes_, begin, buffers_.gradient);

@@ -66,11 +66,11 @@ Outcome run_released(const Call& call, int threads, bool of_team) {
 
 void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
-nb::tuple binary(bool mixed, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
+nb::tuple binary(bool p_t_loss, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
                  nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value,
                  uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer, bool wide_values) {
   Binary call;
-  call.family = mixed ? Family::mixed : Family::two_term;
+  call.family = p_t_loss ? Family::p_t_loss : Family::expected_loss;
   call.shape.rank = int(nb::len(shape));
   if (call.shape.rank > max_rank) throw std::invalid_argument("too many axes");
   for (int d = 0; d < call.shape.rank; ++d) call.shape.sizes[d] = integer(shape[d]);
@@ -135,7 +135,7 @@ NB_MODULE(_native, m) {
   m.def("select", &focal::select, nb::arg("name"), "Run the kernels of this instruction set from now on.");
   m.def("set_num_threads", &set_num_threads, nb::arg("n"), "How many threads XLA and TensorFlow may start per call.");
   m.def("use_team", &use_team, "address"_a, "The address of GOMP_parallel, for calls that ask for `of_team`.");
-  m.def("binary", &binary, "mixed"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
+  m.def("binary", &binary, "p_t_loss"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
         "majorizer"_a = false, "wide_values"_a = false,
         "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the "

@@ -18,7 +18,7 @@ struct Block {
   T value_weight[2], gradient_weight[2];            // hard labels: of the negatives and of the positives
   T *value, *gradient, *hessian;
   int order;  // of the last derivative that is wanted
-  T concave;  // of the Hessian: see `focal`
+  T keep_negative_term;  // of the Hessian: see `focal`
 };
 
 // exp(-|z|) of a block as pairs u (1 + error). By themselves, because from a logit to its loss some 40 operations wait
@@ -119,20 +119,21 @@ FOCAL_INLINE bool is_negative(T y) {
   return y < T(0.5);
 }
 
-template <int twice, int order, bool unit, class T>
+template <int two_gamma, int order, bool unit, class T>
 void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   const T v0 = b.value_weight[0], v1 = b.value_weight[1], g0 = -b.gradient_weight[0], g1 = b.gradient_weight[1];
   const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
-  const T concave = b.concave;
+  const T keep_negative_term = b.keep_negative_term;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     const bool negative = is_negative(y[i]);
     // The sign as bits: of a negation under a condition the compiler makes a second comparison.
     const T s = from_bits<T>(to_bits(z[i]) ^ (negative ? to_bits(T(-0.0)) : 0));
     const Derivatives<T> f =
-        focal<twice, order>(score(s, u[i], error[i]), twice == any_power ? gamma[i] : T(0), concave);
+        focal<two_gamma, order>(sigmoid(s, u[i], error[i]), two_gamma == any_power ? gamma[i] : T(0),
+                                keep_negative_term);
     const T slope_weight = negative ? g0 : g1;
     value[i] = unit ? f.value : (negative ? v0 : v1) * f.value;
     if constexpr (order > 0) gradient[i] = slope_weight * f.first;
@@ -140,67 +141,68 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   }
 }
 
-template <int twice, int order, class T>
-void two_term_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
+template <int two_gamma, int order, class T>
+void expected_loss_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
   const T *__restrict positive = b.positive, *__restrict negative = b.negative;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
-  const T concave = b.concave;
+  const T keep_negative_term = b.keep_negative_term;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    const Derivatives<T> f = two_term<twice, order>(score(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
-                                                    twice == any_power ? gamma[i] : T(0), concave);
+    const Derivatives<T> f = expected_loss<two_gamma, order>(
+        sigmoid(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
+        two_gamma == any_power ? gamma[i] : T(0), keep_negative_term);
     value[i] = f.value;
     if constexpr (order > 0) gradient[i] = f.first;
     if constexpr (order > 1) hessian[i] = f.second;
   }
 }
 
-template <int twice, int order, class T>
-void mixed_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
+template <int two_gamma, int order, class T>
+void p_t_loss_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
   const T *__restrict positive = b.positive, *__restrict negative = b.negative;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
-    const Derivatives<T> f = mixed<twice>(score(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
-                                          twice == any_power ? gamma[i] : T(0));
+    const Derivatives<T> f = p_t_loss<two_gamma>(sigmoid(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
+                                          two_gamma == any_power ? gamma[i] : T(0));
     value[i] = f.value;
     if constexpr (order > 0) gradient[i] = f.first;
     if constexpr (order > 1) b.hessian[i] = T(NAN);  // not covered: nobody shall take it for one
   }
 }
 
-enum class Labels { hard, two_term, mixed };
+enum class Labels { hard, expected_loss, p_t_loss };
 
-template <int twice, int order, class T>
+template <int two_gamma, int order, class T>
 void loop_for_labels(Labels labels, const Block<T>& b, const Exponentials<T>& x, int64_t n) {
-  if (labels == Labels::mixed) return mixed_loop<twice, order>(b, x, n);
-  if (labels == Labels::two_term) return two_term_loop<twice, order>(b, x, n);
+  if (labels == Labels::p_t_loss) return p_t_loss_loop<two_gamma, order>(b, x, n);
+  if (labels == Labels::expected_loss) return expected_loss_loop<two_gamma, order>(b, x, n);
   const bool unit = b.value_weight[0] == 1 && b.value_weight[1] == 1;
-  return unit ? hard_loop<twice, order, true>(b, x, n) : hard_loop<twice, order, false>(b, x, n);
+  return unit ? hard_loop<two_gamma, order, true>(b, x, n) : hard_loop<two_gamma, order, false>(b, x, n);
 }
 
-template <int twice, class T>
+template <int two_gamma, class T>
 void loop_for_order(Labels labels, const Block<T>& b, const Exponentials<T>& x, int64_t n) {
-  if (b.order == 0) return loop_for_labels<twice, 0>(labels, b, x, n);
-  if (b.order == 1) return loop_for_labels<twice, 1>(labels, b, x, n);
-  return loop_for_labels<twice, 2>(labels, b, x, n);
+  if (b.order == 0) return loop_for_labels<two_gamma, 0>(labels, b, x, n);
+  if (b.order == 1) return loop_for_labels<two_gamma, 1>(labels, b, x, n);
+  return loop_for_labels<two_gamma, 2>(labels, b, x, n);
 }
 
 // Which power serves this gamma: 2 gamma, or any_power.
 inline int power_of(const Operand& gamma) {
   if (gamma.data != nullptr) return any_power;
-  for (int twice : {0, 1, 2, 3, 4, 5, 6, 8, 10})
-    if (2 * gamma.value == twice) return twice;
+  for (int two_gamma : {0, 1, 2, 3, 4, 5, 6, 8, 10})
+    if (2 * gamma.value == two_gamma) return two_gamma;
   return any_power;
 }
 
 template <class T>
-void loop_for_power(int twice, Labels labels, const Block<T>& block, const Exponentials<T>& x, int64_t n) {
-  switch (twice) {
+void loop_for_power(int two_gamma, Labels labels, const Block<T>& block, const Exponentials<T>& x, int64_t n) {
+  switch (two_gamma) {
     case 0: return loop_for_order<0>(labels, block, x, n);
     case 1: return loop_for_order<1>(labels, block, x, n);
     case 2: return loop_for_order<2>(labels, block, x, n);
@@ -220,19 +222,19 @@ template <class T>
 bool grows(Labels labels, const Block<T>& b, int64_t i) {
   if (labels == Labels::hard) return b.value[i] > 0;
   const bool by_positives = b.positive[i] > 0 && b.y[i] > 0, by_negatives = b.negative[i] > 0 && b.y[i] < 1;
-  if (labels == Labels::two_term) return b.z[i] < 0 ? by_positives : by_negatives;
+  if (labels == Labels::expected_loss) return b.z[i] < 0 ? by_positives : by_negatives;
   return (by_positives || by_negatives) && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);
 }
 
 // Value and derivatives of a block whose exponentials are there.
 template <class T>
-void evaluate(int twice, Labels labels, Block<T> block, int64_t n, const Seen<T>& seen, const Exponentials<T>& x) {
+void evaluate(int two_gamma, Labels labels, Block<T> block, int64_t n, const Seen<T>& seen, const Exponentials<T>& x) {
   const T* const z = block.z;
   if (seen.extreme()) {
     extreme_exponentials(z, n, x);
     block.z = x.finite;
   }
-  loop_for_power(twice, labels, block, x, n);
+  loop_for_power(two_gamma, labels, block, x, n);
   if (!seen.infinite()) return;
   for (int64_t i = 0; i < n; ++i)
     if (std::fabs(z[i]) > Traits<T>::largest && grows(labels, block, i)) block.value[i] += T(INFINITY);  // NaN stays

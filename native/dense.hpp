@@ -1,7 +1,7 @@
 // Softmax losses of a label per class: the sum over the classes of weight * label * f(margin of the class).
 #pragma once
 
-#include "examples.hpp"
+#include "softmax_common.hpp"
 
 namespace focal::FOCAL_ISA {
 
@@ -69,7 +69,7 @@ struct DenseTile {
 };
 
 template <class T>
-void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const DenseTile<T>& t, Examples<T>& x,
+void dense_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, const DenseTile<T>& t, Examples<T>& x,
                 Outcome& outcome) {
   const Shape shape{2, {call.outer, call.inner}};
   const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
@@ -88,9 +88,9 @@ void dense_tile(const Softmax& call, int twice, int64_t begin, int64_t n, const 
     const T weight = T(call.weight[call.weights == 1 ? 0 : k]), gamma = bounded(T(call.gamma[call.gammas == 1 ? 0 : k]));
     const T* __restrict y = labels.line(k);
     T *__restrict value = t.value, *__restrict slope = t.slope + k * x.stride;
-    if (twice == any_power)
+    if (two_gamma == any_power)
       for (int64_t i = 0; i < n; ++i) x.gamma[i] = gamma;
-    focal_of_margins(twice, 1, T(1), n, t.margin + k * x.stride, x, value, slope, x.second);
+    focal_of_margins(two_gamma, 1, T(1), n, t.margin + k * x.stride, x, value, slope, x.second);
     for (int64_t i = 0; i < n; ++i) {
       outside |= hardness_of(y[i]) <= 0 ? Bits<T>(0) : Bits<T>(1);
       const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i];

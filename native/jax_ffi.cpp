@@ -105,7 +105,7 @@ void binary(const CallFrame& frame) {
     if (call.shape.rank == max_rank) throw std::invalid_argument("too many axes");
     call.shape.sizes[call.shape.rank++] = value.dims[d];
   }
-  call.family = attribute<int64_t>(frame.attributes, "mixed") ? Family::mixed : Family::two_term;
+  call.family = attribute<int64_t>(frame.attributes, "p_t_loss") ? Family::p_t_loss : Family::expected_loss;
   call.smoothing = number(buffer(frame.arguments, 5), 0);
   call.logits = operand(buffer(frame.arguments, 0), value);
   call.labels = operand(buffer(frame.arguments, 1), value);

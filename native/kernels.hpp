@@ -40,12 +40,13 @@ struct Shape {
 // comes from above, so that it is rounded once, and losses that are yet to be added up.
 inline DType result_dtype(DType logits, bool wide) { return wide && logits != DType::f64 ? DType::f32 : logits; }
 
-enum class Family : int { two_term, mixed };
+enum class Family : int { expected_loss, p_t_loss };
 
 // The binary losses: (logit, label) -> value and derivatives in the logit, unreduced, in C order, in the dtype of the
-// logits, or in float where it says `wide`. A derivative is multiplied by `upstream`. The Hessian of soft mixed labels is not covered.
+// logits, or in float where it says `wide`. A derivative is multiplied by `upstream`. The Hessian of soft labels under
+// `p_t_loss` is not covered.
 struct Binary {
-  Family family = Family::two_term;
+  Family family = Family::expected_loss;
   Shape shape;
   Operand logits, labels, gamma, positive, negative, upstream;
   double smoothing = 0;

@@ -1,5 +1,5 @@
 // ONE element: the focal loss of a margin and its first and second derivative. What makes a margin of a softmax is in
-// examples.hpp; the derivations are in CONTRIBUTING.md.
+// softmax_common.hpp; the derivations are in CONTRIBUTING.md.
 //
 //     f(s) = q^g L,   p = sigmoid(s), q = 1 - p, L = -log p, l = -log q
 //
@@ -13,16 +13,16 @@ namespace focal::FOCAL_ISA {
 // p, q, L and l from one exponential u = exp(-|s|): the smaller of p and q is u / (1 + u), the larger 1 / (1 + u).
 // They are raised to the power gamma, and their roundings with them, hence pairs. q is never 1 - p.
 template <class T>
-struct Score {
+struct Sigmoid {
   Pair<T> p, q;
   T loss, other;  // L, l
 
-  FOCAL_INLINE Score flipped() const { return {q, p, other, loss}; }
+  FOCAL_INLINE Sigmoid flipped() const { return {q, p, other, loss}; }
 };
 
 // Of s and the pair u (1 + u_error) = exp(-|s|) that exp_of_negative gives.
 template <class T>
-FOCAL_INLINE Score<T> score(T s, T u, T u_error) {
+FOCAL_INLINE Sigmoid<T> sigmoid(T s, T u, T u_error) {
   const T a = std::fabs(s);
   const T inverse = T(1) / (T(1) + u), small = u * inverse;
   // 1 / (1 + u) is inverse (1 + error): 1 - inverse is exact, so that the rounding of 1 + u is seen as well.
@@ -61,25 +61,25 @@ FOCAL_INLINE T power(Pair<T> m, T a, T gamma) {
 }
 
 // q^g, rounded once more at most than its pair. Small integers and half-integers are products and a square root.
-template <int twice, class T>
-FOCAL_INLINE T power_of_q(const Score<T>& score, T gamma) {
-  if constexpr (twice == any_power) {
-    return power(score.q, score.other, gamma);
-  } else if constexpr (twice == 0) {
+template <int two_gamma, class T>
+FOCAL_INLINE T power_of_q(const Sigmoid<T>& sigmoid, T gamma) {
+  if constexpr (two_gamma == any_power) {
+    return power(sigmoid.q, sigmoid.other, gamma);
+  } else if constexpr (two_gamma == 0) {
     return T(1);
-  } else if constexpr (twice % 2 == 0) {
-    const Pair<T> q = score.q;
-    if constexpr (twice == 2) return q.hi + q.lo;
-    if constexpr (twice == 4) return rounded_square(q);
-    if constexpr (twice == 6) return rounded_product(square(q), q);
-    if constexpr (twice == 8) return rounded_square(square(q));
-    if constexpr (twice == 10) return rounded_product(square(square(q)), q);
+  } else if constexpr (two_gamma % 2 == 0) {
+    const Pair<T> q = sigmoid.q;
+    if constexpr (two_gamma == 2) return q.hi + q.lo;
+    if constexpr (two_gamma == 4) return rounded_square(q);
+    if constexpr (two_gamma == 6) return rounded_product(square(q), q);
+    if constexpr (two_gamma == 8) return rounded_square(square(q));
+    if constexpr (two_gamma == 10) return rounded_product(square(square(q)), q);
   } else {
-    const Pair<T> q = score.q;
+    const Pair<T> q = sigmoid.q;
     const T root = std::sqrt(q.hi + q.lo);  // which halves what the sum rounds
-    if constexpr (twice == 1) return root;
-    if constexpr (twice == 3) return rounded_product(q, root);
-    if constexpr (twice == 5) return rounded_product(square(q), root);
+    if constexpr (two_gamma == 1) return root;
+    if constexpr (two_gamma == 3) return rounded_product(q, root);
+    if constexpr (two_gamma == 5) return rounded_product(square(q), root);
   }
 }
 
@@ -94,20 +94,24 @@ struct Derivatives {
 //     f_ss =  q^g [ (2g+1) p q + g p L (g p - q) ]
 //
 // No q^(g-1) is formed, so 0 < g < 1 needs no care. p L comes first: it is at most 0.28, where g L could overflow.
-// The only negative term of f_ss is multiplied by `concave`: 0 leaves the majorizer, which is positive everywhere.
-template <int twice, int order, class T>
-FOCAL_INLINE Derivatives<T> focal(const Score<T>& score, T gamma, T concave) {
-  if constexpr (twice != any_power) gamma = T(twice) / 2;
-  const T factor = power_of_q<twice>(score, gamma);
+// The only negative term of f_ss is multiplied by `keep_negative_term`: 1, or 0 for the majorizer, which is positive
+// everywhere.
+template <int two_gamma, int order, class T>
+FOCAL_INLINE Derivatives<T> focal(const Sigmoid<T>& sigmoid, T gamma, T keep_negative_term) {
+  if constexpr (two_gamma != any_power) gamma = T(two_gamma) / 2;
+  const T factor = power_of_q<two_gamma>(sigmoid, gamma);
   // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
-  const T p = order > 1 ? score.p.hi + score.p.lo : score.p.hi, q = score.q.hi + score.q.lo, p_loss = p * score.loss;
+  const T p = order > 1 ? sigmoid.p.hi + sigmoid.p.lo : sigmoid.p.hi, q = sigmoid.q.hi + sigmoid.q.lo;
+  const T p_loss = p * sigmoid.loss;
   const T slope = mul_add(gamma, p_loss, q);
-  Derivatives<T> result{factor * score.loss, -(factor * slope), T(0)};
-  if constexpr (order > 1 && twice != any_power) {
-    result.second = factor * mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * mul_add(gamma, p, -concave * q));
+  Derivatives<T> result{factor * sigmoid.loss, -(factor * slope), T(0)};
+  if constexpr (order > 1 && two_gamma != any_power) {
+    const T bracket = mul_add(gamma, p, -keep_negative_term * q);
+    result.second = factor * mul_add(T(2) * gamma + T(1), p * q, gamma * p_loss * bracket);
   } else if constexpr (order > 1) {
     const T steep = factor * gamma, pq = p * q;  // first, because the square of gamma may be infinite where q^g is 0
-    result.second = mul_add(steep * p_loss, mul_add(gamma, p, -concave * q), mul_add(steep, T(2) * pq, factor * pq));
+    const T bracket = mul_add(gamma, p, -keep_negative_term * q);
+    result.second = mul_add(steep * p_loss, bracket, mul_add(steep, T(2) * pq, factor * pq));
   }
   return result;
 }
@@ -123,10 +127,11 @@ struct Weights {
 };
 
 // A soft label y, two-term: weight * y * f(z) + weight * (1 - y) * f(-z).
-template <int twice, int order, class T>
-FOCAL_INLINE Derivatives<T> two_term(const Score<T>& positive, T y, Weights<T> weights, T gamma, T concave) {
-  const Derivatives<T> f = focal<twice, order>(positive, gamma, concave);
-  const Derivatives<T> g = focal<twice, order>(positive.flipped(), gamma, concave);
+template <int two_gamma, int order, class T>
+FOCAL_INLINE Derivatives<T> expected_loss(const Sigmoid<T>& positive, T y, Weights<T> weights, T gamma,
+                                          T keep_negative_term) {
+  const Derivatives<T> f = focal<two_gamma, order>(positive, gamma, keep_negative_term);
+  const Derivatives<T> g = focal<two_gamma, order>(positive.flipped(), gamma, keep_negative_term);
   return {weights.of(y, f.value, g.value), weights.of(y, f.first, -g.first), weights.of(y, f.second, g.second)};
 }
 
@@ -136,9 +141,9 @@ FOCAL_INLINE Derivatives<T> two_term(const Score<T>& positive, T y, Weights<T> w
 //
 // A hard label makes m p or q, which may underflow: then p q / m is p_t, and -log m is L or l. A label may be subnormal
 // itself, and m with it, but then m is the label and has its logarithm.
-template <int twice, class T>
-FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, Weights<T> weights, T gamma) {
-  if constexpr (twice != any_power) gamma = T(twice) / 2;
+template <int two_gamma, class T>
+FOCAL_INLINE Derivatives<T> p_t_loss(Sigmoid<T> at, T y, Weights<T> weights, T gamma) {
+  if constexpr (two_gamma != any_power) gamma = T(two_gamma) / 2;
   const T p = at.p.hi, q = at.q.hi;
   const Pair<T> label = {y, T(0)}, rest = fast_two_sum(T(1), -y);
   const Pair<T> yq = multiply(label, at.q), rest_p = multiply(rest, at.p);
@@ -148,11 +153,11 @@ FOCAL_INLINE Derivatives<T> mixed(Score<T> at, T y, Weights<T> weights, T gamma)
   const bool present = m.hi >= Traits<T>::smallest, by_label = (y > 0) & (y < 1);
   const T ratio = present | by_label ? p * q / m.hi : p_t;
   T factor;
-  if constexpr (twice == any_power) {
+  if constexpr (two_gamma == any_power) {
     factor = power(m, present | by_label ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss), gamma);
   } else {
     at.q = m;
-    factor = power_of_q<twice>(at, gamma);
+    factor = power_of_q<two_gamma>(at, gamma);
   }
   const T inner = mul_add(rest.hi, p, -y * q) + gamma * (T(1) - T(2) * y) * (ratio * B);
   const T value = factor * B, first = factor * inner;

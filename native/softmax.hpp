@@ -14,7 +14,7 @@ constexpr int64_t rows_together = 16;
 
 template <class T>
 void softmax_range(const Softmax& call, int64_t begin, int64_t end, Outcome& outcome) {
-  const int twice = power_of(call);
+  const int two_gamma = power_of(call);
   const auto examples = std::make_unique<Examples<T>>();
   const bool rows = call.sparse && call.hessian == nullptr && call.inner == 1 && call.strides[1] == 1 &&
                     call.classes >= fewest_row_classes;
@@ -27,10 +27,10 @@ void softmax_range(const Softmax& call, int64_t begin, int64_t end, Outcome& out
   T* const m = memory.get();
   for (int64_t start = begin; start < end; start += step) {
     const int64_t n = end - start < step ? end - start : step;
-    if (rows) sparse_rows(call, twice, start, n, m, m + area, *examples, outcome);
-    else if (call.sparse) sparse_tile(call, twice, start, n, m, m + area, m + 2 * area, *examples, outcome);
+    if (rows) sparse_rows(call, two_gamma, start, n, m, m + area, *examples, outcome);
+    else if (call.sparse) sparse_tile(call, two_gamma, start, n, m, m + area, m + 2 * area, *examples, outcome);
     else
-      dense_tile(call, twice, start, n,
+      dense_tile(call, two_gamma, start, n,
                  DenseTile<T>{m, m + area, m + 2 * area, m + 3 * area, m + 4 * area, m + 6 * area, m + 5 * area},
                  *examples, outcome);
   }

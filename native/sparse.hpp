@@ -5,16 +5,16 @@
 // for many classes that lie together.
 #pragma once
 
-#include "examples.hpp"
+#include "softmax_common.hpp"
 
 namespace focal::FOCAL_ISA {
 
 // Value and derivatives in the margin of n examples, weighted. Ignored examples get 0, those with a label that is
 // no class NaN, without a gradient.
 template <class T>
-void finish(const Softmax& call, int twice, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
+void finish(const Softmax& call, int two_gamma, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
   const int order = call.hessian != nullptr ? 2 : call.gradient != nullptr ? 1 : 0;
-  focal_of_margins(twice, order, T(call.majorizer ? 0 : 1), n, x.margin, x, x.value, x.first, x.second);
+  focal_of_margins(two_gamma, order, T(call.majorizer ? 0 : 1), n, x.margin, x, x.value, x.first, x.second);
   T sum = 0;
   for (int64_t i = 0; i < n; ++i) {
     const bool dead = x.label[i] < 0;
@@ -79,9 +79,9 @@ void hessian_of_tile(const Softmax& call, int64_t n, const T* e, T* result, Exam
   largest_of_tile(call, n, e, x);
   for (int64_t k = 0; k < call.classes; ++k)
     for (int64_t i = 0; i < n; ++i) {
-      const T exp_i = e[k * x.stride + i], share = exp_i / x.others[i];
+      const T exp_i = e[k * x.stride + i], probability = exp_i / x.others[i];
       const T rest = (x.top[i] == k ? x.rest[i] : x.rest[i] - exp_i + (x.top[i] < 0 ? T(0) : T(1))) / x.others[i];
-      const T off = x.others[i] == 0 ? T(0) : share * (x.second[i] * share - x.first[i] * rest);
+      const T off = x.others[i] == 0 ? T(0) : probability * (x.second[i] * probability - x.first[i] * rest);
       result[k * x.stride + i] = x.label[i] == k ? x.second[i] : x.label[i] < 0 ? T(0) : off;
     }
 }
@@ -103,14 +103,14 @@ void gradient_of_tile(const Softmax& call, int64_t n, const T* e, T* result, Exa
 }
 
 template <class T>
-void sparse_tile(const Softmax& call, int twice, int64_t begin, int64_t n, T* buffer, T* e, T* second, Examples<T>& x,
-                 Outcome& outcome) {
+void sparse_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T* buffer, T* e, T* second,
+                 Examples<T>& x, Outcome& outcome) {
   load_labels(call, begin, n, x, outcome);
   load_parameters(call, begin, n, x);
   exps_of_tile(call, load_tile(call, call.logits, call.dtype, call.strides, begin, n, buffer, x.stride),
                n, e, x);
   for (int64_t i = 0; i < n; ++i) x.margin[i] = margin_of(x.own[i], x.peak[i], x.others[i]);
-  finish(call, twice, begin, n, x, outcome);
+  finish(call, two_gamma, begin, n, x, outcome);
   if (call.hessian != nullptr) {
     hessian_of_tile(call, n, e, second, x);
     store_tile(call, call.hessian, begin, n, second, x.stride);
@@ -146,7 +146,7 @@ T exps_of(const T* v, int64_t n, T peak, T* e) {
 // Few examples at a time, so that their exponentials, which stand where the gradient will, are still in the cache when
 // the margins of all of them have been through the loop of scalar.hpp together.
 template <class T>
-void sparse_rows(const Softmax& call, int twice, int64_t begin, int64_t n, T* buffer, T* scratch, Examples<T>& x,
+void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T* buffer, T* scratch, Examples<T>& x,
                  Outcome& outcome) {
   load_labels(call, begin, n, x, outcome);
   load_parameters(call, begin, n, x);
@@ -167,7 +167,7 @@ void sparse_rows(const Softmax& call, int twice, int64_t begin, int64_t n, T* bu
     x.peak[i] = peak;
   }
   for (int64_t i = 0; i < n; ++i) x.margin[i] = margin_of(x.own[i], x.peak[i], x.others[i]);
-  finish(call, twice, begin, n, x, outcome);
+  finish(call, two_gamma, begin, n, x, outcome);
   if (call.gradient == nullptr) return;
   for (int64_t i = 0; i < n; ++i) {
     T* __restrict line = e + i * classes;

@@ -135,11 +135,11 @@ void report(tf::Context* context, int64_t first_bad) {
 
 struct BinaryAttributes {
   int64_t order = 0;
-  unsigned char mixed = 0;
+  unsigned char p_t_loss = 0;
 
   explicit BinaryAttributes(tf::Construction* construction, tf::Status* status) {
     tf::OpKernelConstruction_GetAttrInt64(construction, "order", &order, status);
-    tf::OpKernelConstruction_GetAttrBool(construction, "mixed", &mixed, status);
+    tf::OpKernelConstruction_GetAttrBool(construction, "p_t_loss", &p_t_loss, status);
   }
 
   void compute(tf::Context* context) const {
@@ -148,7 +148,7 @@ struct BinaryAttributes {
     Binary call;
     for (const Tensor* tensor : {&logits, &labels, &gamma, &positive, &negative, &upstream})
       broadcast(tensor->shape, call.shape);
-    call.family = mixed ? Family::mixed : Family::two_term;
+    call.family = p_t_loss ? Family::p_t_loss : Family::expected_loss;
     call.logits = operand(logits, call.shape);
     call.labels = operand(labels, call.shape);
     call.gamma = parameter(gamma, call.shape);
@@ -392,7 +392,7 @@ const bool registered = [] {
   const char *t = "T: {half, bfloat16, float, double}", *u = "U: {half, bfloat16, float, double}",
              *l = "L: {bool, uint8, int8, int16, int32, int64, half, bfloat16, float, double}";
   register_op({"FocalLossBinary",
-               {t, l, "W: {float, double}", u, "order: int", "mixed: bool"},
+               {t, l, "W: {float, double}", u, "order: int", "p_t_loss: bool"},
                {"logits: T", "labels: L", "gamma: W", "positive: W", "negative: W", "upstream: U", "smoothing: double"},
                broadcast_shapes, create<BinaryAttributes>, compute_binary, destroy<BinaryAttributes>});
   std::vector<const char*> attributes{t, l, "axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};

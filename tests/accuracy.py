@@ -67,11 +67,11 @@ class Exact:
 
 @dataclass(frozen=True)
 class Worst:
-    share: float
+    error_ratio: float
     where: str
 
 
-def share(
+def error_ratio(
     value: np.ndarray,
     exact: Exact,
     scale: np.ndarray,
@@ -103,7 +103,7 @@ def share(
 
 
 def factor(row: dict[str, Any]) -> tuple[float, float]:
-    """`terms` and `exponent` of `share`; see the top of this file for a softmax."""
+    """`terms` and `exponent` of `error_ratio`; see the top of this file for a softmax."""
     gamma = np.max(row["gamma"])
     if "z" in row:
         return 8, gamma * abs(row["z"])
@@ -182,10 +182,10 @@ def compare(
                 for row in rows
             ]
             terms, exponents, gammas, *more = (np.reshape(column, tall) for column in zip(*columns, strict=True))
-            shares = share(value, truth, scale, terms, gammas, dtype, exponents, *more)
-        k = np.unravel_index(np.argmax(np.where(np.isnan(shares), np.inf, shares)), shares.shape)
+            error_ratios = error_ratio(value, truth, scale, terms, gammas, dtype, exponents, *more)
+        k = np.unravel_index(np.argmax(np.where(np.isnan(error_ratios), np.inf, error_ratios)), error_ratios.shape)
         row = {name: x for name, x in rows[k[0]].items() if name in ("z", "x", "v", "y", "t", "w", "gamma", "alpha")}
-        yield quantity, Worst(float(shares[k]), f"{note} {row} got {value[k]!r}, not {truth.high[k]!r}")
+        yield quantity, Worst(float(error_ratios[k]), f"{note} {row} got {value[k]!r}, not {truth.high[k]!r}")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def hard(framework: Framework, dtype: str, section: str = "binary") -> Iterator[
         yield from compare(result, rows, names, dtype, f"gamma={gamma} hard")
 
 
-def mixed(framework: Framework, dtype: str, section: str = "mixed") -> Iterator[tuple[str, Worst]]:
+def p_t_loss(framework: Framework, dtype: str, section: str = "p_t_loss") -> Iterator[tuple[str, Worst]]:
     loss = framework.module.binary_focal_crossentropy
     names = {"value": "value", "dz": "y_pred", "dy": "y_true", "dzz": "second"}
     for (gamma, alpha), rows in rows_by(section, "gamma", "alpha", framework=framework, dtype=dtype):
@@ -285,7 +285,7 @@ def probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]
     for (name, gamma), rows in rows_by("probability", "loss", "gamma", framework=framework, dtype=dtype):
         if not static(framework, gamma):
             continue
-        loss = getattr(framework.module, {"two_term": "binary_focal_loss"}.get(name, "binary_focal_crossentropy"))
+        loss = getattr(framework.module, {"expected_loss": "binary_focal_loss"}.get(name, "binary_focal_crossentropy"))
 
         def function(loss=loss, gamma=gamma, **tensors: Any) -> Any:
             return loss(**tensors, gamma=gamma)
@@ -355,8 +355,8 @@ def hard_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst
     yield from hard(framework, dtype, "binary_extremes")
 
 
-def mixed_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
-    yield from mixed(framework, dtype, "mixed_extremes")
+def p_t_loss_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    yield from p_t_loss(framework, dtype, "p_t_loss_extremes")
 
 
 def softmax_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
@@ -367,15 +367,15 @@ def dense_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Wors
     yield from dense(framework, dtype, "dense_extremes")
 
 
-EXTREMES = [binary_extremes, hard_extremes, mixed_extremes, softmax_extremes, dense_extremes]
-SECTIONS = [binary, hard, mixed, quality, probability, softmax, dense, categorical_probability]
+EXTREMES = [binary_extremes, hard_extremes, p_t_loss_extremes, softmax_extremes, dense_extremes]
+SECTIONS = [binary, hard, p_t_loss, quality, probability, softmax, dense, categorical_probability]
 
 
 def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:
     """The worst share of each quantity of a section."""
     result: dict[str, Worst] = {}
     for quantity, found in section(framework, dtype):
-        if quantity not in result or not found.share <= result[quantity].share:
+        if quantity not in result or not found.error_ratio <= result[quantity].error_ratio:
             result[quantity] = found
     return result
 
@@ -386,5 +386,5 @@ if __name__ == "__main__":
         for dtype in framework.dtypes:
             for section in SECTIONS + EXTREMES:
                 for quantity, found in worst(framework, dtype, section).items():
-                    row = f"{framework.name:11}{dtype:9}{section.__name__:24}{quantity:9}{found.share:8.3f}"
+                    row = f"{framework.name:11}{dtype:9}{section.__name__:24}{quantity:9}{found.error_ratio:8.3f}"
                     print(f"{row}  {found.where}")

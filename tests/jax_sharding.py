@@ -238,7 +238,7 @@ def second(name: str, kind: AxisType | None) -> list[np.ndarray]:
         return [np.asarray(a) for a in jax.jit(run)(*placed)]
 
 
-def share(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
+def error_ratio(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
     """The largest difference by the bound of a softmax, twice: both sides are rounded."""
     spread = float(jnp.max(jnp.ptp(Z, 1)))
     bound = 2 * (8 + CLASSES + 2 * 3 * spread) * EPS
@@ -297,7 +297,9 @@ def main() -> None:
     kinds = {"automatic": AxisType.Auto, "explicit": AxisType.Explicit}
     wanted = sys.argv[1:]
     matrix = {
-        f"{name}, {split}, {mode}": attempt(lambda n=name, s=split, m=mode: share(of_many(n, s, m), of_one_device(n)))
+        f"{name}, {split}, {mode}": attempt(
+            lambda n=name, s=split, m=mode: error_ratio(of_many(n, s, m), of_one_device(n))
+        )
         for name in LOSSES
         for split in SPLITS
         for mode in MODES
@@ -307,12 +309,12 @@ def main() -> None:
         print(json.dumps({"matrix": matrix}))
         return
     parts = {
-        f"{name}, {kind}": attempt(lambda n=name, k=kind: share(in_part(n, kinds[k]), of_one_device(n)))
+        f"{name}, {kind}": attempt(lambda n=name, k=kind: error_ratio(in_part(n, kinds[k]), of_one_device(n)))
         for name in LOSSES
         for kind in kinds
     }
     curvatures = {
-        f"{name}, {kind}": attempt(lambda n=name, k=kind: share(second(n, kinds[k]), second(n, None)))
+        f"{name}, {kind}": attempt(lambda n=name, k=kind: error_ratio(second(n, kinds[k]), second(n, None)))
         for name in TWICE
         for kind in kinds
     }

@@ -23,7 +23,7 @@ WEIGHTS = [1.0, 2.0, 3.0, 4.0]
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "binary": lambda x, y, t: ours.binary_focal_loss(y, x, 2, pos_weight=WEIGHTS, **LOGITS),
     "binary of probabilities": lambda x, y, t: ours.binary_focal_loss(y, x.sigmoid(), 2),
-    "mixed": lambda x, y, t: ours.binary_focal_crossentropy(y, x, True, **LOGITS),
+    "p_t_loss": lambda x, y, t: ours.binary_focal_crossentropy(y, x, True, **LOGITS),
     "sigmoid": lambda x, y, t: ours.sigmoid_focal_loss(x, y, reduction="sum"),
     "dense": lambda x, y, t: ours.categorical_focal_loss(y, x, 2, class_weight=torch.tensor(WEIGHTS), **LOGITS),
     "dense mean": lambda x, y, t: ours.categorical_focal_crossentropy(y, x, reduction="mean", **LOGITS),

@@ -62,9 +62,9 @@ def assert_within(value: np.ndarray, rows: list[dict[str, Any]], name: str, boun
     """`bound`: in eps, times the exact number where it is relative. What underflows may be flushed to zero."""
     exact = Exact.of([row[name] for row in rows])
     allowed = bound * np.finfo(dtype).eps + 64 * np.finfo(dtype).tiny
-    share = exact.error(value) / allowed
-    k = int(np.argmax(np.where(np.isnan(share), np.inf, share)))
-    assert share[k] <= 1, f"{share[k]:.3g} of the bound at {rows[k]}: got {value[k]!r}"
+    error_ratio = exact.error(value) / allowed
+    k = int(np.argmax(np.where(np.isnan(error_ratio), np.inf, error_ratio)))
+    assert error_ratio[k] <= 1, f"{error_ratio[k]:.3g} of the bound at {rows[k]}: got {value[k]!r}"
 
 
 def magnitude(rows: list[dict[str, Any]], name: str) -> np.ndarray:
@@ -127,8 +127,8 @@ def test_categorical_posterior_from_logits(framework: Framework, dtype: str) -> 
         if framework.name != "numpy":
             each = [{"gradient": d} for d in row["gradient"]]
             # the terms of a gradient: the slope of U, at most 1 + gamma, times what is left of a posterior
-            shares = Exact.of(row["value"]).high
-            terms = count * (1 + max(row["gamma"])) * np.sum(shares * (1 - shares))
+            prior = Exact.of(row["value"]).high
+            terms = count * (1 + max(row["gamma"])) * np.sum(prior * (1 - prior))
             assert_within(result["v"], each, "gradient", spread * terms * np.ones(count), dtype)
 
 
@@ -188,9 +188,9 @@ def test_gamma_0_undoes_the_weight_alone() -> None:
     p = np.array([0.01, 0.4, 0.9])
     np.testing.assert_allclose(posterior_from_score(p, 0, pos_weight=3), p / (p + 3 * (1 - p)), rtol=1e-14)
     np.testing.assert_allclose(posterior_from_score(p, 0), p, rtol=1e-14)
-    shares = np.array([0.2, 0.5, 0.3])
-    weighed = shares / np.array([1, 2, 4])
-    found = categorical_posterior_from_score(shares, 0, class_weight=[1, 2, 4])
+    prior = np.array([0.2, 0.5, 0.3])
+    weighed = prior / np.array([1, 2, 4])
+    found = categorical_posterior_from_score(prior, 0, class_weight=[1, 2, 4])
     np.testing.assert_allclose(found, weighed / weighed.sum(), rtol=1e-14)
 
 

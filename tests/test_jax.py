@@ -26,7 +26,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., jax.Array], np.ndarray]] = {
     "binary": (lambda z: ours.binary_focal_loss(Y, z, 1.5, pos_weight=3, **LOGITS), Z),
     "binary hard": (lambda z: ours.binary_focal_loss(Y > 0.5, z, 2, **LOGITS), Z),
     "binary of probabilities": (lambda z: ours.binary_focal_loss(Y, jax.nn.sigmoid(z), 2), Z),
-    "mixed": (lambda z: ours.binary_focal_crossentropy(Y, z, True, **LOGITS), Z),
+    "p_t_loss": (lambda z: ours.binary_focal_crossentropy(Y, z, True, **LOGITS), Z),
     "sparse": (lambda v: ours.sparse_categorical_focal_loss(T, v, [0, 0.5, 2], **LOGITS), V),
     "sparse of probabilities": (lambda v: ours.sparse_categorical_focal_loss(T, jnp.exp(v - 9), 2), V),
     "dense": (lambda v: ours.categorical_focal_loss(SOFT, v, 2, class_weight=[1, 2, 3], **LOGITS), V),
@@ -123,7 +123,7 @@ def test_float64_stays_float64_where_it_is_enabled() -> None:
 # Native kernels
 # ---------------------------------------------------------------------------------------------------------------
 
-fused = pytest.mark.parametrize("name", ["binary", "binary hard", "mixed", "sparse", "dense"])
+fused = pytest.mark.parametrize("name", ["binary", "binary hard", "p_t_loss", "sparse", "dense"])
 
 
 def total(name: str) -> tuple[Callable[[jax.Array], jax.Array], jax.Array]:

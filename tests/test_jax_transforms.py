@@ -24,7 +24,7 @@ LOGITS = {"from_logits": True}
 Function = Callable[..., jax.Array]
 
 
-def two_term(y: Any, z: Any, gamma: Any, weight: Any = 1.0) -> jax.Array:
+def expected_loss(y: Any, z: Any, gamma: Any, weight: Any = 1.0) -> jax.Array:
     return weight * y * sigmoid(-z) ** gamma * softplus(-z) + (1 - y) * sigmoid(z) ** gamma * softplus(z)
 
 
@@ -47,17 +47,17 @@ WEIGHTS = SOFT * 0.25 + 0.75 * (1 - SOFT)
 LOSSES: dict[str, tuple[Function, Function, np.ndarray]] = {
     "binary_focal_loss": (
         lambda z: ours.binary_focal_loss(SOFT, z, 1.5, pos_weight=3, label_smoothing=0.1, **LOGITS),
-        lambda z: two_term(smooth(SOFT, 0.1, 2), z, 1.5, 3),
+        lambda z: expected_loss(smooth(SOFT, 0.1, 2), z, 1.5, 3),
         V,
     ),
     "binary_focal_loss, hard": (
         lambda z: ours.binary_focal_loss(HARD, z, PER_CLASS, **LOGITS),
-        lambda z: two_term(HARD, z, PER_CLASS),
+        lambda z: expected_loss(HARD, z, PER_CLASS),
         V,
     ),
     "binary_focal_loss, probabilities": (
         lambda x: ours.binary_focal_loss(SOFT, x / 20, 2),
-        lambda x: two_term(SOFT, jnp.log(x / 20) - jnp.log1p(-x / 20), 2),
+        lambda x: expected_loss(SOFT, jnp.log(x / 20) - jnp.log1p(-x / 20), 2),
         POSITIVE,
     ),
     "binary_focal_crossentropy": (

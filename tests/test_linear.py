@@ -76,8 +76,8 @@ def jax_both(options: dict[str, Any], labels: np.ndarray, reduction: str) -> lis
     upstream = jnp.asarray(UPSTREAM if reduction == "none" else 1.7)
     results = []
     for function in (fused, apart):
-        value, pull = jax.vjp(jax.jit(function), *arrays)
-        results.append([np.asarray(a) for a in (value, *pull(upstream))])
+        value, vjp = jax.vjp(jax.jit(function), *arrays)
+        results.append([np.asarray(a) for a in (value, *vjp(upstream))])
     return results
 
 

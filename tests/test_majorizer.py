@@ -16,11 +16,11 @@ GOLDEN = json.loads((Path(__file__).parent / "golden" / "majorizer.json").read_t
 DTYPES = ("float32", "float64", "float16")
 
 
-def share(row: dict[str, Any], found: Any, dtype: str) -> float:
+def error_ratio(row: dict[str, Any], found: Any, dtype: str) -> float:
     """Every term is positive: the error is relative to the number itself."""
     exact = accuracy.Exact.of(row["majorizer"])
     terms, exponent = accuracy.factor(row)
-    return float(np.max(accuracy.share(found, exact, np.abs(exact.high), terms, row["gamma"], dtype, exponent)))
+    return float(np.max(accuracy.error_ratio(found, exact, np.abs(exact.high), terms, row["gamma"], dtype, exponent)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -32,7 +32,7 @@ def test_golden_numbers_of_the_binary_loss(dtype: str) -> None:
             found = focal.binary_focal_loss_derivatives(
                 np.array([label]), np.array([row["z"]], dtype), row["gamma"], pos_weight=row["w"], hessian="majorizer"
             )
-            assert share(row, np.float64(found.hessian[0]), dtype) <= 1, row
+            assert error_ratio(row, np.float64(found.hessian[0]), dtype) <= 1, row
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -41,13 +41,13 @@ def test_golden_numbers_of_the_softmax_loss(dtype: str) -> None:
         found = focal.sparse_categorical_focal_loss_derivatives(
             [row["t"]], np.array([row["v"]], dtype), row["gamma"], class_weight=row["w"], hessian="majorizer"
         )
-        assert share(row, np.float64(found.hessian[0]), dtype) <= 1, row
+        assert error_ratio(row, np.float64(found.hessian[0]), dtype) <= 1, row
 
 
 def test_the_measure_can_fail() -> None:
     row = GOLDEN["binary"][0]
     wrong = float(row["majorizer"]) * (1 + 1000 * np.finfo(np.float64).eps * accuracy.factor(row)[0])
-    assert share(row, np.float64(wrong), "float64") > 1
+    assert error_ratio(row, np.float64(wrong), "float64") > 1
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.0, 5.0, 10.0])

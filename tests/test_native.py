@@ -37,7 +37,7 @@ for dtype in ("float32", "float64", "float16", "bfloat16"):
     for gamma in (0.0, 0.5, 2.0, 3.3):
         found = {"binary": xp.binary_focal_loss_derivatives(y, z, gamma),
                  "soft": (xp.binary_focal_loss(soft, z, gamma, from_logits=True),),
-                 "mixed": (xp.binary_focal_crossentropy(soft, z, gamma=gamma, from_logits=True),),
+                 "p_t_loss": (xp.binary_focal_crossentropy(soft, z, gamma=gamma, from_logits=True),),
                  "sparse": xp.sparse_categorical_focal_loss_derivatives(t, z, gamma),
                  "dense": (xp.categorical_focal_loss(soft, z, gamma, from_logits=True),)}
         for name, arrays in found.items():
@@ -98,7 +98,7 @@ def test_losses_of_logits_never_ask_the_formula(dtype: type, monkeypatch: pytest
 @pytest.mark.parametrize("dtype", NUMPY.dtypes)
 def test_golden_numbers_within_the_bound(instruction_set: str, dtype: str, section: Any) -> None:
     for quantity, found in accuracy.worst(NUMPY, dtype, section).items():
-        assert found.share <= 1, f"{quantity}: {found}"
+        assert found.error_ratio <= 1, f"{quantity}: {found}"
 
 
 @pytest.mark.parametrize("section", accuracy.EXTREMES, ids=lambda section: section.__name__)
@@ -107,7 +107,7 @@ def test_golden_numbers_within_the_bound(instruction_set: str, dtype: str, secti
 def test_extreme_numbers_within_the_bound(instruction_set: str, dtype: str, section: Any, framework: Framework) -> None:
     """Of PyTorch the gradients of soft labels, which NumPy does not show."""
     for quantity, found in accuracy.worst(framework, dtype, section).items():
-        assert found.share <= 1, f"{quantity}: {found}"
+        assert found.error_ratio <= 1, f"{quantity}: {found}"
 
 
 @pytest.mark.parametrize("flush", [False, True])

@@ -24,15 +24,15 @@ def test_golden_numbers_within_the_bound(framework: Framework, dtype: str, secti
     if framework.name != "numpy":
         assert {"dz", "dx", "gradient"} & set(worst)
     for quantity, found in worst.items():
-        assert found.share <= 1, f"{quantity}: {found}"
+        assert found.error_ratio <= 1, f"{quantity}: {found}"
 
 
 def test_the_measure_can_fail() -> None:
     """An error of 20 eps at z = 0, gamma = 0, where 8 are allowed, is a share of 2.5."""
     exact = accuracy.Exact.of(["0.6931471805599453094172321"])
     value = np.float64(exact.high * (1 + 20 * np.finfo(np.float64).eps))
-    share = accuracy.share(value, exact, exact.high, np.array([8.0]), np.array([0.0]), "float64")
-    assert 2.4 < share[0] < 2.6
+    error_ratio = accuracy.error_ratio(value, exact, exact.high, np.array([8.0]), np.array([0.0]), "float64")
+    assert 2.4 < error_ratio[0] < 2.6
 
 
 @pytest.mark.parametrize("gamma", HARD_GAMMAS)
@@ -270,10 +270,10 @@ def test_dense_and_sparse_labels_agree(framework: Framework, axis: int) -> None:
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 def test_soft_labels_of_the_two_losses(framework: Framework) -> None:
     y_pred = framework.tensor([1.0], "float32")
-    two_term = framework.module.binary_focal_loss([0.7], y_pred, 2, from_logits=True)
-    mixed = framework.module.binary_focal_crossentropy([0.7], y_pred, gamma=2, from_logits=True)
-    np.testing.assert_allclose(framework.numpy(two_term), [0.226421], atol=1e-6)
-    np.testing.assert_allclose(framework.numpy(mixed), 0.101874, atol=1e-6)
+    expected_loss = framework.module.binary_focal_loss([0.7], y_pred, 2, from_logits=True)
+    p_t_loss = framework.module.binary_focal_crossentropy([0.7], y_pred, gamma=2, from_logits=True)
+    np.testing.assert_allclose(framework.numpy(expected_loss), [0.226421], atol=1e-6)
+    np.testing.assert_allclose(framework.numpy(p_t_loss), 0.101874, atol=1e-6)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)

@@ -28,7 +28,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., tf.Tensor], np.ndarray]] = {
     "binary hard": (lambda z: ours.binary_focal_loss(Y > 0.5, z, 2, **LOGITS), Z),
     "binary integer": (lambda z: ours.binary_focal_loss(tf.constant(np.round(Y), tf.int32), z, 2, **LOGITS), Z),
     "binary of probabilities": (lambda z: ours.binary_focal_loss(Y, tf.sigmoid(z), 2), Z),
-    "mixed": (lambda z: ours.binary_focal_crossentropy(Y, z, True, **LOGITS), Z),
+    "p_t_loss": (lambda z: ours.binary_focal_crossentropy(Y, z, True, **LOGITS), Z),
     "sparse": (lambda v: ours.sparse_categorical_focal_loss(T, v, [0, 0.5, 2], ignore_class=2, **LOGITS), V),
     "sparse of probabilities": (lambda v: ours.sparse_categorical_focal_loss(T, tf.exp(v - 9.0), 2), V),
     "dense": (lambda v: ours.categorical_focal_loss(SOFT, v, 2, class_weight=[1, 2, 3], **LOGITS), V),

@@ -40,11 +40,11 @@ FUNCTIONS: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
         lambda x, y, g, w: ours.binary_focal_loss(y, x, g, pos_weight=w),
         (leaf(5, low=0.05, high=0.95), leaf(5, low=0.1, high=0.9), leaf(1, low=0.4), leaf(5, low=0.5)),
     ),
-    "mixed": (
+    "p_t_loss": (
         lambda z, y, g, a: ours.binary_focal_crossentropy(y, z, True, a, g, **LOGITS),
         (leaf(5), leaf(5, low=0.1, high=0.9), leaf(1, low=0.4), leaf(5, low=0.2, high=0.8)),
     ),
-    "mixed of probabilities": (
+    "p_t_loss of probabilities": (
         lambda x, y, g, a: ours.binary_focal_crossentropy(y, x, True, a, g),
         (leaf(5, low=0.05, high=0.95), leaf(5, low=0.1, high=0.9), leaf(1, low=0.4), leaf(5, low=0.2, high=0.8)),
     ),

@@ -26,7 +26,7 @@ LOSSES: dict[str, Callable[[Tensor, str], Tensor]] = {
         z.detach() > 0, z, torch.tensor([0.0, 0.7]), pos_weight=[1.0, 3.0], reduction=r, **LOGITS
     ),
     "broadcast": lambda z, r: ours.binary_focal_loss(torch.tensor([1.0, 0.0]), z, 2, reduction=r, **LOGITS),
-    "mixed": lambda z, r: ours.sigmoid_focal_loss(z, z.detach().sigmoid(), 0.25, 2, r),
+    "p_t_loss": lambda z, r: ours.sigmoid_focal_loss(z, z.detach().sigmoid(), 0.25, 2, r),
     "averaged": lambda z, r: ours.binary_focal_crossentropy(z.detach() > 0, z, reduction=r, **LOGITS),
     "sparse": lambda z, r: ours.sparse_categorical_focal_loss(
         INDEX.to(z.device), z, 2, axis=1, ignore_class=255, class_weight=[1.0, 2.0, 0.5], reduction=r, **LOGITS
@@ -41,7 +41,7 @@ reductions = pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 OF_GAMMA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "hard": lambda z, g: ours.binary_focal_loss(z.detach() > 0.3, z, g, **LOGITS),
     "soft": lambda z, g: ours.binary_focal_loss(z.detach().sigmoid(), z, g, **LOGITS),
-    "mixed": lambda z, g: ours.binary_focal_crossentropy(z.detach().sigmoid(), z, gamma=g, **LOGITS),
+    "p_t_loss": lambda z, g: ours.binary_focal_crossentropy(z.detach().sigmoid(), z, gamma=g, **LOGITS),
     "sparse": lambda z, g: ours.sparse_categorical_focal_loss(z.detach().argmin(1), z, g, **LOGITS),
     "dense": lambda z, g: ours.categorical_focal_loss(z.detach().softmax(1), z, g, **LOGITS),
 }
@@ -125,7 +125,7 @@ def test_second_derivatives(name: str, reduction: str, formula: Callable[..., Te
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["hard", "mixed", "sparse"])
+@pytest.mark.parametrize("name", ["hard", "p_t_loss", "sparse"])
 def test_no_third_derivatives(name: str) -> None:
     x = logits(name)
     slope = torch.autograd.grad(LOSSES[name](x, "sum"), x, create_graph=True)[0]

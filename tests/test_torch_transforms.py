@@ -212,7 +212,7 @@ CHANGING: dict[str, Callable[[Tensor, float], Tensor]] = {
     "binary pos_weight": lambda x, v: ours.binary_focal_loss(HARD, x, 2, pos_weight=v, **LOGITS),
     "binary smoothing": lambda x, v: ours.binary_focal_loss(HARD, x, 2, label_smoothing=v, **LOGITS),
     "binary of probabilities": lambda x, v: ours.binary_focal_loss(HARD, x.sigmoid(), v, pos_weight=v),
-    "mixed alpha": lambda x, v: ours.binary_focal_crossentropy(SOFT, x, True, v, **LOGITS),
+    "p_t_loss alpha": lambda x, v: ours.binary_focal_crossentropy(SOFT, x, True, v, **LOGITS),
     "sigmoid gamma": lambda x, v: ours.sigmoid_focal_loss(x, SOFT, 0.25, v, "mean"),
     "sigmoid alpha": lambda x, v: ours.sigmoid_focal_loss(x, SOFT, v, 2),
     "dense gamma": lambda x, v: ours.categorical_focal_loss(SOFT, x, v, **LOGITS),
@@ -284,7 +284,7 @@ of_examples = pytest.mark.parametrize(
             x, torch.ones(5, 3, dtype=F64, device=x.device), t, 2
         ),
     ],
-    ids=["binary", "mixed", "sigmoid", "dense", "dense crossentropy", "sparse", "sparse of probabilities", "linear"],
+    ids=["binary", "p_t_loss", "sigmoid", "dense", "dense crossentropy", "sparse", "sparse of probabilities", "linear"],
 )
 
 

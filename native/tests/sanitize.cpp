@@ -225,9 +225,9 @@ double power(double m, double g) { return g == 0 ? 1 : std::pow(m, g); }
 
 void binary(const std::vector<int64_t>& shape, int threads, bool plain) {
   const DType dtype = some_floating(), label_dtype = some_label();
-  const bool mixed = below(3) == 0, soft = !is_integer(label_dtype) && below(2), smooth = below(4) == 0;
+  const bool p_t_loss = below(3) == 0, soft = !is_integer(label_dtype) && below(2), smooth = below(4) == 0;
   const bool bad = is_integer(label_dtype) && label_dtype != DType::boolean && below(4) == 0;
-  const bool curved = below(2) && !(mixed && (soft || smooth));
+  const bool curved = below(2) && !(p_t_loss && (soft || smooth));
   const int64_t kind = below(4);
   const auto strides = [&] { return plain ? contiguous(shape) : some_strides(shape); };
   const Array z(dtype, shape, strides(), [&] { return some_logit(dtype, kind); });
@@ -239,7 +239,7 @@ void binary(const std::vector<int64_t>& shape, int threads, bool plain) {
   const Parameter gamma = some_parameter(shape, some_gamma), positive = some_parameter(shape, weight),
                   negative = some_parameter(shape, weight), upstream = some_parameter(shape, weight);
   focal::Binary call;
-  call.family = mixed ? focal::Family::mixed : focal::Family::two_term;
+  call.family = p_t_loss ? focal::Family::p_t_loss : focal::Family::expected_loss;
   call.shape.rank = int(shape.size());
   for (size_t d = 0; d < shape.size(); ++d) call.shape.sizes[d] = shape[d];
   const int64_t n = call.shape.size();
@@ -273,7 +273,7 @@ void binary(const std::vector<int64_t>& shape, int threads, bool plain) {
     const double a = positive.at(index) * label, b = negative.at(index) * (1 - label);
     const Exact f = focal_of(x, g), h = focal_of(-x, g);
     double exact, first, second = 0, scale, first_scale, second_scale = 0;
-    if (mixed && label > 0 && label < 1) {
+    if (p_t_loss && label > 0 && label < 1) {
       const double e = std::exp(-std::fabs(x)), far = 1 / (1 + e), near_0 = e / (1 + e);
       const double p = x >= 0 ? far : near_0, q = x >= 0 ? near_0 : far;
       const Exact entropy = focal_of(x, 0), other = focal_of(-x, 0);
@@ -293,7 +293,7 @@ void binary(const std::vector<int64_t>& shape, int threads, bool plain) {
     const auto where = [&] {
       return "binary, dtype " + std::to_string(int(dtype)) + ", labels " + std::to_string(int(label_dtype)) + ", n " +
              std::to_string(n) + ", i " + std::to_string(i) + ", z " + std::to_string(x) + ", y " +
-             std::to_string(label) + ", gamma " + std::to_string(g) + ", mixed " + std::to_string(mixed) + ": " +
+             std::to_string(label) + ", gamma " + std::to_string(g) + ", p_t_loss " + std::to_string(p_t_loss) + ": " +
              std::to_string(value.at(i)) + " " + std::to_string(exact) + ", " + std::to_string(gradient.at(i)) + " " +
              std::to_string(first * up) + ", " + std::to_string(hessian.at(i)) + " " + std::to_string(second * up);
     };
@@ -397,11 +397,11 @@ void softmax(int64_t outer, int64_t classes, int64_t inner, int threads, bool pl
         double rest = 0;
         for (int64_t j = 0; curved && j < classes; ++j)
           if (j != t && j != k) rest += std::exp(x[size_t(j)] - top);
-        const double share = std::exp(x[size_t(k)] - top) / others, q = rest / others;
-        slopes[size_t(k)] -= w * f.first * share;
-        scales[size_t(k)] += w * std::fabs(f.first) * share;
-        seconds[size_t(k)] += w * (f.second * share * share - f.first * share * q);
-        second_scales[size_t(k)] += w * (f.second_scale * share * share + std::fabs(f.first) * share * q);
+        const double probability = std::exp(x[size_t(k)] - top) / others, q = rest / others;
+        slopes[size_t(k)] -= w * f.first * probability;
+        scales[size_t(k)] += w * std::fabs(f.first) * probability;
+        seconds[size_t(k)] += w * (f.second * probability * probability - f.first * probability * q);
+        second_scales[size_t(k)] += w * (f.second_scale * probability * probability + std::fabs(f.first) * probability * q);
       }
     }
     const double factor = 2 * (8 + double(classes) + 2 * (largest_gamma + 1) * std::fmin(peak - low, 300));

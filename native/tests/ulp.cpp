@@ -112,20 +112,20 @@ void compare(const float* z, const float* got, const Margins& m, const Truth& t,
   const double *exact = t.exact[quantity], *scale = t.scale[quantity];
   double ulp = 0, bound = 0;
   const auto ulps = [&](int64_t i) { return error(got[i], sign * exact[i]) / spacing(scale[i]); };
-  const auto share = [&](int64_t i) {
+  const auto error_ratio = [&](int64_t i) {
     return scale[i] < 0x1p-126 ? 0 : error(got[i], sign * exact[i]) / ((8 + 2 * g * m.s[i]) * 0x1p-23 * scale[i]);
   };
 #pragma omp simd reduction(max : ulp, bound)
   for (int64_t i = 0; i < n; ++i) {
     ulp = std::max(ulp, ulps(i));
-    bound = std::max(bound, share(i));
+    bound = std::max(bound, error_ratio(i));
   }
   if (ulp > worst.ulp)
     for (int64_t i = 0; i < n; ++i)
       if (ulps(i) > worst.ulp) worst.ulp = ulps(i), worst.ulp_at = z[i];
   if (bound > worst.bound)
     for (int64_t i = 0; i < n; ++i)
-      if (share(i) > worst.bound) worst.bound = share(i), worst.bound_at = z[i];
+      if (error_ratio(i) > worst.bound) worst.bound = error_ratio(i), worst.bound_at = z[i];
 }
 
 struct Results {

@@ -26,19 +26,19 @@ CLASSIFIERS = [FocalLGBMClassifier, FocalXGBClassifier, FocalCatBoostClassifier]
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 7.0), (1.0, 2.0, 3.0)])
 @pytest.mark.parametrize("policy", ["majorizer", "exact"])
 def test_training_starts_with_the_curvature_of_cross_entropy(gamma: float, weights: tuple, policy: str) -> None:
-    shares = np.array([0.9, 0.1] if len(weights) == 2 else [0.7, 0.2, 0.1])
+    prior = np.array([0.9, 0.1] if len(weights) == 2 else [0.7, 0.2, 0.1])
     focus = classifier.Focus(gamma, weights, policy)
-    loss = focus.training_loss(shares)
-    start, labels = focus.start(shares), np.arange(len(weights))
+    loss = focus.training_loss(prior)
+    start, labels = focus.start(prior), np.arange(len(weights))
     scores = np.tile(start, (len(weights), 1))
     if len(weights) == 2:
-        gradient, hessian = loss.derivatives(scores, labels, shares)
+        gradient, hessian = loss.derivatives(scores, labels, prior)
         q = 1 / (1 + np.exp(-calibration.prior_logit(0.1, 0.0, pos_weight=weights[1])))
         expected = (0.9 + 0.1 * weights[1]) * q * (1 - q)
     else:
-        gradient, hessian = loss.derivatives(scores, labels, shares, overlap=1.0)
-        q = shares * weights / (shares * weights).sum()
-        expected = (shares * weights).sum() * (q * (1 - q)).sum()
+        gradient, hessian = loss.derivatives(scores, labels, prior, overlap=1.0)
+        q = prior * weights / (prior * weights).sum()
+        expected = (prior * weights).sum() * (q * (1 - q)).sum()
     assert hessian.sum() == pytest.approx(expected, rel=1e-5)
     np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-7)
     if gamma == 0:

@@ -105,8 +105,8 @@ def test_start_score_is_the_best_constant(gamma: float) -> None:
 def test_start_scores_of_classes_give_their_shares() -> None:
     X, y = table(classes=3)
     model = focal(class_weight={1: 4.0}, min_split_gain=1e9).fit(X, y)
-    shares = np.bincount(y) / len(y)
-    np.testing.assert_allclose(model.predict_proba(X[:1])[0], shares, rtol=1e-6)
+    prior = np.bincount(y) / len(y)
+    np.testing.assert_allclose(model.predict_proba(X[:1])[0], prior, rtol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

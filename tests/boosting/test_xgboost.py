@@ -144,9 +144,9 @@ def test_start_score_is_the_best_constant(gamma: float) -> None:
 def test_start_scores_of_classes_give_their_shares() -> None:
     X, y = table(classes=3)
     model = focal(class_weight={1: 4.0}, min_split_loss=1e9).fit(X, y)
-    shares = np.bincount(y) / len(y)
-    np.testing.assert_allclose(model.predict_proba(X[:1])[0], shares, rtol=1e-5)
-    expected = calibration.categorical_prior_logits(shares, 2.0, class_weight=[1.0, 4.0, 1.0])
+    prior = np.bincount(y) / len(y)
+    np.testing.assert_allclose(model.predict_proba(X[:1])[0], prior, rtol=1e-5)
+    expected = calibration.categorical_prior_logits(prior, 2.0, class_weight=[1.0, 4.0, 1.0])
     np.testing.assert_allclose(model.start_score_, expected, rtol=1e-6)
 
 
@@ -388,10 +388,10 @@ def test_prediction_takes_what_it_takes_in_the_library() -> None:
 def test_every_booster_of_the_library_learns(classes: int, options: dict[str, Any]) -> None:
     X, y = table(2000, classes)
     model = focal(**options).fit(X, y)
-    shares = np.bincount(y) / len(y)
-    solved = calibration.categorical_prior_logits(shares, 2.0) if classes > 2 else calibration.prior_logit(shares[1], 2)
+    prior = np.bincount(y) / len(y)
+    solved = calibration.categorical_prior_logits(prior, 2.0) if classes > 2 else calibration.prior_logit(prior[1], 2)
     np.testing.assert_allclose(model.start_score_, solved, rtol=1e-6)
-    prior = log_loss(y, np.tile(shares, (len(y), 1)))
+    prior = log_loss(y, np.tile(prior, (len(y), 1)))
     assert log_loss(y, model.predict_proba(X)) < prior - 0.02
 
 

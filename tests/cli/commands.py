@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from focal_loss import cli
-from focal_loss._command import engines, store
+from focal_loss._command import boosters, store
 
 QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
 
@@ -52,5 +52,5 @@ def edited(directory: Path, **changes: Any) -> None:
     """What stands in `model.json` changed by somebody who sees to the digests."""
     path = directory / "model.json"
     known = json.loads(path.read_text()) | changes
-    content = (directory / engines.FILES[known["engine"]]).read_bytes()
+    content = (directory / boosters.FILES[known["engine"]]).read_bytes()
     path.write_text(json.dumps(known | {"sha256": store.digests(known, content)}))

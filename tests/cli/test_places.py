@@ -187,7 +187,7 @@ def test_what_comes_to_lie_there_meanwhile_is_kept(
 
 @pytest.mark.parametrize("engine", BOOSTERS)
 def test_a_file_that_cannot_grow(engine: str, data: Path, tmp_path: Path) -> None:
-    """Of the system and not of Python: the engines write their models themselves."""
+    """Of the system and not of Python: the boosters write their models themselves."""
     limited = "import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
     limited += "os.execv(sys.argv[1], sys.argv[1:])"
     command = typed("fit", data, "--target", "rare", "--engine", engine, *QUICK, "--out", tmp_path / "out")

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from commands import QUICK, edited, refused, run, table
 
-from focal_loss._command import engines, store
+from focal_loss._command import boosters, store
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of each engine, and a second one of LightGBM's, which gives other probabilities."""
+    """A model of each booster, and a second one of LightGBM's, which gives other probabilities."""
     folder = tmp_path_factory.mktemp("models")
     table().to_csv(folder / "data.csv", index=False)
     for name in (*BOOSTERS, "other"):
@@ -55,9 +55,9 @@ def test_no_engine_is_shown_a_damaged_file(
     engine: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = copied(models, engine, tmp_path)
-    path = directory / engines.FILES[engine]
+    path = directory / boosters.FILES[engine]
     whole = path.read_bytes()
-    monkeypatch.setattr(engines, "engine", None)  # nothing may come so far
+    monkeypatch.setattr(boosters, "booster", None)  # nothing may come so far
     capsys.readouterr()
     for damage in DAMAGES.values():
         path.write_bytes(damage(whole))
@@ -107,13 +107,13 @@ def test_a_model_that_is_replaced_while_the_engine_is_imported(
 ) -> None:
     directory = copied(models, "lightgbm", tmp_path)
     expected = predicted(directory, models, tmp_path)
-    imported = engines.engine
+    imported = boosters.booster
 
-    def and_replaced(name: str) -> engines.Engine:
+    def and_replaced(name: str) -> boosters.Booster:
         copied(models, "other", tmp_path)
         return imported(name)
 
-    monkeypatch.setattr(engines, "engine", and_replaced)
+    monkeypatch.setattr(boosters, "booster", and_replaced)
     assert predicted(directory, models, tmp_path) == expected
     assert predicted(directory, models, tmp_path) == predicted(models / "other", models, tmp_path) != expected
 

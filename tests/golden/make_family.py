@@ -72,9 +72,9 @@ def quality_row(beta: float, y: float, z: float) -> Row:
     dgamma = value * mp.log(m)
     terms_z = distance * m * spread + slope * p * q * loss
     dz = -distance * sign * m - slope * sign * p * q * loss
-    bend = mb * (mb - 1) * m ** (mb - 2) * (p * q) ** 2 * loss
-    terms_zz = distance * p * q * (1 + 2 * mb) + slope * p * q * abs(p - q) * loss + abs(bend)
-    dzz = distance * p * q * (1 + 2 * mb) + slope * sign * p * q * (p - q) * loss + bend
+    curvature = mb * (mb - 1) * m ** (mb - 2) * (p * q) ** 2 * loss
+    terms_zz = distance * p * q * (1 + 2 * mb) + slope * p * q * abs(p - q) * loss + abs(curvature)
+    dzz = distance * p * q * (1 + 2 * mb) + slope * sign * p * q * (p - q) * loss + curvature
     if abs(z) < LARGEST:
         closed, where = (dz, dzz), f"quality, z = {z}, y = {y}, beta = {beta}"
         dz = first_difference(lambda x: quality(x, my, mb), mz)

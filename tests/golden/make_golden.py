@@ -16,13 +16,13 @@ cancellation, the sum of the magnitudes of their terms: an error is to be judged
 binary
     two-term loss w y q^g softplus(-z) + (1 - y) p^g softplus(z) of a logit z: value, derivatives in z (first and
     second), y, gamma and w.
-mixed
+p_t_loss
     A m^g B of a logit z, with m = y q + (1 - y) p, B = y softplus(-z) + (1 - y) softplus(z) and
     A = alpha y + (1 - alpha)(1 - y), or A = 1 where "alpha" is null: value, derivatives in z (first and second), y,
     gamma and alpha.
 probability
-    both losses ("two_term" and "mixed", there with A = 1) of a probability x, clamped to [1e-7, 1 - 1e-7]: value at the
-    clamped x, and dx, the derivative of the loss without the clamp at that same point.
+    both losses ("expected_loss" and "p_t_loss", there with A = 1) of a probability x, clamped to [1e-7, 1 - 1e-7]:
+    value at the clamped x, and dx, the derivative of the loss without the clamp at that same point.
 softmax
     w q_t^g (-log p_t) of logits v with true class t: value, gradient, diagonal of the Hessian, derivative in gamma.
 dense
@@ -31,7 +31,7 @@ categorical_probability
     the sparse loss ("t" is an index, "y" is null) and the dense loss ("y" is a vector, "t" is null) of non-negative
     numbers x, divided by their sum, then each p_j and q_j = 1 - p_j clamped to [1e-7, 1 - 1e-7]: value and gradient in
     x, where the clamp moves the point at which the loss is differentiated in p_j and stops no gradient.
-binary_extremes, mixed_extremes, softmax_extremes, dense_extremes
+binary_extremes, p_t_loss_extremes, softmax_extremes, dense_extremes
     as the sections of these names, with gamma to 1e300, weights from 1e-300 to 5e299, labels from 1e-300 and logits to
     the largest float64. "single": whether logits and labels are exact in float32.
 """
@@ -255,13 +255,13 @@ def hard_loss(s: mpf, gamma: mpf) -> Loss:
     return result
 
 
-def plain_two_term(z: mpf, y: mpf, gamma: mpf, w: mpf) -> mpf:
+def plain_expected_loss(z: mpf, y: mpf, gamma: mpf, w: mpf) -> mpf:
     """The definition as it reads."""
     p, q = sigmoid(z), sigmoid(-z)
     return w * y * q**gamma * mp.log(1 + mp.exp(-z)) + (1 - y) * p**gamma * mp.log(1 + mp.exp(z))
 
 
-def plain_mixed(z: mpf, y: mpf, gamma: mpf, alpha: mpf | None) -> mpf:
+def plain_p_t_loss(z: mpf, y: mpf, gamma: mpf, alpha: mpf | None) -> mpf:
     """The definition as it reads."""
     p, q = sigmoid(z), sigmoid(-z)
     a = mpf(1) if alpha is None else alpha * y + (1 - alpha) * (1 - y)
@@ -307,7 +307,7 @@ def binary_row(gamma: float, y: float, w: float, z: float) -> Row:
     sides = zip(hard_scales(mz, mg), hard_scales(-mz, mg), strict=True)
     scales = [weights[0] * a + weights[1] * b for a, b in sides]
     if abs(z) in (0.5, 20.0) and is_usual(gamma, y, w):
-        check_by_diff(plain_two_term, (mz, my, mg, mw), {(0, 1): dz, (0, 2): dzz, (1, 1): dy, (2, 1): dgamma})
+        check_by_diff(plain_expected_loss, (mz, my, mg, mw), {(0, 1): dz, (0, 2): dzz, (1, 1): dy, (2, 1): dgamma})
     results = {
         "value": text(weights[0] * one.value + weights[1] * zero.value),
         "dz": text(dz),
@@ -328,27 +328,27 @@ def binary_row(gamma: float, y: float, w: float, z: float) -> Row:
 # Section 2
 
 
-def mixed_points() -> Iterator[tuple[float, float, float | None, float]]:
+def p_t_loss_points() -> Iterator[tuple[float, float, float | None, float]]:
     gammas = (0.0, 0.5, 1.0, 2.0, 2.5, 5.0, 7.3)
     yield from product(gammas, SOFT_LABELS, (None,), MIXED_LOGITS)
     yield from product(gammas, (1.0, 0.0), (None,), FEW_LOGITS)
     yield from product(gammas, (1.0, 0.0, *SOFT_LABELS), (0.25,), FEWEST_LOGITS)
 
 
-def mixed_scales(z: mpf, y: mpf, gamma: mpf) -> tuple[mpf, mpf, mpf]:
+def p_t_loss_scales(z: mpf, y: mpf, gamma: mpf) -> tuple[mpf, mpf, mpf]:
     """Magnitudes of the terms of the derivatives of m^g B: dz, dzz, dy."""
     p, q = sigmoid(z), sigmoid(-z)
     m, b, k = y * q + (1 - y) * p, y * softplus(-z) + (1 - y) * softplus(z), abs(1 - 2 * y)
     r = p * q / m
     distance = abs((1 - y) * p - y * q)
     dz = y * q + (1 - y) * p + gamma * k * r * b
-    bend = gamma * abs(gamma - 1) * k**2 * r**2 + gamma * k * r * abs(q - p)
-    dzz = p * q + 2 * gamma * r * k * distance + b * bend
+    curvature = gamma * abs(gamma - 1) * k**2 * r**2 + gamma * k * r * abs(q - p)
+    dzz = p * q + 2 * gamma * r * k * distance + b * curvature
     dy = gamma * abs(q - p) * b / m + abs(z)
     return m**gamma * dz, m**gamma * dzz, m**gamma * dy
 
 
-def check_mixed(z: mpf, y: mpf, gamma: mpf, got: Loss) -> None:
+def check_p_t_loss(z: mpf, y: mpf, gamma: mpf, got: Loss) -> None:
     """Compare the differences with the closed forms."""
     p, q = sigmoid(z), sigmoid(-z)
     m, b, k = y * q + (1 - y) * p, y * softplus(-z) + (1 - y) * softplus(z), 1 - 2 * y
@@ -356,8 +356,8 @@ def check_mixed(z: mpf, y: mpf, gamma: mpf, got: Loss) -> None:
     dz = distance + gamma * k * r * b
     dzz = p * q + 2 * gamma * k * r * distance + b * (gamma * (gamma - 1) * k**2 * r**2 + gamma * k * r * (q - p))
     dy = gamma * (q - p) * b / m - z
-    scales = mixed_scales(z, y, gamma)
-    where = f"mixed, z = {mp.nstr(z, 17)}, y = {y}, gamma = {gamma}"
+    scales = p_t_loss_scales(z, y, gamma)
+    where = f"p_t_loss, z = {mp.nstr(z, 17)}, y = {y}, gamma = {gamma}"
     require_close(got.value, m**gamma * b, got.value, f"{where}: value")
     require_close(got.dz, m**gamma * dz, scales[0], f"{where}: dz")
     require_close(got.dzz, m**gamma * dzz, scales[1], f"{where}: dzz")
@@ -365,10 +365,10 @@ def check_mixed(z: mpf, y: mpf, gamma: mpf, got: Loss) -> None:
     require_close(got.dy, m**gamma * dy, scales[2] if z else mpf(1), f"{where}: dy")
 
 
-def mixed_row(gamma: float, y: float, alpha: float | None, z: float) -> Row:
+def p_t_loss_row(gamma: float, y: float, alpha: float | None, z: float) -> Row:
     mz, my, mg = mpf(z), mpf(y), mpf(gamma)
-    base, scales = loss(mz, my, mg), mixed_scales(mz, my, mg)
-    check_mixed(mz, my, mg, base)
+    base, scales = loss(mz, my, mg), p_t_loss_scales(mz, my, mg)
+    check_p_t_loss(mz, my, mg, base)
     a, da = mpf(1), mpf(0)
     if alpha is not None:
         a, da = mpf(alpha) * my + (1 - mpf(alpha)) * (1 - my), 2 * mpf(alpha) - 1
@@ -376,7 +376,7 @@ def mixed_row(gamma: float, y: float, alpha: float | None, z: float) -> Row:
     dy = a * base.dy + da * base.value if dy_scale else mpf(0)
     if abs(z) in (0.5, 20.0) and is_usual(gamma, y):
         got = {(0, 1): a * base.dz, (0, 2): a * base.dzz, (1, 1): dy, (2, 1): a * base.dgamma}
-        check_by_diff(plain_mixed, (mz, my, mg, None if alpha is None else mpf(alpha)), got)
+        check_by_diff(plain_p_t_loss, (mz, my, mg, None if alpha is None else mpf(alpha)), got)
     results = {
         "value": text(a * base.value),
         "dz": text(a * base.dz),
@@ -396,30 +396,30 @@ def clamp(x: mpf) -> mpf:
     return min(max(x, CLAMP), 1 - CLAMP)
 
 
-def two_term_of_probability(x: mpf, y: mpf, gamma: mpf) -> mpf:
+def expected_loss_of_probability(x: mpf, y: mpf, gamma: mpf) -> mpf:
     return -y * (1 - x) ** gamma * mp.log(x) - (1 - y) * x**gamma * mp.log(1 - x)
 
 
-def mixed_of_probability(x: mpf, y: mpf, gamma: mpf) -> mpf:
+def p_t_loss_of_probability(x: mpf, y: mpf, gamma: mpf) -> mpf:
     return (y * (1 - x) + (1 - y) * x) ** gamma * -(y * mp.log(x) + (1 - y) * mp.log(1 - x))
 
 
-def two_term_terms(x: mpf, y: mpf, gamma: mpf) -> list[mpf]:
+def expected_loss_terms(x: mpf, y: mpf, gamma: mpf) -> list[mpf]:
     """The terms of the derivative in x."""
     one = [-y * gamma * (1 - x) ** (gamma - 1) * -mp.log(x), -y * (1 - x) ** gamma / x]
     zero = [gamma * x ** (gamma - 1) * -mp.log(1 - x), x**gamma / (1 - x)]
     return one + [(1 - y) * term for term in zero]
 
 
-def mixed_terms(x: mpf, y: mpf, gamma: mpf) -> list[mpf]:
+def p_t_loss_terms(x: mpf, y: mpf, gamma: mpf) -> list[mpf]:
     """The terms of the derivative in x."""
     m, b = y * (1 - x) + (1 - y) * x, -(y * mp.log(x) + (1 - y) * mp.log(1 - x))
     return [gamma * m ** (gamma - 1) * (1 - 2 * y) * b, -(m**gamma) * y / x, m**gamma * (1 - y) / (1 - x)]
 
 
 OF_PROBABILITY = {
-    "two_term": (two_term_of_probability, two_term_terms),
-    "mixed": (mixed_of_probability, mixed_terms),
+    "expected_loss": (expected_loss_of_probability, expected_loss_terms),
+    "p_t_loss": (p_t_loss_of_probability, p_t_loss_terms),
 }
 
 
@@ -470,8 +470,8 @@ def margin_derivatives(v: Sequence[mpf], t: int, j: int) -> tuple[mpf, mpf]:
     if not rest:
         return mpf(-1), mpf(0)
     # logsumexp = logsumexp(rest) + softplus(v_j - logsumexp(rest)), and softplus is the loss of label 0 with gamma 0
-    share = loss(v[j] - logsumexp(rest), mpf(0), mpf(0))
-    return -share.dz, -share.dzz
+    rest_of_classes = loss(v[j] - logsumexp(rest), mpf(0), mpf(0))
+    return -rest_of_classes.dz, -rest_of_classes.dzz
 
 
 def class_term(v: Sequence[mpf], t: int, gamma: mpf) -> Term:
@@ -482,14 +482,15 @@ def class_term(v: Sequence[mpf], t: int, gamma: mpf) -> Term:
     s = v[t] - logsumexp([x for k, x in enumerate(v) if k != t])
     at = hard_loss(s, gamma)
     first_scale, second_scale, _ = hard_scales(s, gamma)
-    steps, bends = zip(*(margin_derivatives(v, t, j) for j in range(size)), strict=True)
+    steps, curvatures = zip(*(margin_derivatives(v, t, j) for j in range(size)), strict=True)
     return Term(
         value=at.value,
         gradient=[at.dz * step for step in steps],
-        hessian=[at.dzz * step**2 + at.dz * bend for step, bend in zip(steps, bends, strict=True)],
+        hessian=[at.dzz * step**2 + at.dz * curvature for step, curvature in zip(steps, curvatures, strict=True)],
         dgamma=at.dgamma,
         hessian_scale=[
-            second_scale * step**2 + first_scale * abs(bend) for step, bend in zip(steps, bends, strict=True)
+            second_scale * step**2 + first_scale * abs(curvature)
+            for step, curvature in zip(steps, curvatures, strict=True)
         ],
     )
 
@@ -724,7 +725,7 @@ def binary_extremes() -> Iterator[Row]:
         yield extreme_row(binary_row, (gamma, y, w, z), gamma, z, y)
 
 
-def mixed_extremes() -> Iterator[Row]:
+def p_t_loss_extremes() -> Iterator[Row]:
     points = [
         *product((0.3, *EXTREME_GAMMAS), (1.0, 0.0, 0.25, float32(1e-39)), (None,), EXTREME_LOGITS),
         *product((0.0, 0.5, 2.0, 1e3), EXTREME_LABELS, (1e-300, 0.25), END_LOGITS),
@@ -732,7 +733,7 @@ def mixed_extremes() -> Iterator[Row]:
         *product((7.3, 10.0), (0.25,), (None,), LOG1P_LOGITS),
     ]
     for gamma, y, alpha, z in points:
-        yield extreme_row(mixed_row, (gamma, y, alpha, z), gamma, z, y)
+        yield extreme_row(p_t_loss_row, (gamma, y, alpha, z), gamma, z, y)
 
 
 def softmax_extremes() -> Iterator[Row]:
@@ -763,9 +764,9 @@ def check_known_numbers() -> None:
         require_printed(hard_loss(mpf(s), two).value, value, f"value at margin {s}")
     require_printed(hard_loss(mpf(0), two).dz, "-0.298287", "derivative at 0")
     require(hard_loss(mpf(-3), two).dzz < 0 < hard_loss(mpf(-2.75), two).dzz, "the second derivative turns near -2.8")
-    require_printed(plain_two_term(mpf(1), mpf("0.7"), two, mpf(1)), "0.226421", "two-term")
-    require_printed(loss(mpf(1), mpf("0.7"), two).value, "0.101874", "mixed")
-    sparse = [two_term_of_probability(mpf(p), mpf(1), two) for p in ("0.8", "0.7", "0.6")]
+    require_printed(plain_expected_loss(mpf(1), mpf("0.7"), two, mpf(1)), "0.226421", "two-term")
+    require_printed(loss(mpf(1), mpf("0.7"), two).value, "0.101874", "p_t_loss")
+    sparse = [expected_loss_of_probability(mpf(p), mpf(1), two) for p in ("0.8", "0.7", "0.6")]
     require_printed(mp.fsum(sparse) / 3, "0.0409195", "sparse mean")
     term = class_term([mpf(1), mpf(0), mpf(-1)], 0, two)
     for got, printed in zip(term.gradient, ("-0.09828779", "0.07185414", "0.02643366"), strict=True):
@@ -778,13 +779,13 @@ def build() -> dict[str, list[Row]]:
     check_known_numbers()
     return {
         "binary": [binary_row(*point) for point in binary_points()],
-        "mixed": [mixed_row(*point) for point in mixed_points()],
+        "p_t_loss": [p_t_loss_row(*point) for point in p_t_loss_points()],
         "probability": list(probability_rows()),
         "softmax": [softmax_row(*point) for point in softmax_points()],
         "dense": [dense_row(*point) for point in dense_points()],
         "categorical_probability": [categorical_row(*point) for point in categorical_points()],
         "binary_extremes": list(binary_extremes()),
-        "mixed_extremes": list(mixed_extremes()),
+        "p_t_loss_extremes": list(p_t_loss_extremes()),
         "softmax_extremes": list(softmax_extremes()),
         "dense_extremes": list(dense_extremes()),
     }

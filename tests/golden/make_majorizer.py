@@ -38,9 +38,9 @@ def diagonal(v: tuple[float, ...], t: int, gamma: mpf) -> list[mpf]:
     others = sum(mp.exp(x) for k, x in enumerate(v) if k != t)
     s = v[t] - mp.log(others)
     first = (value(s + STEP, gamma) - value(s - STEP, gamma)) / (2 * STEP)
-    shares = [mp.exp(x) / others for x in v]
+    probabilities = [mp.exp(x) / others for x in v]
     curved = majorizer(s, gamma)
-    return [curved if k == t else r * r * curved - first * r * (1 - r) for k, r in enumerate(shares)]
+    return [curved if k == t else r * r * curved - first * r * (1 - r) for k, r in enumerate(probabilities)]
 
 
 def text(number: mpf) -> str:

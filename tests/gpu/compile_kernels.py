@@ -22,7 +22,7 @@ def compile_kernel(kernel: Any, capability: int, types: dict[str, str], constant
     return sum(line.endswith(";") and not line.strip().startswith(".") for line in compiled.asm["ptx"].splitlines())
 
 
-def binary(logits: str, labels: str, twice: int, mix: bool, form: str) -> tuple[dict[str, str], dict[str, Any]]:
+def binary(logits: str, labels: str, two_gamma: int, mix: bool, form: str) -> tuple[dict[str, str], dict[str, Any]]:
     """`form` is "gradient" (with the sum of the values), "second" derivative, "value" or "rescale" by the upstream.
 
     The value is float32, as that of half-precision logits is under autocast.
@@ -33,7 +33,11 @@ def binary(logits: str, labels: str, twice: int, mix: bool, form: str) -> tuple[
     absent = {"gradient": ["value_pointer"], "second": ["value_pointer", "sum_pointer"]}
     absent |= {"value": ["upstream_pointer", "slope_pointer", "sum_pointer"], "rescale": absent["second"]}
     absent[form] += ["gamma_pointer", "positive_pointer", "negative_pointer"]
-    constants = dict.fromkeys(absent[form]) | {"order": 2 if form == "second" else 1, "twice": twice, "mix": mix}
+    constants = dict.fromkeys(absent[form]) | {
+        "order": 2 if form == "second" else 1,
+        "two_gamma": two_gamma,
+        "mix": mix,
+    }
     constants |= {"integer_labels": labels == "*u8", "smooth": False}
     constants |= {"precise": logits == "*fp32" or form == "value"}
     return types, constants | {"unless_one": form == "rescale", "block": 1024, "upstream_period": 1}
@@ -46,7 +50,7 @@ def softmax(logits: str, rows: bool, form: str) -> tuple[dict[str, str], dict[st
     types |= {"upstream_pointer": "*fp32"}
     absent = {"gradient": ["weight_pointer", "factor_pointer"], "value": ["weight_pointer", "slope_pointer"]}
     absent |= {"rescale": ["weight_pointer", "gamma_pointer", "value_pointer", "sum_pointer"]}
-    constants = dict.fromkeys(absent[form]) | {"twice": -1, "has_ignored": True, "rows": rows}
+    constants = dict.fromkeys(absent[form]) | {"two_gamma": -1, "has_ignored": True, "rows": rows}
     constants |= {"precise": logits == "*fp32", "unless_one": form == "rescale"}
     return types, constants | ({"width": 1, "step": 4096} if rows else {"width": 256, "step": 1})
 

@@ -126,10 +126,10 @@ def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
     """The share of each class in the weighted sample."""
     weight = options.sample_weights(sample_weight, len(codes))
     totals = np.bincount(codes, weight, minlength=len(classes))
-    shares = totals / totals.sum()
-    if not shares.all():
-        raise ValueError(f"`sample_weight` is zero for every example of class {classes[shares == 0].tolist()[0]!r}")
-    return shares
+    prior = totals / totals.sum()
+    if not prior.all():
+        raise ValueError(f"`sample_weight` is zero for every example of class {classes[prior == 0].tolist()[0]!r}")
+    return prior
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -159,28 +159,28 @@ class Focus:
             return objective.BinaryLoss(self.gamma, self.weights[1], self.weights[0], self.hessian)
         return objective.CategoricalLoss(self.gamma, self.weights, self.hessian)
 
-    def start(self, shares: Array) -> Array:
+    def start(self, prior: Array) -> Array:
         """The best constant scores for classes of these shares, of shape () for two classes and (K,) for more."""
         if self.classes == 2:
-            return np.float64(calibration.prior_logit(shares[1], self.gamma, pos_weight=self.odds))
-        return calibration.categorical_prior_logits(shares, self.gamma, class_weight=self.weights)
+            return np.float64(calibration.prior_logit(prior[1], self.gamma, pos_weight=self.odds))
+        return calibration.categorical_prior_logits(prior, self.gamma, class_weight=self.weights)
 
-    def training_loss(self, shares: Array) -> objective.BinaryLoss | objective.CategoricalLoss:
+    def training_loss(self, prior: Array) -> objective.BinaryLoss | objective.CategoricalLoss:
         """The loss times a number that makes its mean Hessian at the start that of cross-entropy.
 
         What regularises trees is compared with sums of Hessians: `reg_lambda`, `min_child_weight`, `min_split_gain`.
         At gamma = 2 a Hessian of focal loss at the start is 1.6 to 3 times that of cross-entropy, and those
         parameters, left as they are, would regularise as many times less. At gamma = 0 the number is 1.
         """
-        scale = replace(self, gamma=0.0).curvature(shares) / self.curvature(shares)
+        scale = replace(self, gamma=0.0).curvature(prior) / self.curvature(prior)
         return replace(self, weights=tuple(scale * weight for weight in self.weights)).loss()
 
-    def curvature(self, shares: Array) -> float:
+    def curvature(self, prior: Array) -> float:
         """The mean Hessian at the start; of more than two classes its trace."""
-        start, labels = self.start(shares), np.arange(self.classes)
+        start, labels = self.start(prior), np.arange(self.classes)
         loss: Any = self.loss()
         options = {} if self.classes == 2 else {"overlap": 1.0}
-        _, hessian = loss.derivatives(np.tile(start, (self.classes, 1)), labels, shares, **options)
+        _, hessian = loss.derivatives(np.tile(start, (self.classes, 1)), labels, prior, **options)
         return float(np.sum(hessian, dtype=np.float64))
 
     def probabilities(self, scores: Array, calibrated: bool) -> Array:
@@ -209,7 +209,7 @@ class Focus:
                 return posterior.posterior_logit(evaluate.OPS, scores, np.asarray(gamma)) - math.log(odds)
             margins = evaluate.margin(scores, None, 1)
             evidence = evaluate.elementwise("class_evidence", "", margins, np.asarray(gamma), np.asarray(weights))
-            return -posterior.sigmoid(evaluate.OPS, evaluate.margin(evidence, None, 1)).neg_log_p
+            return -posterior.sigmoid_of(evaluate.OPS, evaluate.margin(evidence, None, 1)).neg_log_p
 
     def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: bool) -> float:
         """Of the probabilities, of which none counts as less than eps, as in scikit-learn's `log_loss`.

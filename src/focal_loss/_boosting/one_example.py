@@ -1,8 +1,8 @@
 """The softmax focal loss of one example in Python's numbers, for a library that asks example by example: its gradient
 and its whole Hessian.
 
-With s the margin of the true class t (`softmax`), f(s) the loss and r_j = P_tj the shares of the other classes, 0 for
-t itself, the margin has the gradient u = e_t - r and the Hessian r r^T - diag r. Hence
+With s the margin of the true class t (`softmax`), f(s) the loss and r_j = P_tj the probabilities of the other
+classes, 0 for t itself, the margin has the gradient u = e_t - r and the Hessian r r^T - diag r. Hence
 
     gradient = f_s u,    Hessian = f_ss u u^T - f_s (diag r - r r^T)
 
@@ -50,30 +50,32 @@ def softmax(
     top = max(others)
     exponentials = [math.exp(score - top) for score in others]
     total = sum(exponentials)
-    shares = [e / total for e in exponentials]
-    shares.insert(label, 0.0)
-    score = formula.score_from_logits(OPS, scores[label] - top - math.log(total), gamma)
-    first = formula.margin_derivative(OPS, (1, 0), score, gamma)
+    probabilities = [e / total for e in exponentials]
+    probabilities.insert(label, 0.0)
+    sigmoid = formula.sigmoid_from_logits(OPS, scores[label] - top - math.log(total), gamma)
+    first = formula.margin_derivative(OPS, (1, 0), sigmoid, gamma)
     slope = weight * first
-    gradient = [-slope * share for share in shares]
+    gradient = [-slope * probability for probability in probabilities]
     gradient[label] = slope
-    return gradient, rows(shares, label, slope, lambda: weight * curvature(score, first, gamma, hessian))
+    return gradient, rows(probabilities, label, slope, lambda: weight * curvature(sigmoid, first, gamma, hessian))
 
 
-def rows(shares: list[float], label: int, slope: float, bend: Callable[[], float]) -> Iterator[list[float]]:
-    second = bend()
-    direction = [-share for share in shares]
+def rows(
+    probabilities: list[float], label: int, slope: float, second_derivative: Callable[[], float]
+) -> Iterator[list[float]]:
+    second = second_derivative()
+    direction = [-probability for probability in probabilities]
     direction[label] = 1.0
-    for j, share in enumerate(shares):
-        straight, turned = second * direction[j], slope * share
-        row = [straight * u + turned * r for u, r in zip(direction, shares, strict=True)]
+    for j, probability in enumerate(probabilities):
+        straight, turned = second * direction[j], slope * probability
+        row = [straight * u + turned * r for u, r in zip(direction, probabilities, strict=True)]
         row[j] -= turned
         yield row
 
 
-def curvature(score: formula.Score, first: float, gamma: float, hessian: Hessian) -> float:
+def curvature(sigmoid: formula.Sigmoid, first: float, gamma: float, hessian: Hessian) -> float:
     """f_ss by its policy."""
     if hessian == "majorizer":
-        return majorizer.majorizer(OPS, score, gamma)
-    second = formula.margin_derivative(OPS, (2, 0), score, gamma)
+        return majorizer.majorizer(OPS, sigmoid, gamma)
+    second = formula.margin_derivative(OPS, (2, 0), sigmoid, gamma)
     return max(second, -FLOOR * first) if hessian == "relative_floor" else second

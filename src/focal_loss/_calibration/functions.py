@@ -20,7 +20,7 @@ def elementwise(
     focus, weight = options.parameter("gamma", gamma), options.positive("pos_weight", pos_weight)
     xp = formula_for(value, gamma, pos_weight)
     given = xp.prediction(value, name)
-    x = xp.widen(given)
+    x = xp.at_least_float32(given)
     if instead is not None:
         _check_probabilities(xp, name, x, instead)
     focus, weight = xp.parameter("gamma", focus, x), xp.parameter("pos_weight", weight, x)
@@ -36,7 +36,7 @@ def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: i
     axis = options.integer("axis", axis)
     xp = formula_for(value, gamma, class_weight)
     given = xp.prediction(value, name)
-    x = xp.widen(given)
+    x = xp.at_least_float32(given)
     rank = len(xp.shape(x))
     axis = normalize_axis(axis, rank, name)
     if name == "scores":
@@ -63,24 +63,24 @@ def _check_probabilities(xp: Any, name: str, x: Array, instead: str) -> None:
 
 
 def prior_logit(prior: Any, gamma: Any, pos_weight: Any | None) -> Any:
-    share = _shares(prior, 1.0)
+    checked = _checked_prior(prior, 1.0)
     focus, weight = _host(options.parameter, "gamma", gamma), _host(options.positive, "pos_weight", pos_weight)
-    shape = broadcast_shape(("gamma", focus.shape), ("prior", share.shape))
+    shape = broadcast_shape(("gamma", focus.shape), ("prior", checked.shape))
     broadcast_shape(("pos_weight", weight.shape), ("prior", shape))
-    return posterior.inverse(OPS, np.log(share) - np.log1p(-share) + np.log(weight), focus)[()]
+    return posterior.inverse(OPS, np.log(checked) - np.log1p(-checked) + np.log(weight), focus)[()]
 
 
 def categorical_prior_logits(prior: Any, gamma: Any, class_weight: Any | None) -> Array:
-    share = _shares(prior, float("inf"))
-    if share.ndim != 1 or len(share) < 2:
-        raise ValueError(f"`prior` must have one entry for each of at least 2 classes, got shape {share.shape}")
+    checked = _checked_prior(prior, float("inf"))
+    if checked.ndim != 1 or len(checked) < 2:
+        raise ValueError(f"`prior` must have one entry for each of at least 2 classes, got shape {checked.shape}")
     focus, weight = _host(options.parameter, "gamma", gamma), _host(options.positive, "class_weight", class_weight)
     for name, value in (("gamma", focus), ("class_weight", weight)):
-        if value.shape not in ((), share.shape):
+        if value.shape not in ((), checked.shape):
             raise ValueError(
-                f"`{name}` must be a number or have one entry per class ({len(share)}), got shape {value.shape}"
+                f"`{name}` must be a number or have one entry per class ({len(checked)}), got shape {value.shape}"
             )
-    return posterior.logits_of_prior(OPS, share, np.broadcast_to(focus, share.shape), weight)
+    return posterior.logits_of_prior(OPS, checked, np.broadcast_to(focus, checked.shape), weight)
 
 
 def _host(check: Any, name: str, value: Any) -> Array:
@@ -90,14 +90,14 @@ def _host(check: Any, name: str, value: Any) -> Array:
     return np.asarray(check(name, np.asarray(value) if hasattr(value, "shape") else value), np.float64)
 
 
-def _shares(prior: Any, high: float) -> Array:
+def _checked_prior(prior: Any, high: float) -> Array:
     arrays.refuse_missing("prior", prior)
-    share = np.asarray(arrays.on_host(prior))
-    if share.dtype.kind not in "iuf":
+    checked = np.asarray(arrays.on_host(prior))
+    if checked.dtype.kind not in "iuf":
         raise TypeError(f"`prior` must be a number or an array of numbers, got {prior!r}")
-    share = share.astype(np.float64)
-    bad = ~((share > 0) & (share < high))
+    checked = checked.astype(np.float64)
+    bad = ~((checked > 0) & (checked < high))
     if bad.any():
         kind = "a positive number" if high == float("inf") else f"a number in (0, {high:g})"
-        raise ValueError(f"`prior` must be {kind}, got {share[bad].flat[0]:g}")
-    return share
+        raise ValueError(f"`prior` must be {kind}, got {checked[bad].flat[0]:g}")
+    return checked

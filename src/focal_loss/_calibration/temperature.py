@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
 from focal_loss._core import arrays, options, posterior
-from focal_loss._core.formula import Score
+from focal_loss._core.formula import Sigmoid
 from focal_loss._core.warnings import warn
 from focal_loss._host import evaluate
 
@@ -117,9 +117,9 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         weight = options.sample_weights(sample_weight, len(z))
 
         def log_loss(log_temperature: float) -> float:
-            score = self._score(z / np.exp(log_temperature))
+            sigmoid = self._sigmoid(z / np.exp(log_temperature))
             with np.errstate(over="ignore"):  # of a temperature so low that it cannot be the best
-                return float(np.average(np.take_along_axis(score.neg_log_p, index, 1)[:, 0], weights=weight))
+                return float(np.average(np.take_along_axis(sigmoid.neg_log_p, index, 1)[:, 0], weights=weight))
 
         losses = [log_loss(t) for t in COARSE]
         best = int(np.argmin(losses))
@@ -188,12 +188,12 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         tags.input_tags.one_d_array = True  # of logits for the second of two classes
         return tags
 
-    def _posterior(self, logits: Any) -> Score:
+    def _posterior(self, logits: Any) -> Sigmoid:
         check_is_fitted(self)
         z = _columns(logits)
         if z.shape[1] != self.n_features_in_:
             raise ValueError(f"`logits` must have {self.n_features_in_} columns, as in `fit`, got {z.shape[1]}")
-        return self._score(z / self.temperature_)
+        return self._sigmoid(z / self.temperature_)
 
     def _checked(self, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Gamma and the weights."""
@@ -213,15 +213,15 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
                 )
         return gamma, weight
 
-    def _score(self, z: NDArray[np.float64]) -> Score:
+    def _sigmoid(self, z: NDArray[np.float64]) -> Sigmoid:
         """Posteriors and their logarithms, from the margins of their logits."""
         gamma, weight = self._checked(z.shape[1])
         with np.errstate(all="ignore"):
             if z.shape[1] == 1:
                 odds = posterior.log_odds(evaluate.OPS, z, gamma).value - np.log(weight)
-                return posterior.sigmoid(evaluate.OPS, np.hstack([-odds, odds]))
+                return posterior.sigmoid_of(evaluate.OPS, np.hstack([-odds, odds]))
             evidence = evaluate.elementwise("class_evidence", "", evaluate.margin(z, None, 1), gamma, weight)
-            return posterior.sigmoid(evaluate.OPS, evaluate.margin(evidence, None, 1))
+            return posterior.sigmoid_of(evaluate.OPS, evaluate.margin(evidence, None, 1))
 
 
 def _columns(logits: Any) -> NDArray[np.float64]:

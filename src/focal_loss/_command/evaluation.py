@@ -64,8 +64,8 @@ class Ranked:
     def spread(self, parts: int) -> Array:
         """At most so many groups, evenly over the ranks of the positives and of all; the last of all is the last."""
         hits, alarms = self.counts()
-        share = (hits / hits[-1] + (hits + alarms) / len(self.order)) / 2
-        found = np.searchsorted(share, np.linspace(0, 1, parts + 1)[1:])
+        fraction = (hits / hits[-1] + (hits + alarms) / len(self.order)) / 2
+        found = np.searchsorted(fraction, np.linspace(0, 1, parts + 1)[1:])
         return np.unique(np.minimum(found, len(hits) - 1))
 
 

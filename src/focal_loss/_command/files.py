@@ -41,7 +41,7 @@ def checked(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> 
         there = next(parent for parent in directory.parents if parent.exists())
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=there):
             return directory
-    except UnicodeEncodeError as error:  # which engines cannot write to
+    except UnicodeEncodeError as error:  # which boosters cannot write to
         raise UserError(f"{directory} has a name that is not UTF-8; choose another --out") from error
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror}") from error

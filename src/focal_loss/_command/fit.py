@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from focal_loss._command import engines, evaluation, reading, store, tables
+from focal_loss._command import boosters, evaluation, reading, store, tables
 from focal_loss._command.errors import UserError
 from focal_loss._command.search import LOSSES, Best, Loss, Search
 
@@ -58,7 +58,7 @@ class Result:
 
     def stored(self) -> store.Stored:
         """The model that is handed over, as it is kept."""
-        target, engine = self.data.target, self.search.engine.name
+        target, engine = self.data.target, self.search.booster.name
         names = (target.name, target.positive, target.negative)
         return store.Stored(engine, self.data.schema, *names, self.threshold, self.outcomes, self.winner.model)
 
@@ -103,7 +103,7 @@ def fit(
 ) -> Result:
     """Search on the training part, train the best of each loss on all of it, and look at the test part once."""
     search.run(trials, seconds, report)
-    held, _ = engines.columns_for(search.settings.engine, data.test.X)
+    held, _ = boosters.columns_for(search.settings.engine, data.test.X)
     focal, plain = (_candidate(search, loss, held) for loss in LOSSES)
     winner = focal if search.sign * (focal.best.score - plain.best.score) >= 0 else plain
     outcomes = evaluation.Outcomes.of(search.y, winner.best.probability)
@@ -112,7 +112,7 @@ def fit(
 
 def _candidate(search: Search, loss: Loss, held: Any) -> Candidate:
     best = search.best(loss)
-    with search.engine.errors("cannot learn from this table"):
+    with search.booster.errors("cannot learn from this table"):
         model = search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
     probability = model.predict_proba(held)[:, 1]
     scores = None

@@ -1,4 +1,4 @@
-"""The search: trials of focal loss and of the engine's own cross-entropy in turns, by cross-validation.
+"""The search: trials of focal loss and of the booster's own cross-entropy in turns, by cross-validation.
 
 A trial is one choice of parameters. Its score is the mean of the metric over the folds; every fold stops early on its
 own held-out part. The two losses are two studies of Optuna, which may lie in a database: then a search that was killed
@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from sklearn.model_selection import StratifiedKFold
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from focal_loss._command import engines, urls
+from focal_loss._command import boosters, urls
 from focal_loss._command.errors import UserError
 from focal_loss._command.evaluation import MEASURES
 
@@ -79,8 +79,8 @@ class Search:
     kept: dict[Loss, Best] = field(default_factory=dict)  # of the trials of this process
 
     def __post_init__(self) -> None:
-        self.engine = engines.engine(self.settings.engine)
-        self.table, self.extra = engines.columns_for(self.engine.name, self.X)
+        self.booster = boosters.booster(self.settings.engine)
+        self.table, self.extra = boosters.columns_for(self.booster.name, self.X)
         self.measure = MEASURES[self.settings.metric]
         self.sign = 1 if self.measure.higher_is_better else -1
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -153,8 +153,8 @@ class Search:
 
     def model(self, loss: Loss, parameters: dict[str, Any], rounds: int) -> Any:
         """An untrained classifier."""
-        given = self.engine.parameters(parameters, rounds, self.jobs, self.settings.seed)
-        return (self.engine.focal if loss == "focal" else self.engine.plain)(**given, **self.extra)
+        given = self.booster.parameters(parameters, rounds, self.jobs, self.settings.seed)
+        return (self.booster.focal if loss == "focal" else self.booster.plain)(**given, **self.extra)
 
     def _study(self, storage: Any, name: str, loss: Loss) -> Any:
         study = optuna.create_study(
@@ -163,7 +163,7 @@ class Search:
             direction="maximize" if self.sign > 0 else "minimize",
             load_if_exists=self.storage is not None,
         )
-        first = self.engine.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
+        first = self.booster.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
         if not any(self._begins(trial, first) for trial in study.get_trials(deepcopy=False)):
             study.enqueue_trial(first)
         return study
@@ -185,7 +185,7 @@ class Search:
         return digest.hexdigest()[:16]
 
     def _score(self, trial: Any, loss: Loss) -> float:
-        parameters = self.engine.suggest(trial)
+        parameters = self.booster.suggest(trial)
         if loss == "focal":
             parameters |= self._focus(trial)
         trial.set_user_attr("parameters", parameters)
@@ -207,10 +207,10 @@ class Search:
         scores, rounds, probability = [], [], np.empty(len(self.y))
         folds = StratifiedKFold(self.settings.folds, shuffle=True, random_state=self.settings.seed)
         for train, held in folds.split(np.zeros(len(self.y)), self.y):
-            model = self.model(loss, parameters, engines.ROUNDS)
+            model = self.model(loss, parameters, boosters.ROUNDS)
             X, X_held = self.table.iloc[train], self.table.iloc[held]
-            with self.engine.errors("cannot learn from this table"):
-                rounds.append(self.engine.fit_until(model, X, self.y[train], X_held, self.y[held]))
+            with self.booster.errors("cannot learn from this table"):
+                rounds.append(self.booster.fit_until(model, X, self.y[train], X_held, self.y[held]))
                 found = model.predict_proba(X_held)[:, 1]
                 scores.append(self.measure.of(self.y[held], found))
             probability[held] = found

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss._command import engines, reading, tables
+from focal_loss._command import boosters, reading, tables
 from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.evaluation import ABOVE, Outcomes
 
 Array = Any
 FORMAT = 2  # 1 had no digests
-NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *engines.FILES.values())
+NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *boosters.FILES.values())
 
 
 def in_the_way(directory: Path) -> str:
@@ -55,7 +55,7 @@ def content_of(path: Path) -> bytes:
 def digests(known: dict[str, Any], content: bytes) -> dict[str, str]:
     """Of what stands in `model.json` beside them, and of the model file."""
     rest = {name: value for name, value in known.items() if name != "sha256"}
-    each = {"model.json": json.dumps(rest, sort_keys=True).encode(), engines.FILES[known["engine"]]: content}
+    each = {"model.json": json.dumps(rest, sort_keys=True).encode(), boosters.FILES[known["engine"]]: content}
     return {name: hashlib.sha256(held).hexdigest() for name, held in each.items()}
 
 
@@ -73,7 +73,7 @@ class Stored:
     model: Any
 
     def save(self, directory: Path) -> None:
-        """The model in its engine's own format, and everything else as JSON."""
+        """The model in its booster's own format, and everything else as JSON."""
         counts = {name: np.asarray(values).tolist() for name, values in vars(self.outcomes).items()}
         known = {
             "format": FORMAT,
@@ -85,15 +85,15 @@ class Stored:
             "outcomes": counts,
             "columns": self.schema.to_json(),
         }
-        engine = engines.engine(self.engine)
-        with engine.errors("cannot write its model"):
-            self.model.save_model(str(directory / engine.file))
-        known["sha256"] = digests(known, content_of(directory / engine.file))
+        booster = boosters.booster(self.engine)
+        with booster.errors("cannot write its model"):
+            self.model.save_model(str(directory / booster.file))
+        known["sha256"] = digests(known, content_of(directory / booster.file))
         (directory / "model.json").write_text(json.dumps(known), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Stored:
-        """Read it back: each file once, and before its engine is imported. No code is run.
+        """Read it back: each file once, and before its booster is imported. No code is run.
 
         Raises
         ------
@@ -105,11 +105,11 @@ class Stored:
         except UserError:
             # `fit --force` may have put another model there between one file and the next.
             fields, content = cls._read(directory)
-        engine = engines.engine(fields["engine"])
+        booster = boosters.booster(fields["engine"])
         try:
-            model = engine.read(engine.focal(), content)
-        except Exception as error:  # of the engine, which has its own kinds
-            raise UserError(f"cannot read {directory / engine.file}: {engines.reason(error)}") from error
+            model = booster.read(booster.focal(), content)
+        except Exception as error:  # of the booster, which has its own kinds
+            raise UserError(f"cannot read {directory / booster.file}: {boosters.reason(error)}") from error
         return cls(**fields, model=model)
 
     @classmethod
@@ -131,7 +131,7 @@ class Stored:
             raise UserError(f"{directory} was made by an older version of focal-loss; fit again")
         try:
             fields = cls._fields(known)
-            model = directory / engines.FILES[fields["engine"]]
+            model = directory / boosters.FILES[fields["engine"]]
             content = content_of(model)
             changed = [name for name, digest in digests(known, content).items() if known["sha256"][name] != digest]
         except OSError as error:
@@ -152,7 +152,7 @@ class Stored:
             If it does not hold what `save` wrote.
         """
         words = {name: known[name] for name in ("engine", "target", "positive", "negative")}
-        if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in engines.ENGINES:
+        if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in boosters.BOOSTERS:
             raise ValueError(f"got {words}")
         "".join(words.values()).encode()  # refuses what is no text: half of a surrogate pair
         counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
@@ -174,11 +174,11 @@ class Stored:
         categories = [column.name for column in self.schema.columns if column.kind == "category"]
         table = reading.read(path, categories)
         (frame,) = self.schema.frames(table, path)
-        X, _ = engines.columns_for(self.engine, frame)
+        X, _ = boosters.columns_for(self.engine, frame)
         try:
             probability = self.model.predict_proba(X)[:, 1]
         except MemoryError:
             raise
-        except Exception as error:  # of the engine, or of a model that somebody edited
-            raise UserError(f"{self.engine} cannot predict this table: {engines.reason(error)}") from error
+        except Exception as error:  # of the booster, or of a model that somebody edited
+            raise UserError(f"{self.engine} cannot predict this table: {boosters.reason(error)}") from error
         return probability, self.schema.unknown(table)

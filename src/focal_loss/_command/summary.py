@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from focal_loss._command import engines, fit
+from focal_loss._command import boosters, fit
 from focal_loss._command.evaluation import MEASURES, Outcomes, Ranked, intervals, reliability
 from focal_loss._command.report import data as report
 from focal_loss._command.report import numbers
@@ -119,7 +119,7 @@ def page(result: fit.Result, rows: list[report.Comparison], title: str, command:
         threshold=result.threshold,
         cost_fp=1.0,
         cost_fn=float(max(1, round(negatives / positives))),
-        importance=engines.importances(result.winner.model, names),
+        importance=boosters.importances(result.winner.model, names),
         settings=settings_of(result),
         command=command,
         versions=versions(settings.engine),

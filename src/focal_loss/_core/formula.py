@@ -49,20 +49,20 @@ class Ops(Protocol):
     def constant(self, x: Array, /) -> Array: ...  # has no derivative
 
 
-class Score(NamedTuple):
+class Sigmoid(NamedTuple):
     """A binary prediction: p, q = 1 - p, -log p, -log q and p - q, each to full relative precision."""
 
     p: Array
     q: Array
     neg_log_p: Array
     neg_log_q: Array
-    tilt: Array
+    p_minus_q: Array
 
-    def flipped(self) -> Score:
-        return Score(self.q, self.p, self.neg_log_q, self.neg_log_p, -self.tilt)
+    def flipped(self) -> Sigmoid:
+        return Sigmoid(self.q, self.p, self.neg_log_q, self.neg_log_p, -self.p_minus_q)
 
 
-def score_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None) -> Score:
+def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None) -> Sigmoid:
     """All from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
 
     Near z = 0 p and q come from p - q = tanh(z/2) instead: they are raised to the power gamma, and a rounding of
@@ -77,19 +77,19 @@ def score_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None) ->
     log1p_u = ops.log1p(u)
     larger, smaller = 1 / (1 + u), u / (1 + u)
     if is_small(gamma):
-        tilt = larger - smaller
+        p_minus_q = larger - smaller
     else:
-        tilt = ops.tanh(0.5 * size)
+        p_minus_q = ops.tanh(0.5 * size)
         central = size < 1
-        larger = ops.where(central, 0.5 + 0.5 * tilt, larger)
-        smaller = ops.where(central, 0.5 - 0.5 * tilt, smaller)
+        larger = ops.where(central, 0.5 + 0.5 * p_minus_q, larger)
+        smaller = ops.where(central, 0.5 - 0.5 * p_minus_q, smaller)
     positive = z >= 0
-    return Score(
+    return Sigmoid(
         ops.where(positive, larger, smaller),
         ops.where(positive, smaller, larger),
         log1p_u + ops.where(positive, 0.0, -z),
         log1p_u + ops.where(positive, z, 0.0),
-        ops.where(positive, tilt, -tilt),
+        ops.where(positive, p_minus_q, -p_minus_q),
     )
 
 
@@ -102,12 +102,12 @@ def by_products(gamma: float) -> bool:
     return gamma <= 5 and not (2 * gamma) % 1
 
 
-def score_from_shares(ops: Ops, p: Array, q: Array) -> Score:
-    """From p and q, both given because 1 - p loses a small q. Outside the clamp, the score at its edge."""
+def sigmoid_from_probabilities(ops: Ops, p: Array, q: Array) -> Sigmoid:
+    """From p and q, both given because 1 - p loses a small q. Outside the clamp, the sigmoid at its edge."""
     p, q = ops.clip(p, CLAMP, 1 - CLAMP), ops.clip(q, CLAMP, 1 - CLAMP)
     # Near p = 1 the logarithm is taken of q, as p may have been rounded. log1p(q / p) is -log p; log1p(-q) would be
     # too, were it not 128 ULP off in XLA's float64.
-    return Score(
+    return Sigmoid(
         p,
         q,
         ops.where(p < 0.75, -ops.log(p), ops.log1p(q / p)),
@@ -163,37 +163,37 @@ CENTRAL = 0.46  # |p - q| below which a probability is taken as (1 + t) / 2; tan
 LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286068203094172e-06  # 15 bits and the rest: n * LN2_HIGH is exact
 
 
-def power(ops: Ops, base: Array, neg_log_base: Array, tilt: Array, gamma: float | Array) -> Array:
-    """base^gamma for base = (1 + tilt) / 2. Small integers and half-integers are products and a square root."""
+def power(ops: Ops, base: Array, neg_log_base: Array, p_minus_q: Array, gamma: float | Array) -> Array:
+    """base^gamma for base = (1 + p_minus_q) / 2. Small integers and half-integers are products and a square root."""
     if isinstance(gamma, float) and by_products(gamma):
         return product(ops, base, gamma)
-    return exponential(ops, neg_log_base, tilt, gamma)
+    return exponential(ops, neg_log_base, p_minus_q, gamma)
 
 
-def exponential(ops: Ops, neg_log_base: Array, tilt: Array, gamma: float | Array) -> Array:
+def exponential(ops: Ops, neg_log_base: Array, p_minus_q: Array, gamma: float | Array) -> Array:
     """`power`, which this way does not underflow with the base.
 
     The argument of an exponential is rounded to eps/2 of itself, which is harmless where it is small or the bound is
-    wide: near base = 1/2 it is not. There the power is exp(gamma log1p(tilt) - gamma log 2), the second term in two
-    parts, and the rounding of their sum is taken back.
+    wide: near base = 1/2 it is not. There the power is exp(gamma log1p(p_minus_q) - gamma log 2), the second term in
+    two parts, and the rounding of their sum is taken back.
     """
-    central = ops.abs(tilt) < CENTRAL
+    central = ops.abs(p_minus_q) < CENTRAL
     # Beyond this gamma the power of any base as near to 1/2 underflows, in float64 too; n * LN2_HIGH is exact up to it.
     near = min(gamma, 2500.0) if isinstance(gamma, float) else ops.clip(gamma, 0.0, 2500.0)
     whole = math.floor(near) if isinstance(near, float) else ops.floor(near)
     halvings = whole * LN2_HIGH
-    above = near * log_of_near_one(ops, tilt) - (whole * LN2_LOW + (near - whole) * LOG_2)
+    above = near * log_of_near_one(ops, p_minus_q) - (whole * LN2_LOW + (near - whole) * LOG_2)
     exponent = above - halvings
     lost = above - (exponent + halvings)
     result = ops.exp(ops.where(central, exponent, -(gamma * neg_log_base)))
     return ops.where(central, result + lost * result, result)
 
 
-def log_of_near_one(ops: Ops, tilt: Array) -> Array:
-    """log(1 + tilt) for |tilt| < CENTRAL. Of negative numbers XLA's float64 log1p may be 120 eps off."""
-    tilt = ops.clip(tilt, -CENTRAL, CENTRAL)
-    size = ops.log1p(ops.abs(tilt) / (1 + ops.clip(tilt, -CENTRAL, 0.0)))
-    return ops.where(tilt < 0, -size, size)
+def log_of_near_one(ops: Ops, p_minus_q: Array) -> Array:
+    """log(1 + p_minus_q) for |p_minus_q| < CENTRAL. Of negative numbers XLA's float64 log1p may be 120 eps off."""
+    p_minus_q = ops.clip(p_minus_q, -CENTRAL, CENTRAL)
+    size = ops.log1p(ops.abs(p_minus_q) / (1 + ops.clip(p_minus_q, -CENTRAL, 0.0)))
+    return ops.where(p_minus_q < 0, -size, size)
 
 
 def product(ops: Ops, base: Array, gamma: float) -> Array:
@@ -207,7 +207,7 @@ def product(ops: Ops, base: Array, gamma: float) -> Array:
     return result
 
 
-def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: float | Array) -> Array:
+def margin_derivative(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma: float | Array) -> Array:
     """d^(i+j) f / ds^i dgamma^j for order = (i, j), where f = q^g L with L = -log p, l = -log q.
 
     With dp/ds = p q, dq/ds = -p q, dL/ds = -q and d(q^g)/dg = -q^g l:
@@ -218,8 +218,8 @@ def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: flo
     No q^(g-1) is formed, so 0 < g < 1 needs no care. p L comes first in each product: it is at most 0.28, where
     g L alone could overflow. q^g comes before a second g: it is 0 where the square of g could be infinite.
     """
-    p, q, neg_log_p, neg_log_q, tilt = score
-    factor = power(ops, q, neg_log_q, -tilt, gamma)
+    p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
+    factor = power(ops, q, neg_log_q, -p_minus_q, gamma)
     if order[0] == 0:
         value = factor * neg_log_p
         for _ in range(order[1]):
@@ -238,12 +238,12 @@ def margin_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: flo
     raise NotImplementedError(f"derivative of order {order}")
 
 
-def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: float | Array) -> Array:
+def probability_derivative(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma: float | Array) -> Array:
     """As `margin_derivative`, in p itself: h(p) = q^g L, h_p = -q^g (g L/q + 1/p). The clamp keeps p, q > 0."""
-    p, q, neg_log_p, neg_log_q, tilt = score
+    p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     if order[0] == 0:
-        return margin_derivative(ops, order, score, gamma)
-    factor = power(ops, q, neg_log_q, -tilt, gamma)
+        return margin_derivative(ops, order, sigmoid, gamma)
+    factor = power(ops, q, neg_log_q, -p_minus_q, gamma)
     ratio, steep = neg_log_p / q, factor * gamma
     slope = steep * ratio + factor / p
     match order:
@@ -256,7 +256,7 @@ def share_derivative(ops: Ops, order: tuple[int, int], score: Score, gamma: floa
     raise NotImplementedError(f"derivative of order {order}")
 
 
-Derivative = Callable[[Ops, tuple[int, int], Score, Any], Array]
+Derivative = Callable[[Ops, tuple[int, int], Sigmoid, Any], Array]
 Factors = tuple[Any, Any]  # made of a label, and a weight
 # Derivatives of a product that is linear in each argument; absent or None means zero.
 Coefficient = dict[Index, Factors | None]
@@ -299,12 +299,12 @@ def leibniz(
 def margin(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array, label: Array = 1.0) -> Array | None:
     """weight * label * f(s). Arguments: 0 margin, 1 gamma, 2 weight, 3 label."""
     gamma = at_most(ops, gamma, s)
-    score = score_from_logits(ops, s, gamma)
+    sigmoid = sigmoid_from_logits(ops, s, gamma)
 
     def kernel(rest: Index) -> Array | None:
         if not set(rest) <= {"0", "1"}:
             return None
-        return margin_derivative(ops, (rest.count("0"), rest.count("1")), score, gamma)
+        return margin_derivative(ops, (rest.count("0"), rest.count("1")), sigmoid, gamma)
 
     value = leibniz(ops, index, linear(weight, label, "2", "3"), kernel)
     return at_infinity(ops, value, s, weighed(weighed(s < 0, weight), label)) if not index else value
@@ -316,7 +316,9 @@ def linear(weight: Array, label: Array, weight_index: Index, label_index: Index)
     return {"": (label, weight), weight_index: (label, 1.0), label_index: (1.0, weight), both: (1.0, 1.0)}
 
 
-def share(ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Array, label: Array = 1.0) -> Array | None:
+def probability(
+    ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Array, label: Array = 1.0
+) -> Array | None:
     """weight * label * h(p) for a probability p whose complement q is known.
 
     Arguments: 0 p, 1 q, 2 gamma, 3 weight, 4 label.
@@ -325,12 +327,12 @@ def share(ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Arra
     to the smaller of the two: that one was computed to full relative precision, and so are its own derivatives.
     """
     gamma = at_most(ops, gamma, p)
-    score = score_from_shares(ops, p, q)
+    sigmoid = sigmoid_from_probabilities(ops, p, q)
 
     def kernel(rest: Index) -> Array | None:
         if not set(rest) <= {"0", "1", "2"} or {"0", "1"} <= set(rest):
             return None
-        value = share_derivative(ops, (rest.count("0") + rest.count("1"), rest.count("2")), score, gamma)
+        value = probability_derivative(ops, (rest.count("0") + rest.count("1"), rest.count("2")), sigmoid, gamma)
         if "0" in rest:
             return ops.where(p <= q, value, 0.0)
         if "1" in rest:
@@ -340,7 +342,7 @@ def share(ops: Ops, index: Index, p: Array, q: Array, gamma: Array, weight: Arra
     return leibniz(ops, index, linear(weight, label, "3", "4"), kernel)
 
 
-def two_term(
+def expected_loss(
     ops: Ops, index: Index, x: Array, y: Array, gamma: Array, positive: Array, negative: Array, *, from_logits: bool
 ) -> Array | None:
     """positive * y * f(x) + negative * (1 - y) * f(-x): the expected loss of a label that is 1 with probability y.
@@ -348,13 +350,13 @@ def two_term(
     Arguments: 0 prediction x, 1 label y, 2 gamma, 3 weight of the positives, 4 weight of the negatives. In
     probabilities the second term is h(1 - x). Boolean labels are hard: one term, chosen before it is computed.
     """
-    derivative = margin_derivative if from_logits else share_derivative
+    derivative = margin_derivative if from_logits else probability_derivative
     gamma = at_most(ops, gamma, x)
     if ops.is_bool(y):
         return hard(ops, index, derivative, from_logits, x, y, gamma, (positive, negative))
-    score = score_from_logits(ops, x, gamma) if from_logits else score_from_shares(ops, x, 1 - x)
+    sigmoid = sigmoid_from_logits(ops, x, gamma) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
 
-    def term(side: Score, sign: int, coefficient: Coefficient) -> Array | None:
+    def term(side: Sigmoid, sign: int, coefficient: Coefficient) -> Array | None:
         def kernel(rest: Index) -> Array | None:
             if not set(rest) <= {"0", "2"}:
                 return None
@@ -363,14 +365,14 @@ def two_term(
         return leibniz(ops, index, coefficient, kernel)
 
     value = add(
-        term(score, 1, of_positives(y, positive)),
-        term(score.flipped(), -1, of_negatives(y, negative)),
+        term(sigmoid, 1, of_positives(y, positive)),
+        term(sigmoid.flipped(), -1, of_negatives(y, negative)),
     )
     return at_infinity(ops, value, x, grows_with(positive, negative, y, x)) if from_logits and not index else value
 
 
 def of_positives(y: Array, positive: Array) -> Coefficient:
-    """positive * y, of the arguments of `two_term`."""
+    """positive * y, of the arguments of `expected_loss`."""
     return linear(positive, y, "3", "1")
 
 
@@ -389,15 +391,15 @@ def hard(
     gamma: Array,
     weights: tuple[Array, Array],
 ) -> Array | None:
-    """`two_term` for boolean labels: the margin is x or -x, the weight one of two."""
+    """`expected_loss` for boolean labels: the margin is x or -x, the weight one of two."""
     weighed = index.count("3") + index.count("4")
     if weighed > 1 or "1" in index:
         return None
     if from_logits:
-        score = score_from_logits(ops, ops.where(y, x, -x), gamma)
+        sigmoid = sigmoid_from_logits(ops, ops.where(y, x, -x), gamma)
     else:
-        score = score_from_shares(ops, ops.where(y, x, 1 - x), ops.where(y, 1 - x, x))
-    side = derivative(ops, (index.count("0"), index.count("2")), score, gamma)
+        sigmoid = sigmoid_from_probabilities(ops, ops.where(y, x, 1 - x), ops.where(y, 1 - x, x))
+    side = derivative(ops, (index.count("0"), index.count("2")), sigmoid, gamma)
     mirror = -side if index.count("0") == 1 else side
     if weighed:
         return ops.where(y, side, 0.0) if "3" in index else ops.where(y, 0.0, mirror)
@@ -415,7 +417,7 @@ class Mix(NamedTuple):
 
     m: Array
     neg_log_m: Array
-    m_tilt: Array  # m = (1 + m_tilt) / 2
+    m_p_minus_q: Array  # m = (1 + m_p_minus_q) / 2
     B: Array
     m_x_over_m: Array
     B_x: Array
@@ -429,11 +431,11 @@ class Mix(NamedTuple):
     B_y: Array
 
 
-def mix(ops: Ops, from_logits: bool, score: Score, x: Array, y: Array) -> Mix:
-    p, q, neg_log_p, neg_log_q, tilt = score
+def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array) -> Mix:
+    p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     sign = 1 - 2 * y
-    m_tilt = sign * tilt
-    m = ops.where(ops.abs(m_tilt) < CENTRAL, 0.5 + 0.5 * m_tilt, y * q + (1 - y) * p)
+    m_p_minus_q = sign * p_minus_q
+    m = ops.where(ops.abs(m_p_minus_q) < CENTRAL, 0.5 + 0.5 * m_p_minus_q, y * q + (1 - y) * p)
     p_t = y * p + (1 - y) * q
     hard_neg_log_m = y * neg_log_q + (1 - y) * neg_log_p
     present = (m >= ops.smallest(m)) | ((y > 0) & (y < 1) & (m > 0))
@@ -445,7 +447,7 @@ def mix(ops: Ops, from_logits: bool, score: Score, x: Array, y: Array) -> Mix:
     B_over_m = ops.where(present, ops.clip(B / divisor, 0.0, ops.largest(m)), 1.0)
     if from_logits:
         ratio = ops.where(present, p * q / divisor, p_t)  # p q / m
-        x_parts = (sign * ratio, B_z, p * q, -1.0, -tilt * sign * ratio * B, -2 * ratio * B)
+        x_parts = (sign * ratio, B_z, p * q, -1.0, -p_minus_q * sign * ratio * B, -2 * ratio * B)
         B_x_over_m = ops.where(present, B_z / divisor, sign)
         B_y = -ops.clip(x, -ops.largest(x), ops.largest(x))
     else:
@@ -456,12 +458,12 @@ def mix(ops: Ops, from_logits: bool, score: Score, x: Array, y: Array) -> Mix:
     return Mix(
         m,
         ops.where(present, neg_log_m, hard_neg_log_m),
-        m_tilt,
+        m_p_minus_q,
         B,
         *x_parts,
         B_over_m,
         B_x_over_m,
-        -tilt,
+        -p_minus_q,
         B_y,
     )
 
@@ -471,10 +473,11 @@ def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> 
 
     m^g comes before a second gamma, as in `margin_derivative`.
     """
-    m, neg_log_m, m_tilt, B = parts[:4]
+    m, neg_log_m, m_p_minus_q, B = parts[:4]
     # Only the label's derivatives can outlive m^g by so much that m itself must not underflow in it.
     by_label = "1" in index
-    factor = exponential(ops, neg_log_m, m_tilt, gamma) if by_label else power(ops, m, neg_log_m, m_tilt, gamma)
+    base = (neg_log_m, m_p_minus_q)
+    factor = exponential(ops, *base, gamma) if by_label else power(ops, m, *base, gamma)
     steep = factor * gamma
     m_x_B_over_m = parts.m_x_over_m * B
     first_x = factor * parts.B_x + steep * m_x_B_over_m
@@ -516,15 +519,15 @@ def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> 
 HUGE, SHRINK = 2.0**64, 2.0**-50  # a logit of HUGE * SHRINK still is one of p = 1
 
 
-def mixed(
+def p_t_loss(
     ops: Ops, index: Index, x: Array, y: Array, gamma: Array, positive: Array, negative: Array, *, from_logits: bool
 ) -> Array | None:
     """(positive y + negative (1 - y)) (1 - p_t)^g B with p_t = y p + (1 - y) q: Keras, torchvision and optax.
 
-    Arguments as in `two_term`, which it equals on hard labels.
+    Arguments as in `expected_loss`, which it equals on hard labels.
     """
     if ops.is_bool(y):
-        return two_term(ops, index, x, y, gamma, positive, negative, from_logits=from_logits)
+        return expected_loss(ops, index, x, y, gamma, positive, negative, from_logits=from_logits)
     gamma, z = at_most(ops, gamma, x), x
     # Terms of the label's derivatives may exceed the largest number where the whole does not. They are linear in logits
     # so large that p and q are 0 and 1, and so computed of smaller ones.
@@ -533,7 +536,8 @@ def mixed(
         z = ops.clip(x, -ops.largest(x), ops.largest(x))
         huge = ops.abs(z) > HUGE
         z = ops.where(huge, SHRINK * z, z)
-    parts = mix(ops, from_logits, score_from_logits(ops, z) if from_logits else score_from_shares(ops, z, 1 - z), z, y)
+    sigmoid = sigmoid_from_logits(ops, z) if from_logits else sigmoid_from_probabilities(ops, z, 1 - z)
+    parts = mix(ops, from_logits, sigmoid, z, y)
 
     @cache
     def kernel(rest: Index) -> Array | None:
@@ -559,11 +563,11 @@ def mixed(
 # The losses in `losses/` add the closed forms that they declare.
 FAMILIES: dict[str, Callable[..., Array | None]] = {
     "margin": margin,
-    "share": share,
-    "two_term": partial(two_term, from_logits=True),
-    "two_term_of_probabilities": partial(two_term, from_logits=False),
-    "mixed": partial(mixed, from_logits=True),
-    "mixed_of_probabilities": partial(mixed, from_logits=False),
+    "probability": probability,
+    "expected_loss": partial(expected_loss, from_logits=True),
+    "expected_loss_of_probabilities": partial(expected_loss, from_logits=False),
+    "p_t_loss": partial(p_t_loss, from_logits=True),
+    "p_t_loss_of_probabilities": partial(p_t_loss, from_logits=False),
 }
 
 

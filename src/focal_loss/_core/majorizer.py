@@ -11,12 +11,12 @@ which is positive everywhere, and nowhere below the second derivative: the major
 from __future__ import annotations
 
 from focal_loss._core import formula
-from focal_loss._core.formula import Array, Ops, Score
+from focal_loss._core.formula import Array, Ops, Sigmoid
 
 
-def majorizer(ops: Ops, score: Score, gamma: Array) -> Array:
-    p, q, neg_log_p, neg_log_q, tilt = score
-    factor = formula.power(ops, q, neg_log_q, -tilt, gamma)
+def majorizer(ops: Ops, sigmoid: Sigmoid, gamma: Array) -> Array:
+    p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
+    factor = formula.power(ops, q, neg_log_q, -p_minus_q, gamma)
     steep, pq = factor * gamma, p * q  # as in `formula.margin_derivative`
     return factor * pq + steep * (2 * pq) + steep * (p * neg_log_p) * (gamma * p)
 
@@ -24,14 +24,14 @@ def majorizer(ops: Ops, score: Score, gamma: Array) -> Array:
 def margin(ops: Ops, s: Array, gamma: Array, weight: Array) -> Array:
     """Of a margin; as `formula.margin`."""
     gamma = formula.at_most(ops, gamma, s)
-    return formula.times(ops, weight, majorizer(ops, formula.score_from_logits(ops, s, gamma), gamma))
+    return formula.times(ops, weight, majorizer(ops, formula.sigmoid_from_logits(ops, s, gamma), gamma))
 
 
-def two_term(ops: Ops, x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
-    """Of a logit and a label in [0, 1]; as `formula.two_term`."""
+def expected_loss(ops: Ops, x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
+    """Of a logit and a label in [0, 1]; as `formula.expected_loss`."""
     gamma = formula.at_most(ops, gamma, x)
-    score = formula.score_from_logits(ops, x, gamma)
-    own, other = majorizer(ops, score, gamma), majorizer(ops, score.flipped(), gamma)
+    sigmoid = formula.sigmoid_from_logits(ops, x, gamma)
+    own, other = majorizer(ops, sigmoid, gamma), majorizer(ops, sigmoid.flipped(), gamma)
     if ops.is_bool(y):
         return ops.where(y, formula.times(ops, positive, own), formula.times(ops, negative, other))
     return formula.times(ops, positive, y * own) + formula.times(ops, negative, (1 - y) * other)

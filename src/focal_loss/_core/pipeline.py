@@ -3,8 +3,8 @@
 A `Backend` is one framework: its primitives, its conversions, and the two places where it takes our derivatives as
 its custom gradient, `elementwise` and `margin`. Everything between those two and the public function is here.
 
-Losses are computed and reduced in float32 or wider (`Backend.widen`). Losses per example are rounded once to the dtype
-of `y_pred`; a mean or a sum is not, because a sum of many float16 losses is beyond float16.
+Losses are computed and reduced in float32 or wider (`Backend.at_least_float32`). Losses per example are rounded once
+to the dtype of `y_pred`; a mean or a sum is not, because a sum of many float16 losses is beyond float16.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BinaryCall(NamedTuple):
     positive: float | Array  # the weights
     negative: float | Array
     smoothing: float
-    mixed: bool  # what soft labels mean: `formula.mixed`, or `formula.two_term`
+    p_t_loss: bool  # what soft labels mean: `formula.p_t_loss`, or `formula.expected_loss`
     reduction: options.Reduction
 
 
@@ -98,8 +98,8 @@ class Backend(Ops, Protocol):
     ) -> Array: ...  # of any dtype, on the device of `like`
     def parameter(
         self, name: str, value: Any, like: Array, /
-    ) -> Array: ...  # a number, or a tensor as wide as `like`, widened
-    def widen(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32
+    ) -> Array: ...  # a number, or a tensor of the dtype of `like`, at least float32
+    def at_least_float32(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32
     def cast(self, x: Array, like: Array, /) -> Array: ...  # to the dtype of `like`
     def round_losses(self, x: Array, like: Array, /) -> Array: ...  # the same, of losses per example
     def kind(self, x: Array, /) -> Literal["bool", "integer", "floating"]: ...
@@ -118,8 +118,10 @@ class Backend(Ops, Protocol):
     def mean(self, x: Array, axis: int, /) -> Array: ...  # drops the axis
     def total(self, x: Array, /) -> Array: ...
     def elementwise(self, family: str, /, *arguments: Array) -> Array: ...  # `formula.evaluate`
-    def margin(self, v: Array, hot: Array | None, axis: int, /) -> Array: ...  # `softmax.margin`
-    def shares(self, x: Array, hot: Array | None, axis: int, /) -> tuple[Array, Array]: ...  # `softmax.shares`
+    def margin(self, v: Array, true_class_mask: Array | None, axis: int, /) -> Array: ...  # `softmax.margin`
+    def probabilities(
+        self, x: Array, true_class_mask: Array | None, axis: int, /
+    ) -> tuple[Array, Array]: ...  # `softmax.probabilities`
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -232,9 +234,9 @@ def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
 
 def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:
     check_labels(xp, call.y, call.x)
-    x = xp.widen(call.x)
+    x = xp.at_least_float32(call.x)
     y = binary_labels(xp, call.y, x, call.smoothing)
-    family = ("mixed" if call.mixed else "two_term") + ("" if from_logits else "_of_probabilities")
+    family = ("p_t_loss" if call.p_t_loss else "expected_loss") + ("" if from_logits else "_of_probabilities")
     value = xp.elementwise(family, x, y, call.gamma, call.positive, call.negative)
     return reduce(xp, value, None, call.reduction, call.x)
 
@@ -247,7 +249,7 @@ def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: Smoothed) -> tuple[A
     return y, gamma, positive
 
 
-def binary_mixed(
+def binary_p_t_loss(
     xp: Backend,
     y_true: Any,
     y_pred: Any,
@@ -271,7 +273,7 @@ def binary_mixed(
     axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
     if reduction == "mean":  # the mean of all the averages is the mean of all
         return binary_from(xp, call, spec.from_logits)
-    value = mean(xp, binary_from(xp, call._replace(x=xp.widen(x), reduction="none"), spec.from_logits), axis)
+    value = mean(xp, binary_from(xp, call._replace(x=xp.at_least_float32(x), reduction="none"), spec.from_logits), axis)
     return reduce(xp, value, None, reduction, x)
 
 
@@ -288,7 +290,7 @@ def elements(family: str, *names: str) -> Any:
         given = {name: at_least_zero(xp, name, getattr(spec, name), prediction) for name in names}
         check_shapes(xp, y, xp.shape(prediction), **given)
         check_labels(xp, y, prediction)
-        x = xp.widen(prediction)
+        x = xp.at_least_float32(prediction)
         chosen = family if spec.from_logits else f"{family}_of_probabilities"
         value = xp.elementwise(chosen, x, binary_labels(xp, y, x, 0.0), *given.values())
         return reduce(xp, value, None, reduction, prediction)
@@ -376,7 +378,7 @@ def categorical_formula(
 ) -> Array:
     shape = xp.shape(prediction)
     axis = normalize_axis(spec.axis, len(shape))
-    x = xp.widen(prediction)
+    x = xp.at_least_float32(prediction)
     x, y = xp.broadcast(x, xp.cast(y, x))
     rank = len(xp.shape(x))
     axis += rank - len(shape)  # axes that broadcasting adds stand in front
@@ -388,7 +390,7 @@ def categorical_formula(
     if spec.from_logits:
         value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight, y)
     else:
-        value = xp.elementwise("share", *xp.shares(x, None, axis), gamma, weight, y)
+        value = xp.elementwise("probability", *xp.probabilities(x, None, axis), gamma, weight, y)
     value = xp.squeeze(xp.sum(value, axis), axis)
     return reduce(xp, value, None, reduction, prediction)
 
@@ -440,7 +442,7 @@ class Rows(NamedTuple):
     """The examples of a sparse loss: predictions, the mask of the true class, parameters of the true class."""
 
     x: Array
-    hot: Array
+    true_class_mask: Array
     axis: int
     gamma: Array
     weight: Array
@@ -453,14 +455,14 @@ def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Rows:
     classes = xp.shape(x)[axis]
     index, checked = class_indices(xp, class_labels(xp, y_true, x, axis), classes, spec.ignore_class)
     position = xp.classes(x, axis)
-    hot = xp.expand(index, axis) == position
+    true_class_mask = xp.expand(index, axis) == position
     inside = (index >= 0) & (index < xp.length(x, axis))
     ignored = None if spec.ignore_class is None else index == spec.ignore_class
     gamma, weight = (pick(xp, v, xp.where(inside, index, 0)) for v in class_parameters(xp, x, axis, spec))
-    hot, x = xp.broadcast(hot, x)
+    true_class_mask, x = xp.broadcast(true_class_mask, x)
     if ignored is not None:  # whatever stands in an ignored place must not reach the gradient as 0 * nan
         x = xp.where(xp.expand(ignored, axis), 0.0, x)
-    return Rows(x, hot, axis, gamma, weight, ignored, None if checked else ~inside)
+    return Rows(x, true_class_mask, axis, gamma, weight, ignored, None if checked else ~inside)
 
 
 def sparse_categorical(
@@ -487,17 +489,18 @@ def sparse_categorical(
 def sparse_categorical_formula(
     xp: Backend, y_true: Any, prediction: Array, spec: Sparse, reduction: options.Reduction = "none"
 ) -> Array:
-    x, hot, axis, gamma, weight, ignored, invalid = sparse_rows(xp, y_true, xp.widen(prediction), spec)
+    rows = sparse_rows(xp, y_true, xp.at_least_float32(prediction), spec)
+    where = (rows.true_class_mask, rows.axis)
     if spec.from_logits:
-        value = xp.elementwise("margin", xp.squeeze(xp.margin(x, hot, axis), axis), gamma, weight)
+        value = xp.elementwise("margin", xp.squeeze(xp.margin(rows.x, *where), rows.axis), rows.gamma, rows.weight)
     else:
-        p, q = (xp.squeeze(share, axis) for share in xp.shares(x, hot, axis))
-        value = xp.elementwise("share", p, q, gamma, weight)
-    if invalid is not None:
-        value = xp.where(invalid, float("nan"), value)
-    if ignored is not None:
-        value = xp.where(ignored, 0.0, value)
-    return reduce(xp, value, None if ignored is None else ~ignored, reduction, prediction)
+        p, q = (xp.squeeze(part, rows.axis) for part in xp.probabilities(rows.x, *where))
+        value = xp.elementwise("probability", p, q, rows.gamma, rows.weight)
+    if rows.invalid is not None:
+        value = xp.where(rows.invalid, float("nan"), value)
+    if rows.ignored is None:
+        return reduce(xp, value, None, reduction, prediction)
+    return reduce(xp, xp.where(rows.ignored, 0.0, value), ~rows.ignored, reduction, prediction)
 
 
 def ignored_places(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Any:

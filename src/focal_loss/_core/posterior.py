@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from focal_loss._core.formula import FAMILIES, Array, Index, Ops, Score, score_from_logits
+from focal_loss._core.formula import FAMILIES, Array, Index, Ops, Sigmoid, sigmoid_from_logits
 
 STEPS = 4  # of Newton's method in `inverse`; see there
 
@@ -51,21 +51,21 @@ class LogOdds(NamedTuple):
     in_gamma: Array
 
 
-def sigmoid(ops: Ops, z: Array) -> Score:
-    return score_from_logits(ops, z, 0.0)  # no power of p or q is taken
+def sigmoid_of(ops: Ops, z: Array) -> Sigmoid:
+    return sigmoid_from_logits(ops, z, 0.0)  # no power of p or q is taken
 
 
-def ratio_of(ops: Ops, score: Score) -> Array:
+def ratio_of(ops: Ops, sigmoid: Sigmoid) -> Array:
     """R."""
-    tiny = ops.smallest(score.q)
-    shares = score.neg_log_p / ops.clip(score.q, tiny, 1.0)
-    return score.p * ops.where(score.q >= tiny, shares, 1.0)  # L / q -> 1 as q -> 0
+    tiny = ops.smallest(sigmoid.q)
+    ratios = sigmoid.neg_log_p / ops.clip(sigmoid.q, tiny, 1.0)
+    return sigmoid.p * ops.where(sigmoid.q >= tiny, ratios, 1.0)  # L / q -> 1 as q -> 0
 
 
-def evidence(ops: Ops, score: Score, gamma: Array) -> Evidence:
+def evidence(ops: Ops, sigmoid: Sigmoid, gamma: Array) -> Evidence:
     """U, of the score at a margin."""
-    p, q, neg_log_p, neg_log_q, _ = score
-    ratio = ratio_of(ops, score)
+    p, q, neg_log_p, neg_log_q, _ = sigmoid
+    ratio = ratio_of(ops, sigmoid)
     whole = 1 + gamma * ratio
     gain = ops.log1p(gamma * ratio)
     return Evidence(
@@ -80,15 +80,15 @@ def posterior_logit(ops: Ops, z: Array, gamma: Array) -> Array:
     """T, the posterior's logit without the weight; odd in z. The logarithms of p and q add up to (1 + g) z."""
     if isinstance(gamma, float) and gamma == 0:
         return z
-    score = sigmoid(ops, z)
-    gains = [ops.log1p(gamma * ratio_of(ops, side)) for side in (score, score.flipped())]
+    sigmoid = sigmoid_of(ops, z)
+    gains = [ops.log1p(gamma * ratio_of(ops, side)) for side in (sigmoid, sigmoid.flipped())]
     return (1 + gamma) * z + (gains[1] - gains[0])
 
 
 def log_odds(ops: Ops, z: Array, gamma: Array) -> LogOdds:
     """T and its derivatives; `posterior_logit` is T alone, for less work."""
-    score = sigmoid(ops, z)
-    side, mirror = evidence(ops, score, gamma), evidence(ops, score.flipped(), gamma)
+    sigmoid = sigmoid_of(ops, z)
+    side, mirror = evidence(ops, sigmoid, gamma), evidence(ops, sigmoid.flipped(), gamma)
     return LogOdds(
         (1 + gamma) * z + (mirror.gain - side.gain),
         side.in_margin + mirror.in_margin,
@@ -130,9 +130,9 @@ def posterior(ops: Ops, index: Index, z: Array, gamma: Array, weight: Array) -> 
     """sigmoid(T(z) - log w). Arguments: 0 logit, 1 gamma, 2 weight of the positives."""
     first_order(index)
     if not index:
-        return sigmoid(ops, posterior_logit(ops, z, gamma) - log_weight(ops, weight)).p
+        return sigmoid_of(ops, posterior_logit(ops, z, gamma) - log_weight(ops, weight)).p
     odds = log_odds(ops, z, gamma)
-    found = sigmoid(ops, odds.value - log_weight(ops, weight))
+    found = sigmoid_of(ops, odds.value - log_weight(ops, weight))
     return found.p * found.q * {"0": odds.in_logit, "1": odds.in_gamma, "2": -1 / weight}[index]
 
 
@@ -151,13 +151,13 @@ def score_of_posterior(ops: Ops, index: Index, x: Array, gamma: Array, weight: A
     first_order(index)
     t = inner_logit(ops, x) if index == "0" else ops.log(x / (1 - x))
     z = inverse(ops, t + log_weight(ops, weight), gamma)
-    score = sigmoid(ops, z)
+    sigmoid = sigmoid_of(ops, z)
     if not index:
-        return score.p
+        return sigmoid.p
     odds = log_odds(ops, z, gamma)
     if index == "0":
         return stretch(ops, z, t) / odds.in_logit
-    return score.p * score.q / odds.in_logit * (-odds.in_gamma if index == "1" else 1 / weight)
+    return sigmoid.p * sigmoid.q / odds.in_logit * (-odds.in_gamma if index == "1" else 1 / weight)
 
 
 def inner_logit(ops: Ops, x: Array) -> Array:
@@ -168,14 +168,14 @@ def inner_logit(ops: Ops, x: Array) -> Array:
 
 def stretch(ops: Ops, t: Array, z: Array) -> Array:
     """d sigmoid(t) / d sigmoid(z) for t = z + a constant, finite where both are tiny."""
-    new, old = sigmoid(ops, t), sigmoid(ops, z)
+    new, old = sigmoid_of(ops, t), sigmoid_of(ops, z)
     return ops.exp((old.neg_log_p - new.neg_log_p) + (old.neg_log_q - new.neg_log_q))
 
 
 def class_evidence(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array) -> Array:
     """U(s) - log w. Arguments: 0 margin, 1 gamma, 2 weight of the class."""
     first_order(index)
-    found = evidence(ops, sigmoid(ops, s), gamma)
+    found = evidence(ops, sigmoid_of(ops, s), gamma)
     match index:
         case "":
             return found.value - log_weight(ops, weight)
@@ -238,7 +238,7 @@ def margin_of_evidence(ops: Ops, u: Array, gamma: Array) -> Array:
     high = np.maximum(u + math.log(2) + np.log1p(gamma), 0) / np.maximum(gamma, 1e-9)
 
     def function(s: Array) -> tuple[Array, Array]:
-        found = evidence(ops, sigmoid(ops, s), gamma)
+        found = evidence(ops, sigmoid_of(ops, s), gamma)
         return found.value - u, found.in_margin
 
     return increasing_root(function, low, np.minimum(high, FAR))
@@ -254,18 +254,18 @@ def softmax_of_evidence(ops: Ops, targets: Array, gamma: Array, top: int) -> Arr
     others = np.arange(len(targets)) != top
     gap, focus = targets[others] - targets[top], gamma[others]
 
-    def at(s: Array) -> tuple[Score, Evidence, Score]:
-        own = sigmoid(ops, s)
+    def at(s: Array) -> tuple[Sigmoid, Evidence, Sigmoid]:
+        own = sigmoid_of(ops, s)
         found = evidence(ops, own, gamma[top])
-        return own, found, sigmoid(ops, margin_of_evidence(ops, gap + found.value, focus))
+        return own, found, sigmoid_of(ops, margin_of_evidence(ops, gap + found.value, focus))
 
     def function(s: Array) -> tuple[Array, Array]:
         own, found, rest = at(s)
         least = rest.neg_log_p.min()
-        shares = np.exp(least - rest.neg_log_p)
+        ratios = np.exp(least - rest.neg_log_p)
         slopes = rest.q / evidence(ops, rest, focus).in_margin
-        value = np.log(shares.sum()) - least + own.neg_log_q
-        return value, own.p + found.in_margin * (shares * slopes).sum() / shares.sum()
+        value = np.log(ratios.sum()) - least + own.neg_log_q
+        return value, own.p + found.in_margin * (ratios * slopes).sum() / ratios.sum()
 
     own, _, rest = at(increasing_root(function, np.float64(-FAR), np.float64(FAR)))
     return np.insert(-rest.neg_log_p, top, -own.neg_log_p)

@@ -7,7 +7,7 @@ With o_t the sum of exp(v_k - max v) over the other classes k != t,
 
 sigmoid(s_t) is the softmax probability p_t and sigmoid(-s_t) is 1 - p_t as a sum over the others, so that the
 softmax focal loss is f(s_t) of `formula`. Two cases stand side by side: one class per row, given by the mask
-`hot` (then s has length 1 along the axis), and every class at once, ``hot=None``.
+`true_class_mask` (then s has length 1 along the axis), and every class at once, ``true_class_mask=None``.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ def sum_of_others(ops: Ops, x: Array, top: Array, axis: int) -> Array:
     return ops.where(top, rest, (rest - x) + ops.sum(ops.where(top, x, 0.0), axis))
 
 
-def rest_of(ops: Ops, v: Array, hot: Array | None, axis: int) -> Rest:
+def rest_of(ops: Ops, v: Array, true_class_mask: Array | None, axis: int) -> Rest:
     """A sum of 0 means that nothing else is left: an infinite margin, whose loss and derivatives are 0."""
-    masked = v if hot is None else ops.where(hot, -float("inf"), v)
+    masked = v if true_class_mask is None else ops.where(true_class_mask, -float("inf"), v)
     peak = ops.max(masked, axis)
     shifted = ops.where(masked == peak, 0.0, masked - peak)  # also where both are infinite
-    if hot is None:
+    if true_class_mask is None:
         e = ops.exp(shifted)
         others = sum_of_others(ops, e, ops.first_max(e, axis), axis)
         true = v
         distance = shifted
     else:
-        e = ops.where(hot, 0.0, ops.exp(shifted))
+        e = ops.where(true_class_mask, 0.0, ops.exp(shifted))
         others = ops.sum(e, axis)
-        true = own(ops, hot, axis, v)
+        true = own(ops, true_class_mask, axis, v)
         distance = ops.where(true == peak, 0.0, true - peak)
     margin = distance - ops.log(others)
     largest = ops.largest(v)
@@ -57,46 +57,46 @@ def rest_of(ops: Ops, v: Array, hot: Array | None, axis: int) -> Rest:
     return Rest(e, ops.where(others > 0, others, 1.0), margin)
 
 
-def margin(ops: Ops, v: Array, hot: Array | None, axis: int) -> Array:
-    """s, of the shape of v, or of length 1 along the axis where `hot` picks one class."""
-    return rest_of(ops, v, hot, axis).margin
+def margin(ops: Ops, v: Array, true_class_mask: Array | None, axis: int) -> Array:
+    """s, of the shape of v, or of length 1 along the axis where `true_class_mask` picks one class."""
+    return rest_of(ops, v, true_class_mask, axis).margin
 
 
-def average(ops: Ops, v: Array, hot: Array | None, axis: int, tangent: Array) -> Array:
+def average(ops: Ops, v: Array, true_class_mask: Array | None, axis: int, tangent: Array) -> Array:
     """sum_j P_tj u_j, the mean of u over the other classes."""
-    e, others, _ = rest_of(ops, v, hot, axis)
-    if hot is None:
+    e, others, _ = rest_of(ops, v, true_class_mask, axis)
+    if true_class_mask is None:
         return sum_of_others(ops, e * tangent, ops.first_max(e, axis), axis) / others
     return ops.sum(e * tangent, axis) / others
 
 
-def own(ops: Ops, hot: Array | None, axis: int, tangent: Array) -> Array:
+def own(ops: Ops, true_class_mask: Array | None, axis: int, tangent: Array) -> Array:
     """u_t."""
-    return tangent if hot is None else ops.sum(ops.where(hot, tangent, 0.0), axis)
+    return tangent if true_class_mask is None else ops.sum(ops.where(true_class_mask, tangent, 0.0), axis)
 
 
-def push(ops: Ops, v: Array, hot: Array | None, axis: int, tangent: Array) -> Array:
+def jvp(ops: Ops, v: Array, true_class_mask: Array | None, axis: int, tangent: Array) -> Array:
     """ds for a change of the logits: u_t - sum_j P_tj u_j."""
-    return own(ops, hot, axis, tangent) - average(ops, v, hot, axis, tangent)
+    return own(ops, true_class_mask, axis, tangent) - average(ops, v, true_class_mask, axis, tangent)
 
 
-def pull(ops: Ops, v: Array, hot: Array | None, axis: int, cotangent: Array) -> Array:
+def vjp(ops: Ops, v: Array, true_class_mask: Array | None, axis: int, cotangent: Array) -> Array:
     """The gradient in the logits of <cotangent, s>: g_j - sum_{t != j} g_t P_tj."""
-    e, others, _ = rest_of(ops, v, hot, axis)
+    e, others, _ = rest_of(ops, v, true_class_mask, axis)
     ratio = cotangent / others
-    if hot is None:
+    if true_class_mask is None:
         return cotangent - e * sum_of_others(ops, ratio, ops.first_max(e, axis), axis)
-    return ops.where(hot, cotangent, -e * ratio)
+    return ops.where(true_class_mask, cotangent, -e * ratio)
 
 
-def bend(ops: Ops, v: Array, hot: Array | None, axis: int, cotangent: Array, tangent: Array) -> Array:
-    """The gradient in the logits of <tangent, pull(v, cotangent)>.
+def second_vjp(ops: Ops, v: Array, true_class_mask: Array | None, axis: int, cotangent: Array, tangent: Array) -> Array:
+    """The gradient in the logits of <tangent, vjp(v, cotangent)>.
 
     dP_tj = P_tj (dv_j - sum_k P_tk dv_k), hence -sum_t g_t P_tj (u_j - sum_k P_tk u_k).
     """
-    e, others, _ = rest_of(ops, v, hot, axis)
+    e, others, _ = rest_of(ops, v, true_class_mask, axis)
     ratio = cotangent / others
-    if hot is None:
+    if true_class_mask is None:
         top = ops.first_max(e, axis)
         average = sum_of_others(ops, e * tangent, top, axis) / others
         weighted = sum_of_others(ops, ratio * average, top, axis)
@@ -105,18 +105,18 @@ def bend(ops: Ops, v: Array, hot: Array | None, axis: int, cotangent: Array, tan
     return -e * ratio * (tangent - average)
 
 
-def diagonal(ops: Ops, v: Array, hot: Array, axis: int, first: Array, second: Array) -> Array:
+def diagonal(ops: Ops, v: Array, true_class_mask: Array, axis: int, first: Array, second: Array) -> Array:
     """The diagonal of the Hessian in the logits of a function of s with derivatives `first` and `second`.
 
     second on the true class; second P_j^2 - first P_j (1 - P_j) on the others, 1 - P_j again as a sum.
     """
-    e, others, _ = rest_of(ops, v, hot, axis)
-    share = e / others
+    e, others, _ = rest_of(ops, v, true_class_mask, axis)
+    probability = e / others
     remainder = sum_of_others(ops, e, ops.first_max(e, axis), axis) / others
-    return ops.where(hot, second, share * (second * share - first * remainder))
+    return ops.where(true_class_mask, second, probability * (second * probability - first * remainder))
 
 
-def shares(ops: Ops, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+def probabilities(ops: Ops, x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
     """The probability of a class and of all others, of values x that need not sum to 1.
 
     The only place that a framework differentiates: quotients of sums, of x over its largest, which neither overflow
@@ -126,9 +126,9 @@ def shares(ops: Ops, x: Array, hot: Array | None, axis: int) -> tuple[Array, Arr
     absent = peak < ops.smallest(x)
     # XLA multiplies by the inverse of the divisor, which must not be flushed to zero: hence the upper limit.
     x = ops.where(absent, 0.0, x / ops.clip(peak, ops.smallest(x), ops.largest(x) / 1024))
-    if hot is None:
+    if true_class_mask is None:
         true, others = x, sum_of_others(ops, x, ops.first_max(x, axis), axis)
     else:
-        true, others = own(ops, hot, axis, x), ops.sum(ops.where(hot, 0.0, x), axis)
+        true, others = own(ops, true_class_mask, axis, x), ops.sum(ops.where(true_class_mask, 0.0, x), axis)
     total = ops.where(absent, 1.0, true + others)
     return true / total, ops.where(absent, 1.0, others / total)

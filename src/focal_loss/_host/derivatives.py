@@ -75,13 +75,13 @@ def binary_formula(
     checks.check_labels(y)
     if y.dtype.kind in "iu":
         y = y > 0
-    wide = evaluate.OPS.widen(x)
+    logits = evaluate.OPS.at_least_float32(x)
     if y.dtype.kind != "b" or smoothing:
-        y = (1 - smoothing) * y.astype(wide.dtype) + smoothing / 2
-    arguments = (wide, y, gamma, positive, negative)
-    value, first, second = (evaluate.elementwise("two_term", index, *arguments) for index in ("", "0", "00"))
+        y = (1 - smoothing) * y.astype(logits.dtype) + smoothing / 2
+    arguments = (logits, y, gamma, positive, negative)
+    value, first, second = (evaluate.elementwise("expected_loss", index, *arguments) for index in ("", "0", "00"))
     if hessian == "majorizer":
-        second = evaluate.apply(partial(majorizer.two_term, evaluate.OPS), *arguments)
+        second = evaluate.apply(partial(majorizer.expected_loss, evaluate.OPS), *arguments)
     return Derivatives(*(evaluate.OPS.cast(a, x) for a in (value, first * upstream, second * upstream)))
 
 
@@ -90,7 +90,7 @@ def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: A
     done = evaluate.native_binary(x, y, gamma, positive, negative, 0.0, False, order=0)
     if done is None:
         labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
-        return evaluate.elementwise("two_term", "", x, labels, gamma, positive, negative)
+        return evaluate.elementwise("expected_loss", "", x, labels, gamma, positive, negative)
     return done[0][0]
 
 
@@ -131,16 +131,16 @@ def softmax_formula(
     classes = v.shape[axis]
     checks.check_classes(y, classes, None)
     label = np.expand_dims(y.astype(np.int64), axis)
-    hot = np.arange(classes).reshape((-1,) + (1,) * (v.ndim - axis - 1)) == label
+    true_class_mask = np.arange(classes).reshape((-1,) + (1,) * (v.ndim - axis - 1)) == label
     gamma, weight = (p if isinstance(p, float) else np.broadcast_to(p, classes)[label] for p in (gamma, weight))
-    wide = evaluate.OPS.widen(v)
+    logits = evaluate.OPS.at_least_float32(v)
     above = upstream if isinstance(upstream, float) else np.expand_dims(upstream, axis)
-    arguments = (evaluate.margin(wide, hot, axis), gamma, weight)
+    arguments = (evaluate.margin(logits, true_class_mask, axis), gamma, weight)
     value, first, second = (evaluate.elementwise("margin", index, *arguments) for index in ("", "0", "00"))
     if hessian == "majorizer":
         second = evaluate.apply(partial(majorizer.margin, evaluate.OPS), *arguments)
-    gradient = evaluate.pull(wide, hot, axis, first * above)
-    diagonal = evaluate.diagonal(wide, hot, axis, first * above, second * above)
+    gradient = evaluate.vjp(logits, true_class_mask, axis, first * above)
+    diagonal = evaluate.diagonal(logits, true_class_mask, axis, first * above, second * above)
     return Derivatives(*(evaluate.OPS.cast(a, v) for a in (np.squeeze(value, axis), gradient, diagonal)))
 
 

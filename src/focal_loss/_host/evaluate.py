@@ -53,7 +53,7 @@ class NumpyOps:
     def constant(self, x: Array) -> Array:
         return x
 
-    def widen(self, x: Array) -> Array:
+    def at_least_float32(self, x: Array) -> Array:
         """Half precision is computed in float32."""
         return x.astype(np.float32) if x.dtype.itemsize < 4 else x
 
@@ -107,7 +107,7 @@ def native_binary(
     positive: Array,
     negative: Array,
     smoothing: float,
-    mixed: bool,
+    p_t_loss: bool,
     *,
     order: int,
     upstream: Array = 1.0,
@@ -128,7 +128,7 @@ def native_binary(
     results = [np.empty(shape, x.dtype.newbyteorder("=")) for _ in range(order + 1)]
     addresses = [address(r) for r in results] + [0] * (2 - order)
     total, bad = kernels.NATIVE.binary(
-        mixed, shape, *(operand(a, shape) for a in arrays), smoothing, *addresses, kernels.num_threads(),
+        p_t_loss, shape, *(operand(a, shape) for a in arrays), smoothing, *addresses, kernels.num_threads(),
         majorizer=majorizer
     )  # fmt: skip
     return [r.astype(x.dtype, copy=False) for r in results], total, bad
@@ -198,7 +198,7 @@ def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shap
     return result.reshape(shape)
 
 
-def wide(x: Array) -> Array:
+def to_float64(x: Array) -> Array:
     """Float32 as float64: on the host that is as exact as rounding once can be, and needs no care."""
     is_narrow = isinstance(x, np.ndarray | np.generic) and x.dtype == np.float32
     return x.astype(np.float64) if is_narrow else x
@@ -215,30 +215,30 @@ def apply(function: Callable[..., Array], *arguments: Array) -> Array:
     dtype = arguments[0].dtype
 
     def evaluate(*block: Array) -> Array:
-        return np.asarray(function(*map(wide, block))).astype(dtype, copy=False)
+        return np.asarray(function(*map(to_float64, block))).astype(dtype, copy=False)
 
     with np.errstate(all="ignore"):
         value = in_blocks(evaluate, arguments, shape)
     return value if np.shape(value) == shape else np.broadcast_to(value, shape)
 
 
-def margin(v: Array, hot: Array | None, axis: int) -> Array:
+def margin(v: Array, true_class_mask: Array | None, axis: int) -> Array:
     """In float64 a margin can exceed what the dtype of `v` holds; no finite logits may give an infinite loss."""
     with np.errstate(all="ignore"):
-        s, largest = softmax.margin(OPS, wide(v), hot, axis), OPS.largest(v)
+        s, largest = softmax.margin(OPS, to_float64(v), true_class_mask, axis), OPS.largest(v)
         return np.where(np.isinf(s), s, np.clip(s, -largest, largest))
 
 
-def shares(x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
+def probabilities(x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
-        return softmax.shares(OPS, wide(x), hot, axis)
+        return softmax.probabilities(OPS, to_float64(x), true_class_mask, axis)
 
 
-def pull(v: Array, hot: Array, axis: int, cotangent: Array) -> Array:
+def vjp(v: Array, true_class_mask: Array, axis: int, cotangent: Array) -> Array:
     with np.errstate(all="ignore"):
-        return softmax.pull(OPS, wide(v), hot, axis, cotangent)
+        return softmax.vjp(OPS, to_float64(v), true_class_mask, axis, cotangent)
 
 
-def diagonal(v: Array, hot: Array, axis: int, first: Array, second: Array) -> Array:
+def diagonal(v: Array, true_class_mask: Array, axis: int, first: Array, second: Array) -> Array:
     with np.errstate(all="ignore"):
-        return softmax.diagonal(OPS, wide(v), hot, axis, first, second)
+        return softmax.diagonal(OPS, to_float64(v), true_class_mask, axis, first, second)

@@ -104,11 +104,11 @@ class _Numpy(evaluate.NumpyOps):
     def elementwise(self, family: str, *arguments: Array) -> Array:
         return evaluate.elementwise(family, "", *arguments)
 
-    def margin(self, v: Array, hot: Array | None, axis: int) -> Array:
-        return evaluate.margin(v, hot, axis)
+    def margin(self, v: Array, true_class_mask: Array | None, axis: int) -> Array:
+        return evaluate.margin(v, true_class_mask, axis)
 
-    def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
-        return evaluate.shares(x, hot, axis)
+    def probabilities(self, x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
+        return evaluate.probabilities(x, true_class_mask, axis)
 
 
 _xp = FORMULA = _Numpy()

@@ -40,7 +40,7 @@ class _Labels(NamedTuple):
     focus: classifier.Focus
     classes: Array
     codes: Array
-    shares: Array
+    prior: Array
 
 
 class FocalCatBoostClassifier(catboost.CatBoostClassifier):
@@ -226,8 +226,8 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         pool = prepared["train_pool"]
         if y is None:
             found = self._labels(np.asarray(pool.get_label()), pool.get_weight())
-        focus, classes, _codes, shares = found
-        start = focus.start(shares)
+        focus, classes, _codes, prior = found
+        start = focus.start(prior)
         goes_on = given.get("init_model") is not None or np.size(pool.get_baseline())
         self._fitted, self._start = (focus, classes), np.zeros_like(start) if goes_on else start
         watched = bool(prepared["eval_sets"]) and prepared["params"].get("use_best_model") is not False
@@ -238,14 +238,14 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         classes, codes = classifier.encode(y)
         if classes.dtype.kind in "iuf" and len(np.unique(classes.astype(np.float32))) < len(classes):
             raise ValueError(f"`y` is read as float32, which cannot tell {classes.tolist()} apart; give strings")
-        shares = classifier.prior(classes, codes, weight)
-        return _Labels(classifier.focus(self, classes, codes, weight), classes, codes, shares)
+        prior = classifier.prior(classes, codes, weight)
+        return _Labels(classifier.focus(self, classes, codes, weight), classes, codes, prior)
 
     def _loss_of_fit(self, labels: _Labels, pool: Any, watched: bool) -> dict[str, Any]:
         """CatBoost's own loss where that is the same, and the metric."""
-        focus, _, codes, shares = labels
+        focus, _, codes, prior = labels
         if focus.gamma:
-            objective = objective_of(focus.training_loss(shares))
+            objective = objective_of(focus.training_loss(prior))
             given = {NAMES.get(name, name): value for name, value in self._init_params.items() if value is not None}
             chosen = _parameters.chosen(given, focus.classes, pool.num_row(), pool.num_col(), watched)
             return {"loss_function": objective, "eval_metric": self._metric(focus, codes, None), **chosen}

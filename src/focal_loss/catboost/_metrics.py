@@ -104,9 +104,9 @@ def _border(wanted: str, options: str, classes: int) -> float:
 def _right(border: float, accuracy: bool) -> Callable[..., Any]:
     """The share of the examples whose class is told rightly, or wrongly."""
 
-    def share(labels: Array, probabilities: Array, weight: Array | None) -> tuple[str, float, bool]:
+    def rate(labels: Array, probabilities: Array, weight: Array | None) -> tuple[str, float, bool]:
         found = probabilities > border if probabilities.ndim == 1 else probabilities.argmax(axis=1)
         right = float(np.average(found == labels, weights=weight))
         return ("accuracy", right, True) if accuracy else ("error", 1 - right, False)
 
-    return share
+    return rate

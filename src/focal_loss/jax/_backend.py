@@ -91,30 +91,31 @@ def _elementwise_jvp(
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _margin(axis: int, hot: Array | None, v: Array) -> Array:
+def _margin(axis: int, true_class_mask: Array | None, v: Array) -> Array:
     """`softmax.margin`."""
-    return softmax.margin(OPS, v, hot, axis)
+    return softmax.margin(OPS, v, true_class_mask, axis)
 
 
 @_margin.defjvp
 def _margin_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    hot, v = primals
+    true_class_mask, v = primals
     _, tangent = tangents
-    return _margin(axis, hot, v), softmax.own(OPS, hot, axis, tangent) - _average(axis, hot, v, tangent)
+    change = softmax.own(OPS, true_class_mask, axis, tangent) - _average(axis, true_class_mask, v, tangent)
+    return _margin(axis, true_class_mask, v), change
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _average(axis: int, hot: Array | None, v: Array, tangent: Array) -> Array:
+def _average(axis: int, true_class_mask: Array | None, v: Array, tangent: Array) -> Array:
     """`softmax.average`, linear in the tangent."""
-    return softmax.average(OPS, v, hot, axis, tangent)
+    return softmax.average(OPS, v, true_class_mask, axis, tangent)
 
 
 @_average.defjvp
 def _average_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     """A mean changes with its weights by a covariance."""
-    hot, v, tangent = primals
+    true_class_mask, v, tangent = primals
     _, change, tangent_change = tangents
-    mean = partial(_average, axis, hot, v)
+    mean = partial(_average, axis, true_class_mask, v)
     covariance = mean(tangent * change) - mean(tangent) * mean(change)
     return mean(tangent), mean(tangent_change) + covariance
 
@@ -148,11 +149,11 @@ class Formula(JaxOps):
         if isinstance(value, float):
             return value
         if isinstance(value, list):
-            return jnp.asarray(value, wide(like.dtype))
-        return _array(name, value).astype(wide(like.dtype))
+            return jnp.asarray(value, at_least_float32(like.dtype))
+        return _array(name, value).astype(at_least_float32(like.dtype))
 
-    def widen(self, x: Array) -> Array:
-        return x.astype(wide(x.dtype))
+    def at_least_float32(self, x: Array) -> Array:
+        return x.astype(at_least_float32(x.dtype))
 
     def cast(self, x: Array, like: Array) -> Array:
         return x.astype(like.dtype)
@@ -207,14 +208,14 @@ class Formula(JaxOps):
         tensors = jnp.broadcast_arrays(*(a for a in arguments if not isinstance(a, float)))
         return _elementwise(family, "", numbers, *tensors)
 
-    def margin(self, v: Array, hot: Array | None, axis: int) -> Array:
-        return _margin(axis, hot, v)
+    def margin(self, v: Array, true_class_mask: Array | None, axis: int) -> Array:
+        return _margin(axis, true_class_mask, v)
 
-    def shares(self, x: Array, hot: Array | None, axis: int) -> tuple[Array, Array]:
-        return softmax.shares(self, x, hot, axis)
+    def probabilities(self, x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
+        return softmax.probabilities(self, x, true_class_mask, axis)
 
 
-def wide(dtype: Any) -> Any:
+def at_least_float32(dtype: Any) -> Any:
     return jnp.float32 if dtype.itemsize < 4 else dtype
 
 

@@ -20,7 +20,7 @@ from jax.experimental.custom_partitioning import custom_partitioning
 from jax.sharding import NamedSharding, PartitionSpec
 
 from focal_loss._host import kernels
-from focal_loss.jax._backend import wide
+from focal_loss.jax._backend import at_least_float32
 from focal_loss.jax._mesh import Split, merged
 
 
@@ -70,7 +70,7 @@ def outline(call: Call, *arrays: Array) -> tuple[Array, ...]:
     x = arrays[0]
     slope = sum((a.astype(x.dtype) for a in arrays[1:]), start=x)
     value = slope if call.axis is None else slope.sum(call.axis)
-    return value, *[slope.astype(wide(x.dtype))] * call.order
+    return value, *[slope.astype(at_least_float32(x.dtype))] * call.order
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from focal_loss._core.losses.sparse_categorical_focal_loss import Options as Spa
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import check_linear, chunking
-from focal_loss.jax._backend import wide
+from focal_loss.jax._backend import at_least_float32
 from focal_loss.jax._mesh import merged, on_automatic_axes, split_of
 from focal_loss.jax._native import XP, as_array, static_gamma
 
@@ -138,7 +138,7 @@ class _Inputs(NamedTuple):
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _linear(problem: _Problem, inputs: _Inputs) -> Array:
     value = _values(problem, inputs)
-    return value if problem.reduction == "none" else _wide(value).sum() * _share(problem, inputs)
+    return value if problem.reduction == "none" else _at_least_float32(value).sum() * _reduction_weight(problem, inputs)
 
 
 @partial(_linear.defjvp, symbolic_zeros=True)
@@ -155,9 +155,11 @@ def _linear_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inp
     if problem.reduction == "none":
         return _jvp(partial(_values, problem), _once(inputs), live)
     total, gradients = _gradients(problem, inputs)
-    share = _share(problem, inputs)
-    parts = [(_wide(gradients[k]) * (_wide(t) * share)).sum() for k, t in live.items()]
-    return total * share, sum(parts, start=jnp.zeros_like(total))
+    reduction_weight = _reduction_weight(problem, inputs)
+    parts = [
+        (_at_least_float32(gradients[k]) * (_at_least_float32(t) * reduction_weight)).sum() for k, t in live.items()
+    ]
+    return total * reduction_weight, sum(parts, start=jnp.zeros_like(total))
 
 
 @jax.custom_jvp
@@ -187,11 +189,11 @@ def _jvp(function: Callable[[_Inputs], Any], inputs: _Inputs, live: dict[str, Ar
     return jax.jvp(lambda given: function(inputs._replace(**given)), (chosen,), (live,))
 
 
-def _wide(x: Array) -> Array:
-    return x.astype(wide(x.dtype))
+def _at_least_float32(x: Array) -> Array:
+    return x.astype(at_least_float32(x.dtype))
 
 
-def _share(problem: _Problem, inputs: _Inputs) -> Array | float:
+def _reduction_weight(problem: _Problem, inputs: _Inputs) -> Array | float:
     """By which the sum of the losses is multiplied."""
     y = inputs.y
     if problem.reduction == "sum":
@@ -199,7 +201,7 @@ def _share(problem: _Problem, inputs: _Inputs) -> Array | float:
     if problem.ignore is None:
         return 1 / max(y.size, 1)
     y = y.astype(jnp.int32) if y.dtype.itemsize < 4 else y  # in uint8, -100 would be 156
-    return 1 / jnp.maximum((y != problem.ignore).sum(), 1).astype(wide(inputs.hidden.dtype))
+    return 1 / jnp.maximum((y != problem.ignore).sum(), 1).astype(at_least_float32(inputs.hidden.dtype))
 
 
 def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> Array:
@@ -236,13 +238,15 @@ def _rows(chunks: Array, count: int) -> Array:
 @partial(jax.jit, static_argnums=0)
 def _values(problem: _Problem, inputs: _Inputs) -> Array:
     """The loss of each row. Derivatives in weight and bias add up as wide as the copies of them that are made here."""
-    weight, bias = (None if t is None else _wide(t) for t in (inputs.weight, inputs.bias))
+    weight, bias = (None if t is None else _at_least_float32(t) for t in (inputs.weight, inputs.bias))
 
     @jax.checkpoint
     def chunk(given: tuple[Array, Array]) -> Array:
         narrow = (None if t is None else t.astype(inputs.weight.dtype) for t in (weight, bias))
         logits = _logits(given[0], *narrow)
-        return _losses_of(problem, inputs, logits if problem.reduction == "none" else _wide(logits), given[1])
+        return _losses_of(
+            problem, inputs, logits if problem.reduction == "none" else _at_least_float32(logits), given[1]
+        )
 
     return _rows(jax.lax.map(chunk, _chunks(inputs, inputs.y)), len(inputs.y))
 
@@ -256,14 +260,14 @@ def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Arr
     def chunk(sums: tuple[Array, Array, Array | None], given: tuple[Array, ...]) -> tuple[Any, Array]:
         total, in_weight, in_bias = sums
         h, y, there = given
-        value, vjp = jax.vjp(lambda v: _losses_of(problem, inputs, _wide(v), y), _logits(h, weight, bias))
+        value, vjp = jax.vjp(lambda v: _losses_of(problem, inputs, _at_least_float32(v), y), _logits(h, weight, bias))
         (slope,) = vjp(there.astype(value.dtype))
         in_weight += jnp.matmul(slope.T, h, preferred_element_type=in_weight.dtype)
         in_bias = None if in_bias is None else in_bias + slope.sum(0, dtype=in_bias.dtype)
         total += jnp.where(there, value, 0).sum()
         return (total, in_weight, in_bias), slope @ weight
 
-    dtype = wide(inputs.hidden.dtype)
+    dtype = at_least_float32(inputs.hidden.dtype)
     shapes = (), weight.shape, None if bias is None else bias.shape
     start = tuple(None if shape is None else _varying(jnp.zeros(shape, dtype), inputs) for shape in shapes)
     there = _varying(jnp.ones(inputs.y.shape), inputs) > 0

@@ -19,7 +19,7 @@ from focal_loss._core import checks, formula, pipeline
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
-from focal_loss.jax._backend import FORMULA, OPS, Formula, wide
+from focal_loss.jax._backend import FORMULA, OPS, Formula, at_least_float32
 from focal_loss.jax._ffi import Call, kernel
 from focal_loss.jax._mesh import partly_manual
 
@@ -32,7 +32,7 @@ class Native(Formula):
             return None
         if self.readable(call.y):
             checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)
-        setting = BinarySetting(static_gamma(call.gamma), call.smoothing != 0, call.mixed)
+        setting = BinarySetting(static_gamma(call.gamma), call.smoothing != 0, call.p_t_loss)
         numbers = call.gamma, call.positive, call.negative, call.smoothing
         return binary(setting, ("",), call.x, call.y, *(as_array(n, call.x.dtype) for n in numbers))[0]
 
@@ -74,7 +74,7 @@ def static_gamma(gamma: float | Array) -> float | None:
 
 def as_array(value: float | Array, dtype: Any) -> Array:
     """A number is handed over, lest a program be compiled for each."""
-    return np.asarray(value, wide(dtype)) if isinstance(value, float) else value
+    return np.asarray(value, at_least_float32(dtype)) if isinstance(value, float) else value
 
 
 def aligned(value: Array, rank: int) -> Array:
@@ -97,12 +97,12 @@ class BinarySetting(NamedTuple):
 
     gamma: float | None  # `static_gamma`
     smooth: bool  # whether the smoothing is above 0
-    mixed: bool
+    p_t_loss: bool
 
     def native(self, labels: Array) -> tuple[formula.Index, ...]:
         """The derivatives that the kernels have: the second of soft labels in the mix is not among them."""
         hard = not (self.smooth or jnp.issubdtype(labels.dtype, jnp.floating))
-        return ("", "0", "00") if hard or not self.mixed else ("", "0")
+        return ("", "0", "00") if hard or not self.p_t_loss else ("", "0")
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -123,7 +123,7 @@ def binary_native(setting: BinarySetting, indices: tuple[formula.Index, ...], *t
     if covered:
         shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
         rank = max(len(shape), 1)
-        call = Call("focal_loss_binary", (("mixed", int(setting.mixed)),), max(map(len, covered)))
+        call = Call("focal_loss_binary", (("p_t_loss", int(setting.p_t_loss)),), max(map(len, covered)))
         results = kernel(call)(*(aligned(a, rank) for a in tensors))
         found = dict(zip(("", "0", "00"), (r.reshape(shape) for r in results), strict=False))
     rest = tuple(index for index in indices if index not in found)
@@ -134,14 +134,16 @@ def binary_native(setting: BinarySetting, indices: tuple[formula.Index, ...], *t
 def binary_formula(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
     shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
     x, y, gamma, positive, negative, smoothing = (aligned(t, len(shape)) if t.ndim else t for t in tensors)
-    v = x.astype(wide(x.dtype))
+    v = x.astype(at_least_float32(x.dtype))
     labels = pipeline.binary_labels(FORMULA, y, v, 0.0)
     if setting.smooth:
         labels = pipeline.smoothed(labels.astype(v.dtype), smoothing, 2)
     parameters = gamma if setting.gamma is None else setting.gamma, positive, negative
 
     def derivative(index: formula.Index) -> Array:
-        found = formula.evaluate(OPS, "mixed" if setting.mixed else "two_term", index, v, labels, *parameters)
+        found = formula.evaluate(
+            OPS, "p_t_loss" if setting.p_t_loss else "expected_loss", index, v, labels, *parameters
+        )
         chain = (1 - smoothing) ** index.count("1")  # the formula's labels are smoothed ones
         value = jnp.zeros(shape, v.dtype) if found is None else jnp.broadcast_to(chain * found, shape)
         return value if index else value.astype(x.dtype)
@@ -192,7 +194,7 @@ class SoftmaxSetting(NamedTuple):
             )
             return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
         if self.smooth:
-            y = pipeline.smoothed(y.astype(wide(x.dtype)), smoothing, x.shape[self.axis])
+            y = pipeline.smoothed(y.astype(at_least_float32(x.dtype)), smoothing, x.shape[self.axis])
         dense = DenseOptions(gamma=gamma, class_weight=weight, from_logits=True, axis=self.axis)
         return pipeline.categorical_formula(FORMULA, y, x, dense)
 
@@ -221,7 +223,7 @@ def softmax_jvp(setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: t
         value = softmax(setting, *tensors)
     others = [k for k in wanted if k]
     if others:
-        parts.append(pushed(setting.formula, others, tensors, tangents)[1])
+        parts.append(jvp_in(setting.formula, others, tensors, tangents)[1])
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
 
 
@@ -242,7 +244,7 @@ def softmax_slope_jvp(
     wanted = live(tangents)
     if not wanted:
         return (value, slope), (jnp.zeros_like(value), jnp.zeros_like(slope))
-    return (value, slope), pushed(partial(slope_formula, setting), wanted, tensors, tangents)[1]
+    return (value, slope), jvp_in(partial(slope_formula, setting), wanted, tensors, tangents)[1]
 
 
 def softmax_native(setting: SoftmaxSetting, order: int, *tensors: Array) -> tuple[Array, ...]:
@@ -269,11 +271,11 @@ def softmax_native(setting: SoftmaxSetting, order: int, *tensors: Array) -> tupl
 
 def slope_formula(setting: SoftmaxSetting, *tensors: Array) -> tuple[Array, Array]:
     x, *others = tensors
-    value, pull = jax.vjp(lambda x: setting.formula(x, *others), x.astype(wide(x.dtype)))
-    return value.astype(x.dtype), pull(jnp.ones_like(value))[0]
+    value, vjp = jax.vjp(lambda x: setting.formula(x, *others), x.astype(at_least_float32(x.dtype)))
+    return value.astype(x.dtype), vjp(jnp.ones_like(value))[0]
 
 
-def pushed(function: Any, wanted: list[int], tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+def jvp_in(function: Any, wanted: list[int], tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """`jax.jvp` in the wanted arguments only."""
 
     def of_wanted(*chosen: Array) -> Any:

@@ -97,7 +97,7 @@ def product(weight: Any, mask: Any, loss: Any, dtype: str) -> Any:
     return weight if mask is None else weight * mask
 
 
-def by_share_of_valid(mask: Any, dtype: str) -> Any:
+def by_fraction_of_valid(mask: Any, dtype: str) -> Any:
     """The mask over the share of what it leaves, so that a mean over all is the mean over that; 0 where it is none."""
     mask = ops.cast(mask, dtype)
     return ops.divide_no_nan(mask, ops.mean(mask))

@@ -10,7 +10,7 @@ from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike
 from focal_loss.keras._backend import mask_of, plain
 from focal_loss.keras._examples import (
-    by_share_of_valid,
+    by_fraction_of_valid,
     counted,
     mask_of_examples,
     pairs,
@@ -35,8 +35,8 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self._set_options(options)
         self._chosen_dtype = None if dtype is None else keras.dtype_policies.get(dtype).name
-        self._wide = "float32" if self.dtype in ("float16", "bfloat16") else self.dtype
-        self._reduction = _Reduction(name, reduction, self._wide)
+        self._dtype_of_losses = "float32" if self.dtype in ("float16", "bfloat16") else self.dtype
+        self._reduction = _Reduction(name, reduction, self._dtype_of_losses)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """As in `keras.losses.Loss`, but labels keep their dtype, and weights and masks belong to the examples.
@@ -47,12 +47,12 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
         mask = mask_of(y_pred)
         with keras.name_scope(self.name):
             y_true = without_masked_labels(keras.ops.convert_to_tensor(y_true), mask)
-            y_pred = keras.ops.cast(keras.ops.convert_to_tensor(y_pred, dtype=self.dtype), self._wide)
+            y_pred = keras.ops.cast(keras.ops.convert_to_tensor(y_pred, dtype=self.dtype), self._dtype_of_losses)
             loss = self.call(y_true, y_pred)
             mask = mask_of_examples(loss, mask, self._counted(y_true, loss))
             if mask is not None and self.reduction in ("sum_over_batch_size", "mean"):
-                mask = by_share_of_valid(mask, self._wide)
-            weight = product(sample_weight, mask, loss, self._wide)
+                mask = by_fraction_of_valid(mask, self._dtype_of_losses)
+            weight = product(sample_weight, mask, loss, self._dtype_of_losses)
             if weight is not None and self.reduction == "mean_with_sample_weight":  # Keras divides by the sum of it
                 weight = keras.ops.broadcast_to(weight, keras.ops.shape(loss))
         self._reduction.reduction = self.reduction  # an attribute that may have been set since

@@ -134,9 +134,9 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         scores = {"init_score": init_score, "eval_init_score": eval_init_score}
         classifier.refuse_missing(X, pairs, eval_sample_weight=eval_sample_weight, **scores)
         classes, codes = classifier.encode(y)
-        shares = classifier.prior(classes, codes, sample_weight)
+        prior = classifier.prior(classes, codes, sample_weight)
         focus = classifier.focus(self, classes, codes, sample_weight)
-        start = focus.start(shares)
+        start = focus.start(prior)
         if init_score is not None or init_model is not None:
             start = np.zeros_like(start)
         elif eval_init_score is not None:
@@ -144,7 +144,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         if start.any():
             init_score = _tiled(start, len(codes))
             eval_init_score = [_tiled(start, len(labels)) for _, labels in pairs]
-        self._growing = focus.training_loss(shares)
+        self._growing = focus.training_loss(prior)
         with self._weights_in_the_objective(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The argument 'eval_set' is deprecated")
             super().fit(

@@ -130,33 +130,35 @@ def _elementwise(family: str, index: formula.Index, arguments: Sequence[Any]) ->
     return custom_gradient(run, *(arguments[k] for k in places))
 
 
-def _margin(axis: int, v: Tensor, *hot: Tensor) -> Tensor:
-    """`softmax.margin`; its gradient is `softmax.pull`. No `hot` means every class."""
+def _margin(axis: int, v: Tensor, *true_class_mask: Tensor) -> Tensor:
+    """`softmax.margin`; its gradient is `softmax.vjp`. No `true_class_mask` means every class."""
 
-    def run(v: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
+    def run(v: Tensor, *true_class_mask: Tensor) -> tuple[Tensor, Any]:
         def gradient(upstream: Tensor) -> list[Tensor | None]:
-            return [_pull(axis, v, upstream, *hot), *(None for _ in hot)]
+            return [_vjp(axis, v, upstream, *true_class_mask), *(None for _ in true_class_mask)]
 
-        return softmax.margin(_ops, tf.stop_gradient(v), _mask(hot), axis), gradient
+        return softmax.margin(_ops, tf.stop_gradient(v), _mask(true_class_mask), axis), gradient
 
-    return custom_gradient(run, v, *hot)
+    return custom_gradient(run, v, *true_class_mask)
 
 
-def _pull(axis: int, v: Tensor, cotangent: Tensor, *hot: Tensor) -> Tensor:
-    """`softmax.pull`; its gradients are `bend` in the logits and `push` in the cotangent."""
+def _vjp(axis: int, v: Tensor, cotangent: Tensor, *true_class_mask: Tensor) -> Tensor:
+    """`softmax.vjp`; its gradients are `second_vjp` in the logits and `jvp` in the cotangent."""
 
-    def run(v: Tensor, cotangent: Tensor, *hot: Tensor) -> tuple[Tensor, Any]:
+    def run(v: Tensor, cotangent: Tensor, *true_class_mask: Tensor) -> tuple[Tensor, Any]:
         def gradient(upstream: Tensor) -> list[Tensor | None]:
-            in_logits = softmax.bend(_ops, v, _mask(hot), axis, cotangent, upstream)
-            return [in_logits, softmax.push(_ops, v, _mask(hot), axis, upstream), *(None for _ in hot)]
+            in_logits = softmax.second_vjp(_ops, v, _mask(true_class_mask), axis, cotangent, upstream)
+            in_cotangent = softmax.jvp(_ops, v, _mask(true_class_mask), axis, upstream)
+            return [in_logits, in_cotangent, *(None for _ in true_class_mask)]
 
-        return softmax.pull(_ops, tf.stop_gradient(v), _mask(hot), axis, tf.stop_gradient(cotangent)), gradient
+        constants = tf.stop_gradient(v), tf.stop_gradient(cotangent)
+        return softmax.vjp(_ops, constants[0], _mask(true_class_mask), axis, constants[1]), gradient
 
-    return custom_gradient(run, v, cotangent, *hot)
+    return custom_gradient(run, v, cotangent, *true_class_mask)
 
 
-def _mask(hot: tuple[Tensor, ...]) -> Tensor | None:
-    return hot[0] if hot else None
+def _mask(true_class_mask: tuple[Tensor, ...]) -> Tensor | None:
+    return true_class_mask[0] if true_class_mask else None
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ class Formula(_TensorflowOps):
         dtype = like.dtype if like.dtype.size >= 4 else tf.float32
         return tf.constant(value, dtype) if isinstance(value, list) else tf.cast(_tensor(name, value), dtype)
 
-    def widen(self, x: Tensor) -> Tensor:
+    def at_least_float32(self, x: Tensor) -> Tensor:
         return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
 
     def cast(self, x: Tensor, like: Tensor) -> Tensor:
@@ -284,11 +286,11 @@ class Formula(_TensorflowOps):
         tensors = iter(self.broadcast(*(a for a in arguments if not isinstance(a, float))))
         return _elementwise(family, "", [a if isinstance(a, float) else next(tensors) for a in arguments])
 
-    def margin(self, v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
-        return _margin(axis, v, *(() if hot is None else (hot,)))
+    def margin(self, v: Tensor, true_class_mask: Tensor | None, axis: int) -> Tensor:
+        return _margin(axis, v, *(() if true_class_mask is None else (true_class_mask,)))
 
-    def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
-        return softmax.shares(self, x, hot, axis)
+    def probabilities(self, x: Tensor, true_class_mask: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
+        return softmax.probabilities(self, x, true_class_mask, axis)
 
 
 FORMULA = Formula()

@@ -164,7 +164,7 @@ def _gradients(
     upstream, tensors = _split(order, operands)
     found: dict[int, Tensor] = {}
     if 0 in places and order < loss.orders:
-        factor = outer if upstream is None else _wide(outer) * _wide(upstream)
+        factor = outer if upstream is None else _at_least_float32(outer) * _at_least_float32(upstream)
         found[0] = _derivative(loss, order + 1, [*tensors, factor])
     last = len(operands) - 1
     if order and loss.elementwise and last in places:
@@ -179,7 +179,7 @@ def _gradients(
     return found
 
 
-def _wide(x: Tensor) -> Tensor:
+def _at_least_float32(x: Tensor) -> Tensor:
     return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
 
 
@@ -196,8 +196,8 @@ class Native(Formula):
         if not _covered(x, y, *parameters):
             return None
         soft = call.smoothing or y.dtype.is_floating
-        loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.mixed and soft else 2, True)
-        dtype = _wide_dtype(x)
+        loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.p_t_loss and soft else 2, True)
+        dtype = _dtype_at_least_float32(x)
         tensors = [y, *(_constant(p, dtype) if isinstance(p, float) else p for p in parameters)]
         return _derivative(loss, 0, [_spread(x, tensors), *tensors])
 
@@ -207,7 +207,7 @@ class Native(Formula):
             return None
         if not call.sparse and not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
             y = tf.broadcast_to(y, tf.shape(x))
-        dtype = _wide_dtype(x)
+        dtype = _dtype_at_least_float32(x)
         tensors = [_constant(p, dtype) if isinstance(p, float) else p for p in parameters]
         return _derivative(_Loss(_softmax_formula(call), _softmax_op(call), 1, False), 0, [x, y, *tensors])
 
@@ -223,7 +223,7 @@ def _constant(value: float, dtype: tf.DType) -> Tensor:
     return _eager_constant(value, dtype) if tf.executing_eagerly() else tf.constant(value, dtype)
 
 
-def _wide_dtype(x: Tensor) -> tf.DType:
+def _dtype_at_least_float32(x: Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
 
 
@@ -247,11 +247,13 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
 
 def _binary_formula(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        wide = FORMULA.widen(x)
+        logits = FORMULA.at_least_float32(x)
         # A gamma that is a Python number is a product of powers, where a tensor is an exponential.
         numbers = (p if isinstance(p, float) else t for p, t in zip(call[2:5], parameters, strict=True))
-        labels = pipeline.binary_labels(FORMULA, y, wide, call.smoothing)
-        return tf.cast(FORMULA.elementwise("mixed" if call.mixed else "two_term", wide, labels, *numbers), x.dtype)
+        labels = pipeline.binary_labels(FORMULA, y, logits, call.smoothing)
+        return tf.cast(
+            FORMULA.elementwise("p_t_loss" if call.p_t_loss else "expected_loss", logits, labels, *numbers), x.dtype
+        )
 
     return formula
 
@@ -260,7 +262,7 @@ def _binary_op(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         factor = _constant(1.0, tf.float64) if upstream is None else upstream
         smoothing = _constant(call.smoothing, tf.float64)
-        value, bad = _ops.focal_loss_binary(x, y, *parameters, factor, smoothing, order=order, mixed=call.mixed)
+        value, bad = _ops.focal_loss_binary(x, y, *parameters, factor, smoothing, order=order, p_t_loss=call.p_t_loss)
         if not order and tf.executing_eagerly() and bad.numpy() >= 0:
             checks.check_labels(y.numpy(), x.numpy())
         return value
@@ -322,7 +324,7 @@ if "DeviceIndex" not in _pfor_converter_registry:
 @RegisterPFor("FocalLossBinary")
 def _vectorized_binary(loop: Any) -> list[Any]:
     loop.expanddim_inputs_for_broadcast()
-    settings = {name: loop.get_attr(name) for name in ("order", "mixed")}
+    settings = {name: loop.get_attr(name) for name in ("order", "p_t_loss")}
     value, bad = _ops.focal_loss_binary(*(operand.t for operand in loop.inputs), **settings)
     return [wrap(value, True), wrap(bad, False)]
 

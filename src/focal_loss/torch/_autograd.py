@@ -15,12 +15,12 @@ from focal_loss.torch import _operators
 from focal_loss.torch._options import (
     Parameter,
     SoftmaxOptions,
+    at_least_float32,
     is_traced,
-    keep,
-    kept,
-    share,
-    share_of_example,
-    wide,
+    reduction_weight,
+    reduction_weight_of_example,
+    save_for_backward,
+    saved,
 )
 
 
@@ -40,21 +40,22 @@ class _Binary(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, order: int, upstream: Parameter, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
         ctx.order = order
-        keep(ctx, upstream, x, y, *rest)
+        save_for_backward(ctx, upstream, x, y, *rest)
         return kernels(x).binary(order, upstream, x, y, *rest)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        upstream, x, y, *rest = kept(ctx)
+        upstream, x, y, *rest = saved(ctx)
         in_upstream = None
         if ctx.order > 1:
             raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
         if ctx.order == 1:
             if ctx.needs_input_grad[1]:
-                in_upstream = wide(_times(1, grad, x, y, *rest)).sum_to_size(upstream.shape)
-            in_x = _times(2, wide(grad) * (upstream if isinstance(upstream, float) else wide(upstream)), x, y, *rest)
+                in_upstream = at_least_float32(_times(1, grad, x, y, *rest)).sum_to_size(upstream.shape)
+            factor = upstream if isinstance(upstream, float) else at_least_float32(upstream)
+            in_x = _times(2, at_least_float32(grad) * factor, x, y, *rest)
         elif rest[-1].reduction == "mean":
-            in_x = _first(wide(grad) * share(x, rest[-1]), x, y, *rest)
+            in_x = _first(at_least_float32(grad) * reduction_weight(x, rest[-1]), x, y, *rest)
         else:
             in_x = _first(grad, x, y, *rest)
         return None, in_upstream, in_x, None, None, None, None, None
@@ -70,16 +71,16 @@ class _ReducedBinary(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-        keep(ctx, x, y, *rest)
+        save_for_backward(ctx, x, y, *rest)
         value, ctx.gradient = kernels(x).binary_with_gradient(x, y, *rest)
         return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        x, y, *rest = kept(ctx)
+        x, y, *rest = saved(ctx)
         ready, ctx.gradient = ctx.gradient, None
         if ready is None or torch.is_grad_enabled() or is_batched(grad):
-            ready = _first(wide(grad) * share(x, rest[-1]), x, y, *rest)
+            ready = _first(at_least_float32(grad) * reduction_weight(x, rest[-1]), x, y, *rest)
         else:
             ready = kernels(x).times_upstream(ready, grad, x, y, *rest)
         return ready, None, None, None, None, None
@@ -103,7 +104,7 @@ def is_batched(x: Tensor) -> bool:
 def _times(order: int, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
     """The derivative of this order times `upstream`, in the dtype of the logits."""
     if is_batched(upstream):
-        return (wide(upstream) * binary(order, 1.0, x, *rest)).to(x.dtype)
+        return (at_least_float32(upstream) * binary(order, 1.0, x, *rest)).to(x.dtype)
     return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), x, *rest)
 
 
@@ -161,7 +162,8 @@ def _first_softmax(grad: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions, 
     """As `_first`."""
     if torch.is_grad_enabled():
         return torch.autograd.grad(formula(x, y), x, grad, create_graph=True)[0]
-    grad = wide(grad if grad.layout == torch.strided else grad.to_dense()) * share_of_example(x, y, options)
+    grad = at_least_float32(grad if grad.layout == torch.strided else grad.to_dense())
+    grad = grad * reduction_weight_of_example(x, y, options)
     if not is_batched(grad):
         return kernels(x).softmax(1, grad, x, y, options)
     grad = grad if options.reduction != "none" else grad.unsqueeze(options.axis)

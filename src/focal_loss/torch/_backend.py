@@ -91,19 +91,19 @@ class _Torch(_closed_forms.TorchOps):
         return _binary_in_graph(call, float32) if torch.compiler.is_compiling() else self.binary_kernel(call, float32)
 
     def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-        x, y, gamma, positive, negative, smoothing, mixed, reduction = call
+        x, y, gamma, positive, negative, smoothing, p_t_loss, reduction = call
         others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
         if not self.covers(x, *others) or max(x.ndim, *(a.ndim for a in others)) > kernels.MAX_RANK:
             return None
         # The ranks first: (3,) beside (N, 3) would otherwise ask an open N whether it is 3.
         if any(a.ndim != x.ndim or a.shape != x.shape for a in others):
             x = x.expand(torch.broadcast_shapes(x.shape, *(a.shape for a in others)))
-        soft = mixed and (y.is_floating_point() or smoothing > 0)
+        soft = p_t_loss and (y.is_floating_point() or smoothing > 0)
         formula = None
         if soft:
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
             formula = lambda x, y: pipeline.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
-        options = BinaryOptions(smoothing, mixed, reduction, float32, formula)
+        options = BinaryOptions(smoothing, p_t_loss, reduction, float32, formula)
         return _autograd.binary(0, 1.0, x, y, gamma, positive, negative, options)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
@@ -151,7 +151,7 @@ class _Torch(_closed_forms.TorchOps):
             return _closed_forms.beside(torch.tensor(value, dtype=dtype, device=like.device), like)
         return _closed_forms.beside(_tensor(name, value, like.device).to(dtype), like)
 
-    def widen(self, x: Tensor) -> Tensor:
+    def at_least_float32(self, x: Tensor) -> Tensor:
         return x.float() if x.dtype.itemsize < 4 else x
 
     def cast(self, x: Tensor, like: Tensor) -> Tensor:
@@ -214,11 +214,11 @@ class _Torch(_closed_forms.TorchOps):
         tensors = iter(torch.broadcast_tensors(*(a for a in arguments if isinstance(a, Tensor))))
         return _closed_forms.elementwise(family, *(next(tensors) if isinstance(a, Tensor) else a for a in arguments))
 
-    def margin(self, v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
-        return _closed_forms.margin(v, hot, axis)
+    def margin(self, v: Tensor, true_class_mask: Tensor | None, axis: int) -> Tensor:
+        return _closed_forms.margin(v, true_class_mask, axis)
 
-    def shares(self, x: Tensor, hot: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
-        return softmax.shares(self, x, hot, axis)
+    def probabilities(self, x: Tensor, true_class_mask: Tensor | None, axis: int) -> tuple[Tensor, Tensor]:
+        return softmax.probabilities(self, x, true_class_mask, axis)
 
 
 class _TorchFormula(_Torch):
@@ -260,17 +260,17 @@ TRACED = _TorchTraced()
 
 
 def _binary_in_graph(call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-    x, y, *parameters, smoothing, mixed, reduction = call
+    x, y, *parameters, smoothing, p_t_loss, reduction = call
     if _is_open(smoothing):
         return None
     tensors, numbers = separate(*parameters)
-    return torch.ops.focal_loss.binary_loss(x, y, *tensors, [*numbers, smoothing], mixed, reduction, float32)
+    return torch.ops.focal_loss.binary_loss(x, y, *tensors, [*numbers, smoothing], p_t_loss, reduction, float32)
 
 
 def _binary_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    *tensors, numbers, mixed, reduction, float32 = rest
+    *tensors, numbers, p_t_loss, reduction, float32 = rest
     gamma, positive, negative = joined(tensors, numbers[:3])
-    call = pipeline.BinaryCall(x, y, gamma, positive, negative, numbers[3], mixed, reduction)
+    call = pipeline.BinaryCall(x, y, gamma, positive, negative, numbers[3], p_t_loss, reduction)
     value = TRACED.binary_kernel(call, float32)
     return _rounded(pipeline.binary_formula(FORMULA, call), x, reduction, float32) if value is None else value
 
@@ -309,7 +309,7 @@ def _softmax_formula(call: pipeline.SoftmaxCall) -> Tensor:
 
 define_composite(
     "binary_loss(Tensor logits, Tensor labels, Tensor? gamma, Tensor? positive, Tensor? negative, float[] numbers, "
-    "bool mixed, str reduction, bool float32) -> Tensor",
+    "bool p_t_loss, str reduction, bool float32) -> Tensor",
     _binary_loss,
 )
 define_composite(

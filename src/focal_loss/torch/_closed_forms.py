@@ -121,19 +121,19 @@ class _Elementwise(torch.autograd.Function):
 
 
 class _Margin(torch.autograd.Function):
-    """`softmax.margin`; its derivative is `softmax.pull`."""
+    """`softmax.margin`; its derivative is `softmax.vjp`."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
-        return softmax.margin(_ops, v, hot, axis)
+    def forward(v: Tensor, true_class_mask: Tensor | None, axis: int) -> Tensor:
+        return softmax.margin(_ops, v, true_class_mask, axis)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        v, hot, ctx.axis = inputs
-        ctx.save_for_backward(v, hot)
-        ctx.save_for_forward(v, hot)
+        v, true_class_mask, ctx.axis = inputs
+        ctx.save_for_backward(v, true_class_mask)
+        ctx.save_for_forward(v, true_class_mask)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
@@ -141,39 +141,39 @@ class _Margin(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _hot: None, _axis: None) -> Tensor:
-        v, hot = ctx.saved_tensors
-        return softmax.push(_ops, v, hot, ctx.axis, tangent)
+        v, true_class_mask = ctx.saved_tensors
+        return softmax.jvp(_ops, v, true_class_mask, ctx.axis, tangent)
 
 
 class _Pull(torch.autograd.Function):
-    """`softmax.pull`; its derivatives are `push` in the cotangent and `bend` in the logits."""
+    """`softmax.vjp`; its derivatives are `jvp` in the cotangent and `second_vjp` in the logits."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(v: Tensor, hot: Tensor | None, axis: int, cotangent: Tensor) -> Tensor:
-        return softmax.pull(_ops, v, hot, axis, cotangent)
+    def forward(v: Tensor, true_class_mask: Tensor | None, axis: int, cotangent: Tensor) -> Tensor:
+        return softmax.vjp(_ops, v, true_class_mask, axis, cotangent)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        v, hot, ctx.axis, cotangent = inputs
-        ctx.save_for_backward(v, hot, cotangent)
-        ctx.save_for_forward(v, hot, cotangent)
+        v, true_class_mask, ctx.axis, cotangent = inputs
+        ctx.save_for_backward(v, true_class_mask, cotangent)
+        ctx.save_for_forward(v, true_class_mask, cotangent)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, Tensor]:
-        v, hot, cotangent = ctx.saved_tensors
-        in_logits = softmax.bend(_ops, v, hot, ctx.axis, cotangent, upstream)
-        return in_logits, None, None, softmax.push(_ops, v, hot, ctx.axis, upstream)
+        v, true_class_mask, cotangent = ctx.saved_tensors
+        in_logits = softmax.second_vjp(_ops, v, true_class_mask, ctx.axis, cotangent, upstream)
+        return in_logits, None, None, softmax.jvp(_ops, v, true_class_mask, ctx.axis, upstream)
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor | None, _hot: None, _axis: None, cotangent_tangent: Tensor | None) -> Tensor:
-        v, hot, cotangent = ctx.saved_tensors
+        v, true_class_mask, cotangent = ctx.saved_tensors
         total = torch.zeros_like(v)
         if tangent is not None:  # the second derivative is symmetric
-            total = total + softmax.bend(_ops, v, hot, ctx.axis, cotangent, tangent)
+            total = total + softmax.second_vjp(_ops, v, true_class_mask, ctx.axis, cotangent, tangent)
         if cotangent_tangent is not None:
-            total = total + softmax.pull(_ops, v, hot, ctx.axis, cotangent_tangent)
+            total = total + softmax.vjp(_ops, v, true_class_mask, ctx.axis, cotangent_tangent)
         return total
 
 
@@ -194,14 +194,14 @@ def elementwise(family: str, *arguments: Tensor | float) -> Tensor:
     return _Elementwise.apply(family, "", *arguments)
 
 
-def margin(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+def margin(v: Tensor, true_class_mask: Tensor | None, axis: int) -> Tensor:
     """`softmax.margin`, with its derivatives."""
     if torch.compiler.is_compiling():
-        return torch.ops.focal_loss.margin(v, hot, axis)
+        return torch.ops.focal_loss.margin(v, true_class_mask, axis)
     if _is_exported():
-        return _Margin.forward(v, hot, axis)
+        return _Margin.forward(v, true_class_mask, axis)
     _refuse_nested_forward_mode()
-    return _Margin.apply(v, hot, axis)
+    return _Margin.apply(v, true_class_mask, axis)
 
 
 def _elementwise(family: str, tensors: list[Tensor | None], numbers: list[float]) -> Tensor:
@@ -210,10 +210,10 @@ def _elementwise(family: str, tensors: list[Tensor | None], numbers: list[float]
     return _Elementwise.apply(family, "", *[number if tensor is None else tensor for tensor, number in places])
 
 
-def _margin(v: Tensor, hot: Tensor | None, axis: int) -> Tensor:
+def _margin(v: Tensor, true_class_mask: Tensor | None, axis: int) -> Tensor:
     _refuse_nested_forward_mode()
-    return _Margin.apply(v, hot, axis)
+    return _Margin.apply(v, true_class_mask, axis)
 
 
 define_composite("elementwise(str family, Tensor?[] tensors, float[] numbers) -> Tensor", _elementwise)
-define_composite("margin(Tensor logits, Tensor? hot, int axis) -> Tensor", _margin)
+define_composite("margin(Tensor logits, Tensor? true_class_mask, int axis) -> Tensor", _margin)

@@ -16,10 +16,10 @@ from focal_loss.torch._options import (
     BinaryOptions,
     Parameter,
     SoftmaxOptions,
+    at_least_float32,
     dtype_of_results,
-    share,
-    share_of_example,
-    wide,
+    reduction_weight,
+    reduction_weight_of_example,
 )
 
 CODES = {getattr(torch, name): code for name, code in kernels.CODES.items()}
@@ -79,7 +79,7 @@ def _run_binary(
     """Fill what is asked for of value, gradient and Hessian, the last two times `upstream`. Returns the sum."""
     shape = x.shape
     total, bad = kernels.NATIVE.binary(
-        options.mixed,
+        options.p_t_loss,
         tuple(shape),
         *[_operand(a, shape) for a in (x, y, gamma, positive, negative, upstream)],
         options.smoothing,
@@ -104,19 +104,21 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
 
 
 def _reduced(total: float, x: Tensor, options: BinaryOptions) -> Tensor:
-    return torch.scalar_tensor(total * share(x, options), dtype=dtype_of_results(0, x, options), device=HOST)
+    return torch.scalar_tensor(total * reduction_weight(x, options), dtype=dtype_of_results(0, x, options), device=HOST)
 
 
 def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """The reduced value, and its gradient."""
     gradient = torch.empty(x.shape, dtype=x.dtype, device=HOST)
-    total = _run_binary((None, gradient, None), share(x, rest[-1]), x, *rest)
+    total = _run_binary((None, gradient, None), reduction_weight(x, rest[-1]), x, *rest)
     return _reduced(total, x, rest[-1]), gradient
 
 
 def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
     """The gradient of `binary_with_gradient` times an upstream number, which is nearly always 1."""
-    return gradient if upstream.item() == 1 else binary(1, wide(upstream) * share(x, rest[-1]), x, *rest)
+    if upstream.item() == 1:
+        return gradient
+    return binary(1, at_least_float32(upstream) * reduction_weight(x, rest[-1]), x, *rest)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -144,7 +146,7 @@ def softmax_with_gradient(
     """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=HOST)
-    total, count = _run_softmax((None, gradient), share_of_example(x, y, options), x, y, options)
+    total, count = _run_softmax((None, gradient), reduction_weight_of_example(x, y, options), x, y, options)
     return _reduced_softmax(total, count, dtype or dtype_of_results(0, x, options), options), gradient
 
 
@@ -152,7 +154,7 @@ def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Ten
     """The gradient of `softmax_with_gradient` times an upstream number, which is nearly always 1."""
     if upstream.item() == 1:
         return gradient
-    return softmax(1, wide(upstream) * share_of_example(x, y, options), x, y, options)
+    return softmax(1, at_least_float32(upstream) * reduction_weight_of_example(x, y, options), x, y, options)
 
 
 def _reduced_softmax(total: float, count: int, dtype: torch.dtype, options: SoftmaxOptions) -> Tensor:

@@ -19,8 +19,8 @@ from focal_loss.torch._options import (
     Parameter,
     SoftmaxOptions,
     dtype_of_results,
-    share,
-    share_of_example,
+    reduction_weight,
+    reduction_weight_of_example,
 )
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -50,7 +50,7 @@ def _labels(y: Tensor) -> Tensor:
     return y.view(torch.uint8) if y.dtype == torch.bool else y
 
 
-def _twice(gamma: Parameter) -> int:
+def _two_gamma(gamma: Parameter) -> int:
     return int(2 * gamma) if isinstance(gamma, float) and 2 * gamma in _triton.POWERS else _triton.ANY_POWER.value
 
 
@@ -108,8 +108,8 @@ def _run_binary(
             factor * numbers[3],
             options.smoothing,
             order=order,
-            twice=_twice(gamma),
-            mix=options.mixed,
+            two_gamma=_two_gamma(gamma),
+            mix=options.p_t_loss,
             integer_labels=not y.is_floating_point(),
             smooth=options.smoothing > 0,
             precise=_is_precise(x, value),
@@ -128,7 +128,7 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
     if order == 0 and rest[-1].reduction != "none":
         sums = _sums(_programs(x), x)
         _run_binary((None, sums, None), 1, 1.0, 1.0, False, x, *rest)
-        return _total(sums * share(x, rest[-1]))
+        return _total(sums * reduction_weight(x, rest[-1]))
     result = torch.empty(x.shape, dtype=dtype_of_results(order, x, rest[-1]), device=x.device)
     _run_binary((None, None, result) if order else (result, None, None), order or 1, 1.0, upstream, False, x, *rest)
     return result
@@ -136,7 +136,7 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
 
 def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """The reduced value, and its gradient."""
-    factor = share(x, rest[-1])
+    factor = reduction_weight(x, rest[-1])
     sums, gradient = _sums(_programs(x), x), torch.empty(x.shape, dtype=x.dtype, device=x.device)
     _run_binary((None, sums, gradient), 1, factor, 1.0, False, x, *rest)
     return _total(sums * factor), gradient
@@ -147,7 +147,7 @@ def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) ->
 
     It is not scaled but computed anew: in float16 a small gradient may be 0 that the scale of the loss was to save.
     """
-    _run_binary((None, None, gradient), 1, share(x, rest[-1]), upstream, True, x, *rest)
+    _run_binary((None, None, gradient), 1, reduction_weight(x, rest[-1]), upstream, True, x, *rest)
     return gradient
 
 
@@ -162,7 +162,7 @@ def softmax(
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
     if order == 0 and options.reduction != "none":
         sums = _run_softmax((None, None), True, 1.0, 1.0, x, y, options)
-        return _total(sums * share_of_example(x, y, options))
+        return _total(sums * reduction_weight_of_example(x, y, options))
     shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
     if result is None:
         result = torch.empty(shape, dtype=dtype_of_results(order, x, options), device=x.device)
@@ -174,7 +174,7 @@ def softmax_with_gradient(
     x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
     """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
-    factor = share_of_example(x, y, options)
+    factor = reduction_weight_of_example(x, y, options)
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     sums = _run_softmax((None, gradient), True, 1.0, factor, x, y, options)
@@ -183,7 +183,7 @@ def softmax_with_gradient(
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
     """As `times_upstream`."""
-    factor = share_of_example(x, y, options)
+    factor = reduction_weight_of_example(x, y, options)
     _run_softmax((None, gradient), False, factor, upstream, x, y, options, unless_one=True)
     return gradient
 
@@ -230,7 +230,7 @@ def _run_softmax(
             gamma,
             weight,
             factor_number * number,
-            twice=_twice(gamma) if gammas is None else _triton.ANY_POWER.value,
+            two_gamma=_two_gamma(gamma) if gammas is None else _triton.ANY_POWER.value,
             has_ignored=options.ignore is not None,
             rows=rows,
             precise=_is_precise(x, results[0]),

@@ -687,4 +687,4 @@ def sigmoid_focal_loss(
     )
     x = XP.prediction(inputs, "inputs")
     y = XP.labels(targets, x, "targets")
-    return pipeline.binary_mixed(XP, y, x, chosen, options.reduction(reduction), average=False)
+    return pipeline.binary_p_t_loss(XP, y, x, chosen, options.reduction(reduction), average=False)

@@ -20,7 +20,7 @@ from focal_loss._core.shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
 from focal_loss.torch._backend import FORMULA, XP
 from focal_loss.torch._functions import checked
-from focal_loss.torch._options import is_counted, wide
+from focal_loss.torch._options import at_least_float32, is_counted
 
 
 def _autocast(hidden: Tensor) -> bool:
@@ -241,8 +241,8 @@ class _Gradients:
     def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, ...]) -> None:
         self.hidden, self.weight = hidden, weight
         self.in_hidden = torch.empty_like(hidden) if wanted[0] else None
-        self.in_weight = wide(torch.zeros_like(weight)) if wanted[1] else None
-        self.in_bias = wide(torch.zeros_like(bias)) if bias is not None and wanted[2] else None
+        self.in_weight = at_least_float32(torch.zeros_like(weight)) if wanted[1] else None
+        self.in_bias = at_least_float32(torch.zeros_like(bias)) if bias is not None and wanted[2] else None
 
     def add(self, part: slice, slope: Tensor) -> None:
         """`slope` is the gradient in the logits of these rows."""
@@ -275,11 +275,11 @@ class _Linear(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:3]
         if reduction != "none" and recorded and any(wanted):
             total, ctx.ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)
-            return (total * _share(y, problem)).to(torch.promote_types(hidden.dtype, torch.float32))
+            return (total * _reduction_weight(y, problem)).to(torch.promote_types(hidden.dtype, torch.float32))
         reduced = reduction != "none"
         values = [_loss(logits, y[part], spec, reduced) for part, logits in _chunks(hidden, weight, bias)]
-        value = torch.cat(values) if values else XP.round_losses(wide(hidden.new_zeros(0)), hidden)
-        return (value.sum() * _share(y, problem)).to(value.dtype) if reduced else value
+        value = torch.cat(values) if values else XP.round_losses(at_least_float32(hidden.new_zeros(0)), hidden)
+        return (value.sum() * _reduction_weight(y, problem)).to(value.dtype) if reduced else value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
@@ -300,10 +300,10 @@ class _Linear(torch.autograd.Function):
         ready, ctx.ready = ctx.ready, None
         if ready is None:  # a second time
             ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)[1]
-        return (*ready.scaled(wide(grad) * _share(y, ctx.problem)), None, None)
+        return (*ready.scaled(at_least_float32(grad) * _reduction_weight(y, ctx.problem)), None, None)
 
 
-def _share(y: Tensor, problem: _Problem) -> Tensor | float:
+def _reduction_weight(y: Tensor, problem: _Problem) -> Tensor | float:
     if problem.reduction == "sum":
         return 1.0
     ignore = problem.spec.ignore_class

@@ -24,7 +24,7 @@ COMPILED_WITHOUT_FORWARD_MODE = (
 LIBRARY = torch.library.Library("focal_loss", "DEF")
 LIBRARY.define(
     "binary(int order, Tensor logits, Tensor labels, Tensor? gamma, Tensor? positive, Tensor? negative, "
-    "Tensor? upstream, float[] numbers, bool mixed, str reduction, bool float32) -> Tensor"
+    "Tensor? upstream, float[] numbers, bool p_t_loss, str reduction, bool float32) -> Tensor"
 )
 LIBRARY.define(
     "softmax(int order, Tensor logits, Tensor labels, Tensor? gammas, Tensor? weights, Tensor? upstream, "
@@ -77,7 +77,7 @@ def binary(
     tensors, numbers = separate(gamma, positive, negative, upstream)
     numbers.append(options.smoothing)
     return torch.ops.focal_loss.binary(
-        order, x, y, *tensors, numbers, options.mixed, options.reduction, options.float32
+        order, x, y, *tensors, numbers, options.p_t_loss, options.reduction, options.float32
     )
 
 
@@ -92,9 +92,9 @@ def softmax(order: int, upstream: Parameter, x: Tensor, y: Tensor, options: Soft
 @torch.library.impl(LIBRARY, "binary", "CPU")
 @torch.library.impl(LIBRARY, "binary", "CUDA")
 def _binary(order: int, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    *tensors, numbers, mixed, reduction, float32 = rest
+    *tensors, numbers, p_t_loss, reduction, float32 = rest
     *parameters, upstream = joined(tensors, numbers[:4])
-    options = BinaryOptions(numbers[4], mixed, reduction, float32, check=False)
+    options = BinaryOptions(numbers[4], p_t_loss, reduction, float32, check=False)
     return kernels(x).binary(order, upstream, x, y, *parameters, options)
 
 

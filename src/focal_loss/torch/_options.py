@@ -14,7 +14,7 @@ class BinaryOptions(NamedTuple):
     """What is no tensor in a binary loss."""
 
     smoothing: float
-    mixed: bool
+    p_t_loss: bool
     reduction: str
     float32: bool = False  # losses of half precision are float32, unreduced ones too
     formula: Any = None  # the same loss of (x, y), where the kernels have no second derivative
@@ -45,8 +45,8 @@ def is_traced(x: Tensor) -> bool:
     return torch._C._len_torch_dispatch_stack() > 0 or not is_plain(x)
 
 
-def share(x: Tensor, options: BinaryOptions) -> float:
-    """What each element is multiplied by in the reduced loss: one over their number in a mean, else 1."""
+def reduction_weight(x: Tensor, options: BinaryOptions) -> float:
+    """Factor of each element under the reduction: 1/N for "mean", else 1."""
     return 1 / max(x.numel(), 1) if options.reduction == "mean" else 1.0
 
 
@@ -55,8 +55,8 @@ def is_counted(y: Tensor, ignore: int) -> Tensor:
     return (y if y.is_floating_point() else y.long()) != ignore
 
 
-def share_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter:
-    """`share` of each example that is not ignored. A tensor where only the device of `y` knows how many those are."""
+def reduction_weight_of_example(x: Tensor, y: Tensor, options: SoftmaxOptions) -> Parameter:
+    """Factor of each example that is not ignored; a tensor where only the device of `y` knows how many those are."""
     if options.reduction != "mean":
         return 1.0
     if options.ignore is not None:
@@ -79,19 +79,19 @@ def dtype_of_results(order: int, x: Tensor, options: BinaryOptions | SoftmaxOpti
     return x.dtype if narrow or x.dtype.itemsize >= 4 else torch.float32
 
 
-def wide(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """The tensor, half precision as float32: a product of it is not rounded before it is multiplied further."""
     return x.float() if x.dtype.itemsize < 4 else x
 
 
-def keep(ctx: Any, *values: Any) -> None:
+def save_for_backward(ctx: Any, *values: Any) -> None:
     """For the backward pass: tensors where autograd sees whether they are changed meanwhile, others as they are."""
     ctx.is_tensor = [isinstance(v, Tensor) for v in values]
     ctx.others = [None if isinstance(v, Tensor) else v for v in values]
     ctx.save_for_backward(*[v for v in values if isinstance(v, Tensor)])
 
 
-def kept(ctx: Any) -> list[Any]:
+def saved(ctx: Any) -> list[Any]:
     tensors = iter(ctx.saved_tensors)
     places = zip(ctx.is_tensor, ctx.others, strict=True)
     return [next(tensors) if is_tensor else other for is_tensor, other in places]

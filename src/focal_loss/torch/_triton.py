@@ -163,36 +163,36 @@ def power_by_log(m, m_lo, a, gamma, precise: tl.constexpr):
 
 
 @triton.jit
-def power(m, m_lo, a, gamma, twice: tl.constexpr, precise: tl.constexpr):
-    """m^gamma for a pair m: by products and a square root where 2 gamma is `twice`."""
-    if twice == ANY_POWER:
+def power(m, m_lo, a, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
+    """m^gamma for a pair m: by products and a square root where 2 gamma is `two_gamma`."""
+    if two_gamma == ANY_POWER:
         return power_by_log(m, m_lo, a, gamma, precise)
-    if twice == 0:
+    if two_gamma == 0:
         return tl.full(m.shape, 1.0, tl.float32)
-    if twice == 2:
+    if two_gamma == 2:
         return m + m_lo
     square, square_lo = product(m, m_lo, m, m_lo)
     fourth, fourth_lo = product(square, square_lo, square, square_lo)
     root = tl.sqrt_rn(m + m_lo)
-    if twice == 1:
+    if two_gamma == 1:
         return root
-    if twice == 3:
+    if two_gamma == 3:
         return fma(m, root, m_lo * root)
-    if twice == 4:
+    if two_gamma == 4:
         return square + square_lo
-    if twice == 5:
+    if two_gamma == 5:
         return fma(square, root, square_lo * root)
-    if twice == 6:
+    if two_gamma == 6:
         return fma(square, m, fma(square, m_lo, square_lo * m))
-    if twice == 8:
+    if two_gamma == 8:
         return fourth + fourth_lo
     return fma(fourth, m, fma(fourth, m_lo, fourth_lo * m))
 
 
 @triton.jit
-def focal(p, p_lo, q, q_lo, loss, other, gamma, twice: tl.constexpr, precise: tl.constexpr):
+def focal(p, p_lo, q, q_lo, loss, other, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
     """f = q^g L and its first and second derivative in the margin."""
-    factor = power(q, q_lo, other, gamma, twice, precise)
+    factor = power(q, q_lo, other, gamma, two_gamma, precise)
     p += p_lo
     q += q_lo
     p_loss = p * loss
@@ -209,17 +209,17 @@ def weighed(positive, negative, y, x, z):
 
 
 @triton.jit
-def two_term(z, y, positive, negative, gamma, twice: tl.constexpr, precise: tl.constexpr):
+def expected_loss(z, y, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
     """positive * y * f(z) + negative * (1 - y) * f(-z)."""
     p, p_lo, q, q_lo, loss, other = score(z, precise, False)
-    f, f1, f2 = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
-    g, g1, g2 = focal(q, q_lo, p, p_lo, other, loss, gamma, twice, precise)
+    f, f1, f2 = focal(p, p_lo, q, q_lo, loss, other, gamma, two_gamma, precise)
+    g, g1, g2 = focal(q, q_lo, p, p_lo, other, loss, gamma, two_gamma, precise)
     value, first = weighed(positive, negative, y, f, g), weighed(positive, negative, y, f1, -g1)
     return value, first, weighed(positive, negative, y, f2, g2)
 
 
 @triton.jit
-def mixed(z, y, positive, negative, gamma, twice: tl.constexpr, precise: tl.constexpr):
+def p_t_loss(z, y, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
     """m^g B, weighed, with m = y q + (1 - y) p and B = y L + (1 - y) l. No second derivative: NaN."""
     p, p_lo, q, q_lo, loss, other = score(z, precise, False)
     rest = 1.0 - y
@@ -232,7 +232,7 @@ def mixed(z, y, positive, negative, gamma, twice: tl.constexpr, precise: tl.cons
     present = (m >= SMALLEST) | ((y > 0) & (y < 1))
     ratio = tl.where(present, p * q / m, fma(y, p, rest * q))
     log_m = tl.where(present, -log_of(m), fma(y, other, rest * loss))
-    factor = power(m, m_lo, log_m, gamma, twice, precise)
+    factor = power(m, m_lo, log_m, gamma, two_gamma, precise)
     inner = fma(rest, p, -y * q) + gamma * (1.0 - 2.0 * y) * (ratio * entropy)
     value, first = factor * entropy, factor * inner
     value, first = weighed(positive, negative, y, value, value), weighed(positive, negative, y, first, first)
@@ -265,12 +265,14 @@ def finite(z):
 
 
 @triton.jit
-def hard(z, is_negative, positive, negative, gamma, twice: tl.constexpr, precise: tl.constexpr, ordinary: tl.constexpr):
+def hard(
+    z, is_negative, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr, ordinary: tl.constexpr
+):
     """Value and derivatives for a label of 0 or 1. An infinite logit gives the limit."""
     inner = z if ordinary else finite(z)
     weight = tl.where(is_negative, negative, positive)
     p, p_lo, q, q_lo, loss, other = score(tl.where(is_negative, -inner, inner), precise, ordinary)
-    value, first, second = focal(p, p_lo, q, q_lo, loss, other, gamma, twice, precise)
+    value, first, second = focal(p, p_lo, q, q_lo, loss, other, gamma, two_gamma, precise)
     value *= weight
     if not ordinary:
         value = tl.where((tl.abs(z) > LARGEST) & (value > 0), INFINITY, value)
@@ -278,15 +280,15 @@ def hard(z, is_negative, positive, negative, gamma, twice: tl.constexpr, precise
 
 
 @triton.jit
-def soft(z, y, positive, negative, gamma, mix: tl.constexpr, twice: tl.constexpr, precise: tl.constexpr):
+def soft(z, y, positive, negative, gamma, mix: tl.constexpr, two_gamma: tl.constexpr, precise: tl.constexpr):
     """The same for any label."""
     inner = finite(z)
     by_positives, by_negatives = (positive > 0) & (y > 0), (negative > 0) & (y < 1)
     if mix:
-        value, first, second = mixed(inner, y, positive, negative, gamma, twice, precise)
+        value, first, second = p_t_loss(inner, y, positive, negative, gamma, two_gamma, precise)
         grows = (by_positives | by_negatives) & tl.where(z < 0, y > 0, y < 1)
     else:
-        value, first, second = two_term(inner, y, positive, negative, gamma, twice, precise)
+        value, first, second = expected_loss(inner, y, positive, negative, gamma, two_gamma, precise)
         grows = tl.where(z < 0, by_positives, by_negatives)
     return tl.where((tl.abs(z) > LARGEST) & grows, value + INFINITY, value), first, second
 
@@ -313,7 +315,7 @@ def binary(
     upstream,
     smoothing,
     order: tl.constexpr,
-    twice: tl.constexpr,
+    two_gamma: tl.constexpr,
     mix: tl.constexpr,
     integer_labels: tl.constexpr,
     smooth: tl.constexpr,
@@ -339,17 +341,17 @@ def binary(
     else:
         y = raw.to(tl.float32)
     if smooth:
-        value, first, second = soft(z, (1.0 - smoothing) * y + 0.5 * smoothing, a, b, g, mix, twice, precise)
+        value, first, second = soft(z, (1.0 - smoothing) * y + 0.5 * smoothing, a, b, g, mix, two_gamma, precise)
     else:
         # Most blocks hold ordinary logits and hard labels: one branch for them, decided for the block as a whole.
         magnitude = z.to(tl.int32, bitcast=True) & 0x7FFFFFFF  # of NaN it is the largest
         unusual = tl.max(tl.where((y != 0) & (y != 1), 0x7FFFFFFF, magnitude), 0)
         if unusual <= ORDINARY_BITS:
-            value, first, second = hard(z, y == 0, a, b, g, twice, precise, True)
+            value, first, second = hard(z, y == 0, a, b, g, two_gamma, precise, True)
         elif integer_labels:
-            value, first, second = hard(z, y == 0, a, b, g, twice, precise, False)
+            value, first, second = hard(z, y == 0, a, b, g, two_gamma, precise, False)
         else:
-            value, first, second = soft(z, y, a, b, g, mix, twice, precise)
+            value, first, second = soft(z, y, a, b, g, mix, two_gamma, precise)
     value = tl.where(valid, value, NAN)
     if value_pointer is not None:
         put(value_pointer + i, value, mask)
@@ -389,7 +391,7 @@ def softmax(
     gamma,
     weight,
     upstream,
-    twice: tl.constexpr,
+    two_gamma: tl.constexpr,
     has_ignored: tl.constexpr,
     rows: tl.constexpr,  # classes lie together
     precise: tl.constexpr,
@@ -436,7 +438,7 @@ def softmax(
     margin = tl.where(bounded, finite(margin), margin)
     g = bounded_gamma(parameter(gamma, gamma_pointer, classes, target, alive))
     w = parameter(weight, weight_pointer, classes, target, alive)
-    value, first, _ = hard(margin, tl.zeros([width], tl.int1), w, w, g, twice, precise, False)
+    value, first, _ = hard(margin, tl.zeros([width], tl.int1), w, w, g, two_gamma, precise, False)
     value = tl.where(alive, value, tl.where(invalid, NAN, 0.0))
     if value_pointer is not None:
         put(value_pointer + i, value, mask)

@@ -132,13 +132,13 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         check_consistent_length(X, codes)
         if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
             raise ValueError(f"`xgb_model` knows the classes {xgb_model.classes_.tolist()}, got {classes.tolist()}")
-        shares = classifier.prior(classes, codes, sample_weight)
+        prior = classifier.prior(classes, codes, sample_weight)
         focus = classifier.focus(self, classes, codes, sample_weight)
-        start = focus.start(shares)
+        start = focus.start(prior)
         if base_margin is not None:
             start = np.zeros_like(start)
         plain = self._plain(
-            objective=objective_of(focus.training_loss(shares)), **watched(self.get_params(), focus, self.calibrated)
+            objective=objective_of(focus.training_loss(prior)), **watched(self.get_params(), focus, self.calibrated)
         )
         if self.base_score is None and xgb_model is None:
             plain.base_score = _of_logits(start)

@@ -10,7 +10,7 @@ __all__ = ["Bins", "Comparison", "Curve", "Outcomes", "Report", "Trial"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric on the held-out part, of the focal model and of the engine's own cross-entropy.
+    """One metric on the held-out part, of the focal model and of the booster's own cross-entropy.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Trial:
     number : int
         Its place in the order of trials, from 0.
     loss : {"focal", "cross-entropy"}
-        What the engine was trained with.
+        What the booster was trained with.
     gamma : float or None
         The focusing parameter; None for cross-entropy.
     pos_weight : float

@@ -25,7 +25,7 @@ _COLUMNS = 200  # of a curve; the eye sees no more of it in a figure of this wid
 # Where the axis of thresholds may be labelled. It is even in log odds, since the thresholds that matter for a rare
 # class are small.
 _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999, 0.9999)
-_SHARES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
+_RATES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
 
 
 def styles(names: Iterable[str]) -> dict[str, str]:
@@ -49,7 +49,7 @@ def curves(name: str, lines: dict[str, Curve], x: str, y: str, at: Place | None)
 def reliability(name: str, label: str, bins: Bins, style: str, limit: float) -> Markup:
     """The frequency of positives over the prediction, with the 95 % interval by Wilson that its count allows."""
     figure, axes = canvas(*SQUARE, "predicted", "share of positives")
-    ticks = [tick for _, tick in _spaced(_SHARES, lambda share: math.sqrt(share / limit))]
+    ticks = [tick for _, tick in _spaced(_RATES, lambda rate: math.sqrt(rate / limit))]
     for scale, bounds, place in (
         (axes.set_xscale, axes.set_xlim, axes.set_xticks),
         (axes.set_yscale, axes.set_ylim, axes.set_yticks),
@@ -63,8 +63,8 @@ def reliability(name: str, label: str, bins: Bins, style: str, limit: float) -> 
     axes.plot(bins.mean, bins.frequency, color=PALETTE[style], linewidth=1.5)
     axes.scatter(bins.mean, bins.frequency, s=18, color=PALETTE[style], zorder=3)
     pairs = [
-        f"{numbers.short(mean)} predicted, {numbers.short(share)} happened"
-        for mean, share in zip(bins.mean, bins.frequency, strict=True)
+        f"{numbers.short(mean)} predicted, {numbers.short(rate)} happened"
+        for mean, rate in zip(bins.mean, bins.frequency, strict=True)
     ]
     return inline(figure, name, f"Reliability of {label}: {'; '.join(pairs)}.")
 
@@ -106,8 +106,8 @@ def cost(report: Report, chosen: int) -> Markup:
     line = Element("polyline", {"class": "curve", "data-line": "cost"})
     cloth = viewport(width, height, line, clipped=True)
     across, down = float(cloth.get("width", "0")), float(cloth.get("height", "0"))
-    shares = numbers.shares(report.outcomes, report.cost_fp, report.cost_fn)
-    places = [(x, share / numbers.CEILING) for x, share in zip(positions(thresholds), shares, strict=True)]
+    relative_costs = numbers.relative_costs(report.outcomes, report.cost_fp, report.cost_fn)
+    places = [(x, cost / numbers.CEILING) for x, cost in zip(positions(thresholds), relative_costs, strict=True)]
     line.set("points", " ".join(f"{x * across:.1f},{(1 - y) * down:.1f}" for x, y in places))
     marks = [
         _mark(name, (places[k][0], min(places[k][1], 1)), look)
@@ -197,10 +197,10 @@ def _spoken(lines: dict[str, Curve], x: str, y: str) -> str:
     return f"{y} over {x}. {'; '.join(found)}."
 
 
-def _wilson(share: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _wilson(rate: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     z = 1.96
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * np.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
+    middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
     return np.maximum(middle - half, 0), middle + half
 
 

@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from focal_loss._command.report.data import Comparison, Outcomes
 
-__all__ = ["CEILING", "at", "best", "costs", "decimals", "fixed", "shares", "short", "signed"]
+__all__ = ["CEILING", "at", "best", "costs", "decimals", "fixed", "relative_costs", "short", "signed"]
 
 NOTHING = "–"
 CEILING = 1.5  # of a cost chart; what costs more than this share of a policy without a model is off it
@@ -49,7 +49,7 @@ def costs(outcomes: Outcomes, cost_fp: float, cost_fn: float) -> list[float]:
     return [cost_fp * fp + cost_fn * fn for fp, fn in zip(outcomes.fp, outcomes.fn, strict=True)]
 
 
-def shares(outcomes: Outcomes, cost_fp: float, cost_fn: float) -> list[float]:
+def relative_costs(outcomes: Outcomes, cost_fp: float, cost_fn: float) -> list[float]:
     """The cost at each threshold over that of the better of two policies that need no model: flag all, flag none."""
     positives, negatives = outcomes.tp[0] + outcomes.fn[0], outcomes.fp[0] + outcomes.tn[0]
     without = min(cost_fp * negatives, cost_fn * positives)
@@ -75,7 +75,7 @@ def at(outcomes: Outcomes, index: int, cost_fp: float, cost_fn: float) -> dict[s
         "recall": fixed(tp / (tp + fn), 3),
         "cost": short(found[index]),
         "per_thousand": short(1000 * found[index] / (tp + fp + fn + tn)),
-        "share": fixed(shares(outcomes, cost_fp, cost_fn)[index], 3),
+        "relative_cost": fixed(relative_costs(outcomes, cost_fp, cost_fn)[index], 3),
         "best_threshold": short(outcomes.thresholds[least]),
         "best_cost": short(found[least]),
         "expected_threshold": short(cost_fp / (cost_fp + cost_fn)),

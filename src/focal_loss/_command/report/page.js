@@ -22,7 +22,7 @@
   };
 
   const cost = (k) => costs.fp * data.fp[k] + costs.fn * data.fn[k];
-  const share = (k) => cost(k) / Math.min(costs.fp * negatives, costs.fn * positives);
+  const relativeCost = (k) => cost(k) / Math.min(costs.fp * negatives, costs.fn * positives);
   const cheapest = () => {
     let best = 0;
     for (let k = 1; k < data.tp.length; k += 1) if (cost(k) < cost(best)) best = k;
@@ -43,7 +43,7 @@
       recall: fixed(data.tp[k] / positives, 3),
       cost: short(cost(k)),
       per_thousand: short((1000 * cost(k)) / (positives + negatives)),
-      share: fixed(share(k), 3),
+      relative_cost: fixed(relativeCost(k), 3),
       best_threshold: data.thresholds[best],
       best_cost: short(cost(best)),
       expected_threshold: short(costs.fp / (costs.fp + costs.fn)),
@@ -60,7 +60,7 @@
     found.setAttribute("cy", `${100 * (1 - y)}%`);
   };
 
-  const height = (k) => Math.min(share(k) / data.ceiling, 1);
+  const height = (k) => Math.min(relativeCost(k) / data.ceiling, 1);
   const draw = (k, best) => {
     mark("cost", data.positions[k], height(k));
     mark("best", data.positions[best], height(best));
@@ -68,7 +68,7 @@
     mark("roc", data.fp[k] / negatives, data.tp[k] / positives);
     const line = one('[data-line="cost"]');
     const [across, down] = ["width", "height"].map((side) => Number(line.parentNode.getAttribute(side)));
-    const point = (x, j) => `${(x * across).toFixed(1)},${((1 - share(j) / data.ceiling) * down).toFixed(1)}`;
+    const point = (x, j) => `${(x * across).toFixed(1)},${((1 - relativeCost(j) / data.ceiling) * down).toFixed(1)}`;
     line.setAttribute("points", data.positions.map(point).join(" "));
   };
 

@@ -36,7 +36,7 @@ def quality(ops: Ops, index: Index, x: Array, y: Array, beta: Array, *, from_log
     """|y - p|^beta B. Arguments: 0 the prediction, 1 the label, 2 beta."""
     if ops.is_bool(y):
         # Its arguments are numbered otherwise: gamma is 2 in both. A boolean label has no derivative.
-        return formula.two_term(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
+        return formula.expected_loss(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
     beta = formula.at_most(ops, beta, x)
     value = formula.mix_derivative(ops, index, parts_of(ops, from_logits, x, y), beta)
     if not from_logits or index:
@@ -51,8 +51,8 @@ def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
     p q / |d| has the limit 1 - |d| and B / |d| the limit 1. For a soft one |d| = 0 is the minimum: the quotients are
     taken as 0 there, so that a slope, which has two sides for beta <= 1, is 0.
     """
-    score = formula.score_from_logits(ops, x) if from_logits else formula.score_from_shares(ops, x, 1 - x)
-    p, q, neg_log_p, neg_log_q, tilt = score
+    sigmoid = formula.sigmoid_from_logits(ops, x) if from_logits else formula.sigmoid_from_probabilities(ops, x, 1 - x)
+    p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     d = y * q - (1 - y) * p
     hard = (y == 0) | (y == 1)
     below = (d < 0) | (y == 0)  # the label is; of one of 0 also where p underflows
@@ -68,7 +68,7 @@ def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
     loss_over_m = ops.where(present, ops.clip(loss / divisor, 0.0, ops.largest(m)), limit)
     if from_logits:
         ratio = ops.where(present, p * q / divisor, limit * rest)  # p q / m
-        x_parts = (-sign * ratio, -d, p * q, -1.0, sign * ratio * tilt * loss, 0.0)
+        x_parts = (-sign * ratio, -d, p * q, -1.0, sign * ratio * p_minus_q * loss, 0.0)
         loss_x_over_m = ops.where(present, -sign, -sign * limit)
         loss_y = -ops.clip(x, -ops.largest(x), ops.largest(x))
     else:

@@ -82,11 +82,12 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
 
 // f and its derivatives up to `order` of n margins that have weight 1.
 template <class T>
-void focal_of_margins(int twice, int order, T concave, int64_t n, const T* margin, Examples<T>& x, T* value, T* first,
-                      T* second) {
-  const Block<T> block{margin, x.ones, x.gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order, concave};
+void focal_of_margins(int two_gamma, int order, T keep_negative_term, int64_t n, const T* margin, Examples<T>& x, T* value,
+                      T* first, T* second) {
+  const Block<T> block{margin, x.ones, x.gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order,
+                       keep_negative_term};
   const Exponentials<T> e{x.u, x.error, x.finite};
-  evaluate(twice, Labels::hard, block, n, exponentials<false>(block, n, Ahead{}, e), e);
+  evaluate(two_gamma, Labels::hard, block, n, exponentials<false>(block, n, Ahead{}, e), e);
 }
 
 inline int power_of(const Softmax& call) {

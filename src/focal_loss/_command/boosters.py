@@ -27,7 +27,7 @@ def reason(error: Exception) -> str:
 
 
 @dataclass(frozen=True)
-class Engine:
+class Booster:
     """`focal` is our classifier. At gamma = 0 its loss is the library's own cross-entropy: `plain`, saved alike."""
 
     name: str
@@ -68,7 +68,7 @@ class Engine:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _lightgbm() -> Engine:
+def _lightgbm() -> Booster:
     library = importlib.import_module("lightgbm")
     ours = importlib.import_module("focal_loss.lightgbm")
 
@@ -87,7 +87,7 @@ def _lightgbm() -> Engine:
         return int(model.best_iteration_)
 
     default = {"learning_rate": 0.1, "num_leaves": 31, "min_child_samples": 20, "reg_lambda": 1e-3}
-    return Engine(
+    return Booster(
         name="lightgbm",
         rounds="n_estimators",
         fixed={"verbosity": -1, "metric": "binary_logloss"},
@@ -107,7 +107,7 @@ def _lightgbm() -> Engine:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _xgboost() -> Engine:
+def _xgboost() -> Booster:
     library = importlib.import_module("xgboost")
     ours = importlib.import_module("focal_loss.xgboost")
 
@@ -126,7 +126,7 @@ def _xgboost() -> Engine:
         return int(model.best_iteration) + 1
 
     default = {"learning_rate": 0.3, "max_depth": 6, "min_child_weight": 1.0, "reg_lambda": 1.0}
-    return Engine(
+    return Booster(
         name="xgboost",
         rounds="n_estimators",
         fixed={"enable_categorical": True},
@@ -146,7 +146,7 @@ def _xgboost() -> Engine:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def _catboost() -> Engine:
+def _catboost() -> Booster:
     library = importlib.import_module("catboost")
     ours = importlib.import_module("focal_loss.catboost")
 
@@ -162,7 +162,7 @@ def _catboost() -> Engine:
         model.fit(X, y, eval_set=(X_held, y_held))
         return int(model.get_best_iteration()) + 1
 
-    return Engine(
+    return Booster(
         name="catboost",
         rounds="iterations",
         fixed={"logging_level": "Silent", "allow_writing_files": False},
@@ -177,11 +177,11 @@ def _catboost() -> Engine:
     )
 
 
-ENGINES = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}
+BOOSTERS = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}
 
 
-def engine(name: str) -> Engine:
-    """An engine by name, its library imported.
+def booster(name: str) -> Booster:
+    """A booster by name, its library imported.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def engine(name: str) -> Engine:
         If the library is not installed.
     """
     try:
-        return ENGINES[name]()
+        return BOOSTERS[name]()
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install 'focal-loss[{name}]'") from error
 
@@ -199,9 +199,9 @@ def categories(X: pd.DataFrame) -> list[str]:
 
 
 def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table as an engine takes it, and parameters that tell of it.
+    """The table as a booster takes it, and parameters that tell of it.
 
-    Columns by number, because every engine has signs that it refuses in a name. CatBoost's categories are words.
+    Columns by number, because every booster has signs that it refuses in a name. CatBoost's categories are words.
     """
     X = X.set_axis([f"column_{k}" for k in range(X.shape[1])], axis=1)
     if name != "catboost":

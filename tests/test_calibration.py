@@ -127,8 +127,8 @@ def test_categorical_posterior_from_logits(framework: Framework, dtype: str) -> 
         if framework.name != "numpy":
             each = [{"gradient": d} for d in row["gradient"]]
             # the terms of a gradient: the slope of U, at most 1 + gamma, times what is left of a posterior
-            prior = Exact.of(row["value"]).high
-            terms = count * (1 + max(row["gamma"])) * np.sum(prior * (1 - prior))
+            posterior = Exact.of(row["value"]).high
+            terms = count * (1 + max(row["gamma"])) * np.sum(posterior * (1 - posterior))
             assert_within(result["v"], each, "gradient", spread * terms * np.ones(count), dtype)
 
 

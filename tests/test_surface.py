@@ -181,22 +181,40 @@ def test_public_docstrings_are_whole(module: str, name: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_one_signature_everywhere(loss: Loss) -> None:
     def options(function, *ignore: str) -> dict:
+        """Name -> default, and whether it may be given by position."""
         parameters = inspect.signature(function).parameters
-        return {n: p.default for n, p in parameters.items() if n not in ("y_true", "y_pred", "self", *ignore)}
+        return {
+            n: (p.default, p.kind is p.POSITIONAL_OR_KEYWORD)
+            for n, p in parameters.items()
+            if n not in ("y_true", "y_pred", "self", *ignore)
+        }
 
     expected = options(getattr(focal_loss, loss.name))
+    declared = loss.declared
+    assert [by_position for _, by_position in expected.values()] == [
+        k < declared.positional for k in range(len(expected))
+    ]
     for framework in FRAMEWORKS:
         assert options(getattr(framework.module, loss.name), "reduction") == expected
     name = CLASSES[loss.name]
-    for module in ("losses", "metrics"):
-        found = getattr(importlib.import_module(f"focal_loss.keras.{module}"), name)
-        assert options(found, "reduction", "name", "dtype") == expected
+    losses, metrics = (importlib.import_module(f"focal_loss.keras.{module}") for module in ("losses", "metrics"))
+    assert options(getattr(losses, loss.name)) == options(getattr(metrics, loss.name)) == expected
+    assert options(getattr(metrics, name), "name", "dtype") == expected
+    places = declared.positional if declared.keras_positional is None else declared.keras_positional
+    of_keras = {n: (default, k < places) for k, (n, (default, _)) in enumerate(expected.items())}
+    assert options(getattr(losses, name), "reduction", "name", "dtype") == of_keras
+    assert (of_keras == expected) is not bool(declared.keras_positional_because)
     torch_module = getattr(importlib.import_module("focal_loss.torch"), name, None)
-    if loss.declared.torch_module:
+    if declared.torch_module:
         assert options(torch_module, "reduction") == expected
         assert inspect.signature(torch_module).parameters["reduction"].default == "mean"
     else:
         assert torch_module is None
+
+
+def test_one_class_of_keras_takes_its_options_by_position() -> None:
+    """As the class of the package that this one succeeds did."""
+    assert [loss.name for loss in LOSSES if loss.declared.keras_positional_because] == ["sparse_categorical_focal_loss"]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)

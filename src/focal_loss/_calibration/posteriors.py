@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from focal_loss._calibration import functions
+from focal_loss._core.options import ParameterLike
 
 
-def posterior_from_logits(logits: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
+def posterior_from_logits(logits: Any, gamma: ParameterLike, *, pos_weight: ParameterLike | None = None) -> Any:
     """Class posterior of a binary model trained with focal loss, from its logits.
 
     Parameters
@@ -60,7 +61,7 @@ def posterior_from_logits(logits: Any, gamma: Any, *, pos_weight: Any | None = N
     return functions.elementwise("posterior", "logits", logits, gamma, pos_weight)
 
 
-def posterior_from_score(score: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
+def posterior_from_score(score: Any, gamma: ParameterLike, *, pos_weight: ParameterLike | None = None) -> Any:
     """Class posterior of a binary model trained with focal loss, from the sigmoid of its logits.
 
     Parameters
@@ -99,7 +100,7 @@ def posterior_from_score(score: Any, gamma: Any, *, pos_weight: Any | None = Non
     return functions.elementwise("posterior_of_score", "score", score, gamma, pos_weight, "posterior_from_logits")
 
 
-def score_from_posterior(posterior: Any, gamma: Any, *, pos_weight: Any | None = None) -> Any:
+def score_from_posterior(posterior: Any, gamma: ParameterLike, *, pos_weight: ParameterLike | None = None) -> Any:
     """The score that focal loss leads a binary model to: the inverse of `posterior_from_score`.
 
     Parameters
@@ -137,7 +138,7 @@ def score_from_posterior(posterior: Any, gamma: Any, *, pos_weight: Any | None =
 
 
 def categorical_posterior_from_logits(
-    logits: Any, gamma: Any, *, class_weight: Any | None = None, axis: int = -1
+    logits: Any, gamma: ParameterLike, *, class_weight: ParameterLike | None = None, axis: int = -1
 ) -> Any:
     """Class posteriors of a softmax model trained with focal loss, from its logits.
 
@@ -187,7 +188,7 @@ def categorical_posterior_from_logits(
 
 
 def categorical_posterior_from_score(
-    scores: Any, gamma: Any, *, class_weight: Any | None = None, axis: int = -1
+    scores: Any, gamma: ParameterLike, *, class_weight: ParameterLike | None = None, axis: int = -1
 ) -> Any:
     """Class posteriors of a softmax model trained with focal loss, from its probabilities.
 
@@ -224,7 +225,7 @@ def categorical_posterior_from_score(
     return functions.softmax("scores", scores, gamma, class_weight, axis)
 
 
-def prior_logit(prior: ArrayLike, gamma: ArrayLike, *, pos_weight: ArrayLike | None = None) -> Any:
+def prior_logit(prior: ArrayLike, gamma: ParameterLike, *, pos_weight: ParameterLike | None = None) -> Any:
     """The constant logit of least expected focal loss: the start score of a booster, the bias of a last layer.
 
     Parameters
@@ -260,7 +261,7 @@ def prior_logit(prior: ArrayLike, gamma: ArrayLike, *, pos_weight: ArrayLike | N
 
 
 def categorical_prior_logits(
-    prior: ArrayLike, gamma: ArrayLike, *, class_weight: ArrayLike | None = None
+    prior: ArrayLike, gamma: ParameterLike, *, class_weight: ParameterLike | None = None
 ) -> NDArray[np.float64]:
     """The constant logits of least expected softmax focal loss: start scores of a booster, biases of a last layer.
 

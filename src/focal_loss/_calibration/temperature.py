@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from focal_loss._core import arrays, options, posterior
 from focal_loss._core.formula import Sigmoid
+from focal_loss._core.options import ParameterLike
 from focal_loss._core.warnings import warn
 from focal_loss._host import evaluate
 
@@ -82,7 +83,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, gamma: ArrayLike = 2.0, *, pos_weight: float | None = None, class_weight: ArrayLike | None = None
+        self, gamma: ParameterLike = 2.0, *, pos_weight: float | None = None, class_weight: ParameterLike | None = None
     ) -> None:
         self.gamma = gamma
         self.pos_weight = pos_weight

@@ -641,9 +641,9 @@ def sparse_categorical_focal_loss(
 def binary_focal_loss_derivatives(
     y_true: ArrayLike,
     y_pred: ArrayLike,
-    gamma: ArrayLike,
+    gamma: ParameterLike,
     *,
-    pos_weight: ArrayLike | None = None,
+    pos_weight: ParameterLike | None = None,
     label_smoothing: float | None = None,
     hessian: derivatives.Hessian = "exact",
 ) -> derivatives.Derivatives:
@@ -693,9 +693,9 @@ def binary_focal_loss_derivatives(
 def sparse_categorical_focal_loss_derivatives(
     y_true: ArrayLike,
     y_pred: ArrayLike,
-    gamma: ArrayLike,
+    gamma: ParameterLike,
     *,
-    class_weight: ArrayLike | None = None,
+    class_weight: ParameterLike | None = None,
     axis: int = -1,
     hessian: derivatives.Hessian = "exact",
 ) -> derivatives.Derivatives:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import catboost
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
 from focal_loss._boosting import classifier
+from focal_loss._host.derivatives import Hessian
 from focal_loss.catboost import _parameters, _snapshots
 from focal_loss.catboost._metrics import OF_SCORES, asked, metric_of_fit, recorded, unchanged
 from focal_loss.catboost._objectives import objective_of
@@ -120,8 +121,8 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         *,
         gamma: float = 2.0,
         pos_weight: float | None = None,
-        class_weight: Any = None,
-        hessian: str = "majorizer",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        hessian: Hessian = "majorizer",
         calibrated: bool = True,
         **kwargs: Any,
     ) -> None:

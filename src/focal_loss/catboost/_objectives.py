@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from focal_loss._boosting import objective
+from focal_loss._core.options import ParameterLike
+from focal_loss._host.derivatives import Hessian
 
 Array = Any
 
@@ -77,7 +79,7 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Any:
     return _BinaryObjective(loss) if isinstance(loss, objective.BinaryLoss) else _CategoricalObjective(loss)
 
 
-def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
+def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: Hessian = "majorizer") -> Any:
     """Binary focal loss as an objective for CatBoost's ``loss_function=``.
 
     With an objective of Python's CatBoost needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of
@@ -133,7 +135,9 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     return _BinaryObjective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
-def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
+def categorical_focal_objective(
+    gamma: ParameterLike, *, class_weight: ParameterLike | None = None, hessian: Hessian = "majorizer"
+) -> Any:
     """Softmax focal loss as an objective for CatBoost's ``loss_function=``, with ``classes_count=K``.
 
     A Newton step divides by the whole K x K Hessian, as that of CatBoost's own ``MultiClass`` does. The policies of
@@ -235,7 +239,9 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     return _metric_of(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
-def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str | None = None) -> Any:
+def categorical_focal_metric(
+    gamma: ParameterLike, *, class_weight: ParameterLike | None = None, name: str | None = None
+) -> Any:
     """Softmax focal loss of raw scores as a metric for CatBoost's ``eval_metric=``.
 
     Parameters

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightgbm
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
 from focal_loss._boosting import classifier
+from focal_loss._host.derivatives import Hessian
 from focal_loss.lightgbm._metrics import watched
 from focal_loss.lightgbm._objectives import objective_of
 from focal_loss.lightgbm._parameters import DEFAULTS, EARLY_STOP, NAMES, REFUSED
@@ -93,8 +94,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         *,
         gamma: float = 2.0,
         pos_weight: float | None = None,
-        class_weight: Any = None,
-        hessian: str = "majorizer",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        hessian: Hessian = "majorizer",
         calibrated: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from focal_loss._boosting import objective
+from focal_loss._core.options import ParameterLike
+from focal_loss._host.derivatives import Hessian
 
 Array = Any
 
@@ -58,7 +60,7 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> _Bin
     return _BinaryObjective(loss) if isinstance(loss, objective.BinaryLoss) else _CategoricalObjective(loss)
 
 
-def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
+def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: Hessian = "majorizer") -> Any:
     """Binary focal loss as an objective for ``lightgbm.train({"objective": ...})``.
 
     Parameters
@@ -112,7 +114,9 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     return _BinaryObjective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
-def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
+def categorical_focal_objective(
+    gamma: ParameterLike, *, class_weight: ParameterLike | None = None, hessian: Hessian = "majorizer"
+) -> Any:
     """Softmax focal loss as an objective for ``lightgbm.train({"objective": ..., "num_class": K})``.
 
     Parameters
@@ -211,7 +215,9 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
-def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str | None = None) -> Any:
+def categorical_focal_metric(
+    gamma: ParameterLike, *, class_weight: ParameterLike | None = None, name: str | None = None
+) -> Any:
     """Softmax focal loss of raw scores as a metric for ``lightgbm.train(..., feval=...)``.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -40,6 +40,10 @@ class _Loss(torch.nn.Module):
 
     reduction: Reduction
     from_logits: bool
+
+    if TYPE_CHECKING:  # of a module that is called torch says nothing
+
+        def __call__(self, y_true: Any, y_pred: Any) -> Tensor: ...
 
     def keep(self, loss: Loss, reduction: Reduction, **given: Any) -> None:
         """Check the options and keep them as they were given; arrays among them follow the module to its device."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xgboost
@@ -12,6 +13,7 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from focal_loss._boosting import classifier
+from focal_loss._host.derivatives import Hessian
 from focal_loss.xgboost._metrics import watched
 from focal_loss.xgboost._objectives import objective_of
 from focal_loss.xgboost._parameters import DEFAULTS, NAMES, REFUSED, UNKNOWN
@@ -92,8 +94,8 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         *,
         gamma: float = 2.0,
         pos_weight: float | None = None,
-        class_weight: Any = None,
-        hessian: str = "majorizer",
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+        hessian: Hessian = "majorizer",
         calibrated: bool = True,
         min_split_loss: float | None = None,
         **kwargs: Any,

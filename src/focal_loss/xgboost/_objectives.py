@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from focal_loss._boosting import objective
+from focal_loss._core.options import ParameterLike
+from focal_loss._host.derivatives import Hessian
 
 Array = Any
 
@@ -42,7 +44,7 @@ class _Metric:
         return (self.__name__, value) if hasattr(y_pred, "get_label") else value
 
 
-def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: str = "majorizer") -> Any:
+def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: Hessian = "majorizer") -> Any:
     """Binary focal loss as an objective for ``xgboost.train(..., obj=...)``.
 
     Parameters
@@ -93,7 +95,9 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     return Objective(objective.binary_loss(gamma, pos_weight, hessian))
 
 
-def categorical_focal_objective(gamma: Any, *, class_weight: Any = None, hessian: str = "majorizer") -> Any:
+def categorical_focal_objective(
+    gamma: ParameterLike, *, class_weight: ParameterLike | None = None, hessian: Hessian = "majorizer"
+) -> Any:
     """Softmax focal loss as an objective for ``xgboost.train({"num_class": K}, ..., obj=...)``.
 
     Parameters
@@ -192,7 +196,9 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
 
 
-def categorical_focal_metric(gamma: Any, *, class_weight: Any = None, name: str | None = None) -> Any:
+def categorical_focal_metric(
+    gamma: ParameterLike, *, class_weight: ParameterLike | None = None, name: str | None = None
+) -> Any:
     """Softmax focal loss of raw scores as a metric for ``xgboost.train(..., obj=..., custom_metric=...)``.
 
     Parameters

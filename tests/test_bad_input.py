@@ -39,6 +39,26 @@ def test_gamma_is_not_none(framework: Framework, loss: Loss) -> None:
 
 
 @by_framework
+@by_loss
+def test_an_array_holds_no_infinite_number(framework: Framework, loss: Loss) -> None:
+    for name in loss.arrays:
+        for value in (np.array([0.5, np.inf, 0.25]), [0.5, np.inf, 0.25]):
+            with pytest.raises(ValueError, match=f"`{name}` must be a .*, got inf"):
+                loss(framework, **{name: value})
+
+
+@by_framework
+@by_loss
+def test_an_option_of_another_type_is_seen_after_its_equal(framework: Framework, loss: Loss) -> None:
+    """1 and True are equal and of one hash; options that were checked are remembered."""
+    loss(framework, **{loss.focus: 1})
+    with pytest.raises(TypeError, match=f"`{loss.focus}` must be a non-negative number"):
+        loss(framework, **{loss.focus: True})
+    with pytest.raises(TypeError, match="`from_logits` must be True or False, got 1"):
+        loss(framework, from_logits=1)
+
+
+@by_framework
 def test_an_alpha_without_effect_warns(framework: Framework) -> None:
     with pytest.warns(UserWarning, match="`alpha` has no effect; pass `apply_class_balancing=True`"):
         LOSS["binary_focal_crossentropy"](framework, alpha=0.5, apply_class_balancing=False)

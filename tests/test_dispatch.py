@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ import torch
 from cases import FRAMEWORKS, LOSSES, Framework, Loss
 
 import focal_loss
+from focal_loss._host import kernels
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +160,23 @@ def test_show_config_names_everything(capsys: pytest.CaptureFixture[str]) -> Non
     assert focal_loss.numpy.binary_focal_loss([1], [0.5], 2).shape == (1,)  # a number refused has changed nothing
     with pytest.raises(TypeError, match="`n` must be an integer"):
         focal_loss.set_num_threads(1.5)
+
+
+@pytest.mark.parametrize(
+    ("installed", "imported", "isa", "usable"),
+    [
+        (True, (), "", True),
+        (True, ("tensorflow",), "", False),
+        (True, ("tensorflow", "triton"), "", True),
+        (True, (), "formula", False),
+        (False, (), "", False),
+    ],
+)
+def test_triton_is_not_imported_after_tensorflow(
+    installed: bool, imported: tuple[str, ...], isa: str, usable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process would end."""
+    monkeypatch.setattr(kernels, "find_spec", lambda name: object() if installed else None)
+    monkeypatch.setattr(kernels, "sys", SimpleNamespace(modules=dict.fromkeys(imported)))
+    monkeypatch.setenv("FOCAL_LOSS_ISA", isa)
+    assert kernels.triton_usable() is usable

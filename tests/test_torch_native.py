@@ -321,3 +321,17 @@ def test_a_trace_keeps_the_computation() -> None:
     traced = torch.jit.trace(lambda z: ours.binary_focal_loss(torch.ones(5), z, 2, **LOGITS), (z,), check_trace=False)
     other = torch.randn(5)
     torch.testing.assert_close(traced(other), ours.binary_focal_loss(torch.ones(5), other, 2, **LOGITS))
+
+
+def check_everything_ignored(reduction: str) -> None:
+    z = torch.zeros(3, 2, requires_grad=True)
+    options = {"gamma": 2, "ignore_class": 255, "reduction": reduction} | LOGITS
+    value = ours.sparse_categorical_focal_loss(torch.full((3,), 255), z, **options)
+    assert value.item() == 0
+    assert (torch.autograd.grad(value, z)[0] == 0).all()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_everything_ignored_is_0_by_the_formula_too(reduction: str, formula: Callable[..., object]) -> None:
+    check_everything_ignored(reduction)
+    formula(check_everything_ignored, reduction)

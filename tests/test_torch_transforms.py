@@ -202,6 +202,17 @@ def test_training_by_the_default_backend(name: str) -> None:
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.parametrize("ignored", [1, 3])
+def test_a_compiled_mean_is_over_what_is_not_ignored(ignored: int) -> None:
+    """Its gradient is divided by the number of these; INDEX holds class 1 twice, and no class 3."""
+    each = lambda x: ours.sparse_categorical_focal_loss(INDEX, x, 2, **LOGITS)  # noqa: E731
+    mean = lambda x: ours.sparse_categorical_focal_loss(INDEX, x, 2, ignore_class=ignored, reduction="mean", **LOGITS)  # noqa: E731
+    counted = torch.ne(INDEX, ignored)
+    right = slope(lambda x: each(x)[counted].sum() / counted.sum(), Z)
+    torch.testing.assert_close(slope(torch.compile(mean, backend="aot_eager", fullgraph=True), Z), right)
+    torch.testing.assert_close(slope(mean, Z), right)
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Numbers that change under the compiler
 # ---------------------------------------------------------------------------------------------------------------

@@ -129,3 +129,20 @@ def test_the_answer_has_as_many_digits_as_it_takes() -> None:
         "Focal loss is better than cross-entropy: Brier score 0.002510 against 0.002540; 95 % interval of the "
         "difference -0.000060 to -0.000010."
     )
+
+
+def test_a_certain_mistake_is_cut_in_the_log_loss() -> None:
+    """Everywhere to the same number: a probability of 1e-7."""
+    y, probability = np.array([False, True]), np.array([1.0, 0.5])
+    expected = (7 * np.log(10) + np.log(2)) / 2
+    assert evaluation.MEASURES["log_loss"].of(y, probability) == pytest.approx(expected, rel=1e-9)
+    weighted = dict(zip(evaluation.MEASURES, evaluation.of_weights(y, probability)(np.ones(2)), strict=True))
+    assert weighted["log_loss"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_positives_and_negatives_are_drawn_apart() -> None:
+    """With one positive, drawn once in each replicate, the F1 of a perfect ranking is 1 in all of them."""
+    y = np.arange(12) == 0
+    perfect, useless = y * 0.5 + 0.25, np.full(12, 0.5)
+    low, high = evaluation.intervals(y, perfect, useless, 0)["f1"]
+    assert low == high == pytest.approx(1 - 2 / 13)

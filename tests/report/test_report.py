@@ -178,3 +178,11 @@ def test_corners_are_drawn(report: Report) -> None:
             importance=[("a", 0.0)],
         )
         assert "nan" not in render(small).lower().replace("isnan", "").replace("nant", "")
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [(3.0, 2), (0.2, 2), (0.05, 3), (0.02, 3), (0.004, 4), (0.0003, 5), (2e-5, 6), (1e-9, 6), (0.0, 4), (np.inf, 4)],
+)
+def test_decimals_leave_two_digits_of_the_width_of_an_interval(width: float, expected: int) -> None:
+    assert numbers.decimals(Comparison("average precision", 0.5, 0.5, 0.0, width, True)) == expected

@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 # Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors ulp sanitize huge clean
+.PHONY: test nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors tables ulp sanitize huge clean
 
 # What is one process runs beside another; the rest is as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
@@ -107,6 +107,10 @@ golden: .venv/test
 # The functions and classes of every framework, from the losses in src/focal_loss/_core/losses.
 doors: .venv/test
 	$(BIN)/python tools/doors.py
+
+# The constants that C++, Triton and Python share.
+tables: .venv/test
+	$(BIN)/python tools/tables.py
 
 # Programs in C++; they need CMake and g++, but not Python.
 ISA ?= x86-64-v4

@@ -195,7 +195,7 @@ void loop_for_order(Labels labels, const Block<T>& b, const Exponentials<T>& x, 
 // Which power serves this gamma: 2 gamma, or any_power.
 inline int power_of(const Operand& gamma) {
   if (gamma.data != nullptr) return any_power;
-  for (int two_gamma : {0, 1, 2, 3, 4, 5, 6, 8, 10})
+  for (int two_gamma : powers)
     if (2 * gamma.value == two_gamma) return two_gamma;
   return any_power;
 }
@@ -203,6 +203,7 @@ inline int power_of(const Operand& gamma) {
 template <class T>
 void loop_for_power(int two_gamma, Labels labels, const Block<T>& block, const Exponentials<T>& x, int64_t n) {
   switch (two_gamma) {
+    // <tables: powers> Written by tools/tables.py; `make tables` writes it anew.
     case 0: return loop_for_order<0>(labels, block, x, n);
     case 1: return loop_for_order<1>(labels, block, x, n);
     case 2: return loop_for_order<2>(labels, block, x, n);
@@ -212,6 +213,7 @@ void loop_for_power(int two_gamma, Labels labels, const Block<T>& block, const E
     case 6: return loop_for_order<6>(labels, block, x, n);
     case 8: return loop_for_order<8>(labels, block, x, n);
     case 10: return loop_for_order<10>(labels, block, x, n);
+    // </tables: powers>
     default: return loop_for_order<any_power>(labels, block, x, n);
   }
 }

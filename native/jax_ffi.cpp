@@ -18,16 +18,18 @@ using xla::CallFrame;
 
 DType dtype_of(xla::Type type) {
   switch (type) {
+    // <tables: dtypes> Written by tools/tables.py; `make tables` writes it anew.
+    case xla::Type::f32: return DType::f32;
+    case xla::Type::f64: return DType::f64;
+    case xla::Type::f16: return DType::f16;
+    case xla::Type::bf16: return DType::bf16;
     case xla::Type::boolean: return DType::boolean;
+    case xla::Type::u8: return DType::u8;
     case xla::Type::i8: return DType::i8;
     case xla::Type::i16: return DType::i16;
     case xla::Type::i32: return DType::i32;
     case xla::Type::i64: return DType::i64;
-    case xla::Type::u8: return DType::u8;
-    case xla::Type::f16: return DType::f16;
-    case xla::Type::f32: return DType::f32;
-    case xla::Type::f64: return DType::f64;
-    case xla::Type::bf16: return DType::bf16;
+    // </tables: dtypes>
   }
   throw std::invalid_argument("an array of a dtype that the kernels do not read");
 }

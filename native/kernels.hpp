@@ -7,16 +7,16 @@
 
 namespace focal {
 
-// In the order of `kernels.DTYPES`.
+// <tables: dtypes> Written by tools/tables.py; `make tables` writes it anew.
 enum class DType : int { f32, f64, f16, bf16, boolean, u8, i8, i16, i32, i64 };
+constexpr int max_rank = 16;
 
 // In bytes.
 inline int64_t item_size(DType dtype) {
   constexpr int64_t sizes[] = {4, 8, 2, 2, 1, 1, 1, 2, 4, 8};
   return sizes[int(dtype)];
 }
-
-constexpr int max_rank = 16;
+// </tables: dtypes>
 
 // An array that broadcasts to the shape of its call, or a number.
 struct Operand {

@@ -39,15 +39,21 @@ FOCAL_INLINE Sigmoid<T> sigmoid(T s, T u, T u_error) {
 }
 
 // The exponents with a power of their own: 2 gamma, so that halves are integers. Any other is `any_power`.
+// <tables: powers> Written by tools/tables.py; `make tables` writes it anew.
 constexpr int any_power = -1;
+constexpr int powers[] = {0, 1, 2, 3, 4, 5, 6, 8, 10};
+constexpr double far_exponents = 1000;  // times exp_limit: beyond it only the size of an exponent matters
+constexpr double power_is_zero = 1e30;  // from this exponent on, whatever is taken back
+constexpr double splittable_gamma = 1e18;  // a larger one is too large for Dekker's splitting
+// </tables: powers>
 
 // m^g by exp(-g a), where a is -log(m) but for its rounding, which gamma would multiply: it is taken back by comparing
 // exp(-a) with m. Where m is subnormal, a stands alone. For any gamma from 0 to the largest number.
 template <class T>
 FOCAL_INLINE T power(Pair<T> m, T a, T gamma) {
-  constexpr T far = T(1000) * Traits<T>::exp_limit;  // beyond it only the size of a matters, and inf * 0 must not arise
-  constexpr T beyond = T(1e30);     // from here on the power is 0 whatever is taken back
-  constexpr T splittable = T(1e18);  // a larger gamma is too large for Dekker's splitting, and what it misses too small
+  constexpr T far = T(far_exponents) * Traits<T>::exp_limit;  // inf * 0 must not arise
+  constexpr T beyond = T(power_is_zero);
+  constexpr T splittable = T(splittable_gamma);  // what the splitting would give back is too small beyond it
   a = a > far ? far : a < 0 ? T(0) : a;
   const Pair<T> back = exp_of_negative<true>(a);
   const T missed = ((m.hi - back.hi) + mul_add(-back.hi, back.lo, m.lo)) / m.hi;

@@ -63,6 +63,7 @@ constexpr DType dtype_of() {
 template <class Function>
 FOCAL_INLINE void typed(const void* data, DType dtype, Function&& function) {
   switch (dtype) {
+    // <tables: dtypes> Written by tools/tables.py; `make tables` writes it anew.
     case DType::f32: return function(static_cast<const float*>(data));
     case DType::f64: return function(static_cast<const double*>(data));
     case DType::f16: return function(static_cast<const Half*>(data));
@@ -73,6 +74,7 @@ FOCAL_INLINE void typed(const void* data, DType dtype, Function&& function) {
     case DType::i16: return function(static_cast<const int16_t*>(data));
     case DType::i32: return function(static_cast<const int32_t*>(data));
     case DType::i64: return function(static_cast<const int64_t*>(data));
+    // </tables: dtypes>
   }
 }
 

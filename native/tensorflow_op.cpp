@@ -39,6 +39,7 @@ class Status {
 
 DType dtype_of(tf::Type type) {
   switch (type) {
+    // <tables: dtypes> Written by tools/tables.py; `make tables` writes it anew.
     case tf::float32: return DType::f32;
     case tf::float64: return DType::f64;
     case tf::half: return DType::f16;
@@ -49,6 +50,7 @@ DType dtype_of(tf::Type type) {
     case tf::int16: return DType::i16;
     case tf::int32: return DType::i32;
     case tf::int64: return DType::i64;
+    // </tables: dtypes>
   }
   throw Failure("focal_loss: a dtype that the kernels do not know");
 }
@@ -385,21 +387,25 @@ void register_op(const Op& op) {
   tf::RegisterKernelBuilder(op.name, tf::NewKernelBuilder(op.name, "CPU", op.create, op.compute, op.destroy), status);
 }
 
+// <tables: attributes> Written by tools/tables.py; `make tables` writes it anew.
+constexpr char logits_type[] = "T: {float, double, half, bfloat16}";
+constexpr char upstream_type[] = "U: {float, double, half, bfloat16}";
+constexpr char label_type[] = "L: {float, double, half, bfloat16, bool, uint8, int8, int16, int32, int64}";
+// </tables: attributes>
+
 // While the library is being loaded: TensorFlow counts as its ops those that come meanwhile. Where a function is
 // missing, there are none.
 const bool registered = [] {
   if (!tf::resolve()) return false;
-  const char *t = "T: {half, bfloat16, float, double}", *u = "U: {half, bfloat16, float, double}",
-             *l = "L: {bool, uint8, int8, int16, int32, int64, half, bfloat16, float, double}";
   register_op({"FocalLossBinary",
-               {t, l, "W: {float, double}", u, "order: int", "p_t_loss: bool"},
+               {logits_type, label_type, "W: {float, double}", upstream_type, "order: int", "p_t_loss: bool"},
                {"logits: T", "labels: L", "gamma: W", "positive: W", "negative: W", "upstream: U", "smoothing: double"},
                broadcast_shapes, create<BinaryAttributes>, compute_binary, destroy<BinaryAttributes>});
-  std::vector<const char*> attributes{t, l, "axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};
+  std::vector<const char*> attributes{logits_type, label_type, "axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};
   std::vector<const char*> inputs{"logits: T", "labels: L", "gamma: double", "weight: double", "smoothing: double"};
   register_op({"FocalLossSoftmax", attributes, inputs, unknown_shape, create<SoftmaxAttributes>, compute_softmax<false>,
                destroy<SoftmaxAttributes>});
-  attributes.push_back(u);
+  attributes.push_back(upstream_type);
   inputs.push_back("upstream: U");
   register_op({"FocalLossSoftmaxGradient", attributes, inputs, shape_of_logits, create<SoftmaxAttributes>,
                compute_softmax<true>, destroy<SoftmaxAttributes>});

@@ -1,7 +1,7 @@
 // Branch-free elementary functions of float and double that a compiler turns into vector instructions.
 //
 // Each is inlined into loops that are compiled once per instruction set, so everything here lives in the namespace
-// of that instruction set, FOCAL_ISA. The coefficients are printed by coefficients.py. Nothing here survives
+// of that instruction set, FOCAL_ISA. The constants are those of tools/tables.py. Nothing here survives
 // -ffast-math: the sums that look like zero are the rounding errors.
 #pragma once
 
@@ -27,41 +27,53 @@ struct Traits;
 template <>
 struct Traits<float> {
   using Bits = uint32_t;
+  // <tables: float> Written by tools/tables.py; `make tables` writes it anew.
   static constexpr int mantissa = 23, bias = 127;
-  static constexpr float largest = 3.40282347e+38f, smallest = 1.17549435e-38f;
-  static constexpr float round = 12582912.0f;           // 1.5 * 2^23: adding it rounds to an integer
-  static constexpr float exp_limit = 104.0f;            // exp(-104) rounds to 0
-  static constexpr float normal_exp = 87.0f;            // exp(-87) is above the smallest normal number
-  static constexpr float ln2_hi = 0.693145751953125f;   // 15 bits: n * ln2_hi is exact
-  static constexpr float ln2_lo = 1.428606765330187e-06f;
-  static constexpr float exp_tail[] = {0.49999993688676261576f, 0.16666521387432108594f, 0.041668340581161919017f,
-                                       0.0083686466331062650711f, 0.0013816859037436928169f};
+  static constexpr float largest = 3.4028234663852886e+38f;  // the largest number
+  static constexpr float smallest = 1.1754943508222875e-38f;  // the smallest normal number
+  static constexpr float round = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  static constexpr float log2_e = 1.44269504088896340736f;  // 1 / ln 2
+  static constexpr float exp_limit = 104.0f;  // exp(-104) rounds to 0
+  static constexpr float normal_exp = 87.0f;  // exp(-87) is above the smallest normal number
+  static constexpr float ln2_hi = 0.693145751953125f;  // 15 bits: n * ln2_hi is exact
+  static constexpr float ln2_lo = 1.428606765330187e-06f;  // the rest of ln 2
+  static constexpr float exp_tail[] = {
+      0.49999993688676261576f, 0.16666521387432108594f, 0.041668340581161919017f,
+      0.0083686466331062650711f, 0.0013816859037436928169f};
   static constexpr float log1p_tail[] = {
       0.49999971829186297653f, -0.33331627393897118191f, 0.2496997042710400612f,
       -0.19752894262683329934f, 0.15518405723534032821f, -0.10952489424910898129f,
       0.060313681679495690646f, -0.021599024443337370276f, 0.0036247987442554280582f};
+  // </tables: float>
 };
 
 template <>
 struct Traits<double> {
   using Bits = uint64_t;
+  // <tables: double> Written by tools/tables.py; `make tables` writes it anew.
   static constexpr int mantissa = 52, bias = 1023;
-  static constexpr double largest = 1.7976931348623157e308, smallest = 2.2250738585072014e-308;
-  static constexpr double round = 6755399441055744.0;  // 1.5 * 2^52
-  static constexpr double exp_limit = 746.0, normal_exp = 708.0;
-  static constexpr double ln2_hi = 0.6931471805598903;  // 42 bits
-  static constexpr double ln2_lo = 5.497923018708371e-14;
-  static constexpr double exp_tail[] = {0.50000000000000099689,    0.16666666666666422218,   0.041666666666534823235,
-                                        0.0083333333334902577875,  0.0013888888942553338531, 0.00019841269512737795229,
-                                        0.000024801494103513902368, 2.7557582771213457093e-6, 2.7629920294631955156e-7,
-                                        2.5000748419555025143e-8};
+  static constexpr double largest = 1.7976931348623157e+308;  // the largest number
+  static constexpr double smallest = 2.2250738585072014e-308;  // the smallest normal number
+  static constexpr double round = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
+  static constexpr double log2_e = 1.44269504088896340736;  // 1 / ln 2
+  static constexpr double exp_limit = 746.0;  // exp(-746) rounds to 0
+  static constexpr double normal_exp = 708.0;  // exp(-708) is above the smallest normal number
+  static constexpr double ln2_hi = 0.6931471805598903;  // 42 bits: n * ln2_hi is exact
+  static constexpr double ln2_lo = 5.497923018708371e-14;  // the rest of ln 2
+  static constexpr double exp_tail[] = {
+      0.50000000000000099689, 0.16666666666666422218, 0.041666666666534823235,
+      0.0083333333334902577875, 0.0013888888942553338531, 0.00019841269512737795229,
+      0.000024801494103513902368, 2.7557582771213457093e-6, 2.7629920294631955156e-7,
+      2.5000748419555025143e-8};
   static constexpr double log1p_tail[] = {
-      0.49999999999999990793, -0.33333333333328589644, 0.24999999999498765626,   -0.19999999976911372117,
-      0.16666666069834025103, -0.14285704444254889054, 0.12499888174073638132,   -0.11110189576421818098,
-      0.09994290510721910718, -0.090636018843154063937, 0.082304638593269026028, -0.073821773070506836831,
-      0.06384499128437254306, -0.051436939640769499522, 0.037043180955948617271, -0.022813644676659027418,
-      0.011464877657006222691, -0.0044540986072304154253, 0.0012434058188275084835, -0.00022057068793516123688,
-      0.0000185964247691646212};
+      0.49999999999999990793, -0.33333333333328589644, 0.24999999999498765626,
+      -0.19999999976911372117, 0.16666666069834025103, -0.14285704444254889054,
+      0.12499888174073638132, -0.11110189576421818098, 0.09994290510721910718,
+      -0.090636018843154063937, 0.082304638593269026028, -0.073821773070506836831,
+      0.06384499128437254306, -0.051436939640769499522, 0.037043180955948617271,
+      -0.022813644676659027418, 0.011464877657006222691, -0.0044540986072304154253,
+      0.0012434058188275084835, -0.00022057068793516123688, 0.0000185964247691646212};
+  // </tables: double>
 };
 
 template <class T>
@@ -182,7 +194,7 @@ FOCAL_INLINE Pair<T> exp_of_negative(T a) {
   using C = Traits<T>;
   using U = Bits<T>;
   if constexpr (extreme) a = a > C::exp_limit ? C::exp_limit : a;
-  const T shifted = mul_add(a, T(1.44269504088896340736), C::round);
+  const T shifted = mul_add(a, C::log2_e, C::round);
   const T n = shifted - C::round;
   const T r_hi = mul_add(n, C::ln2_hi, -a), r = mul_add(n, C::ln2_lo, r_hi);  // r_hi is exact
   const T tail = polynomial(r, C::exp_tail), t = mul_add(r * r, tail, r);

@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -15,23 +16,24 @@ import pytest
 from cases import CLASSES, FRAMEWORKS, LOSSES, Framework, Loss
 
 import focal_loss
+from focal_loss._dispatch import frameworks
 
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
 MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
-MODULES += [f"focal_loss.{booster}" for booster in ("lightgbm", "xgboost", "catboost")]
+MODULES += [f"focal_loss.{booster}" for booster in frameworks.BOOSTERS]
 
 # From the bottom up. A room is a folder or a file at the top. It may import its own files and
 # what lies in rooms above it in this list, but nothing beside or below it.
 FLOORS = [
     {"_core"},
     {"_host"},
-    {"numpy", "torch", "jax", "tensorflow"},
+    set(frameworks.BACKENDS),
     {"_dispatch"},
     {"_calibration", "keras"},
     {"calibration"},
     {"_boosting"},
-    {"lightgbm", "xgboost", "catboost"},
+    set(frameworks.BOOSTERS),
     {"_command"},
     {"cli"},
     {"__main__"},
@@ -109,8 +111,8 @@ def test_the_plan_of_the_house_names_every_file() -> None:
 
 
 SAME = {
-    ("torch", "jax", "tensorflow"): {"_backend": ("FORMULA",), "_functions": ()},
-    ("lightgbm", "xgboost", "catboost"): {
+    tuple(frameworks.FRAMEWORKS): {"_backend": ("FORMULA",), "_functions": ()},
+    frameworks.BOOSTERS: {
         "_parameters": ("NAMES", "DEFAULTS", "REFUSED"),
         "_objectives": ("objective_of", "binary_focal_objective", "categorical_focal_metric"),
         "_metrics": ("OURS", "OF_SCORES"),
@@ -127,17 +129,29 @@ def test_adapters_have_the_same_files_with_the_same_objects(adapters: tuple[str,
             assert [name for name in objects if not hasattr(found, name)] == []
 
 
-def test_the_doors_are_what_the_losses_declare() -> None:
-    """`make doors` writes them anew."""
-    command = [sys.executable, str(SOURCE.parents[1] / "tools" / "doors.py"), "--check"]
+@pytest.mark.parametrize("tool", ["doors", "tables"])
+def test_what_tools_write_is_not_stale(tool: str) -> None:
+    """`make doors` writes what the losses declare, `make tables` the constants that languages share."""
+    command = [sys.executable, str(SOURCE.parents[1] / "tools" / f"{tool}.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_framework_and_booster_is_an_extra() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    untyped = {name for override in project["tool"]["mypy"]["overrides"] for name in override["module"]}
+    ours = {*frameworks.FRAMEWORKS, "keras", *frameworks.BOOSTERS}
+    assert ours <= set(extras)
+    assert ours <= set(re.findall(r"\w+", extras["all"][0].partition("[")[2]))
+    assert {f"{name}.*" for name in ours} <= untyped
+    assert [framework.name for framework in FRAMEWORKS] == list(frameworks.BACKENDS)
 
 
 def test_frameworks_are_imported_only_by_their_module() -> None:
     for path in SOURCE.rglob("*.py"):
         name = module_name(path)
-        for framework in ("torch", "jax", "tensorflow", "keras", "lightgbm", "xgboost", "catboost"):
+        for framework in (*frameworks.FRAMEWORKS, "keras", *frameworks.BOOSTERS):
             if name.partition(".")[0] != framework:
                 roots = {imported.partition(".")[0] for imported in imports(path)}
                 assert framework not in roots, f"{name} imports {framework}"
@@ -244,8 +258,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 def loaded(code: str, first: str = "") -> set[str]:
     """The frameworks that are in memory after running the code, but were not after what ran first."""
-    watched = {"torch", "jax", "tensorflow", "keras", "numpy", "scipy", "pandas", "sklearn"}
-    watched |= {"lightgbm", "xgboost", "catboost"}
+    watched = {*frameworks.BACKENDS, "keras", *frameworks.BOOSTERS, "scipy", "pandas", "sklearn"}
     there = f"({watched} & set(sys.modules))"
     code = f"import sys\n{first}\nbefore = {there}\n{code}\nprint(*({there} - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -257,7 +270,7 @@ def test_the_package_by_itself_loads_nothing() -> None:
     assert loaded("import focal_loss, numpy; focal_loss.__version__") == {"numpy"}
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "tensorflow", "keras", "lightgbm", "xgboost", "catboost"])
+@pytest.mark.parametrize("name", [*frameworks.BACKENDS, "keras", *frameworks.BOOSTERS])
 def test_a_module_loads_what_its_framework_loads(name: str) -> None:
     own = {"numpy", "sklearn"} if name == "catboost" else {"numpy"}  # catboost's classifiers do without scikit-learn
     assert loaded(f"import focal_loss.{name}", first=f"import {name}") <= own

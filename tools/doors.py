@@ -7,11 +7,7 @@
 from __future__ import annotations
 
 import importlib
-import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import boosters
@@ -24,13 +20,11 @@ from docstrings import (
     function_example,
     torch_reduction,
 )
+from marks import PACKAGE, ROOT, formatted, write, written
 
 from focal_loss._core.declare import Loss
+from focal_loss._dispatch import frameworks
 
-ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "src" / "focal_loss"
-BEGIN = "<doors: {}> Written by tools/doors.py; `make doors` writes it anew."
-END = "</doors: {}>"
 PAGE = ROOT / "docs" / "which_loss.md"
 
 
@@ -203,7 +197,7 @@ OWN = {
 }
 
 
-MODULES = ["calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost"]
+MODULES = sorted(["calibration", "keras", *frameworks.BACKENDS, *frameworks.BOOSTERS])
 SETTINGS = [
     ("_core.checks", "set_checks"),
     ("_dispatch.frameworks", "get_backend"),
@@ -280,7 +274,10 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
         "keras/_metrics.py": {"classes": each(lambda loss: keras_class(loss, "metric"))},
         "keras/losses.py": keras_door("losses"),
         "keras/metrics.py": keras_door("metrics"),
-        "__init__.py": {"names": f"_FUNCTIONS = {tuple(functions)}\n_CLASSES = {tuple(classes)}\n"},
+        "__init__.py": {
+            "names": f"_FUNCTIONS = {tuple(functions)}\n_CLASSES = {tuple(classes)}\n"
+            f"_MODULES = {tuple(MODULES)}\n_SETTINGS = {tuple(sorted(name for _, name in SETTINGS))}\n"
+        },
         "__init__.pyi": {
             "names": lines(MODULES, "from focal_loss import {0} as {0}")
             + lines(SETTINGS, "from focal_loss.{0[0]} import {0[1]} as {0[1]}")
@@ -295,48 +292,17 @@ def label_table(losses: list[Loss]) -> str:
     return "| The label of an example is | Task | Function |\n|---|---|---|\n" + "".join(rows)
 
 
-def spliced(text: str, name: str, content: str, form: str = "# {}") -> str:
-    begin, end = form.format(BEGIN.format(name)), form.format(END.format(name))
-    pattern = re.compile(rf"(?m)^([ ]*){re.escape(begin)}\n.*?^[ ]*{re.escape(end)}\n", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise SystemExit(f"there must be one region {begin} ... {end}")
-    return pattern.sub(lambda match: f"{match[1]}{begin}\n{content}{match[1]}{end}\n", text)
-
-
-def formatted(text: str, path: Path) -> str:
-    for command in (["format"], ["check", "--select", "I", "--fix-only", "--quiet"], ["format"]):
-        whole = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"]
-        text = subprocess.run(whole, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    return text
-
-
-def written(path: Path, parts: dict[str, str]) -> str:
-    text = path.read_text(encoding="utf-8")
-    for name, content in parts.items():
-        text = spliced(text, name, content)
-    return formatted(text, path)
-
-
-def write(texts: dict[Path, str]) -> None:
-    """Or, to check, say which files are not what would be written."""
-    stale = {path: text for path, text in texts.items() if text != path.read_text(encoding="utf-8")}
-    if "--check" in sys.argv and stale:
-        names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
-        raise SystemExit(f"not what the losses declare: {names}; run `make doors`")
-    for path, text in stale.items():
-        path.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
+    source = "the losses declare"
     path = PACKAGE / "_core" / "losses" / "__init__.py"
-    write({path: written(path, {"losses": list_of_losses()})})
+    write({path: written(path, "doors", {"losses": list_of_losses()})}, "doors", source)
     losses = declared()
-    texts = {PACKAGE / name: written(PACKAGE / name, parts) for name, parts in regions(losses).items()}
-    texts[PAGE] = spliced(PAGE.read_text(encoding="utf-8"), "losses", label_table(losses), "<!-- {} -->")
+    texts = {PACKAGE / name: written(PACKAGE / name, "doors", parts) for name, parts in regions(losses).items()}
+    texts[PAGE] = written(PAGE, "doors", {"losses": label_table(losses)})
     for name, sections in boosters.files().items():
         path = PACKAGE / name
         texts[path] = formatted(boosters.with_sections(path.read_text(encoding="utf-8"), sections), path)
-    write(texts)
+    write(texts, "doors", source)
 
 
 if __name__ == "__main__":

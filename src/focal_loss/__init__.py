@@ -28,10 +28,10 @@ _CLASSES = (
     "SparseCategoricalFocalCrossentropy",
     "SparseCategoricalFocalLoss",
 )
-# </doors: names>
-
 _MODULES = ("calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost")
 _SETTINGS = ("get_backend", "set_backend", "set_checks", "set_num_threads", "show_config")
+# </doors: names>
+
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "focal_loss._dispatch.functions"),
     **dict.fromkeys(_CLASSES, "focal_loss.keras.losses"),

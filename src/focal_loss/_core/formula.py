@@ -99,7 +99,7 @@ def is_small(gamma: float | Array | None) -> bool:
 
 
 def by_products(gamma: float) -> bool:
-    return gamma <= 5 and not (2 * gamma) % 1
+    return gamma <= BY_PRODUCTS and not (2 * gamma) % 1
 
 
 def sigmoid_from_probabilities(ops: Ops, p: Array, q: Array) -> Sigmoid:
@@ -160,7 +160,10 @@ def at_most(ops: Ops, parameter: Array, x: Array) -> Array:
 CENTRAL = 0.46  # |p - q| below which a probability is taken as (1 + t) / 2; tanh(1/2), where |z| is 1
 
 
-LN2_HIGH, LN2_LOW = 0.693145751953125, 1.4286068203094172e-06  # 15 bits and the rest: n * LN2_HIGH is exact
+# <tables: powers> Written by tools/tables.py; `make tables` writes it anew.
+BY_PRODUCTS = 5.0  # the largest gamma whose power is products
+LN2_HIGH, LN2_LOW = (0.693145751953125, 1.4286068203094173e-06)  # 15 bits and the rest: n * LN2_HIGH is exact
+# </tables: powers>
 
 
 def power(ops: Ops, base: Array, neg_log_base: Array, p_minus_q: Array, gamma: float | Array) -> Array:

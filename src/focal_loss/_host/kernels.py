@@ -14,11 +14,13 @@ from typing import Any
 
 from focal_loss._core.options import integer
 
-# In the order of DType in native/kernels.hpp.
+# The place of a dtype is its code, as in native/kernels.hpp.
+# <tables: dtypes> Written by tools/tables.py; `make tables` writes it anew.
 DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", "uint8", "int8", "int16", "int32", "int64")
-CODES = {name: code for code, name in enumerate(DTYPES)}
 FLOATING = DTYPES[:4]
 MAX_RANK = 16
+# </tables: dtypes>
+CODES = {name: code for code, name in enumerate(DTYPES)}
 MOST_THREADS = 2**31 - 1  # an int in C++
 
 _threads: int | None = None

@@ -16,17 +16,25 @@ import triton.language as tl
 
 # The interpreter, which runs these kernels on the host for the tests, rounds the product of `tl.fma`.
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
-ANY_POWER = tl.constexpr(-1)  # a gamma without a power of its own; the others are 2 gamma
-POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)
-LARGEST = tl.constexpr(3.40282347e38)
-SMALLEST = tl.constexpr(1.17549435e-38)
 INFINITY = tl.constexpr(float("inf"))
 NAN = tl.constexpr(float("nan"))
-LN2_HI = tl.constexpr(0.693145751953125)
-LN2_LO = tl.constexpr(1.428606765330187e-06)
-FAR = tl.constexpr(104.0)  # exp(-104) rounds to 0
-ORDINARY = tl.constexpr(87.0)
-ORDINARY_BITS = tl.constexpr(0x42AE0000)
+# <tables: constants> Written by tools/tables.py; `make tables` writes it anew.
+ANY_POWER = tl.constexpr(-1)  # a gamma without a power of its own; the others are 2 gamma
+LARGEST = tl.constexpr(3.4028234663852886e38)  # the largest number
+SMALLEST = tl.constexpr(1.1754943508222875e-38)  # the smallest normal number
+LOG2_E = tl.constexpr(1.44269504088896340736)  # 1 / ln 2
+ROUND = tl.constexpr(12582912.0)  # 1.5 * 2^23: adding it rounds to an integer
+ROUND_BITS = tl.constexpr(0x4B400000)  # the bits of that
+LN2_HI = tl.constexpr(0.693145751953125)  # 15 bits: n * LN2_HI is exact
+LN2_LO = tl.constexpr(1.428606765330187e-06)  # the rest of ln 2
+EXP_LIMIT = tl.constexpr(104.0)  # exp(-104) rounds to 0
+ORDINARY = tl.constexpr(87.0)  # exp(-87) is above the smallest normal number
+ORDINARY_BITS = tl.constexpr(0x42AE0000)  # the bits of that
+FAR = tl.constexpr(104000.0)  # beyond it only the size of an exponent matters
+POWER_IS_ZERO = tl.constexpr(1e30)  # from this exponent on
+SPLITTABLE = tl.constexpr(1e18)  # a larger gamma is too large for Dekker's splitting
+POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)  # the values of 2 gamma with a power of their own
+# </tables: constants>
 
 
 @triton.jit
@@ -70,16 +78,18 @@ def exp_of_negative(a, precise: tl.constexpr, ordinary: tl.constexpr):
     if not precise:
         return tl.exp(-a), tl.zeros_like(a)
     if not ordinary:
-        a = tl.where(a > FAR, FAR, a)  # NaN stays
-    shifted = fma(a, 1.44269504088896340736, 12582912.0)
-    n = shifted - 12582912.0
+        a = tl.where(a > EXP_LIMIT, EXP_LIMIT, a)  # NaN stays
+    shifted = fma(a, LOG2_E, ROUND)
+    n = shifted - ROUND
     r_hi = fma(n, LN2_HI, -a)
     r = fma(n, LN2_LO, r_hi)
     r2 = r * r
+    # <tables: exp> Written by tools/tables.py; `make tables` writes it anew.
     tail = fma(r, 0.0013816859037436928169, 0.0083686466331062650711)
     tail = fma(tail, r, 0.041668340581161919017)
     tail = fma(tail, r, 0.16666521387432108594)
     tail = fma(tail, r, 0.49999993688676261576)
+    # </tables: exp>
     t = fma(r2, tail, r)
     e = t + 1.0
     rest = fma(r2, tail, fma(n, LN2_LO, r_hi - (e - 1.0)))
@@ -88,12 +98,13 @@ def exp_of_negative(a, precise: tl.constexpr, ordinary: tl.constexpr):
     if ordinary:
         return (e.to(tl.int32, bitcast=True) - (bits << 23)).to(tl.float32, bitcast=True), relative
     else:
-        return scaled(e, tl.where(a == a, bits - 0x4B400000, 0)), relative  # less those of 1.5 * 2^23
+        return scaled(e, tl.where(a == a, bits - ROUND_BITS, 0)), relative
 
 
 @triton.jit
 def log1p_tail(u):
     """(u - log(1 + u)) / u^2 for u in [0, 1]."""
+    # <tables: log1p> Written by tools/tables.py; `make tables` writes it anew.
     p = fma(u, 0.0036247987442554280582, -0.021599024443337370276)
     p = fma(p, u, 0.060313681679495690646)
     p = fma(p, u, -0.10952489424910898129)
@@ -102,6 +113,7 @@ def log1p_tail(u):
     p = fma(p, u, 0.2496997042710400612)
     p = fma(p, u, -0.33331627393897118191)
     return fma(p, u, 0.49999971829186297653)
+    # </tables: log1p>
 
 
 @triton.jit
@@ -148,15 +160,15 @@ def product(x, x_lo, y, y_lo):
 @triton.jit
 def power_by_log(m, m_lo, a, gamma, precise: tl.constexpr):
     """m^gamma, where a is -log m but for its rounding, which is taken back."""
-    a = tl.where(a > 1000.0 * FAR, 1000.0 * FAR, tl.where(a < 0, 0.0, a))
+    a = tl.where(a > FAR, FAR, tl.where(a < 0, 0.0, a))
     whole = gamma * a
-    hi = tl.where(whole > 1e30, 1e30, whole)
+    hi = tl.where(whole > POWER_IS_ZERO, POWER_IS_ZERO, whole)
     if not precise:
         return tl.exp(-hi)
     back, back_error = exp_of_negative(a, True, False)
     missed = ((m - back) + fma(-back, back_error, m_lo)) / m
-    rounding = tl.where(gamma < 1e18, fma(gamma, a, -whole), 0.0)
-    lo = tl.where((m >= SMALLEST) & (whole <= 1e30), fma(-gamma, missed, rounding), 0.0)
+    rounding = tl.where(gamma < SPLITTABLE, fma(gamma, a, -whole), 0.0)
+    lo = tl.where((m >= SMALLEST) & (whole <= POWER_IS_ZERO), fma(-gamma, missed, rounding), 0.0)
     exponent, rest = two_sum(hi, lo)
     e, e_error = exp_of_negative(tl.where(exponent < 0, 0.0, exponent), True, False)
     return fma(e, e_error - rest, e)

@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from focal_loss._core.private import MISSING
+
 # Module of the framework -> names of its tensor types.
 FRAMEWORKS = {
     "torch": ("Tensor",),
@@ -203,6 +205,8 @@ def show_config() -> None:
     print(f"from logits: {kernels.DESCRIPTION}, {kernels.num_threads()} threads; from probabilities: the formula")
     for name in (*FRAMEWORKS, *BOOSTERS):
         print(f"{name}: {implementation(name, kernels.NATIVE is not None)}")
+    for name, notes in MISSING.items():
+        print(f"{name}: {'; '.join(notes)}")
 
 
 def implementation(name: str, native: bool) -> str:

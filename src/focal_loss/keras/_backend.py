@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from focal_loss._core.private import private
 from focal_loss._core.warnings import warn
 from focal_loss._dispatch.frameworks import known
 
@@ -22,8 +23,8 @@ def backend_function(name: str) -> Callable[..., Any]:
 
 def without_public_name(name: str, default: Any, loss: str) -> Callable[..., Any]:
     """A function of Keras that only `keras.src` has; where it is not there, one that says what is lost by that."""
-    found = getattr(importlib.import_module("keras.src.backend"), name, None)
-    if callable(found):
+    found: Callable[..., Any] | None = private("keras.src.backend", name, loss)
+    if found is not None:
         return found
 
     def missing(*arguments: Any) -> Any:

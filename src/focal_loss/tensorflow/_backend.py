@@ -7,11 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import record
-from tensorflow.python.pywrap_tfe import TFE_Py_PackJVPs as pack_tangents
 
 from focal_loss._core import checks, formula, pipeline, softmax
 from focal_loss._core.warnings import warn
+from focal_loss.tensorflow._private import has_tangents, record, stop_recording
 
 Tensor = Any  # tf.Tensor, eager or symbolic; TensorFlow has no types of its own to check against
 
@@ -75,11 +74,6 @@ def here(*tensors: Tensor) -> Sequence[Tensor]:
     return tensors if tf.executing_eagerly() else [tf.identity(tensor) for tensor in tensors]
 
 
-def has_tangents(tensors: Sequence[Tensor]) -> bool:
-    """Whether a `tf.autodiff.ForwardAccumulator` follows any of these tensors."""
-    return bool(pack_tangents(tensors)[1])
-
-
 def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
     """The value of ``run(*tensors)``, a value and its gradient, as `tf.custom_gradient` has it, also in forward mode.
 
@@ -97,9 +91,9 @@ def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
         gradients.append(gradient)
         return value, gradient
 
-    with record.stop_recording():
+    with stop_recording():
         value = tf.custom_gradient(remember)(*given)
-    record.record_operation("focal_loss", [value], list(given), *gradients)
+    record(value, given, *gradients)
     return value
 
 

@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow as tf
-from tensorflow.python.framework.func_graph import FuncGraph
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
-from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, _pfor_converter_registry, wrap
-from tensorflow.python.pywrap_tfe import TFE_Py_TapeSetPossibleGradientTypes as possible_gradients
-from tensorflow.python.saved_model.save_context import in_save_context
 
 from focal_loss._core import checks, pipeline
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
-from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, has_tangents, here
+from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, here
+from focal_loss.tensorflow._private import (
+    SERVES_GRAPHS,
+    by_device,
+    has_tangents,
+    is_followed,
+    is_for_ops,
+    register_vectorized,
+    vectorized,
+    vectorized_ops,
+)
 
 
 def _load() -> tuple[Any, str]:
@@ -70,20 +75,13 @@ def _covered(x: Tensor, *others: Any) -> bool:
         return False
     if tf.executing_eagerly():
         return _host_only() or all("CPU" in t.device for t in tensors)
-    graph = tf.compat.v1.get_default_graph()
-    # A graph that is traced for an export must not need our library where it is loaded.
-    return (
-        isinstance(graph, FuncGraph)
-        and _host_only()
-        and not GraphOrParentsInXlaContext(graph)
-        and not in_save_context()
-    )
+    return _host_only() and is_for_ops(tf.compat.v1.get_default_graph())
 
 
 def _choose(native: Callable[[], Tensor], formula: Callable[[], Tensor]) -> Tensor:
     if tf.executing_eagerly():
         return native()
-    return tf.__internal__.execute_fn_for_device({"CPU": native}, formula)
+    return by_device({"CPU": native}, formula)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -124,7 +122,7 @@ def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
     """The value of a loss, or the derivative in the logits times the last operand, and the gradient of either."""
     # In a graph every tensor is handed on: see `here`. Otherwise those that somebody differentiates.
     eager = tf.executing_eagerly()
-    places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and possible_gradients([t]))]
+    places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and is_followed(t))]
     if not places:
         upstream, tensors = _split(order, operands)
         return loss.op(order, upstream, *tensors)
@@ -314,23 +312,17 @@ def _softmax_op(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-if "DeviceIndex" not in _pfor_converter_registry:
-
-    @RegisterPFor("DeviceIndex")
-    def _same_device(loop: Any) -> list[Any]:
-        return [wrap(tf.raw_ops.DeviceIndex(device_names=loop.get_attr("device_names")), False)]
+def _same_device(loop: Any) -> list[Any]:
+    return [vectorized(tf.raw_ops.DeviceIndex(device_names=loop.get_attr("device_names")), False)]
 
 
-@RegisterPFor("FocalLossBinary")
 def _vectorized_binary(loop: Any) -> list[Any]:
     loop.expanddim_inputs_for_broadcast()
     settings = {name: loop.get_attr(name) for name in ("order", "p_t_loss")}
     value, bad = _ops.focal_loss_binary(*(operand.t for operand in loop.inputs), **settings)
-    return [wrap(value, True), wrap(bad, False)]
+    return [vectorized(value, True), vectorized(bad, False)]
 
 
-@RegisterPFor("FocalLossSoftmax")
-@RegisterPFor("FocalLossSoftmaxGradient")
 def _vectorized_softmax(loop: Any) -> list[Any]:
     """With one gamma and weight for all iterations; others run in a loop."""
     loop.stack_inputs([k for k in range(loop.num_inputs) if k in (0, 1, 5)])
@@ -340,4 +332,12 @@ def _vectorized_softmax(loop: Any) -> list[Any]:
     stacked = [loop.stacked_input(k) for k in (0, 1, 5) if k < loop.num_inputs]
     op = _ops.focal_loss_softmax if len(stacked) == 2 else _ops.focal_loss_softmax_gradient
     value, bad = op(*stacked[:2], *shared, *stacked[2:], **settings)
-    return [wrap(value, True), wrap(bad, False)]
+    return [vectorized(value, True), vectorized(bad, False)]
+
+
+if SERVES_GRAPHS:
+    if "DeviceIndex" not in vectorized_ops:
+        register_vectorized("DeviceIndex")(_same_device)
+    register_vectorized("FocalLossBinary")(_vectorized_binary)
+    register_vectorized("FocalLossSoftmax")(_vectorized_softmax)
+    register_vectorized("FocalLossSoftmaxGradient")(_vectorized_softmax)

@@ -22,6 +22,7 @@ from focal_loss.torch._options import (
     save_for_backward,
     saved,
 )
+from focal_loss.torch._private import is_batched
 
 
 def kernels(x: Tensor) -> ModuleType:
@@ -93,12 +94,6 @@ def _first(upstream: Tensor, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
         upstream = upstream.to(unreduced.dtype).expand(x.shape)
         return torch.autograd.grad(unreduced, x, upstream, create_graph=True)[0]
     return _times(1, upstream, x, y, *rest)
-
-
-def is_batched(x: Tensor) -> bool:
-    """Whether `vmap` of either kind is at work: then a tensor has no memory that a kernel could read."""
-    functorch = torch._C._functorch
-    return functorch.peek_interpreter_stack() is not None or functorch.is_legacy_batchedtensor(x)
 
 
 def _times(order: int, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:

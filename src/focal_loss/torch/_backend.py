@@ -15,8 +15,16 @@ from focal_loss._core.losses.sparse_categorical_focal_loss import Options as Spa
 from focal_loss._core.warnings import warn
 from focal_loss._host import kernels
 from focal_loss.torch import _autograd, _closed_forms, _cpu
-from focal_loss.torch._operators import define_composite, is_dual, joined, separate
+from focal_loss.torch._operators import define_composite, joined, separate
 from focal_loss.torch._options import BinaryOptions, SoftmaxOptions, is_plain, is_traced, under_autocast
+from focal_loss.torch._private import (
+    TRACED_TYPES,
+    below_autograd,
+    forward_mode_is_on,
+    is_dual,
+    is_transformed,
+    is_under_a_mode,
+)
 
 
 def _tensor(name: str, value: Any, device: torch.device | None = None) -> Tensor:
@@ -52,8 +60,10 @@ def _is_open(number: float) -> bool:
     """Whether the compiler keeps this number open, because it has changed between calls."""
     if not torch.compiler.is_compiling():
         return False
-    from torch.fx.experimental.symbolic_shapes import has_static_value
-
+    try:
+        from torch.fx.experimental.symbolic_shapes import has_static_value
+    except ImportError:  # each new number is then compiled for anew
+        return False
     return not has_static_value(number)
 
 
@@ -76,15 +86,11 @@ class _Torch(_closed_forms.TorchOps):
 
     def is_ordinary(self) -> bool:
         """Not under `torch.func`, nor forward mode, nor in a trace of TorchScript's, which would see a constant."""
-        return not (
-            torch._C._functorch.peek_interpreter_stack() is not None
-            or torch.autograd.forward_ad._current_level >= 0
-            or torch.jit.is_tracing()
-        )
+        return not (is_transformed() or forward_mode_is_on() or torch.jit.is_tracing())
 
     def has_numbers(self, *tensors: Tensor) -> bool:
         """What records operations would see none of a kernel's."""
-        return torch._C._len_torch_dispatch_stack() == 0 and all(map(is_plain, tensors))
+        return not is_under_a_mode() and all(map(is_plain, tensors))
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
         float32 = under_autocast(call.x)
@@ -170,8 +176,8 @@ class _Torch(_closed_forms.TorchOps):
         return (
             x.device.type == "cpu"
             and not torch.compiler.is_compiling()
-            and torch._C._functorch.peek_interpreter_stack() is None
-            and torch._C._len_torch_dispatch_stack() == 0
+            and not is_transformed()
+            and not is_under_a_mode()
             and not torch.jit.is_tracing()
             and type(x) in (Tensor, torch.nn.Parameter)
             and x.layout == torch.strided
@@ -238,15 +244,9 @@ class _TorchTraced(_Torch):
     """In what the compiler traces: with the kernels, as operators."""
 
     def has_numbers(self, *tensors: Tensor) -> bool:
-        return all((is_plain(x) or isinstance(x, _traced_types())) and not is_dual(x) for x in tensors)
-
-
-def _traced_types() -> tuple[type, ...]:
-    """What the compiler puts in the place of ordinary tensors. DTensors and others are decomposed by the formula."""
-    from torch._subclasses.fake_tensor import FakeTensor
-    from torch._subclasses.functional_tensor import FunctionalTensor
-
-    return FakeTensor, FunctionalTensor
+        if below_autograd is None:
+            return False
+        return all((is_plain(x) or isinstance(x, TRACED_TYPES)) and not is_dual(x) for x in tensors)
 
 
 XP = _Torch()

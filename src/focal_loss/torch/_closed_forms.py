@@ -14,6 +14,7 @@ from torch import Tensor
 
 from focal_loss._core import formula, softmax
 from focal_loss.torch._operators import define_composite
+from focal_loss.torch._private import forward_mode_is_nested
 
 
 class TorchOps:
@@ -63,11 +64,6 @@ def beside(x: Tensor, like: Tensor) -> Tensor:
     from torch.distributed.tensor import DTensor, Replicate
 
     return DTensor.from_local(x, like.device_mesh, [Replicate()] * like.device_mesh.ndim, run_check=False)
-
-
-def forward_mode_is_nested() -> bool:
-    stack = torch._C._functorch.get_interpreter_stack() or []
-    return sum(layer.key() == torch._C._functorch.TransformType.Jvp for layer in stack) > 1
 
 
 def _refuse_nested_forward_mode() -> None:

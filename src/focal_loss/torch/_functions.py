@@ -14,6 +14,7 @@ from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss.torch._backend import XP
 from focal_loss.torch._operators import COMPILED_WITHOUT_FORWARD_MODE
+from focal_loss.torch._private import SEES_LEVELS, forward_mode_is_on, is_transformed, level_before_compiling
 
 
 def checked(kind: type[Declared], **values: Any) -> Declared:
@@ -27,21 +28,15 @@ def checked(kind: type[Declared], **values: Any) -> Declared:
 def _refuse_dual_numbers() -> None:
     """Dual numbers that come into compiled code from outside lose their tangents on the way, without a word."""
     # The compiler guards what it reads: this code is compiled anew, and so refused, when a level is opened later.
-    if (
-        torch.compiler.is_dynamo_compiling()
-        and _no_level_is_opened_inside()
-        and torch.autograd.forward_ad._current_level >= 0
-    ):
+    if torch.compiler.is_dynamo_compiling() and _no_level_is_opened_inside() and forward_mode_is_on():
         _raise_without_forward_mode()
 
 
 @torch.compiler.assume_constant_result
 def _no_level_is_opened_inside() -> bool:
     """Whether the level of forward mode is what it was before the compiler began, and no `torch.func` is at work."""
-    from torch._dynamo.symbolic_convert import InstructionTranslator
-
-    before: int = InstructionTranslator.current_tx().output.dual_level
-    return before == torch.autograd.forward_ad._current_level and torch._C._functorch.peek_interpreter_stack() is None
+    before = level_before_compiling()
+    return before is None or (before == torch.autograd.forward_ad._current_level and not is_transformed())
 
 
 @torch.compiler.disable(reason=COMPILED_WITHOUT_FORWARD_MODE)
@@ -54,6 +49,10 @@ def _loss(loss: Loss, y_true: Any, y_pred: Any, reduction: Any, **given: Any) ->
     chosen = checked(loss.options, **given)
     result: Tensor = loss.compute(XP, y_true, y_pred, chosen, options.reduction(reduction))
     return result
+
+
+if not SEES_LEVELS:  # compiled code would lose the tangents of dual numbers from outside
+    _loss = torch.compiler.disable(_loss)
 
 
 # <doors: functions> Written by tools/doors.py; `make doors` writes it anew.

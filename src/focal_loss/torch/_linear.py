@@ -21,6 +21,7 @@ from focal_loss.torch import _autograd
 from focal_loss.torch._backend import FORMULA, XP
 from focal_loss.torch._functions import checked
 from focal_loss.torch._options import at_least_float32, is_counted
+from focal_loss.torch._private import is_batched
 
 
 def _autocast(hidden: Tensor) -> bool:
@@ -287,7 +288,7 @@ class _Linear(torch.autograd.Function):
             raise NotImplementedError(
                 "the fused linear focal loss gives first derivatives; take the layer and the loss"
             )
-        if _autograd.is_batched(grad):
+        if is_batched(grad):
             raise NotImplementedError(
                 "the fused linear focal loss takes one upstream gradient at a time; take the layer and the loss"
             )

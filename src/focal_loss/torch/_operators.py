@@ -16,6 +16,7 @@ from torch import Tensor
 
 from focal_loss.torch import _cpu
 from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, dtype_of_results
+from focal_loss.torch._private import below_autograd, is_dual
 
 COMPILED_WITHOUT_FORWARD_MODE = (
     "the focal loss was compiled without forward mode; compile the function that calls `torch.func.jvp`"
@@ -112,18 +113,13 @@ def _per_class(p: Tensor) -> list[float] | Tensor:
     return p.reshape(-1).tolist() if p.device.type == "cpu" else p
 
 
-def is_dual(x: Any) -> bool:
-    """Whether forward mode is at work on it."""
-    return isinstance(x, Tensor) and torch._VF._unpack_dual(x, level=0).tangent is not None
-
-
 def _without_derivatives(operator: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Derivatives are made above these operators. What was compiled without forward mode meets it here."""
 
     def call(*arguments: Any) -> Tensor:
         if any(map(is_dual, arguments)):
             raise NotImplementedError(COMPILED_WITHOUT_FORWARD_MODE)
-        with torch._C._AutoDispatchBelowAutograd():
+        with below_autograd():
             return operator(*arguments)
 
     return call

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from focal_loss.torch._private import is_under_a_mode
+
 Parameter: TypeAlias = Any  # a tensor, or a float
 
 
@@ -42,7 +44,7 @@ def is_plain(x: Tensor) -> bool:
 
 def is_traced(x: Tensor) -> bool:
     """Whether something records what is done with a tensor, or runs it without its numbers."""
-    return torch._C._len_torch_dispatch_stack() > 0 or not is_plain(x)
+    return is_under_a_mode() or not is_plain(x)
 
 
 def reduction_weight(x: Tensor, options: BinaryOptions) -> float:

@@ -1,0 +1,79 @@
+"""What is asked of torch that has no public name. Where one is gone, the answer takes no shortcut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from focal_loss._core.private import private
+
+_FORMULA = "the formula computes"
+_IN_COMPILED_CODE = "in compiled code the formula computes"
+_NO_FORWARD_MODE = "the formula refuses derivatives by forward mode"
+
+
+_transform = private("torch", "_C._functorch.peek_interpreter_stack", _FORMULA)
+_transforms = private("torch", "_C._functorch.get_interpreter_stack", _NO_FORWARD_MODE)
+_forward_mode = private("torch", "_C._functorch.TransformType.Jvp", _NO_FORWARD_MODE)
+_is_legacy_batched = private(
+    "torch", "_C._functorch.is_legacy_batchedtensor", "the gradient of a mean or a sum is not computed with its value"
+)
+_modes = private("torch", "_C._len_torch_dispatch_stack", _FORMULA)
+_unpack_dual = private("torch", "_VF._unpack_dual", "its public twin serves") or torch.autograd.forward_ad.unpack_dual
+_level = private("torch", "autograd.forward_ad._current_level", "losses are not compiled; the formula computes")
+_fake = private("torch", "_subclasses.fake_tensor.FakeTensor", _IN_COMPILED_CODE)
+_functional = private("torch", "_subclasses.functional_tensor.FunctionalTensor", _IN_COMPILED_CODE)
+below_autograd = private("torch", "_C._AutoDispatchBelowAutograd", _IN_COMPILED_CODE)
+
+SEES_LEVELS = _level is not None
+# What the compiler puts in the place of ordinary tensors. DTensors and others are decomposed by the formula.
+TRACED_TYPES = tuple(kind for kind in (_fake, _functional) if kind is not None)
+
+
+def is_transformed() -> bool:
+    """Whether `torch.func` is at work."""
+    return _transform is None or _transform() is not None
+
+
+def is_batched(x: Tensor) -> bool:
+    """Whether `vmap` of either kind is at work: then a tensor has no memory that a kernel could read."""
+    if _transform is None or _is_legacy_batched is None:
+        return not has_memory(x)
+    return bool(_transform() is not None or _is_legacy_batched(x))
+
+
+def has_memory(x: Tensor) -> bool:
+    try:
+        x.untyped_storage()
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def is_under_a_mode() -> bool:
+    """Whether something sees each operation."""
+    return _modes is None or _modes() > 0
+
+
+def forward_mode_is_on() -> bool:
+    return not SEES_LEVELS or torch.autograd.forward_ad._current_level >= 0
+
+
+def forward_mode_is_nested() -> bool:
+    """Or may be: by dual numbers alone it cannot."""
+    if _transforms is None or _forward_mode is None:
+        return is_transformed() and forward_mode_is_on()
+    return sum(layer.key() == _forward_mode for layer in _transforms() or []) > 1
+
+
+def is_dual(x: Any) -> bool:
+    """Whether forward mode is at work on it."""
+    return isinstance(x, Tensor) and _unpack_dual(x, level=0).tangent is not None
+
+
+def level_before_compiling() -> int | None:
+    """The level of forward mode when the compiler began; None where it does not tell."""
+    translator = private("torch._dynamo.symbolic_convert", "InstructionTranslator.current_tx", _NO_FORWARD_MODE)
+    return getattr(translator().output, "dual_level", None) if translator else None

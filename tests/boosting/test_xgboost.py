@@ -492,5 +492,5 @@ def test_objectives_complain_of_labels_and_shapes() -> None:
         binary_focal_objective(2)(np.zeros((4, 3)), data)
     with pytest.raises(ValueError, match="`num_class`"):
         categorical_focal_objective(2)(np.zeros(4), data)
-    with pytest.raises(ValueError, match="has 2 entries, but there are 3 classes"):
+    with pytest.raises(ValueError, match=r"must be a number or have one entry per class \(3\), got shape \(2,\)"):
         categorical_focal_objective(2, class_weight=[1, 2])(np.zeros((4, 3)), data)

@@ -28,12 +28,11 @@ def one_number(name: str, value: object) -> float:
 
 
 def per_class(name: str, value: object) -> float | tuple[float, ...]:
-    """A number, or one for each class."""
+    """A number, or one entry per class."""
     checked = options.parameter(name, value)
-    if isinstance(checked, float):
-        return checked
-    if np.ndim(checked) != 1:
-        raise ValueError(f"`{name}` must be a non-negative number or one for each class, got {value!r}")
+    options.check_per_class(name, np.shape(checked))
+    if np.ndim(checked) == 0:
+        return float(checked)
     return tuple(float(number) for number in checked)
 
 
@@ -180,8 +179,7 @@ class CategoricalLoss:
 def of_classes(name: str, value: float | tuple[float, ...], classes: int) -> Array:
     if isinstance(value, float):
         return value
-    if len(value) != classes:
-        raise ValueError(f"`{name}` has {len(value)} entries, but there are {classes} classes")
+    options.check_per_class(name, (len(value),), classes)
     return np.asarray(value)
 
 

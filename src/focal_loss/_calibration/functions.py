@@ -76,10 +76,7 @@ def categorical_prior_logits(prior: Any, gamma: Any, class_weight: Any | None) -
         raise ValueError(f"`prior` must have one entry for each of at least 2 classes, got shape {checked.shape}")
     focus, weight = _host(options.parameter, "gamma", gamma), _host(options.positive, "class_weight", class_weight)
     for name, value in (("gamma", focus), ("class_weight", weight)):
-        if value.shape not in ((), checked.shape):
-            raise ValueError(
-                f"`{name}` must be a number or have one entry per class ({len(checked)}), got shape {value.shape}"
-            )
+        options.check_per_class(name, value.shape, len(checked))
     return posterior.logits_of_prior(OPS, checked, np.broadcast_to(focus, checked.shape), weight)
 
 

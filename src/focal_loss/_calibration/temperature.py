@@ -208,10 +208,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         checked = options.parameter("gamma", gamma), options.positive(name, weight)
         gamma, weight = (np.asarray(value, np.float64) for value in checked)
         for option, value in (("gamma", gamma), (name, weight)):
-            if value.shape not in ((), (columns,)):
-                raise ValueError(
-                    f"`{option}` must be a number or have one entry per class ({columns}), got {value.shape}"
-                )
+            options.check_per_class(option, value.shape, columns)
         return gamma, weight
 
     def _sigmoid(self, z: NDArray[np.float64]) -> Sigmoid:

@@ -152,3 +152,10 @@ def reduction(value: object) -> Reduction:
     if not isinstance(value, str) or value not in REDUCTIONS:  # an array is compared entry by entry
         raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {shown(value)}")
     return value  # type: ignore[return-value]
+
+
+def check_per_class(name: str, shape: Sequence[int | None], classes: int | None = None) -> None:
+    """`ValueError` for what is neither a number nor one entry per class, which would weight another axis."""
+    if len(shape) > 1 or (len(shape) == 1 and classes not in (None, shape[0])):
+        count = "" if classes is None else f" ({classes})"
+        raise ValueError(f"`{name}` must be a number or have one entry per class{count}, got shape {tuple(shape)}")

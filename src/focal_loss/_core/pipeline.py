@@ -304,12 +304,9 @@ def elements(family: str, *names: str) -> Any:
 
 
 def per_class(xp: Backend, name: str, value: Array, classes: int | None) -> Array:
-    """A number, or one entry per class; anything else would weight an axis that is not the classes."""
-    if isinstance(value, float) or tuple(xp.shape(value)) == ():
-        return value
-    shape = tuple(xp.shape(value))
-    if len(shape) != 1 or (classes is not None and shape[0] != classes):
-        raise ValueError(f"`{name}` must be a number or have one entry per class ({classes}), got shape {shape}")
+    """A number, or one entry per class."""
+    if not isinstance(value, float):
+        options.check_per_class(name, xp.shape(value), classes)
     return value
 
 

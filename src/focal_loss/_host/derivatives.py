@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from focal_loss._core import checks, majorizer
+from focal_loss._core import checks, majorizer, pipeline
 from focal_loss._core.checks import shown
 from focal_loss._host import evaluate
 
@@ -77,7 +77,7 @@ def binary_formula(
         y = y > 0
     logits = evaluate.OPS.at_least_float32(x)
     if y.dtype.kind != "b" or smoothing:
-        y = (1 - smoothing) * y.astype(logits.dtype) + smoothing / 2
+        y = pipeline.smoothed(y.astype(logits.dtype), smoothing, 2)
     arguments = (logits, y, gamma, positive, negative)
     value, first, second = (evaluate.elementwise("expected_loss", index, *arguments) for index in ("", "0", "00"))
     if hessian == "majorizer":

@@ -19,6 +19,7 @@ from cases import FRAMEWORK, Framework
 
 from focal_loss import numpy as xp
 from focal_loss._core import formula
+from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
 from focal_loss._host import evaluate, kernels
 
 NUMPY = FRAMEWORK["numpy"]
@@ -234,13 +235,15 @@ def test_the_number_of_threads_does_not_change_a_bit(threads: Callable[[int], No
     t[77_777], bad = 11, z > 9  # a label that is no class, and rare positives that become none
     y = np.where(bad, 2, z > 1).astype(np.int8)
     assert bad.any()
+    mixture = BinaryCall(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, smoothing=0.1, p_t_loss=True)
+    sparse = SoftmaxCall(z, t, 2.0, 1.0, axis=1, sparse=True, ignore=3)
     found = []
     for n in (1, 2, 5):
         threads(n)
-        results = [evaluate.native_binary(z, y, 2.0, 0.75, 1.0, 0.0, False, order=2)]
-        results += [evaluate.native_binary(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, 0.1, True, order=1)]
-        results += [evaluate.native_binary(z.astype(np.float64), y, 0.5, 1.0, 1.0, 0.0, False, order=0)]
-        results += [evaluate.native_softmax(z, t, 2.0, 1.0, 1, True, 3, 0.0, order=1)]
+        results = [evaluate.native_binary(BinaryCall(z, y, 2.0, 0.75, 1.0), order=2)]
+        results += [evaluate.native_binary(mixture, order=1)]
+        results += [evaluate.native_binary(BinaryCall(z.astype(np.float64), y, 0.5, 1.0, 1.0), order=0)]
+        results += [evaluate.native_softmax(sparse, order=1)]
         found.append([x for arrays, total, bad in results for x in (*arrays, np.float64(total), np.int64(bad))])
     for other in found[1:]:
         for one, same in zip(found[0], other, strict=True):

@@ -20,6 +20,7 @@ import numpy as np
 
 from focal_loss._core import checks, majorizer, pipeline
 from focal_loss._core.checks import shown
+from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
 from focal_loss._host import evaluate
 
 Array = Any
@@ -58,9 +59,8 @@ def binary(
     ValueError
         If a label is not in [0, 1].
     """
-    done = evaluate.native_binary(
-        x, y, gamma, positive, negative, smoothing, False, order=2, upstream=upstream, majorizer=hessian == "majorizer"
-    )
+    call = BinaryCall(x, y, gamma, positive, negative, smoothing)
+    done = evaluate.native_binary(call, order=2, upstream=upstream, majorizer=hessian == "majorizer")
     if done is None:
         return floored(binary_formula(x, y, gamma, positive, negative, upstream, smoothing, hessian), hessian)
     results, _, bad = done
@@ -87,7 +87,7 @@ def binary_formula(
 
 def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
     """The loss alone, of labels in [0, 1]."""
-    done = evaluate.native_binary(x, y, gamma, positive, negative, 0.0, False, order=0)
+    done = evaluate.native_binary(BinaryCall(x, y, gamma, positive, negative), order=0)
     if done is None:
         labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
         return evaluate.elementwise("expected_loss", "", x, labels, gamma, positive, negative)
@@ -113,7 +113,7 @@ def softmax(
     """
     options = {"upstream": upstream, "majorizer": hessian == "majorizer"}
     done = (
-        evaluate.native_softmax(v, y, gamma, weight, axis, True, None, 0.0, order=2, **options)
+        evaluate.native_softmax(SoftmaxCall(v, y, gamma, weight, axis, sparse=True), order=2, **options)
         if v.shape[axis]
         else None
     )
@@ -152,7 +152,7 @@ def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -
     ValueError
         If a label is no class.
     """
-    done = evaluate.native_softmax(v, y, gamma, weight, axis, True, None, 0.0, order=0)
+    done = evaluate.native_softmax(SoftmaxCall(v, y, gamma, weight, axis, sparse=True), order=0)
     if done is None:
         return softmax_formula(v, y, gamma, weight, axis, 1.0, "exact").value
     if done[2] >= 0:

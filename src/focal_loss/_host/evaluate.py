@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from focal_loss._core import formula, softmax
+from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
 from focal_loss._host import kernels
 
 Array = Any
@@ -101,23 +102,14 @@ def address(x: Array | None) -> int:
 
 
 def native_binary(
-    x: Array,
-    y: Array,
-    gamma: Array,
-    positive: Array,
-    negative: Array,
-    smoothing: float,
-    p_t_loss: bool,
-    *,
-    order: int,
-    upstream: Array = 1.0,
-    majorizer: bool = False,
+    call: BinaryCall, *, order: int, upstream: Array = 1.0, majorizer: bool = False
 ) -> tuple[Sequence[Array], float, int] | None:
     """Value and derivatives up to `order` of a binary loss, their sum, and the position of the first bad label.
 
     The derivatives are multiplied by `upstream`. None where the kernels do not cover it.
     """
-    given = (x, y, gamma, positive, negative, upstream)
+    x = call.x
+    given = (x, call.y, call.gamma, call.positive, call.negative, upstream)
     tensors = [a for a in given if not isinstance(a, float)]
     shape = x.shape
     if any(a.shape != shape for a in tensors):
@@ -128,40 +120,33 @@ def native_binary(
     results = [np.empty(shape, x.dtype.newbyteorder("=")) for _ in range(order + 1)]
     addresses = [address(r) for r in results] + [0] * (2 - order)
     total, bad = kernels.NATIVE.binary(
-        p_t_loss, shape, *(operand(a, shape) for a in arrays), smoothing, *addresses, kernels.num_threads(),
+        call.p_t_loss, shape, *(operand(a, shape) for a in arrays), call.smoothing, *addresses, kernels.num_threads(),
         majorizer=majorizer
     )  # fmt: skip
     return [r.astype(x.dtype, copy=False) for r in results], total, bad
 
 
 def native_softmax(
-    x: Array,
-    y: Array,
-    gamma: Array,
-    weight: Array,
-    axis: int,
-    sparse: bool,
-    ignore: int | None,
-    smoothing: float,
-    *,
-    order: int,
-    upstream: Array = 1.0,
-    majorizer: bool = False,
+    call: SoftmaxCall, *, order: int, upstream: Array = 1.0, majorizer: bool = False
 ) -> tuple[Sequence[Array], float, int] | None:
-    """As `native_binary`; `y` has the shape of `x`, without the class axis if `sparse`, and so has `upstream`."""
+    """As `native_binary`. The labels have the shape of the logits, without the class axis if the call is sparse.
+
+    So has `upstream`, which never has that axis.
+    """
+    x, y, axis = call.x, call.y, call.axis
     if kernels.NATIVE is None or code(x.dtype) is None or code(y.dtype) is None:
         return None
     rest = x.shape[:axis] + x.shape[axis + 1 :]
     shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
     logits = regular(np.reshape(x, shape))
-    labels = regular(np.reshape(y, (shape[0], 1, shape[2]) if sparse else shape))
+    labels = regular(np.reshape(y, (shape[0], 1, shape[2]) if call.sparse else shape))
     above = upstream if isinstance(upstream, float) else regular(np.reshape(upstream, shape[::2]))
     results = [np.empty(rest if k == 0 else x.shape, logits.dtype) for k in range(order + 1)]
     addresses = [address(r) for r in results] + [0] * (2 - order)
-    numbers = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (gamma, weight))
+    numbers = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (call.gamma, call.weight))
     total, _, bad = kernels.NATIVE.softmax(
-        shape, operand(logits), operand(labels), sparse, ignore, *numbers, operand(above), smoothing, *addresses,
-        kernels.num_threads(), majorizer=majorizer
+        shape, operand(logits), operand(labels), call.sparse, call.ignore, *numbers, operand(above), call.smoothing,
+        *addresses, kernels.num_threads(), majorizer=majorizer
     )  # fmt: skip
     return [r.astype(x.dtype, copy=False) for r in results], total, bad
 

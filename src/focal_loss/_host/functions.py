@@ -25,7 +25,7 @@ class _Numpy(evaluate.NumpyOps):
     """`pipeline.Backend` for NumPy."""
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Array | None:
-        done = evaluate.native_binary(*call[:7], order=0)
+        done = evaluate.native_binary(call, order=0)
         if done is None:
             return None
         results, _, bad = done
@@ -34,7 +34,7 @@ class _Numpy(evaluate.NumpyOps):
         return results[0][()]
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Array | None:
-        done = evaluate.native_softmax(*call[:8], order=0)
+        done = evaluate.native_softmax(call, order=0)
         if done is None:
             return None
         results, _, bad = done

@@ -28,7 +28,7 @@ class Native(Formula):
     """`pipeline.Backend` for JAX."""
 
     def fused_binary(self, call: pipeline.BinaryCall, /) -> Array | None:
-        if not covered(*call[:5]):
+        if not covered(call.x, call.y, call.gamma, call.positive, call.negative):
             return None
         if self.readable(call.y):
             checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)
@@ -38,7 +38,7 @@ class Native(Formula):
 
     def fused_softmax(self, call: pipeline.SoftmaxCall, /) -> Array | None:
         ignored = call.ignore or 0
-        if not covered(*call[:4]) or not -(2**63) <= ignored < 2**63:
+        if not covered(call.x, call.y, call.gamma, call.weight) or not -(2**63) <= ignored < 2**63:
             return None
         classes = call.x.shape[call.axis]
         if self.readable(call.y):

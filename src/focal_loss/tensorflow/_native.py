@@ -190,7 +190,7 @@ class Native(Formula):
     """`pipeline.Backend` for TensorFlow."""
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
-        x, y, *parameters = call[:5]
+        x, y, parameters = call.x, call.y, (call.gamma, call.positive, call.negative)
         if not _covered(x, y, *parameters):
             return None
         soft = call.smoothing or y.dtype.is_floating
@@ -200,7 +200,7 @@ class Native(Formula):
         return _derivative(loss, 0, [_spread(x, tensors), *tensors])
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
-        x, y, *parameters = call[:4]
+        x, y, parameters = call.x, call.y, (call.gamma, call.weight)
         if not _covered(x, y, *parameters):
             return None
         if not call.sparse and not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
@@ -247,7 +247,8 @@ def _binary_formula(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         logits = FORMULA.at_least_float32(x)
         # A gamma that is a Python number is a product of powers, where a tensor is an exponential.
-        numbers = (p if isinstance(p, float) else t for p, t in zip(call[2:5], parameters, strict=True))
+        given = (call.gamma, call.positive, call.negative)
+        numbers = (p if isinstance(p, float) else t for p, t in zip(given, parameters, strict=True))
         labels = pipeline.binary_labels(FORMULA, y, logits, call.smoothing)
         return tf.cast(
             FORMULA.elementwise("p_t_loss" if call.p_t_loss else "expected_loss", logits, labels, *numbers), x.dtype
@@ -270,7 +271,8 @@ def _binary_op(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
 
 def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        gamma, weight = (p if isinstance(p, float) else t for p, t in zip(call[2:4], parameters, strict=True))
+        given = (call.gamma, call.weight)
+        gamma, weight = (p if isinstance(p, float) else t for p, t in zip(given, parameters, strict=True))
         if call.sparse:
             sparse = SparseOptions(
                 gamma=gamma, class_weight=weight, from_logits=True, axis=call.axis, ignore_class=call.ignore

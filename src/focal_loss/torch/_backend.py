@@ -97,19 +97,19 @@ class _Torch(_closed_forms.TorchOps):
         return _binary_in_graph(call, float32) if torch.compiler.is_compiling() else self.binary_kernel(call, float32)
 
     def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-        x, y, gamma, positive, negative, smoothing, p_t_loss, reduction = call
+        x, y, gamma, positive, negative = call.x, call.y, call.gamma, call.positive, call.negative
         others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
         if not self.covers(x, *others) or max(x.ndim, *(a.ndim for a in others)) > kernels.MAX_RANK:
             return None
         # The ranks first: (3,) beside (N, 3) would otherwise ask an open N whether it is 3.
         if any(a.ndim != x.ndim or a.shape != x.shape for a in others):
             x = x.expand(torch.broadcast_shapes(x.shape, *(a.shape for a in others)))
-        soft = p_t_loss and (y.is_floating_point() or smoothing > 0)
+        soft = call.p_t_loss and (y.is_floating_point() or call.smoothing > 0)
         formula = None
         if soft:
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
             formula = lambda x, y: pipeline.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
-        options = BinaryOptions(smoothing, p_t_loss, reduction, float32, formula)
+        options = BinaryOptions(call.smoothing, call.p_t_loss, call.reduction, float32, formula)
         return _autograd.binary(0, 1.0, x, y, gamma, positive, negative, options)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
@@ -126,12 +126,14 @@ class _Torch(_closed_forms.TorchOps):
 
     def softmax_options(self, call: pipeline.SoftmaxCall) -> SoftmaxOptions | None:
         """As the kernels take them; None where there are no kernels for this call."""
-        x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, _ = call
-        parameters = [p for p in (gamma, weight) if not isinstance(p, float)]
-        if not self.covers(x, y, *parameters) or not (x.device.type == "cpu" or sparse):
+        x = call.x
+        parameters = [p for p in (call.gamma, call.weight) if not isinstance(p, float)]
+        if not self.covers(x, call.y, *parameters) or not (x.device.type == "cpu" or call.sparse):
             return None
-        gammas, weights = ([p] if isinstance(p, float) else _per_class(p) for p in (gamma, weight))
-        return SoftmaxOptions(gammas, weights, axis, sparse, ignore, smoothing, reduction, under_autocast(x))
+        gammas, weights = ([p] if isinstance(p, float) else _per_class(p) for p in (call.gamma, call.weight))
+        return SoftmaxOptions(
+            gammas, weights, call.axis, call.sparse, call.ignore, call.smoothing, call.reduction, under_autocast(x)
+        )
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
         x = _tensor(name, y_pred)
@@ -260,11 +262,11 @@ TRACED = _TorchTraced()
 
 
 def _binary_in_graph(call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-    x, y, *parameters, smoothing, p_t_loss, reduction = call
-    if _is_open(smoothing):
+    if _is_open(call.smoothing):
         return None
-    tensors, numbers = separate(*parameters)
-    return torch.ops.focal_loss.binary_loss(x, y, *tensors, [*numbers, smoothing], p_t_loss, reduction, float32)
+    tensors, numbers = separate(call.gamma, call.positive, call.negative)
+    numbers.append(call.smoothing)
+    return torch.ops.focal_loss.binary_loss(call.x, call.y, *tensors, numbers, call.p_t_loss, call.reduction, float32)
 
 
 def _binary_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
@@ -276,12 +278,12 @@ def _binary_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
 
 
 def _softmax_in_graph(call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
-    x, y, gamma, weight, axis, sparse, ignore, smoothing, reduction, _ = call
-    if _is_open(smoothing):
+    if _is_open(call.smoothing):
         return None
-    tensors, numbers = separate(gamma, weight)
+    tensors, numbers = separate(call.gamma, call.weight)
+    numbers.append(call.smoothing)
     return torch.ops.focal_loss.softmax_loss(
-        x, y, *tensors, [*numbers, smoothing], axis, sparse, ignore, reduction, float32
+        call.x, call.y, *tensors, numbers, call.axis, call.sparse, call.ignore, call.reduction, float32
     )
 
 

@@ -84,10 +84,12 @@ def binary(
 
 def softmax(order: int, upstream: Parameter, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
     """As `_cpu.softmax`, of tensors that are traced."""
-    gamma, weight, *rest = options[:-1]
-    tensors = [p if isinstance(p, Tensor) else None for p in (gamma, weight, upstream)]
-    lists = [[] if isinstance(p, Tensor) else p for p in (gamma, weight)]
-    return torch.ops.focal_loss.softmax(order, x, y, *tensors, *lists, *rest)
+    tensors = [p if isinstance(p, Tensor) else None for p in (options.gamma, options.weight, upstream)]
+    lists = [[] if isinstance(p, Tensor) else p for p in (options.gamma, options.weight)]
+    return torch.ops.focal_loss.softmax(
+        order, x, y, *tensors, *lists, options.axis, options.sparse, options.ignore, options.smoothing,
+        options.reduction, options.float32
+    )  # fmt: skip
 
 
 @torch.library.impl(LIBRARY, "binary", "CPU")

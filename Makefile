@@ -70,7 +70,7 @@ unit: .venv/test .venv/browser
 	  --ignore=src/focal_loss/torch/_triton.py --ignore=src/focal_loss/torch/_cuda.py
 
 # The golden numbers without the kernels, as on a GPU, under XLA or without a compiler. JAX and TensorFlow, which compile
-# or dispatch each step, compute them in float32 alone; `make nightly` has the other dtypes.
+# or dispatch each step, compute them in float32 alone; `make nightly` has their other dtypes and limits.
 formula: .venv/test
 	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py tests/test_majorizer.py \
 	  -k "not (jax or tensorflow) or golden and float32"

@@ -452,4 +452,4 @@ def test_a_function_traced_before_its_export_is_loaded_beside_its_ops(tmp_path: 
 
 
 def test_show_config_says_what_runs() -> None:
-    assert ours.implementation().startswith("native kernels" if kernels.NATIVE else "the formula")
+    assert _native.implementation().startswith("native kernels" if kernels.NATIVE else "the formula")

@@ -58,8 +58,8 @@ def option_parameters(loss: Loss, positional: int | None = None) -> list[str]:
     return lines
 
 
-def by_keyword(loss: Loss, value: str = "{}") -> str:
-    return ", ".join(f"{name}={value.format(name)}" for name in loss.options.declared())
+def by_keyword(loss: Loss) -> str:
+    return ", ".join(f"{name}={name}" for name in loss.options.declared())
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -117,7 +117,7 @@ FORWARD = {
     "dense": "The reduced loss of dense labels and predictions of one shape.",
     "sparse": "The reduced loss of class indices and predictions.",
 }
-BASE = {"elements": "_OfElements", "dense": "_Dense", "sparse": "_Sparse"}
+BASE = {"elements": "_OfElements", "dense": "_Dense", "sparse": "_Loss"}
 ALIGNED = """
 A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
 """

@@ -151,10 +151,6 @@ class _Dense(_Loss):
         return labels, prediction
 
 
-class _Sparse(_Loss):
-    pass
-
-
 # <doors: modules> Written by tools/doors.py; `make doors` writes it anew.
 @answering
 class BinaryFocalLoss(_OfElements):
@@ -435,7 +431,7 @@ class QualityFocalLoss(_OfElements):
 
 
 @answering
-class SparseCategoricalFocalLoss(_Sparse):
+class SparseCategoricalFocalLoss(_Loss):
     """`sparse_categorical_focal_loss` as a module: ``loss(y_true, y_pred)``.
 
     `gamma` and `class_weight` may be `torch.nn.Parameter`: they have gradients.

@@ -40,11 +40,12 @@ _HOMES = {
     "set_num_threads": "focal_loss._host.kernels",
 }
 
-# Without the modules, whose names a star import would take from the frameworks, and the classes, which need Keras.
+# Modules are left out because a star import would hide the frameworks of these names, and classes because they need
+# Keras.
 __all__ = ["__version__", *_FUNCTIONS, *_SETTINGS]
 
 
-# What has no underscore here is what an editor completes. Types are in the stub.
+# Editors complete every name without an underscore. Types are in the stub.
 def __getattr__(name):
     if name not in _MODULES and name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

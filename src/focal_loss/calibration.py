@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 
-# What has no underscore here is what an editor completes. Types are in the stub.
+# Editors complete every name without an underscore. Types are in the stub.
 def __getattr__(name):
     """The estimator needs scikit-learn, which nothing else here does."""
     if name != "FocalTemperature":

@@ -64,7 +64,7 @@ def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
 
 
 def costs(text: str) -> float:
-    """FP:FN, as the threshold that is cheapest for a calibrated probability."""
+    """Turn FP:FN into the threshold of least expected cost, if probabilities are calibrated."""
     parts = text.split(":")
     try:
         alarm, miss = map(float, parts)
@@ -76,11 +76,11 @@ def costs(text: str) -> float:
 
 
 class UsageError(UserError):
-    """A command that is none: its line says of which one."""
+    """An invalid command line; the message names the subcommand."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors in one line."""
+    """A parser that raises `UsageError` with one line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -174,12 +174,12 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
 
 
 def tell(text: str, exact: bool = False) -> None:
-    """On standard output, what was asked for; signs that its encoding has not are escaped, unless it is to be exact.
+    """Print a result to standard output. Characters that its encoding lacks are escaped, unless `exact`.
 
     Raises
     ------
     UserError
-        If it cannot be written.
+        If the text cannot be written.
     """
     if sys.stdout is None:
         raise UserError("standard output is closed")
@@ -196,7 +196,7 @@ def tell(text: str, exact: bool = False) -> None:
 
 
 def say(*lines: str) -> None:
-    """On standard error, what is to be known beside it."""
+    """Print remarks to standard error."""
     for line in lines if sys.stderr is not None else ():
         print(printable(line), file=sys.stderr)
 
@@ -259,7 +259,7 @@ def run_predict(options: argparse.Namespace) -> None:
 
 
 def formulas(*written: str) -> list[str]:
-    """What is to be said of words that a spreadsheet takes for formulas. They are data, and stay as they are."""
+    """Remarks on words that a spreadsheet would take for formulas. They are data, and are written unchanged."""
     return [
         f"{word!r} begins as a formula does, and is written as it is: open the file as text, not in a spreadsheet"
         for word in written
@@ -324,27 +324,27 @@ def run_demo(options: argparse.Namespace) -> None:
 
 
 def written(given: Sequence[str]) -> str:
-    """The command, for the report: to be typed again, but for passwords."""
+    """The command line for the report, to be run again, with passwords hidden."""
     before = ("", *given)
     is_url = (name == "--storage" or value.startswith("--storage=") for name, value in zip(before, given, strict=False))
     return shlex.join(["focal-loss", *map(urls.argument_shown, given, is_url)])
 
 
 def line_of(error: BaseException) -> str:
-    """What whoever typed the command can mend."""
+    """The line that the command prints for an error."""
     if isinstance(error, UsageError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
         return f"focal-loss: {error.name} is not installed: pip install 'focal-loss[cli]'"
     if isinstance(error, MemoryError):
         return f"focal-loss: there is not enough memory, {first_line(error)}; give fewer rows or columns"
-    if isinstance(error, OSError):  # of a path that the system does not take
+    if isinstance(error, OSError):  # the system refuses a path
         return f"focal-loss: {error.filename or 'a file'}: {error.strerror or first_line(error)}"
     return f"focal-loss: {error}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the status that it ends with."""
+    """Run the command and return its exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     commands: dict[str, Callable[..., None]] = {
         "fit": run_fit,
@@ -357,7 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
         more = (written(given),) if options.command == "fit" else ()
         commands[options.command](options, *more)
-    except BrokenPipeError:  # of `| head`
+    except BrokenPipeError:  # as under `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130

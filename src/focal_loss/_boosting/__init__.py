@@ -1,1 +1,1 @@
-"""What the objectives, metrics and classifiers of the three boosters share."""
+"""Code that the objectives, metrics and classifiers of the three boosters share."""

@@ -1,5 +1,5 @@
-"""What the classifiers of all boosting libraries have in common: labels and weights before training, probabilities
-after it, and what a saved model has to remember.
+"""Code that the classifiers of all boosting libraries share: labels and weights before training, probabilities after
+it, and the settings in a saved model.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ Array = Any
 
 LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
 AUC, AVERAGE_PRECISION = "auc", "average_precision"
-FORMAT = 1  # of what a saved model remembers of ours
+FORMAT = 1  # version of our settings in a saved model
 
 
 # ---------------------------------------------------------------------------------------------------------------
 # Parameters
 # ---------------------------------------------------------------------------------------------------------------
 
-# What the boosters call by the same names.
+# Parameters that all boosters call by the same names.
 OBJECTIVE = "it is the focal loss; search over `gamma`, where 0 is cross-entropy"
 POSITIVES = "give `pos_weight` instead, in a grid as well"
 LABELS = "the classes are found in the labels"
 
 
 def refuse(given: dict[str, Any], refused: dict[str, str], defaults: dict[str, Any], names: dict[str, str]) -> None:
-    """Complain of parameters that would have no effect, unless they have their default, which is False if not known.
+    """Raise `ValueError` for parameters that would have no effect, unless they have their default (False if not known).
 
-    `names` are the library's own names of its parameters, by alias.
+    `names` maps each alias of a parameter to the library's own name.
     """
     for alias, value in given.items():
         name = names.get(alias, alias)
@@ -61,9 +61,9 @@ def refuse(given: dict[str, Any], refused: dict[str, str], defaults: dict[str, A
 
 
 def refuse_missing(X: Any, eval_set: Any = None, **more: Any) -> None:
-    """`ValueError` for what no booster sees: masks of NumPy's, and labels, weights or scores that are missing.
+    """Raise `ValueError` for NumPy's masks, which no booster sees, and for missing labels, weights or scores.
 
-    Columns may miss values, which are NaN, and which pandas may call NA.
+    Columns may have missing values: NaN, or NA in pandas.
     """
     pairs = [eval_set] if isinstance(eval_set, tuple) else eval_set if isinstance(eval_set, list) else []
     pairs = [pair for pair in pairs if isinstance(pair, tuple | list) and len(pair) == 2]
@@ -102,7 +102,7 @@ def class_weights(
 ) -> tuple[float, ...]:
     """The weight of each class: that of `class_weight`, times `pos_weight` for the second of two.
 
-    'balanced' is of the weighted counts: every class then counts the same.
+    'balanced' uses the weighted counts, so that every class has the same total weight.
     """
     if isinstance(class_weight, dict):
         known = set(classes.tolist())
@@ -151,7 +151,7 @@ class Focus:
 
     @property
     def odds(self) -> float:
-        """Of two classes, the weight of the second over that of the first."""
+        """The weight of the second of two classes over that of the first."""
         return self.weights[1] / self.weights[0]
 
     def loss(self) -> objective.BinaryLoss | objective.CategoricalLoss:
@@ -168,15 +168,15 @@ class Focus:
     def training_loss(self, prior: Array) -> objective.BinaryLoss | objective.CategoricalLoss:
         """The loss times a number that makes its mean Hessian at the start that of cross-entropy.
 
-        What regularises trees is compared with sums of Hessians: `reg_lambda`, `min_child_weight`, `min_split_gain`.
-        At gamma = 2 a Hessian of focal loss at the start is 1.6 to 3 times that of cross-entropy, and those
-        parameters, left as they are, would regularise as many times less. At gamma = 0 the number is 1.
+        The parameters that regularize trees (`reg_lambda`, `min_child_weight`, `min_split_gain`) are compared with sums
+        of Hessians. At gamma = 2 a Hessian of focal loss at the start is 1.6 to 3 times that of cross-entropy, and
+        unscaled those parameters would regularize as many times less. At gamma = 0 the number is 1.
         """
         scale = replace(self, gamma=0.0).curvature(prior) / self.curvature(prior)
         return replace(self, weights=tuple(scale * weight for weight in self.weights)).loss()
 
     def curvature(self, prior: Array) -> float:
-        """The mean Hessian at the start; of more than two classes its trace."""
+        """The mean Hessian at the start, or its trace for more than two classes."""
         start, labels = self.start(prior), np.arange(self.classes)
         loss: Any = self.loss()
         options = {} if self.classes == 2 else {"overlap": 1.0}
@@ -184,7 +184,7 @@ class Focus:
         return float(np.sum(hessian, dtype=np.float64))
 
     def probabilities(self, scores: Array, calibrated: bool) -> Array:
-        """Of shape (n, K). Calibrated: the class posteriors. Otherwise what the loss itself was computed from."""
+        """Probabilities of shape (n, K): class posteriors if calibrated, else the sigmoid or softmax of the scores."""
         scores = np.asarray(scores, np.float64)
         gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
         if self.classes == 2:
@@ -197,10 +197,10 @@ class Focus:
         return calibration.categorical_posterior_from_logits(scores, gamma, class_weight=weights)
 
     def log_odds(self, scores: Array, calibrated: bool) -> Array:
-        """Logits of `probabilities`, exact where those are rounded to 0 or 1: what `decision_function` gives.
+        """Logits of `probabilities`, exact where those are rounded to 0 or 1: the result of `decision_function`.
 
-        Of two classes the log-odds of the second, of shape (n,), positive where `predict` gives it. Of more the
-        logarithms of the probabilities, of shape (n, K), whose softmax they are.
+        For two classes: the log-odds of the second, of shape (n,), positive where `predict` gives it. For more: the
+        logarithms of the probabilities, of shape (n, K).
         """
         scores = np.asarray(scores, np.float64)
         gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
@@ -212,10 +212,10 @@ class Focus:
             return -posterior.sigmoid_of(evaluate.OPS, evaluate.margin(evidence, None, 1)).neg_log_p
 
     def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: bool) -> float:
-        """Of the probabilities, of which none counts as less than eps, as in scikit-learn's `log_loss`.
+        """The log loss of the probabilities, none taken as less than eps, as in scikit-learn's `log_loss`.
 
-        It is computed after every round of training, on all that is held out. Of two classes it is the cross-entropy of
-        the probabilities' logits, and costs as much as the loss itself.
+        It is computed after every round of training, on all held-out examples. For two classes it is the cross-entropy
+        of the probabilities' logits, and costs as much as the loss itself.
         """
         least = np.finfo(np.float64).eps
         if self.classes == 2:
@@ -231,7 +231,7 @@ class Focus:
 
 
 def focus(estimator: Any, classes: Array, codes: Array, sample_weight: Any) -> Focus:
-    """Of an estimator's parameters, checked."""
+    """The `Focus` of an estimator's parameters, checked."""
     if not isinstance(estimator.calibrated, bool | np.bool_):
         raise TypeError(f"`calibrated` must be True or False, got {estimator.calibrated!r}")
     weights = class_weights(estimator.class_weight, estimator.pos_weight, classes, codes, sample_weight)
@@ -255,7 +255,7 @@ class Metric:
     function: str | Callable[..., Any]
     focus: Focus
     calibrated: bool
-    name: str | None = None  # of the result; None: that of the function
+    name: str | None = None  # name of the result; None: that of the function
 
     def __call__(self, labels: Array, scores: Array, weight: Array | None) -> Any:
         if callable(self.function):
@@ -281,9 +281,9 @@ class Metric:
         if getattr(self.function, "of_scores", False):  # one of our own
             shown = scores
         parameters = inspect.signature(self.function).parameters
-        if "sample_weight" in parameters:  # by name alone in scikit-learn's metrics
+        if "sample_weight" in parameters:  # keyword-only in scikit-learn's metrics
             return self.function(labels, shown, sample_weight=weight)
-        rest = (weight, None)[: max(0, len(parameters) - 2)]  # LightGBM's fourth argument are groups, for rankers
+        rest = (weight, None)[: max(0, len(parameters) - 2)]  # LightGBM's fourth argument holds groups, for rankers
         return self.function(labels, shown, *rest)
 
 
@@ -294,8 +294,8 @@ def listed(value: Any) -> list[Any]:
 def metrics(
     wanted: Any, ours: dict[str, str], native: Sequence[str]
 ) -> tuple[list[str], list[str | Callable[..., Any]]]:
-    """Of the metrics that a user names: those the library computes of raw scores as well as of probabilities, and the
-    others, which are computed here. `ours` are the library's names for them.
+    """Split the metrics that a user names into those that the library computes equally well from raw scores, and the
+    others, which are computed here. `ours` holds the library's names for the latter.
     """
     left, right = [], []
     for metric in listed(wanted):
@@ -310,7 +310,7 @@ def metrics(
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# What a saved model remembers
+# Settings in a saved model
 # ---------------------------------------------------------------------------------------------------------------
 
 
@@ -319,13 +319,14 @@ BLANK = "sha256:" + 64 * "0"
 
 
 def seal(content: bytes) -> bytes:
-    """What a file holds, with its digest in the place of `BLANK`, which `remember` leaves for it."""
+    """The content of a file, with its digest in place of the `BLANK` that `remember` wrote."""
     digest = hashlib.sha256(content).hexdigest()
     return content.replace(BLANK.encode(), b"sha256:" + digest.encode())
 
 
 def unbroken(content: bytes, source: Any) -> bytes:
-    """What `seal` has made, compared with its digest: parsers of damaged models may crash, or worse.
+    """The content of a file that `seal` made, after comparison with its digest: parsers of damaged models may crash, or
+    worse.
 
     Raises
     ------
@@ -341,7 +342,7 @@ def unbroken(content: bytes, source: Any) -> bytes:
 
 
 def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
-    """The parameters and classes, and what else an adapter has to know, as one line of JSON."""
+    """The parameters, the classes and further settings of an adapter, as one line of JSON."""
     values = classes.tolist()
     if not all(isinstance(value, str | int | float | bool) for value in values):
         raise TypeError(f"only classes that are strings or numbers can be saved, got {values!r}; pickle the estimator")
@@ -361,7 +362,7 @@ def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
 
 
 def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]:
-    """Set the parameters of an estimator to those of a saved model; the classes.
+    """Set the parameters of an estimator to those of a saved model, and return the classes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The focal loss of the scores that a booster has made so far: what every boosting library's objective is made of.
+"""The focal loss of a booster's scores so far, from which the objectives for every boosting library are made.
 
 The adapters bring scores, labels and weights in their library's layout and take the results away in it.
 """
@@ -20,7 +20,7 @@ Array = Any
 
 
 def one_number(name: str, value: object) -> float:
-    """A parameter that trees cannot have per element."""
+    """Check a parameter that must be one number, because a tree learner cannot take one per element."""
     checked = options.parameter(name, value)
     if not isinstance(checked, float):
         raise TypeError(f"`{name}` must be one non-negative number, got {value!r}")
@@ -37,12 +37,12 @@ def per_class(name: str, value: object) -> float | tuple[float, ...]:
 
 
 def single(scores: Array) -> Array:
-    """In float32, in which the kernels are fastest and LightGBM and XGBoost take what they give."""
+    """The array in float32, in which the kernels are fastest and LightGBM and XGBoost take derivatives."""
     return np.asarray(scores).astype(np.float32, copy=False)
 
 
 def either(y_true: Array, y_pred: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
-    """Labels, scores and weights, whichever way they come: as scikit-learn orders them, or as scores and a data set.
+    """Labels, scores and weights, given in scikit-learn's order or as scores and a data set.
 
     No library multiplies the derivatives of a custom objective by the weights, however it calls it: both ways they are
     multiplied in the objective, once.
@@ -64,7 +64,7 @@ def weight_of(weight: Array | None, labels: Array) -> Array:
 
 
 def metric_name(given: object, **options: float | tuple[float, ...]) -> str:
-    """The name that a metric goes by: the one given, or that of the loss with its options, but for weights of 1.
+    """The name of a metric: the given one, or that of the loss with its options, except weights of 1.
 
     Libraries keep their records by name, and average folds by it: two metrics of one name would be one. Some parse
     their own records, in which a name has neither spaces nor colons.
@@ -91,7 +91,7 @@ def mean(values: Array, weight: Array) -> float:
 
 @dataclass(frozen=True)
 class BinaryLoss:
-    """Of one score per example and labels in [0, 1]."""
+    """The binary loss of one score per example and labels in [0, 1]."""
 
     gamma: float
     positive: float = 1.0
@@ -118,14 +118,14 @@ class BinaryLoss:
                 f"a binary objective takes one score and one label per example, got scores of shape "
                 f"{np.shape(scores)} and labels of shape {y.shape}; for more classes take the categorical objective"
             )
-        if y.size and not (y.min() >= 0 and y.max() <= 1):  # NaN is neither
+        if y.size and not (y.min() >= 0 and y.max() <= 1):  # also true for NaN
             checks.check_labels(y)
         return single(scores).reshape(-1), y
 
 
 @dataclass(frozen=True)
 class CategoricalLoss:
-    """Of a score per class and class indices."""
+    """The softmax loss of one score per class and class indices."""
 
     gamma: float | tuple[float, ...]
     weight: float | tuple[float, ...] = 1.0

@@ -1,5 +1,5 @@
-"""The softmax focal loss of one example in Python's numbers, for a library that asks example by example: its gradient
-and its whole Hessian.
+"""The gradient and the whole Hessian of the softmax focal loss of one example in Python floats, for a library that
+calls an objective once per example.
 
 With s the margin of the true class t (`softmax`), f(s) the loss and r_j = P_tj the probabilities of the other
 classes, 0 for t itself, the margin has the gradient u = e_t - r and the Hessian r r^T - diag r. Hence
@@ -21,7 +21,7 @@ from focal_loss._host.derivatives import FLOOR, Hessian
 
 
 class Numbers:
-    """`formula.Ops` for numbers, as far as a margin needs it. NumPy takes a microsecond for each operation."""
+    """The part of `formula.Ops` that a margin needs, on Python floats. NumPy takes a microsecond for each operation."""
 
     exp, log, log1p = staticmethod(math.exp), staticmethod(math.log), staticmethod(math.log1p)
     sqrt, tanh, abs, floor = (staticmethod(f) for f in (math.sqrt, math.tanh, abs, math.floor))
@@ -42,7 +42,7 @@ OPS: Any = Numbers()
 def softmax(
     scores: Sequence[float], label: int, gamma: float, weight: float, hessian: Hessian
 ) -> tuple[list[float], Iterator[list[float]]]:
-    """Gradient and Hessian in the scores; the rows of the Hessian are made when they are asked for.
+    """Gradient and Hessian in the scores; each row of the Hessian is computed on demand.
 
     The policies of `derivatives` are about f_ss.
     """
@@ -74,7 +74,7 @@ def rows(
 
 
 def curvature(sigmoid: formula.Sigmoid, first: float, gamma: float, hessian: Hessian) -> float:
-    """f_ss by its policy."""
+    """f_ss, or its replacement under the Hessian policy."""
     if hessian == "majorizer":
         return majorizer.majorizer(OPS, sigmoid, gamma)
     second = formula.margin_derivative(OPS, (2, 0), sigmoid, gamma)

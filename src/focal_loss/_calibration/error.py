@@ -20,7 +20,7 @@ def expected_calibration_error(
     strategy: str = "uniform",
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """How far probabilities are from the frequencies of what they predict.
+    """The mean distance of predicted probabilities from observed frequencies.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def expected_calibration_error(
 
 
 def _hits(y: NDArray[Any], probability: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each example, whether what was predicted is the case, and the probability that it was given."""
+    """For each example: whether the prediction is right, and its predicted probability."""
     if probability.dtype.kind not in "fiub":
         raise TypeError(f"`y_prob` must be an array of real numbers, got dtype {probability.dtype}")
     if probability.ndim not in (1, 2) or y.shape != probability.shape[:1]:

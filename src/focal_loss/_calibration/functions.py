@@ -1,4 +1,4 @@
-"""From what the caller hands over to posteriors and scores, once for every framework; as `pipeline` for the losses."""
+"""From the caller's arguments to posteriors and scores, once for every framework, as `pipeline` is for the losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from focal_loss._host.evaluate import OPS
 def elementwise(
     family: str, name: str, value: Any, gamma: Any, pos_weight: Any | None, instead: str | None = None
 ) -> Array:
-    """`instead`: for probabilities, the function that takes logits, or nothing."""
+    """`instead` is None for logits. For probabilities it names the function that takes logits, or is "" without one."""
     focus, weight = options.parameter("gamma", gamma), options.positive("pos_weight", pos_weight)
     xp = formula_for(value, gamma, pos_weight)
     given = xp.prediction(value, name)
@@ -48,7 +48,7 @@ def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: i
         for other, parameter in (("gamma", focus), ("class_weight", weight))
     )
     evidence = xp.elementwise("class_evidence", xp.margin(x, None, axis), focus, weight)
-    # With gamma 0 and weight 1 the posterior of a margin is its sigmoid: all of it a softmax.
+    # With gamma 0 and weight 1 the posterior of a margin is its sigmoid, and the posteriors are a softmax.
     return xp.cast(xp.elementwise("posterior", xp.margin(evidence, None, axis), 0.0, 1.0), given)
 
 

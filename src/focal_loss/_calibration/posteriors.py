@@ -1,4 +1,4 @@
-"""Posteriors of scores, scores of posteriors, and the scores to start from, as the caller sees them."""
+"""The public functions: posteriors of scores, scores of posteriors, and start scores."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def posterior_from_score(score: Any, gamma: ParameterLike, *, pos_weight: Parame
 
 
 def score_from_posterior(posterior: Any, gamma: ParameterLike, *, pos_weight: ParameterLike | None = None) -> Any:
-    """The score that focal loss leads a binary model to: the inverse of `posterior_from_score`.
+    """The score that minimizes the expected focal loss of a binary model: the inverse of `posterior_from_score`.
 
     Parameters
     ----------

@@ -119,7 +119,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
 
         def log_loss(log_temperature: float) -> float:
             sigmoid = self._sigmoid(z / np.exp(log_temperature))
-            with np.errstate(over="ignore"):  # of a temperature so low that it cannot be the best
+            with np.errstate(over="ignore"):  # at a temperature far too low to be the best
                 return float(np.average(np.take_along_axis(sigmoid.neg_log_p, index, 1)[:, 0], weights=weight))
 
         losses = [log_loss(t) for t in COARSE]
@@ -186,7 +186,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = True  # of logits for the second of two classes
+        tags.input_tags.one_d_array = True  # logits of the second of two classes
         return tags
 
     def _posterior(self, logits: Any) -> Sigmoid:
@@ -197,7 +197,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         return self._sigmoid(z / self.temperature_)
 
     def _checked(self, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Gamma and the weights."""
+        """Gamma and the weights, checked."""
         name, other = ("pos_weight", "class_weight") if columns == 1 else ("class_weight", "pos_weight")
         if getattr(self, other) is not None:
             raise ValueError(f"`{other}` has no part with {columns} logits per example; pass `{name}`")

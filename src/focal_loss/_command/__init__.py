@@ -1,1 +1,1 @@
-"""What the command `focal-loss` does."""
+"""The work of the command `focal-loss`."""

@@ -1,4 +1,4 @@
-"""The three boosters as the search sees them: which parameters there are to choose, and how one is trained."""
+"""The three boosters as the search sees them: the parameters to search, and how to train a model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from focal_loss._command.errors import UserError
 
 Array = Any
 ROUNDS, PATIENCE = 1000, 50
-FILES = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.cbm"}  # that a model is saved to
+FILES = {"lightgbm": "model.txt", "xgboost": "model.ubj", "catboost": "model.cbm"}  # name of the model file
 
 
 def reason(error: Exception) -> str:
-    """What a library says, in one line, without the places in its source and its stack."""
+    """The first line of a library's message, without source locations and stack."""
     lines = [line for line in str(error).splitlines() if line.strip() and "[bt]" not in line]
     lines = [line for line in lines if not line.startswith("Stack trace")] or [type(error).__name__]
     return re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|cpp|h):\d+: ", "", lines[-1].strip())
@@ -28,19 +28,21 @@ def reason(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Booster:
-    """`focal` is our classifier. At gamma = 0 its loss is the library's own cross-entropy: `plain`, saved alike."""
+    """`focal` is our classifier; `plain`, the same at gamma = 0, is the library's own cross-entropy. Both are saved
+    alike.
+    """
 
     name: str
-    rounds: str  # what the library calls the number of trees
+    rounds: str  # the library's name for the number of trees
     fixed: dict[str, Any]
     jobs: str
     seed: str
     focal: Callable[..., Any]
-    suggest: Callable[[Any], dict[str, Any]]  # of an Optuna trial
-    default: dict[str, Any]  # what the first trial takes: about the library's own defaults
+    suggest: Callable[[Any], dict[str, Any]]  # parameters of an Optuna trial
+    default: dict[str, Any]  # parameters of the first trial: about the library's own defaults
     fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
-    read: Callable[[Any, bytes], Any]  # (untrained model, what its file holds) -> the model
-    error: type[Exception]  # of the library
+    read: Callable[[Any, bytes], Any]  # (untrained model, content of its file) -> the model
+    error: type[Exception]  # the library's own exception
 
     @property
     def file(self) -> str:
@@ -51,11 +53,11 @@ class Booster:
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
-        """Say in one line what the library says."""
+        """Turn an error of the library into a `UserError` of one line."""
         try:
             yield
         except (self.error, ValueError) as error:
-            if reason(error) == "KeyboardInterrupt":  # which CatBoost makes an error of its own of
+            if reason(error) == "KeyboardInterrupt":  # CatBoost wraps it in its own error
                 raise KeyboardInterrupt from error
             raise UserError(f"{self.name} {what}: {reason(error)}") from error
 
@@ -199,7 +201,7 @@ def categories(X: pd.DataFrame) -> list[str]:
 
 
 def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table as a booster takes it, and parameters that tell of it.
+    """The table as a booster takes it, and parameters that describe its columns.
 
     Columns by number, because every booster has signs that it refuses in a name. CatBoost's categories are words.
     """
@@ -212,7 +214,7 @@ def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
 
 
 def importances(model: Any, names: list[str]) -> list[tuple[str, float]]:
-    """The share of each column in what the splits gained, the largest first."""
+    """The fraction of the splits' total gain that each column contributed, the largest first."""
     trees = getattr(model, "booster_", None)
     found = model.feature_importances_ if trees is None else trees.feature_importance("gain")
     total = float(np.sum(found)) or 1.0

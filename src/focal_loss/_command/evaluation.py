@@ -1,4 +1,4 @@
-"""What probabilities are worth: metrics, the interval of a difference of two models, and thresholds."""
+"""The quality of probabilities: metrics, the interval of a difference between two models, thresholds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 Array = Any
-SMALLEST = 1e-7  # what a probability is cut to in a logarithm: one certain mistake must not decide everything
+SMALLEST = 1e-7  # least probability in a logarithm, so that one certain mistake does not decide the mean
 REPLICATES, FEW_REPLICATES, MANY_ROWS = 1000, 200, 50_000
-THRESHOLDS = 399  # and one above them all:
+THRESHOLDS = 399  # the last lies above all probabilities:
 ABOVE = float(np.nextafter(1, 2))
 
 
@@ -23,7 +23,7 @@ class Measure(NamedTuple):
 
 
 def best_f1(y: Array, probability: Array) -> float:
-    """At the threshold where it is highest."""
+    """F1 at the threshold where it is highest."""
     return Gains.of(y, probability).metrics(np.ones(len(y)))["f1"]
 
 
@@ -42,9 +42,9 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Ranked:
-    """Rows from the most probable on, equal probabilities together; `ends` is the last row of each such group."""
+    """Rows by descending probability. Equal probabilities form a group; `ends` is the last row of each."""
 
-    positive: Array  # of each row in that order
+    positive: Array  # whether each row is positive, in that order
     ends: Array
     values: Array  # the probability of each group
     order: Array
@@ -62,7 +62,9 @@ class Ranked:
         return hits, self.ends + 1 - hits
 
     def spread(self, parts: int) -> Array:
-        """At most so many groups, evenly over the ranks of the positives and of all; the last of all is the last."""
+        """At most `parts` groups, spread evenly over the ranks of the positives and of all rows, the last group
+        included.
+        """
         hits, alarms = self.counts()
         fraction = (hits / hits[-1] + (hits + alarms) / len(self.order)) / 2
         found = np.searchsorted(fraction, np.linspace(0, 1, parts + 1)[1:])
@@ -71,7 +73,8 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Gains:
-    """The groups of a ranking that hold positives: all that its metrics depend on, and few where positives are rare.
+    """The groups of a ranking that hold positives. Its metrics depend on nothing else, and few positives have few
+    groups.
 
     `order` is that of the rows by rank, `hits` are the places of the positives in it, `first` the first of each group
     among these; `ends` and `before` are the places of each group's last row and of the row before its first.
@@ -88,18 +91,18 @@ class Gains:
         ranked = Ranked.of(y, probability)
         hits = np.flatnonzero(ranked.positive)
         groups, first = np.unique(np.searchsorted(ranked.ends, hits), return_index=True)
-        last = np.append(ranked.ends, -1)  # of the group before the first one: none
+        last = np.append(ranked.ends, -1)  # -1: no row before the first group
         return cls(ranked.order, hits, first, ranked.ends[groups], last[groups - 1])
 
     def metrics(self, weight: Array) -> dict[str, float]:
-        """Average precision, ROC AUC and the highest F1 of rows with these weights, some of which are not 0."""
+        """Average precision, ROC AUC and the highest F1 of rows with these weights, not all of which are 0."""
         weight = weight[self.order]
-        total = np.append(np.cumsum(weight), 0)  # the last is that of no row, at -1
+        total = np.append(np.cumsum(weight), 0)  # total[-1] = 0 stands for no rows
         gained = np.add.reduceat(weight[self.hits], self.first)
         found = np.cumsum(gained)
         called, positives = total[self.ends], found[-1]
         negatives = total[-2] - positives
-        # Of a group, half of its negatives are counted as ranked below its positives.
+        # Within a group, half of the negatives count as ranked below its positives.
         alarms = (called - found + total[self.before] - (found - gained)) / 2
         precision = np.divide(found, called, out=np.zeros(len(found)), where=called > 0)
         return {
@@ -129,7 +132,8 @@ def of_weights(y: Array, probability: Array) -> Callable[[Array], list[float]]:
 
 
 def intervals(y: Array, first: Array, second: Array, seed: int) -> dict[str, tuple[float, float]]:
-    """The 95 % percentile interval of metric(first) - metric(second), rows drawn anew, positives and negatives apart.
+    """The 95 % bootstrap percentile interval of metric(first) - metric(second), resampling positives and negatives
+    separately.
 
     B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
     """
@@ -153,7 +157,9 @@ def intervals(y: Array, first: Array, second: Array, seed: int) -> dict[str, tup
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What comes of calling positive whatever is at least as probable as each threshold."""
+    """Counts of right and wrong predictions if rows with at least the probability of each threshold are called
+    positive.
+    """
 
     thresholds: Array
     tp: Array
@@ -163,15 +169,15 @@ class Outcomes:
 
     @classmethod
     def of(cls, y: Array, probability: Array) -> Outcomes:
-        """From the highest threshold down: at every one that there is, or at some of them, evenly over the ranks of the
-        positives and of all.
+        """The outcomes from the highest threshold down: at every distinct probability, or at some, spread evenly over
+        the ranks of the positives and of all rows.
         """
         ranked = Ranked.of(y, probability)
         hits, alarms = ranked.counts()
         kept = np.arange(len(hits)) if len(hits) <= THRESHOLDS else np.union1d([0], ranked.spread(THRESHOLDS - 1))
         tp, fp = (np.append(0, counts[kept]).astype(np.int64) for counts in (hits, alarms))
         thresholds = np.append(ABOVE, ranked.values[kept])
-        thresholds[-1] = 0  # what is below all of these probabilities is called positive with them
+        thresholds[-1] = 0  # rows below all of these probabilities are called positive too
         return cls(thresholds, tp, fp, int(hits[-1]) - tp, int(alarms[-1]) - fp)
 
     @classmethod
@@ -184,13 +190,13 @@ class Outcomes:
         return float(self.thresholds[np.argmax(2 * self.tp / (2 * self.tp + self.fp + self.fn))])
 
     def for_precision(self, wanted: float) -> float | None:
-        """The lowest threshold with this precision, that is the highest recall with it; None if there is none."""
+        """The lowest threshold with at least this precision, which has the highest recall; None if there is none."""
         with np.errstate(invalid="ignore"):
             good = np.flatnonzero(self.tp / (self.tp + self.fp) >= wanted)
         return float(self.thresholds[good[-1]]) if len(good) else None
 
     def for_recall(self, wanted: float) -> float:
-        """The highest threshold with this recall."""
+        """The highest threshold with at least this recall."""
         return float(self.thresholds[np.flatnonzero(self.tp / (self.tp + self.fn) >= wanted)[0]])
 
 

@@ -1,4 +1,4 @@
-"""Files and directories that are there whole or not at all."""
+"""Files and directories that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from pathlib import Path
 
 from focal_loss._command.errors import UserError
 
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # constants of Linux
 
 
 def checked(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> Path:
-    """The directory to write, without links, if it can be made or replaced: said before the work and not after it.
+    """The directory to write, with links resolved, after a check that it can be made or replaced, before any work is
+    done.
 
-    `in_the_way` says what a directory holds that must not be replaced; nothing is "".
+    `in_the_way` describes the content of a directory that must not be replaced, or returns "".
 
     Raises
     ------
     UserError
-        If it is there and not to be replaced, or cannot be written.
+        If the directory exists and must not be replaced, or cannot be written.
     """
     try:
         if directory.exists() and not directory.is_dir():
             raise UserError(f"{directory} is a file; choose another --out")
-        directory = Path(os.path.realpath(directory))  # what a link leads to is replaced, and the link stays
+        directory = Path(os.path.realpath(directory))  # replaces the target of a link, not the link
         if directory.is_symlink():
             raise UserError(f"{directory} is a link to itself; choose another --out")
         str(directory).encode()
@@ -41,7 +42,7 @@ def checked(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> 
         there = next(parent for parent in directory.parents if parent.exists())
         with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=there):
             return directory
-    except UnicodeEncodeError as error:  # which boosters cannot write to
+    except UnicodeEncodeError as error:  # boosters cannot write to such a path
         raise UserError(f"{directory} has a name that is not UTF-8; choose another --out") from error
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror}") from error
@@ -59,13 +60,13 @@ def _check_replaceable(directory: Path, force: bool, in_the_way: Callable[[Path]
 
 @contextmanager
 def replacing(directory: Path, force: bool, in_the_way: Callable[[Path], str]) -> Iterator[Path]:
-    """A temporary directory beside one that was `checked`, which takes its place at the end if nothing went wrong.
+    """A temporary directory beside one that was `checked`. It takes that one's place at the end, if no error occurred.
 
     Raises
     ------
     UserError
-        If something could not be written. If only the place cannot be taken, because something else came to lie there,
-        what was written stays beside it, and the message says where.
+        If something could not be written. If only the final renaming fails, because something else appeared in the
+        place, the temporary directory stays, and the message names it.
     """
     new = None
     try:
@@ -92,7 +93,7 @@ def _remove(directory: Path | None) -> None:
 
 
 def _mode(path: Path, usual: int) -> int:
-    """The permissions of what is there, or those of something new."""
+    """The permissions of an existing path, or those of a new one."""
     if path.exists():
         return path.stat().st_mode & 0o777
     mask = os.umask(0)
@@ -101,7 +102,7 @@ def _mode(path: Path, usual: int) -> int:
 
 
 def _exchange(new: Path, directory: Path) -> None:
-    """At no moment is there neither. Where the system cannot exchange two directories, the old one steps aside."""
+    """Put `new` in the place of `directory`, atomically on Linux; elsewhere the old one is renamed first."""
     if not directory.exists():
         new.rename(directory)
         return
@@ -109,7 +110,7 @@ def _exchange(new: Path, directory: Path) -> None:
         rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         paths = (os.fsencode(new), os.fsencode(directory))
         if rename is not None and rename(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0:
-            _remove(new)  # which is the old one now
+            _remove(new)  # now the old one
             return
         if ctypes.get_errno() not in (0, errno.EINVAL, errno.ENOSYS):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -125,7 +126,7 @@ def _exchange(new: Path, directory: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """A temporary file beside it, which takes its place at the end if nothing went wrong.
+    """A temporary file beside `path`, which takes its place at the end if no error occurred.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def writing(path: Path) -> Iterator[Path]:
         if path.exists() and not path.is_file():  # a pipe, or /dev/null
             yield path
             return
-        path = Path(os.path.realpath(path))  # what a link leads to is replaced, and the link stays
+        path = Path(os.path.realpath(path))  # replaces the target of a link, not the link
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         try:

@@ -1,4 +1,4 @@
-"""From a table to a model and an honest comparison: what `focal-loss fit` does, without files and words."""
+"""From a table to a model and a comparison on held-out rows: the work of `focal-loss fit`, without output."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """A table in two parts, of which the search sees the first."""
+    """A table in two parts. The search sees the first."""
 
     schema: tables.Schema
-    notes: list[str]  # what is to be said of the columns
+    notes: list[str]  # remarks on the columns, for the user
     target: tables.Target
     train: Part
     test: Part
@@ -37,13 +37,13 @@ class Data:
 
 @dataclass(frozen=True)
 class Candidate:
-    """The best of a loss: its parameters, its score in cross-validation, a model of the whole training part."""
+    """The best trial of a loss: its parameters, its score in cross-validation, a model of the whole training part."""
 
     loss: Loss
     best: Best
     model: Any
-    probability: Array  # of the test part
-    scores: Array | None  # the same, of a focal model, before the posterior map
+    probability: Array  # predictions for the test part
+    scores: Array | None  # the same before the posterior map, for a focal model
 
 
 @dataclass(frozen=True)
@@ -52,24 +52,24 @@ class Result:
     search: Search
     focal: Candidate
     plain: Candidate
-    winner: Candidate  # by cross-validation: the model that is handed over
-    outcomes: evaluation.Outcomes  # of the winner, out of fold: what thresholds are chosen by
+    winner: Candidate  # the better in cross-validation, whose model is stored
+    outcomes: evaluation.Outcomes  # the winner's, out of fold: thresholds are chosen from these
     threshold: float
 
     def stored(self) -> store.Stored:
-        """The model that is handed over, as it is kept."""
+        """The winning model in the form in which it is stored."""
         target, engine = self.data.target, self.search.booster.name
         names = (target.name, target.positive, target.negative)
         return store.Stored(engine, self.data.schema, *names, self.threshold, self.outcomes, self.winner.model)
 
 
 def load(path: Path, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int) -> Data:
-    """Read a table and part it.
+    """Read a table and split it.
 
     Raises
     ------
     UserError
-        For whatever makes it unfit to learn from.
+        If it cannot be learned from.
     """
     table = tables.without_missing(reading.read(path, [target]), target, drop_missing, path)
     found = tables.target(table, target, positive, path)
@@ -101,7 +101,9 @@ def fit(
     seconds: float | None,
     report: Callable[[int, float | None], None],
 ) -> Result:
-    """Search on the training part, train the best of each loss on all of it, and look at the test part once."""
+    """Search on the training part, train the best of each loss on all of it, and evaluate both once on the test
+    part.
+    """
     search.run(trials, seconds, report)
     held, _ = boosters.columns_for(search.settings.engine, data.test.X)
     focal, plain = (_candidate(search, loss, held) for loss in LOSSES)

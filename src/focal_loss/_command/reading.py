@@ -1,4 +1,4 @@
-"""Tables from files: CSV as it comes out of spreadsheets, databases and pandas, and Parquet."""
+"""Tables from files: CSV as spreadsheets, databases and pandas write it, and Parquet."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ import pyarrow.parquet
 
 from focal_loss._command.errors import UserError, first_line
 
-pa.set_memory_pool(pa.system_memory_pool())  # another would keep what was freed
-pa.enable_signal_handlers(False)  # they lose a Ctrl+C, or end the process in the midst of it
+pa.set_memory_pool(pa.system_memory_pool())  # other pools keep freed memory
+pa.enable_signal_handlers(False)  # its handlers lose a Ctrl+C, or kill the process
 
 PARQUET = (".parquet", ".pq")
-DELIMITERS = (",", ";", "\t", "|")  # of equally frequent ones the first
-MOST_ODD = 3  # words among numbers, such as "?"
+DELIMITERS = (",", ";", "\t", "|")  # the first wins a tie
+MOST_ODD = 3  # most words among numbers, such as "?"
 NUMBER = r"^\s*[+-]?(\d+(,\d+)?|,\d+)([eE][+-]?\d+)?\s*$"  # with a decimal comma
 THOUSANDS = r"^\s*[+-]?\d{1,3},\d{3}\s*$"
 
 
 def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
-    """A CSV file, compressed or not, or Parquet. The columns of a CSV file named in `words` are text as it is written.
+    """The table of a CSV file, compressed or not, or of a Parquet file. Columns of a CSV file named in `words` are read
+    as text.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
         raise UserError(f"{path} is {'a directory' if path.is_dir() else 'no file'}")
     try:
         if path.suffix.lower() in PARQUET:
-            refuse_twins(pyarrow.parquet.read_schema(path).names, path)  # which `read_table` cannot read
+            refuse_twins(pyarrow.parquet.read_schema(path).names, path)  # `read_table` cannot read such a file
             table = pyarrow.parquet.read_table(path)
         else:
             table = read_csv(path, words)
@@ -56,7 +57,9 @@ def refuse_twins(names: Sequence[str], source: Path) -> None:
 
 
 def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
-    """Its first line tells what parts the fields, its first bytes whether it is UTF-16, as spreadsheets write it."""
+    """Read a CSV file. Its first line shows the delimiter, its first bytes whether it is UTF-16, as spreadsheets write
+    it.
+    """
     with pa.input_stream(str(path)) as stream:
         head = stream.read(1 << 16)
     encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
@@ -77,7 +80,7 @@ def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
         except pa.ArrowInvalid:
             if breaks:
                 raise
-            return parsed(breaks=True)  # which is slower, and rarely needed
+            return parsed(breaks=True)  # slower, and rarely needed
 
     table = parsed()
     refuse_twins(table.column_names, path)
@@ -85,24 +88,24 @@ def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
 
 
 def with_decimal_points(table: pa.Table, words: Sequence[str], source: Path) -> pa.Table:
-    """Where numbers, in columns that are not to be words, have decimal commas; it is noted in the table."""
+    """The table with decimal commas read as numbers, except in columns of `words`; its metadata note the change."""
     for k, name in enumerate(table.column_names):
         column = table.column(k)
         if name not in words and has_decimal_commas(name, column, source):
             column = pa.compute.replace_substring(column, ",", ".")
-            with suppress(pa.ArrowInvalid):  # words among them, which are seen to later
+            with suppress(pa.ArrowInvalid):  # odd words among them are handled later
                 column = column.cast(pa.float64())
             table = table.set_column(k, name, column).replace_schema_metadata({"decimal": ","})
     return table
 
 
 def has_decimal_commas(name: str, column: pa.ChunkedArray, source: Path) -> bool:
-    """Whether they are numbers, some of them with a comma, perhaps with a few other words among them.
+    """Whether a column holds numbers, some with a comma, and at most a few other words.
 
     Raises
     ------
     UserError
-        If the commas might as well part thousands.
+        If the commas might as well group thousands.
     """
     if not pa.types.is_string(column.type):
         return False
@@ -121,10 +124,10 @@ def has_decimal_commas(name: str, column: pa.ChunkedArray, source: Path) -> bool
 
 
 def known_of(table: pa.Table) -> set[str]:
-    """What `read_csv` noted of a file."""
+    """The notes of `read_csv` in the metadata of a table."""
     return {key.decode() for key in table.schema.metadata or {}}
 
 
 def give_memory_back() -> None:
-    """To the system: reading a million rows of 30 numbers leaves 500 MiB of pieces between what is still needed."""
+    """Return freed memory to the system: reading a million rows of 30 numbers leaves 500 MiB of free pieces."""
     pa.default_memory_pool().release_unused()

@@ -34,7 +34,9 @@ OURS = ("gamma", "pos_weight")
 
 
 def opened(url: str | None) -> Any:
-    """A storage. Two processes that open a new one at once may stand in each other's way while its tables are made."""
+    """An open storage. Opening is retried, because two processes that create the tables of a new one at once may
+    collide.
+    """
     for attempt in range(9):
         try:
             return optuna.storages.get_storage(url)
@@ -47,7 +49,7 @@ def opened(url: str | None) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the scores of trials depend on; studies of other settings are other studies."""
+    """The settings on which the scores of trials depend. Other settings make another study."""
 
     engine: str
     gamma: float | None  # None: searched
@@ -76,7 +78,7 @@ class Search:
     settings: Settings
     jobs: int
     storage: str | None = None
-    kept: dict[Loss, Best] = field(default_factory=dict)  # of the trials of this process
+    kept: dict[Loss, Best] = field(default_factory=dict)  # the best trials of this process
 
     def __post_init__(self) -> None:
         self.booster = boosters.booster(self.settings.engine)
@@ -94,14 +96,14 @@ class Search:
             raise UserError(f"the driver of {self._where()} is not installed{remedy}") from error
         except MemoryError:
             raise
-        except Exception as error:  # of SQLAlchemy, of a driver: whatever the URL leads to
+        except Exception as error:  # from SQLAlchemy or a driver, whichever the URL names
             said = urls.said_of(str(self.storage), error)
             raise UserError(f"cannot open the storage {self._where()}: {said}") from error
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
-        """Until there are so many finished trials of each loss, or the time is over and there are as many of both.
+        """Run trials until each loss has `trials` finished ones, or the time is over and both losses have equally many.
 
-        `report` is told how many trials there are, and the best score of focal loss.
+        `report` is called with the number of finished trials and the best score of focal loss.
         """
         end = None if seconds is None else time.monotonic() + seconds
         with self._storing():
@@ -115,20 +117,20 @@ class Search:
                 self._try(fewest)
 
     def _try(self, loss: Loss) -> None:
-        """One more trial."""
+        """Run one more trial."""
         study = self.studies[loss]
-        # Seeded by the number of trials that were begun, a search that was stopped between two of them draws what it
-        # would have drawn, and another machine does not draw the same.
+        # The seed is the number of trials begun so far: a search that was stopped between two trials continues with the
+        # same draws, and another machine draws others.
         seed = np.random.SeedSequence([self.settings.seed, len(study.get_trials(deepcopy=False))])
         study.sampler = optuna.samplers.TPESampler(seed=int(seed.generate_state(1)[0]), multivariate=True)
         trial = study.ask()
-        # Two processes may be given the same first trial; what the slower of them finds is the same.
+        # Two processes may be given the same first trial; the slower one finds the same score.
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             study.tell(trial, self._score(trial, loss), skip_if_finished=True)
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
-        """Say what went wrong with the storage, in one line."""
+        """Turn an error of the storage into a `UserError` of one line."""
         try:
             yield
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
@@ -143,7 +145,7 @@ class Search:
             return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
     def best(self, loss: Loss) -> Best:
-        """The best trial. Its folds are trained anew if another process trained them."""
+        """The best trial. Its folds are trained again if another process trained them."""
         with self._storing():
             trial = self.studies[loss].best_trial
         kept = self.kept.get(loss)
@@ -170,14 +172,14 @@ class Search:
 
     @staticmethod
     def _begins(trial: Any, first: dict[str, Any]) -> bool:
-        """Whether this is the trial of the defaults, done or to be done; not one that was killed."""
+        """Whether this is the trial of the defaults, finished or waiting; a killed trial does not count."""
         if trial.state not in (TrialState.COMPLETE, TrialState.WAITING):
             return False
         given = trial.params or trial.system_attrs.get("fixed_params", {})
         return all(first.get(name, value) == value for name, value in given.items())
 
     def _fingerprint(self) -> str:
-        """Of the settings, the columns and the data."""
+        """A digest of the settings, the columns and the data."""
         known = [vars(self.settings), list(self.X.columns)]
         digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
         digest.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
@@ -195,7 +197,7 @@ class Search:
         return found.score
 
     def _focus(self, trial: Any) -> dict[str, float]:
-        """Gamma and the weight of the positives, as given or as the trial has them."""
+        """Gamma and the weight of the positives, fixed by the settings or suggested by the trial."""
         gamma, weight = self.settings.gamma, self.settings.pos_weight
         most = max(2.0, float(np.mean(~self.y) / np.mean(self.y)))
         return {

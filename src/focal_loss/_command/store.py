@@ -1,4 +1,4 @@
-"""What `focal-loss fit` leaves in a directory, and what `focal-loss predict` reads there."""
+"""The files that `focal-loss fit` writes into a directory and `focal-loss predict` reads there."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.evaluation import ABOVE, Outcomes
 
 Array = Any
-FORMAT = 2  # 1 had no digests
+FORMAT = 2  # version 1 had no digests
 NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *boosters.FILES.values())
 
 
 def in_the_way(directory: Path) -> str:
-    """What a directory holds that `focal-loss fit` did not leave there; "" of a model, or an empty directory."""
+    """A description of what a directory holds besides a model of `focal-loss fit`; "" if nothing."""
     inside = sorted(directory.iterdir())
     foreign = [path.name for path in inside if path.name not in NAMES or not path.is_file()]
     if foreign:
@@ -31,7 +31,7 @@ def in_the_way(directory: Path) -> str:
 
 
 def is_model(path: Path) -> bool:
-    """Whether it is the JSON beside a model, which other programs may call the same."""
+    """Whether the file is the JSON of a model; other programs may use the same name."""
     try:
         found = json.loads(content_of(path))
     except (OSError, ValueError, RecursionError):
@@ -40,12 +40,12 @@ def is_model(path: Path) -> bool:
 
 
 def content_of(path: Path) -> bytes:
-    """Of a regular file: a pipe of that name would be waited for.
+    """The content of a regular file. A pipe is refused, because reading it would wait.
 
     Raises
     ------
     OSError
-        If there is none, or it cannot be read.
+        If there is no such file, or it cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
@@ -53,7 +53,7 @@ def content_of(path: Path) -> bytes:
 
 
 def digests(known: dict[str, Any], content: bytes) -> dict[str, str]:
-    """Of what stands in `model.json` beside them, and of the model file."""
+    """SHA-256 digests of the model file, and of all of `model.json` except the digests."""
     rest = {name: value for name, value in known.items() if name != "sha256"}
     each = {"model.json": json.dumps(rest, sort_keys=True).encode(), boosters.FILES[known["engine"]]: content}
     return {name: hashlib.sha256(held).hexdigest() for name, held in each.items()}
@@ -61,7 +61,7 @@ def digests(known: dict[str, Any], content: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Stored:
-    """A model as it lies in a directory."""
+    """A model as stored in a directory."""
 
     engine: str
     schema: tables.Schema
@@ -69,11 +69,11 @@ class Stored:
     positive: str
     negative: str
     threshold: float
-    outcomes: Outcomes  # out of fold
+    outcomes: Outcomes  # counts out of fold
     model: Any
 
     def save(self, directory: Path) -> None:
-        """The model in its booster's own format, and everything else as JSON."""
+        """Write the model in its booster's own format, and everything else as JSON."""
         counts = {name: np.asarray(values).tolist() for name, values in vars(self.outcomes).items()}
         known = {
             "format": FORMAT,
@@ -93,7 +93,7 @@ class Stored:
 
     @classmethod
     def load(cls, directory: Path) -> Stored:
-        """Read it back: each file once, and before its booster is imported. No code is run.
+        """Read a stored model: each file once, and before its booster is imported. No code is run.
 
         Raises
         ------
@@ -103,18 +103,18 @@ class Stored:
         try:
             fields, content = cls._read(directory)
         except UserError:
-            # `fit --force` may have put another model there between one file and the next.
+            # `fit --force` may have replaced the model between reading one file and the next.
             fields, content = cls._read(directory)
         booster = boosters.booster(fields["engine"])
         try:
             model = booster.read(booster.focal(), content)
-        except Exception as error:  # of the booster, which has its own kinds
+        except Exception as error:  # boosters raise errors of their own classes
             raise UserError(f"cannot read {directory / booster.file}: {boosters.reason(error)}") from error
         return cls(**fields, model=model)
 
     @classmethod
     def _read(cls, directory: Path) -> tuple[dict[str, Any], bytes]:
-        """What the JSON holds, and what the model file does: as they were written together.
+        """The fields of the JSON and the content of the model file, checked to belong together.
 
         Engines do not survive a model file that is damaged, and so are not shown one.
         """
@@ -144,7 +144,7 @@ class Stored:
 
     @staticmethod
     def _fields(known: dict[str, Any]) -> dict[str, Any]:
-        """What the JSON holds, checked as far as it can be without the model.
+        """The fields of the JSON, checked as far as possible without the model.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Stored:
         words = {name: known[name] for name in ("engine", "target", "positive", "negative")}
         if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in boosters.BOOSTERS:
             raise ValueError(f"got {words}")
-        "".join(words.values()).encode()  # refuses what is no text: half of a surrogate pair
+        "".join(words.values()).encode()  # refuses half of a surrogate pair
         counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
         outcomes = Outcomes(**counts)
         threshold = known["threshold"]
@@ -170,7 +170,7 @@ class Stored:
         return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
 
     def predict(self, path: Path) -> tuple[Array, list[str]]:
-        """The probability that each row of a file is positive, and what is to be said of its columns."""
+        """The probability that each row of a file is positive, and remarks on its columns."""
         categories = [column.name for column in self.schema.columns if column.kind == "category"]
         table = reading.read(path, categories)
         (frame,) = self.schema.frames(table, path)
@@ -179,6 +179,6 @@ class Stored:
             probability = self.model.predict_proba(X)[:, 1]
         except MemoryError:
             raise
-        except Exception as error:  # of the booster, or of a model that somebody edited
+        except Exception as error:  # from the booster, or from an edited model
             raise UserError(f"{self.engine} cannot predict this table: {boosters.reason(error)}") from error
         return probability, self.schema.unknown(table)

@@ -1,4 +1,4 @@
-"""What a fit found, in words and in the report's form."""
+"""The result of a fit, in words and as data for the report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from focal_loss._command.report import numbers
 
 Array = Any
 CURVE_POINTS, SLIDER_STEPS = 4000, 300
-FEW = 20  # held-out rows of a class: 2 / sqrt(20) of a share is about half of it
+FEW = 20  # held-out rows of a class; the interval of a rate from 20 is about 2 / sqrt(20), or half, of the rate
 
 
 def comparisons(result: fit.Result) -> list[report.Comparison]:
@@ -48,7 +48,7 @@ def answer(row: report.Comparison) -> str:
 
 
 def caution(result: fit.Result) -> str:
-    """What to know before the interval is believed; empty if there is nothing."""
+    """A caution about the interval, or "" if it needs none."""
     held = result.data.test.y
     fewer = int(min(held.sum(), (~held).sum()))
     if fewer >= FEW:
@@ -58,7 +58,7 @@ def caution(result: fit.Result) -> str:
 
 
 def decision(result: fit.Result) -> dict[str, Any]:
-    """What comes of the model that is handed over, at its threshold, on the held-out part."""
+    """The results of the stored model on the held-out part, at its threshold."""
     y, probability = result.data.test.y, result.winner.probability
     found = Outcomes.at(y, probability, np.array([result.threshold]))
     tp, fp, fn, tn = (int(getattr(found, name)[0]) for name in ("tp", "fp", "fn", "tn"))
@@ -76,7 +76,7 @@ def decision(result: fit.Result) -> dict[str, Any]:
 
 
 def choice(result: fit.Result) -> str:
-    """What was handed over."""
+    """The model and threshold that were stored."""
     parameters, kept = result.focal.best.parameters, result.winner.loss == "focal"
     gamma, weight = parameters["gamma"], parameters["pos_weight"]
     chosen = f"gamma {gamma:.3g}, pos_weight {weight:.3g}"
@@ -127,7 +127,7 @@ def page(result: fit.Result, rows: list[report.Comparison], title: str, command:
 
 
 def settings_of(result: fit.Result) -> list[tuple[str, str]]:
-    """What was asked for, and the parameters of the model that is handed over."""
+    """The options of the command, and the parameters of the stored model."""
     given, target, best = result.search.settings, result.data.target, result.winner.best
     return [
         ("--engine", given.engine),
@@ -167,7 +167,7 @@ def trials(result: fit.Result) -> list[report.Trial]:
 
 
 def corners(y: Array, probability: Array) -> tuple[Array, Array, int, int]:
-    """True and false positives along a ranking, where there are positives, and how many there are of each class."""
+    """True and false positives along a ranking, and the number of examples of each class."""
     ranked = Ranked.of(y, probability)
     hits, alarms = ranked.counts()
     kept = np.union1d([0], ranked.spread(CURVE_POINTS))
@@ -189,8 +189,8 @@ def roc(y: Array, probability: Array) -> report.Curve:
 
 
 def outcomes(y: Array, probability: Array, chosen: float) -> report.Outcomes:
-    """At thresholds evenly spaced in log odds, over all that are between one in a million and its opposite, and the
-    chosen one.
+    """Outcomes at thresholds evenly spaced in log odds over the range of the probabilities, cut to [1e-6, 1 - 1e-6],
+    and at the chosen threshold.
     """
     odds = logit(np.clip(probability, 1e-6, 1 - 1e-6))
     low, high = odds.min(), odds.max()

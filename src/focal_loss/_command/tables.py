@@ -1,4 +1,4 @@
-"""Columns: what they are, what the target is, and the same ones again when it comes to predict.
+"""Columns: their kinds, the target, and the same columns again for prediction.
 
 A `Schema` is what a model remembers of its columns. It is plain data, and goes into JSON.
 """
@@ -27,14 +27,14 @@ KINDS = {
     "category": "words",
 }  # fmt: skip
 DAYS = {"date": pa.timestamp("us"), "time": pa.time64("us"), "duration": pa.duration("us")}
-# A column of words nearly all of which differ is a name or a text, and no category.
+# A column of words that nearly all differ holds names or texts, not categories.
 MOST_DISTINCT, DISTINCT_SHARE = 50, 0.5
-INDEX = ("", "Unnamed: 0")  # names under which pandas writes the numbers of rows, to be learned by heart
-NUMBER = re.compile(r"\s*[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")  # and no code such as 007
+INDEX = ("", "Unnamed: 0")  # names under which pandas writes row numbers, which a model would memorize
+NUMBER = re.compile(r"\s*[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")  # not a code such as 007
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """For a message: the names that come closest, or the first ones."""
+    """The closest names, or the first ones, for a message."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     listed = ", ".join(map(repr, close or known[:5]))
     return f"the nearest are {listed}" if close else f"there are {listed}{', ...' if len(known) > 5 else ''}"
@@ -50,11 +50,11 @@ class Column:
     name: str
     kind: Kind
     categories: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()  # words among numbers that stand for no number
+    missing: tuple[str, ...] = ()  # words among numbers that count as missing
 
 
 def kind_of(column: pa.ChunkedArray) -> Kind:
-    """A column without a value is a number that is always missing.
+    """The kind of a column. One without values is a number that is always missing.
 
     Raises
     ------
@@ -75,21 +75,21 @@ def kind_of(column: pa.ChunkedArray) -> Kind:
     if pa.types.is_null(dtype):
         return "number"
     if not (pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)):
-        if dtype == pa.binary():  # as a CSV file is read that holds such text
+        if dtype == pa.binary():  # from a CSV file whose text is not UTF-8
             raise pa.ArrowInvalid("text that is not UTF-8; save the file as that")
         raise pa.ArrowInvalid(f"{dtype}, neither numbers, words, truths nor dates; leave it out")
     return "category"
 
 
 def words(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Of a dictionary, of anything: text."""
+    """A column of any type, dictionaries included, as text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.cast(pa.string())
 
 
 def column_of(name: str, values: pa.ChunkedArray, source: Path) -> tuple[Column | None, str]:
-    """What a column is, None if there is nothing to learn from it, and what is to be said of it."""
+    """The column, or None if nothing can be learned from it, and a remark for the user."""
     try:
         kind = kind_of(values)
     except pa.ArrowInvalid as error:
@@ -121,7 +121,7 @@ class Schema:
 
     @classmethod
     def of(cls, table: pa.Table, target: str, source: Path) -> tuple[Schema, list[str]]:
-        """What the columns but the target are, and what is to be said of them."""
+        """The columns besides the target, and remarks on them for the user."""
         found = [column_of(name, table.column(name), source) for name in table.column_names if name != target]
         kept = [column for column, _ in found if column is not None]
         if not kept:
@@ -131,7 +131,7 @@ class Schema:
         return cls(tuple(kept)), commas + [note for _, note in found if note]
 
     def unknown(self, table: pa.Table) -> list[str]:
-        """Of a table to predict: what is to be said of words that were not there in training."""
+        """Remarks on words in a table to predict that did not occur in training."""
         notes = []
         for column in self.columns:
             if column.kind != "category":
@@ -147,7 +147,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> Schema:
-        """Raises TypeError or ValueError if it is not what `to_json` gave."""
+        """The schema that `to_json` wrote. Raises TypeError or ValueError if it is damaged."""
         found = [Column(**{**c, "categories": tuple(c["categories"]), "missing": tuple(c["missing"])}) for c in columns]
         if not found:
             raise ValueError("no columns")
@@ -155,7 +155,7 @@ class Schema:
             words = (column.name, *column.categories, *column.missing)
             if not all(isinstance(word, str) for word in words) or column.kind not in KINDS:
                 raise ValueError(f"got {column}")
-            "".join(words).encode()  # refuses what is no text: half of a surrogate pair
+            "".join(words).encode()  # refuses half of a surrogate pair
             if len(set(column.categories)) < len(column.categories):
                 raise ValueError(f"a category of {column.name!r} comes twice")
         return cls(tuple(found))
@@ -169,7 +169,7 @@ class Schema:
         Raises
         ------
         UserError
-            If a column is not there, or is of another kind.
+            If a column is missing or of another kind.
         """
         for column in self.columns:
             if column.name not in table.column_names:
@@ -178,7 +178,7 @@ class Schema:
         listed = [column for column in self.columns if column.kind == "category"]
         plain = [column for column in self.columns if column.kind != "category"]
         sizes = [len(np.arange(table.num_rows)[part]) for part in parts]
-        # An array for each column would leave the heap in pieces, which the system does not get back.
+        # One array per column would fragment the heap, and the system would not get the memory back.
         arrays = [np.empty((len(plain), size)) for size in sizes]
         for k, column in enumerate(plain):
             values = numbers(column, table.column(column.name), source)
@@ -197,7 +197,7 @@ def wrong_kind(column: Column, source: Path, found: Exception) -> UserError:
 
 
 def categorical(column: Column, values: pa.ChunkedArray, source: Path) -> pd.Categorical:
-    """A word that is none of the categories is missing."""
+    """The column as categories; a word that is not among them is missing."""
     try:
         codes = pa.compute.index_in(words(values), value_set=pa.array(column.categories, pa.string()))
     except pa.ArrowException as error:  # bytes, lists
@@ -206,7 +206,9 @@ def categorical(column: Column, values: pa.ChunkedArray, source: Path) -> pd.Cat
 
 
 def numbers(column: Column, values: pa.ChunkedArray, source: Path) -> Array:
-    """Float64, NaN where a value is missing. Days of what is a time: since 1970, of the day, or that it lasts."""
+    """The column in float64, NaN where a value is missing. A date counts days since 1970, a time its fraction of the
+    day, a duration its days.
+    """
     try:
         kind = kind_of(values)
         if column.kind == "number" and kind == "category":
@@ -232,9 +234,9 @@ def numbers(column: Column, values: pa.ChunkedArray, source: Path) -> Array:
 @dataclass(frozen=True)
 class Target:
     name: str
-    positive: str  # as it is written in the file
+    positive: str  # as the file writes it
     negative: str  # the other class, or "not" the positive one of more than two
-    labels: Array  # of bool
+    labels: Array  # booleans
 
 
 def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Target:
@@ -269,7 +271,7 @@ def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Ta
 
 
 def same_number(one: str, other: str) -> bool:
-    """Whether two words are one number, such as 1 and 1.0; of words the same."""
+    """Whether two words are the same number, such as 1 and 1.0, or the same word."""
     try:
         return float(one) == float(other)
     except ValueError:
@@ -277,7 +279,7 @@ def same_number(one: str, other: str) -> bool:
 
 
 def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels as a person would write them, where the file is Parquet: 1.0 is "1", and True is "true"."""
+    """Labels of a Parquet file as a person would write them: 1.0 is "1", and True is "true"."""
     if pa.types.is_floating(column.type):
         column = column.cast(pa.float64())
         whole = pa.compute.all(pa.compute.equal(column, pa.compute.round(column))).as_py()

@@ -1,6 +1,6 @@
-"""URLs of databases, of which no password is printed, however it is mistyped: not in a message, a report, a record.
+"""URLs of databases, whose passwords appear in no message, report or record, however they are mistyped.
 
-What cannot be a secret is listed, not what is one: of a URL that is not written as one should be, no part is shown.
+The patterns list what cannot be a secret, rather than secrets: no part of a malformed URL is shown.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ URL = re.compile(
     r"(?P<host>[\w.-]*|\[[0-9a-f:.]+\])(?P<port>:\d+)?(?P<name>/[\w./-]*)?(?P<query>\?.*)?",
     re.DOTALL,
 )
-# A path may hold any sign, but not both of those between which a password stands.
+# A path may hold any character, but not both : and @, between which a password stands.
 FILE = re.compile(r"(?P<file>sqlite:///([^?@]*|[^?:]*))(?P<query>\?.*)?", re.DOTALL)
 PLAIN = re.compile(r"[^:@?&=;\s]*")  # a name or a path
 SUSPECT = re.compile(r"://|:[^@]*@|(pass\w*|pwd|token|secret)=", re.IGNORECASE)
 
 
 def shown(url: str) -> str:
-    """Without its password; of a URL that is mistyped the dialect at most."""
+    """A URL without its password; at most the dialect of a mistyped one."""
     file = FILE.fullmatch(url)
     if file or PLAIN.fullmatch(url):
         return url if not file or not file["query"] else f"{file['file']}?{HIDDEN}"
@@ -35,12 +35,12 @@ def shown(url: str) -> str:
     if found is None:
         return "".join(re.findall(r"^[a-z][\w+.-]*://", url)) + HIDDEN
     user = "" if found["user"] is None else f"{found['user']}{':' + HIDDEN if found['password'] else ''}@"
-    port = found["port"] or "" if user else f":{HIDDEN}" if found["port"] else ""  # which may be a password, without @
+    port = found["port"] or "" if user else f":{HIDDEN}" if found["port"] else ""  # without @ it may be a password
     return f"{found['scheme']}{user}{found['host']}{port}{found['name'] or ''}{'?' + HIDDEN if found['query'] else ''}"
 
 
 def secret(url: str) -> str:
-    """What `shown` does not show."""
+    """The parts of a URL that `shown` hides."""
     file = FILE.fullmatch(url)
     if file or PLAIN.fullmatch(url):
         return file["query"] or "" if file else ""
@@ -52,7 +52,7 @@ def secret(url: str) -> str:
 
 
 def said_of(url: str, error: BaseException) -> str:
-    """What a library says in its first line, unless that repeats what is not to be shown."""
+    """The first line of a library's error, unless it repeats a part that `shown` hides."""
     text, kept = first_line(error), secret(url)
     words = set(re.findall(r"\w+", f"{kept} {unquote(kept)} {kept!a}".lower()))
     told = set(re.findall(r"\w+", text.lower()))
@@ -62,7 +62,7 @@ def said_of(url: str, error: BaseException) -> str:
 
 
 def censored(text: str, arguments: Iterable[str]) -> str:
-    """A message about arguments, one of which may be a URL that stands where something else should."""
+    """A message without the secrets of arguments, since a URL may stand where another argument belongs."""
     for argument in arguments:
         for form in (argument, repr(argument)[1:-1], str(Path(argument))):
             text = text.replace(form, argument_shown(argument)) if SUSPECT.search(argument) else text
@@ -70,6 +70,6 @@ def censored(text: str, arguments: Iterable[str]) -> str:
 
 
 def argument_shown(argument: str, is_url: bool = False) -> str:
-    """An argument of the command, as it may be read by others."""
+    """An argument of the command without secrets."""
     name, sign, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     return name + sign + (shown(value) if is_url or SUSPECT.search(argument) else value)

@@ -25,7 +25,9 @@ KEY = "focal_loss"  # in a model's metadata
 
 
 class _Parameter:
-    """One of ours, kept among CatBoost's own: whatever copies, shows or pickles those does so with ours."""
+    """A parameter of the focal loss, kept among CatBoost's own: code that copies, shows or pickles those includes
+    it.
+    """
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -147,7 +149,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
     def decision_function(
         self, X: Any, ntree_start: int = 0, ntree_end: int = 0, thread_count: int = -1, task_type: str = "CPU"
     ) -> Array:
-        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; of more
+        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; with more
         classes the logarithms of their probabilities, of shape (n, K).
 
         `predict` with `prediction_type="RawFormulaVal"` gives the scores of the trees.
@@ -186,13 +188,13 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
             classifier.unbroken(bytes(blob), "the model")
         super().load_model(fname, format=format, stream=stream, blob=blob)
         for name in (*REFUSED, "eval_metric"):
-            self._init_params.pop(name, None)  # as CatBoost describes what it was trained with, not as it was given
+            self._init_params.pop(name, None)  # CatBoost's description, not the given object
         source = "the model" if fname is None else fname
         self._fitted = classifier.recall(self, dict(self.get_metadata()).get(KEY), source)
         return self
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters themselves: of copies scikit-learn could not tell that they are what it gave."""
+        """The parameters themselves, not copies: scikit-learn compares by identity with what it passed."""
         return dict(self._init_params)
 
     def set_params(self, **params: Any) -> FocalCatBoostClassifier:
@@ -208,7 +210,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         self._fitted = state.pop("_fitted")
         super().__setstate__(state)
 
-    # From here on: what CatBoost's own methods call.
+    # CatBoost's own methods call the methods from here on.
 
     def _get_canonized_params(self) -> dict[str, Any]:
         hidden = (*PARAMETERS, "loss_function", "eval_metric")
@@ -243,7 +245,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         return _Labels(classifier.focus(self, classes, codes, weight), classes, codes, prior)
 
     def _loss_of_fit(self, labels: _Labels, pool: Any, watched: bool) -> dict[str, Any]:
-        """CatBoost's own loss where that is the same, and the metric."""
+        """The loss function, which is CatBoost's own where that is the same loss, and the metric."""
         focus, _, codes, prior = labels
         if focus.gamma:
             objective = objective_of(focus.training_loss(prior))
@@ -288,7 +290,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
     def _train(
         self, train_pool: Any, test_pool: list[Any], params: Any, allow_clear_pool: bool, init_model: Any
     ) -> None:
-        """Train from the start score: a baseline for the time of training, and afterwards part of the model."""
+        """Train from the start score, which is a baseline during training and part of the model afterwards."""
         _snapshots.check(params, self._fitted[0], self._start)
         start, pools = self._start, [train_pool, *test_pool]
         before = [pool.get_baseline() for pool in pools]
@@ -300,7 +302,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         finally:
             for pool, baseline in list(zip(pools, before, strict=True))[allow_clear_pool:]:
                 pool.set_baseline(baseline)
-        if init_model is not None:  # CatBoost goes on from its start score, and leaves it out of the result
+        if init_model is not None:  # CatBoost continues from its start score, and leaves it out of the result
             start = np.asarray(init_model.get_scale_and_bias()[1])
         self.set_scale_and_bias(1.0, start.tolist())
 
@@ -338,7 +340,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         raise NotImplementedError("CatBoost's search knows its own losses only; use that of scikit-learn")
 
     def select_features(self, *args: Any, **kwargs: Any) -> Any:
-        """Not for this loss: CatBoost's selection knows its own only."""
+        """Refused: CatBoost's feature selection knows only its own losses."""
         raise NotImplementedError("CatBoost's selection knows its own losses only; use that of scikit-learn")
 
     def _known(self) -> tuple[classifier.Focus, Array]:
@@ -348,7 +350,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
 
 
 def _readable(data: Any) -> Any:
-    """Of Arrow, which CatBoost does not read, as pandas; also in evaluation sets."""
+    """Arrow tables, which CatBoost does not read, as pandas; also in evaluation sets."""
     if isinstance(data, tuple):
         return tuple(map(_readable, data))
     if isinstance(data, list):

@@ -13,21 +13,23 @@ from focal_loss.catboost._objectives import Metric
 
 Array = Any
 
-# CatBoost's names of the metrics that are computed here, because it would compute them of raw scores.
+# CatBoost's names of the metrics that are computed here, because it would compute them from raw scores.
 OURS = {
     "focal_loss": classifier.FOCAL_LOSS,
     **dict.fromkeys(("Logloss", "CrossEntropy", "MultiClass", "logloss"), classifier.LOG_LOSS),
     "ZeroOneLoss": classifier.ERROR,
     "Accuracy": "accuracy",
 }
-OF_SCORES = ("AUC", "PRAUC", "NormalizedGini")  # the metrics that CatBoost computes of scores as well
+OF_SCORES = ("AUC", "PRAUC", "NormalizedGini")  # CatBoost computes these equally well from scores
 BORDER = "proba_border"
-POSTERIOR = ":posterior"  # at the end of a name that CatBoost's own record has too, of scores
+POSTERIOR = ":posterior"  # suffix of a name that CatBoost's own record uses too, for scores
 
 
 @dataclass(frozen=True)
 class MetricOfFit:
-    """A metric of the classifier. `factors`: of each class, what CatBoost itself has multiplied its weights by."""
+    """A metric of the classifier. `factors` holds, per class, the factor by which CatBoost itself has multiplied the
+    weights.
+    """
 
     metric: classifier.Metric
     more_is_better: bool
@@ -50,7 +52,9 @@ class MetricOfFit:
 
 
 def metric_of_fit(name: str, metric: classifier.Metric, labels: Array, factors: Array | None) -> MetricOfFit:
-    """CatBoost asks whether more of it is better before the first value, and calls it by the name of its class."""
+    """A metric in CatBoost's form. CatBoost asks whether higher is better before the first value, and names it by its
+    class.
+    """
     classes = metric.focus.classes
     own, _, more_is_better = metric(labels, np.zeros((len(labels), classes) if classes > 2 else len(labels)), None)
     found: type[MetricOfFit] = type(name or str(own), (MetricOfFit,), {})
@@ -58,12 +62,12 @@ def metric_of_fit(name: str, metric: classifier.Metric, labels: Array, factors: 
 
 
 def unchanged(wanted: str, focus: classifier.Focus, factors: Array | None) -> bool:
-    """Whether CatBoost's own log loss is that of the probabilities: for its own loss without class weights."""
+    """Whether CatBoost's own log loss equals that of the probabilities: with its own loss and no class weights."""
     return not focus.gamma and factors is None and wanted == ("Logloss" if focus.classes == 2 else "MultiClass")
 
 
 def asked(wanted: Any, focus: classifier.Focus, calibrated: bool) -> tuple[str, classifier.Metric]:
-    """The metric that a user asks for, and the name of its record: the one that it was asked by."""
+    """The metric that a user requests, and the name of its record: the one by which it was requested."""
     if not isinstance(wanted, str):
         return "", classifier.Metric(wanted, focus, calibrated)
     base, _, options = wanted.partition(":")
@@ -79,7 +83,7 @@ def asked(wanted: Any, focus: classifier.Focus, calibrated: bool) -> tuple[str, 
 
 
 def recorded(record: dict[str, Any]) -> dict[str, Any]:
-    """A record in which the log loss that was asked for has taken the place of the one of CatBoost's own loss."""
+    """The record, with the requested log loss in place of the entry for CatBoost's own loss."""
     for values in record.values():
         for name in [name for name in values if name.endswith(POSTERIOR)]:
             values[name.removesuffix(POSTERIOR)] = values.pop(name)
@@ -102,7 +106,7 @@ def _border(wanted: str, options: str, classes: int) -> float:
 
 
 def _right(border: float, accuracy: bool) -> Callable[..., Any]:
-    """The share of the examples whose class is told rightly, or wrongly."""
+    """The fraction of examples whose class is predicted correctly, or wrongly."""
 
     def rate(labels: Array, probabilities: Array, weight: Array | None) -> tuple[str, float, bool]:
         found = probabilities > border if probabilities.ndim == 1 else probabilities.argmax(axis=1)

@@ -15,8 +15,8 @@ from focal_loss._host.derivatives import Hessian
 Array = Any
 
 
-# CatBoost maximises: its derivatives are those of minus the loss. `no_jit` keeps Numba, which it would compile the
-# methods with, away from them.
+# CatBoost maximizes: it takes the derivatives of minus the loss. `no_jit` keeps CatBoost from compiling the methods
+# with Numba.
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _BinaryObjective:
 
     def calc_ders_range(self, approxes: Array, targets: Array, weights: Array | None) -> Array:
         derivatives = self.loss.derivatives(approxes, targets, weights)
-        pairs = np.empty((len(targets), 2), np.float32)  # as an array CatBoost reads it without Python's numbers
+        pairs = np.empty((len(targets), 2), np.float32)  # CatBoost reads an array without making Python floats
         for column, values in enumerate(derivatives):
             np.negative(values, out=pairs[:, column])
         return pairs
@@ -41,13 +41,13 @@ class _CategoricalObjective:
         self, approxes: Array, target: float, weight: float
     ) -> tuple[list[float], Iterator[list[float]]]:
         gradient, rows = self.loss.of_one(np.asarray(approxes).tolist(), target, weight)
-        # To choose the splits, which is half of its calls, CatBoost wants no Hessian, and leaves the rows unmade.
+        # Half of CatBoost's calls choose splits. They need no Hessian, and its rows are then never computed.
         return [-g for g in gradient], ([-h for h in row] for row in rows)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A mean. CatBoost adds up sums over parts of the data."""
+    """A metric that is a mean: CatBoost adds up sums over parts of the data."""
 
     loss: objective.BinaryLoss | objective.CategoricalLoss
     no_jit: ClassVar[bool] = True
@@ -70,7 +70,7 @@ class Metric:
 
 
 def _metric_of(loss: objective.BinaryLoss | objective.CategoricalLoss, name: str) -> Metric:
-    """CatBoost calls a metric by the name of its class, so each has one of its own."""
+    """A metric of a class of its own, because CatBoost names a metric by its class."""
     found: type[Metric] = type(name, (Metric,), {"__reduce__": lambda self: (_metric_of, (loss, name))})
     return found(loss)
 

@@ -1,4 +1,4 @@
-"""CatBoost's parameters: which have no effect on this loss, and what it chooses for its own losses by itself."""
+"""CatBoost's parameters that have no effect on this loss, and the defaults that it computes for its own losses."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ REFUSED = {
 }
 DEFAULTS: dict[str, Any] = {"model_shrink_rate": 0.0, "model_shrink_mode": "Constant"}
 
-# CatBoost takes a learning rate of exp(B + A log(examples) + C log(rounds / 1000)), at most 0.5, for its own losses, by
-# whether the best round is kept: A, B, C for Logloss and for MultiClass.
+# CatBoost takes a learning rate of exp(B + A log(examples) + C log(rounds / 1000)), at most 0.5, for its own losses.
+# The table gives (A, B, C) by whether the best round is kept and whether the loss is Logloss or MultiClass.
 LEARNING_RATE = {
     (True, True): (0.247, -5.158, -0.435),
     (True, False): (0.427, -7.525, -0.917),
@@ -42,7 +42,7 @@ LEARNING_RATE = {
 
 
 def chosen(given: dict[str, Any], classes: int, examples: int, columns: int, watched: bool) -> dict[str, Any]:
-    """What CatBoost 1.2 would choose for its Logloss or MultiClass, but not for an objective of Python's.
+    """The defaults that CatBoost 1.2 computes for its Logloss or MultiClass, but not for an objective in Python.
 
     With it a gamma of 0 is the limit of small ones, whatever is left alone.
     """

@@ -1,4 +1,4 @@
-"""Snapshots of a training that goes on: CatBoost compares its own parameters, but cannot see the loss."""
+"""Snapshots of unfinished training: CatBoost compares its own parameters, but cannot see the loss."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from focal_loss._boosting.classifier import Focus
 
-ENDING = ".focal_loss"  # of the file beside a snapshot
+ENDING = ".focal_loss"  # name of the file beside a snapshot
 
 
 def check(params: dict[str, Any], focus: Focus, start: Any) -> None:
-    """Compare the loss with that of the snapshot, if there is one, and write it down.
+    """Compare the loss with that of the snapshot, if there is one, and store it beside the snapshot.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from focal_loss.lightgbm._parameters import DEFAULTS, EARLY_STOP, NAMES, REFUSED
 
 Array = Any
 
-TAG = "\nfocal_loss:"  # of the line in a saved model
+TAG = "\nfocal_loss:"  # start of our line in a saved model
 
 
 class FocalLGBMClassifier(lightgbm.LGBMClassifier):
@@ -214,7 +214,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         validate_features: bool = False,
         **kwargs: Any,
     ) -> Array:
-        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; of more
+        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; with more
         classes the logarithms of their probabilities, of shape (n, K).
 
         `predict` with `raw_score=True` gives the scores of the trees.
@@ -297,7 +297,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
     def _weights_in_the_objective(self) -> Iterator[None]:
         """Hide the class weights: LightGBM would multiply the examples' weights by them."""
         kept = self.class_weight
-        self.class_weight = self._class_weight = None  # the second is what `set_params` writes
+        self.class_weight = self._class_weight = None  # `set_params` writes the second
         try:
             yield
         finally:
@@ -313,10 +313,10 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
 
 
 def _keep_objective(env: Any) -> None:
-    """Say that there is no objective of LightGBM's, which `lightgbm.train` has seen to.
+    """Note that LightGBM's own objective is off, as `lightgbm.train` has arranged.
 
-    `Booster.update` does it again before the first round, which LightGBM 4.7 answers with an error if the data have no
-    usable column, as few rows may not.
+    Otherwise `Booster.update` turns it off again before the first round, where LightGBM 4.7 raises an error if no
+    column is usable, as may happen with few rows.
     """
     env.model._Booster__set_objective_to_none = True
 
@@ -325,7 +325,7 @@ _keep_objective.before_iteration = True  # type: ignore[attr-defined]
 
 
 def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> list[tuple[Any, Any]]:
-    """The evaluation sets, however they were given."""
+    """The evaluation sets as a list of pairs, in whichever form they were given."""
     if (eval_X is None) != (eval_y is None) or (eval_X is not None and eval_set is not None):
         raise ValueError("give `eval_X` and `eval_y`, both, or `eval_set`")
     if eval_X is not None:

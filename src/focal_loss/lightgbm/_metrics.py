@@ -7,8 +7,8 @@ from typing import Any
 
 from focal_loss._boosting import classifier
 
-# LightGBM's names of the metrics that are computed here, because it would compute them of raw scores, and what it calls
-# their results, of two classes and of more.
+# LightGBM's names of the metrics that are computed here, because it would compute them from raw scores, and its names
+# of their results, for two classes and for more.
 OURS = {
     "focal_loss": classifier.FOCAL_LOSS,
     **dict.fromkeys(("logloss", "binary_logloss", "binary"), classifier.LOG_LOSS),
@@ -24,7 +24,7 @@ NO_METRIC = ("", "None", "none", "null", "na", "custom")
 
 
 def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool, eval_metric: Any) -> list[Any]:
-    """What `fit` evaluates: the metrics of its argument, then those of the estimator, by default the loss itself.
+    """The metrics that `fit` evaluates: those of its argument, then those of the estimator, by default the loss itself.
 
     `given` are the estimator's parameters. LightGBM computes its own metrics first, whatever their order. The order
     decides which one stops training early, so that only those at the front are left to it.

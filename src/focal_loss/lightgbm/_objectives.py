@@ -15,7 +15,7 @@ Array = Any
 
 
 # Every callable here takes `(preds, dataset)`, as `lightgbm.train` calls it, and `(y_true, y_pred, weight)`, as the
-# estimators do. LightGBM's estimators hand weights over only to a function of three parameters, whatever their names.
+# estimators do. LightGBM's estimators pass weights only to a function of three parameters, whatever their names.
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _CategoricalObjective:
                 f"a categorical objective takes a score for each class, got scores of shape {np.shape(preds)}; say how "
                 "many classes there are (`num_class`)"
             )
-        # LightGBM keeps the scores of a class together. Transposed they are contiguous, and so is what it gets back.
+        # LightGBM keeps the scores of a class together, so their transpose is contiguous, and so are the results.
         classes = preds.shape[1]
         overlap = classes / (classes - 1)  # LightGBM's own factor for its softmax objective
         gradient, hessian = self.loss.derivatives(preds.T, labels, weight, overlap=overlap, axis=0)
@@ -49,7 +49,7 @@ class _CategoricalObjective:
 class _Metric:
     loss: objective.BinaryLoss | objective.CategoricalLoss
     name: str
-    of_scores: ClassVar[bool] = True  # for our classifiers, which hand probabilities to other functions
+    of_scores: ClassVar[bool] = True  # our classifiers pass probabilities to other functions
 
     def __call__(self, y_true: Array, y_pred: Array, weight: Array | None = None) -> tuple[str, float, bool]:
         labels, scores, weight = objective.either(y_true, y_pred, weight)

@@ -1,4 +1,4 @@
-"""The parameters of LightGBM that have no effect on this loss, and what to give instead."""
+"""The parameters of LightGBM that have no effect on this loss, and those to use instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from focal_loss._boosting.classifier import LABELS, OBJECTIVE, POSITIVES
 
 
 def _names() -> dict[str, str]:
-    """LightGBM's names of its parameters, by alias; none in a version that keeps its list elsewhere."""
+    """LightGBM's own name of each alias of its parameters; empty in a version that keeps its list elsewhere."""
     try:
         known = lightgbm.basic._ConfigAliases._get_all_param_aliases()
     except AttributeError:
@@ -58,7 +58,7 @@ REFUSED = {
     **dict.fromkeys(("ignore_column", "two_round", "pre_partition", "parser_config_file"), COMMAND),
     "precise_float_parser": COMMAND,
 }
-# Of those, what LightGBM takes if nothing is given; for the others that is no value, or False.
+# LightGBM's defaults of those parameters; the others default to no value, or False.
 DEFAULTS: dict[str, Any] = {
     "task": "train",
     "boost_from_average": True,

@@ -168,7 +168,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
     def decision_function(
         self, X: Any, validate_features: bool = True, base_margin: Any = None, iteration_range: Any = None
     ) -> Array:
-        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; of more
+        """The log-odds of the second of two classes, of shape (n,), positive where `predict` gives that; with more
         classes the logarithms of their probabilities, of shape (n, K).
 
         `predict` with `output_margin=True` gives the scores of the trees.
@@ -221,7 +221,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         TypeError
             If the classes are neither strings nor numbers.
         """
-        booster = self.get_booster()  # or complain that it is not fitted
+        booster = self.get_booster()  # raises if not fitted
         booster.set_attr(focal_loss=classifier.remember(self, self._focus, self.classes_))
         super().save_model(fname)
         path = Path(fname)
@@ -247,7 +247,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         return self._become(plain, *known)
 
     def get_xgb_params(self) -> dict[str, Any]:
-        """XGBoost's parameters for the booster, as after `set_params`: without ours."""
+        """XGBoost's parameters for the booster, as after `set_params`, without ours."""
         return self._plain(objective=None, eval_metric=None).get_xgb_params()
 
     def __sklearn_tags__(self) -> Any:
@@ -256,7 +256,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         return tags
 
     def _plain(self, **changes: Any) -> xgboost.XGBClassifier:
-        """XGBoost's own classifier, with these parameters but for ours and the changes."""
+        """XGBoost's own classifier, with these parameters except ours, and with the changes."""
         parameters = {**self.get_params(deep=False), **changes}
         parameters["gamma"] = parameters.pop("min_split_loss")
         return xgboost.XGBClassifier(**{name: value for name, value in parameters.items() if name not in UNKNOWN})
@@ -264,7 +264,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
     def _become(self, plain: xgboost.XGBClassifier, focus: classifier.Focus, classes: Array) -> FocalXGBClassifier:
         self._Booster, self.n_classes_ = plain.get_booster(), plain.n_classes_
         self._focus, self._classes = focus, classes
-        self.evals_result_ = getattr(plain, "evals_result_", None)  # as XGBoost asks for it
+        self.evals_result_ = getattr(plain, "evals_result_", None)  # where XGBoost looks for it
         return self
 
     def _refuse(self) -> None:
@@ -275,7 +275,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
 
 
 def _of_logits(start: Array) -> float | list[float]:
-    """XGBoost's `base_score`: of two classes a probability, of more the scores.
+    """XGBoost's `base_score`: a probability for two classes, the scores for more.
 
     Raises
     ------
@@ -295,7 +295,7 @@ def _of_logits(start: Array) -> float | list[float]:
 
 
 def _encoded(eval_set: Any, classes: Array, y: Any, codes: Array) -> list[tuple[Any, Array]] | None:
-    """The evaluation sets with class indices; of the training set the same array, for XGBoost to know it again."""
+    """The evaluation sets with class indices. The training set keeps its array, so that XGBoost recognizes it."""
     if eval_set is None:
         return None
     encoder = LabelEncoder().fit(classes)

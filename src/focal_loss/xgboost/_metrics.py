@@ -10,7 +10,7 @@ from focal_loss._boosting import classifier
 
 Array = Any
 
-# XGBoost's names of the metrics that are computed here, because it would compute them of raw scores.
+# XGBoost's names of the metrics that are computed here, because it would compute them from raw scores.
 OURS = {
     "focal_loss": classifier.FOCAL_LOSS,
     **dict.fromkeys(("logloss", "mlogloss"), classifier.LOG_LOSS),
@@ -31,7 +31,7 @@ class Metrics(xgboost.callback.TrainingCallback):
         super().__init__()
         self.ours = ours
         self.order = order
-        self.found: list[dict[str, float]] = []  # of this round, for each evaluation set
+        self.found: list[dict[str, float]] = []  # results of this round, for each evaluation set
         self.__name__ = next(iter(ours))
 
     def __call__(self, labels: Array, scores: Array, sample_weight: Array | None = None) -> float:
@@ -57,7 +57,7 @@ def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool) ->
     named = "focal_loss" if eval_metric is None else eval_metric
     wanted = list(dict.fromkeys(classifier.listed(named)))
     native, functions = classifier.metrics(wanted, OURS, OF_SCORES)
-    # The objective that XGBoost is told of, for it has to know one, has a metric: of raw scores.
+    # XGBoost must be told an objective, and that one has a metric of raw scores.
     parameters = {"eval_metric": native or None, "disable_default_eval_metric": 1}
     if not functions:
         return parameters
@@ -66,12 +66,12 @@ def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool) ->
     ours = {n: classifier.Metric(f, focus, calibrated) for n, f in zip(names, functions, strict=True)}
     together = Metrics(ours, order)
     every = [together, *(callbacks or [])]
-    metrics = [*native, together] if native else together  # of a list without names XGBoost makes a name
+    metrics = [*native, together] if native else together  # XGBoost makes a name of a list without names
     return {**parameters, "eval_metric": metrics, "callbacks": every}
 
 
 def _names(metrics: list[Any]) -> list[str]:
-    """What the record calls them: of two functions of one name the second by a number."""
+    """The names in the record: the second of two functions of one name gets a number."""
     found: list[str] = []
     for metric in metrics:
         name = metric if isinstance(metric, str) else getattr(metric, "__name__", type(metric).__name__)

@@ -14,7 +14,7 @@ Array = Any
 OVERLAP = 2.0  # XGBoost's own factor on the Hessian of its softmax objective
 
 # Every callable here takes `(scores, data)`, as `xgboost.train` calls it, and `(y_true, y_pred, sample_weight)`, as the
-# estimators do. These look for a parameter of the name `sample_weight`, and name a metric by its `__name__`.
+# estimators do. The estimators look for a parameter named `sample_weight`, and name a metric by its `__name__`.
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Obje
 class _Metric:
     loss: objective.BinaryLoss | objective.CategoricalLoss
     __name__: str
-    of_scores: ClassVar[bool] = True  # for our classifier, which hands probabilities to other functions
+    of_scores: ClassVar[bool] = True  # our classifier passes probabilities to other functions
 
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
         labels, scores, weight = objective.either(y_true, y_pred, sample_weight)

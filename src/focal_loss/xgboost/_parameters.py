@@ -1,4 +1,4 @@
-"""The parameters of XGBoost that have no effect on this loss, and what to give instead."""
+"""The parameters of XGBoost that have no effect on this loss, and those to use instead."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from focal_loss._boosting import classifier
 
 NAMES: dict[str, str] = {}  # other names of a parameter
-DEFAULTS: dict[str, Any] = {}  # what a refused parameter may be nevertheless, beside None
+DEFAULTS: dict[str, Any] = {}  # values that a refused parameter may have, beside None
 # Parameters of XGBoost that belong to its own objectives.
 REFUSED = {
     "objective": classifier.OBJECTIVE,
@@ -15,4 +15,4 @@ REFUSED = {
     "num_class": classifier.LABELS,
     "disable_default_eval_metric": "give `eval_metric=[]` to watch nothing",
 }
-UNKNOWN = ("pos_weight", "class_weight", "hessian", "calibrated")  # to XGBoost
+UNKNOWN = ("pos_weight", "class_weight", "hessian", "calibrated")  # parameters that XGBoost does not know

@@ -1,1 +1,1 @@
-"""From what was found to one page that stands by itself: `data` is the content, `render` makes the page of it."""
+"""The report of a fit as one HTML page without other files: `data` is its content, `render` makes the page."""

@@ -1,4 +1,6 @@
-"""The content of a report: plain numbers, strings, lists and dictionaries, which `dataclasses.asdict` makes JSON of."""
+"""The content of a report: plain numbers, strings, lists and dictionaries, which `dataclasses.asdict` turns into
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ __all__ = ["Bins", "Comparison", "Curve", "Outcomes", "Report", "Trial"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric on the held-out part, of the focal model and of the booster's own cross-entropy.
+    """One metric on the held-out part, for the focal model and for the booster's own cross-entropy.
 
     Attributes
     ----------
@@ -61,7 +63,7 @@ class Bins:
 
 @dataclass(frozen=True)
 class Trial:
-    """One try of the search.
+    """One trial of the search.
 
     Attributes
     ----------
@@ -86,7 +88,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What happens on the held-out part at each threshold of the calibrated probability.
+    """Counts on the held-out part at each threshold of the calibrated probability.
 
     Attributes
     ----------
@@ -106,7 +108,7 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report shows.
+    """Everything that a report shows.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The figures of the page. No name from the data is drawn: legends are text of the page, beside the figure."""
+"""The figures of the page. They draw no names from the data: legends are text of the page, beside the figure."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from focal_loss._command.report.svg import PALETTE, Element, canvas, inline, vie
 
 __all__ = ["cost", "curves", "gamma", "positions", "reliability", "styles"]
 
-Place = tuple[float, float]  # on axes that run from 0 to 1
+Place = tuple[float, float]  # a point on axes from 0 to 1
 
 WIDE, SQUARE = (400, 300), (280, 290)
 BASELINE = "cross-entropy"
 _DASHES = {"baseline": (4, 2), "focal": (), "other": (1, 1.5)}
-_COLUMNS = 200  # of a curve; the eye sees no more of it in a figure of this width
-# Where the axis of thresholds may be labelled. It is even in log odds, since the thresholds that matter for a rare
-# class are small.
+_COLUMNS = 200  # columns of a curve; a figure of this width shows no more
+# Candidates for labels of the threshold axis. The axis is linear in log odds, since useful thresholds for a rare class
+# are small.
 _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999, 0.9999)
 _RATES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
 
 
 def styles(names: Iterable[str]) -> dict[str, str]:
-    """A color for each curve, by its name in `PALETTE`: that of the focal loss for the last of its own."""
+    """A color for each curve, by its name in `PALETTE`; the last curve has the color of the focal loss."""
     given = list(names)
     last = [name for name in given if name != BASELINE][-1:]
     return {name: "baseline" if name == BASELINE else "focal" if [name] == last else "other" for name in given}
 
 
 def curves(name: str, lines: dict[str, Curve], x: str, y: str, at: Place | None) -> Markup:
-    """Precision-recall and ROC. Over it a ring marks the threshold, if it has a place; the script moves it."""
+    """Precision-recall and ROC curves. A ring over the axes marks the threshold, if `place` is given; the script moves
+    it.
+    """
     figure, axes = canvas(*WIDE, x, y)
     _unit_axes(axes)
     for label, style in styles(lines).items():
@@ -47,7 +49,7 @@ def curves(name: str, lines: dict[str, Curve], x: str, y: str, at: Place | None)
 
 
 def reliability(name: str, label: str, bins: Bins, style: str, limit: float) -> Markup:
-    """The frequency of positives over the prediction, with the 95 % interval by Wilson that its count allows."""
+    """The frequency of positives over the prediction, with its 95 % Wilson interval."""
     figure, axes = canvas(*SQUARE, "predicted", "share of positives")
     ticks = [tick for _, tick in _spaced(_RATES, lambda rate: math.sqrt(rate / limit))]
     for scale, bounds, place in (
@@ -131,7 +133,7 @@ def _mark(name: str, at: Place | None, look: str) -> Element:
 
 
 def positions(thresholds: Sequence[float]) -> list[float]:
-    """Where each threshold stands on its axis, from 0 to 1; those that have no odds stand at an end."""
+    """The place of each threshold on its axis, from 0 to 1; thresholds with infinite log odds are at an end."""
     place = _axis_of(thresholds)
     return [round(min(max(place(threshold), 0.0), 1.0), 5) for threshold in thresholds]
 
@@ -149,7 +151,7 @@ def _log_odds(threshold: float) -> float:
 
 
 def _spaced(ticks: Iterable[float], place: Callable[[float], float]) -> Iterator[tuple[float, float]]:
-    """Those that lie on the axis, with their places, and so far apart that their labels do not touch."""
+    """The labels on the axis with their places, far enough apart that they do not touch."""
     last = -1.0
     for tick in ticks:
         x = place(tick)
@@ -174,7 +176,7 @@ def _unit_axes(axes: Axes) -> None:
 
 
 def _thinned(curve: Curve) -> Curve:
-    """As it looks: of each column of the figure the first, the lowest, the highest and the last point."""
+    """The first, lowest, highest and last point in each column of the figure, which look like the whole curve."""
     low, high = min(curve.x), max(curve.x)
     scale = _COLUMNS / (high - low) if high > low else 0.0
     keep: list[int] = []
@@ -186,7 +188,7 @@ def _thinned(curve: Curve) -> Curve:
 
 
 def _spoken(lines: dict[str, Curve], x: str, y: str) -> str:
-    """What a curve says at a few places."""
+    """A curve at a few places, in words."""
     found = []
     for label, curve in lines.items():
         order = np.argsort(curve.x, kind="stable")
@@ -209,7 +211,7 @@ def _best(trials: Sequence[Trial], upward: bool) -> Trial:
 
 
 def _score_limits(trials: Sequence[Trial], upward: bool) -> tuple[float, float]:
-    """All scores, but that a few failures do not flatten the rest: those are drawn at the edge."""
+    """Limits for all scores, except a few failures that would flatten the rest: these are drawn at the edge."""
     scores = np.asarray([trial.score for trial in trials] or [0.0, 1.0])
     first, middle, third = np.quantile(scores, [0.25, 0.5, 0.75])
     reach = 4 * (third - first) or math.inf

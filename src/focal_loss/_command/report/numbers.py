@@ -1,4 +1,4 @@
-"""Numbers as text, by rules that the page's script repeats in its own language, and what counts at a threshold say."""
+"""Numbers as text, by rules that the page's script repeats in JavaScript, and the sentences about a threshold."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from focal_loss._command.report.data import Comparison, Outcomes
 __all__ = ["CEILING", "at", "best", "costs", "decimals", "fixed", "relative_costs", "short", "signed"]
 
 NOTHING = "–"
-CEILING = 1.5  # of a cost chart; what costs more than this share of a policy without a model is off it
+CEILING = 1.5  # top of a cost chart, as a multiple of the cost without a model
 _EXACT = Context(prec=400)
 
 
 def fixed(x: float, decimals: int) -> str:
-    """`x` with so many decimals; ties go up, since JavaScript's `toFixed` takes them so."""
+    """`x` with `decimals` digits after the point; ties round up, as in JavaScript's `toFixed`."""
     if not math.isfinite(x):
         return NOTHING
     return f"{Decimal(x).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, _EXACT):,f}"
@@ -30,7 +30,7 @@ def short(x: float, digits: int = 3) -> str:
 
 
 def signed(x: float, decimals: int) -> str:
-    """A difference, with its sign, and none where nothing is left of it."""
+    """A difference with its sign, or without one where it rounds to 0."""
     text = fixed(abs(x), decimals)
     if not text.strip("0.,") or text == NOTHING:
         return text
@@ -38,7 +38,7 @@ def signed(x: float, decimals: int) -> str:
 
 
 def decimals(comparison: Comparison) -> int:
-    """As many as leave two digits of the interval's width: more would be noise."""
+    """The number of decimals that leaves two digits of the interval's width: more would be noise."""
     width = comparison.high - comparison.low
     if not (math.isfinite(width) and width > 0):
         return 4
@@ -57,13 +57,13 @@ def relative_costs(outcomes: Outcomes, cost_fp: float, cost_fn: float) -> list[f
 
 
 def best(outcomes: Outcomes, cost_fp: float, cost_fn: float) -> int:
-    """Where the cost is least; the first of several such thresholds."""
+    """The position of the least cost, the first of several."""
     found = costs(outcomes, cost_fp, cost_fn)
     return found.index(min(found))
 
 
 def at(outcomes: Outcomes, index: int, cost_fp: float, cost_fn: float) -> dict[str, str]:
-    """All that the page says about one threshold, and about the one of least cost."""
+    """Everything that the page says about one threshold, and about the one of least cost."""
     tp, fp, fn, tn = (getattr(outcomes, name)[index] for name in ("tp", "fp", "fn", "tn"))
     found, least = costs(outcomes, cost_fp, cost_fn), best(outcomes, cost_fp, cost_fn)
     return {

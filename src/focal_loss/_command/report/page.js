@@ -1,4 +1,5 @@
-// Moves the threshold and the costs, and all that the page says of them. Without it the page reads as it was made.
+// Updates the page when the reader moves the threshold or the costs. Without this script the page shows the initial
+// choice.
 "use strict";
 (() => {
   const NOTHING = "–";
@@ -9,7 +10,7 @@
   const positives = data.tp[0] + data.fn[0];
   const negatives = data.fp[0] + data.tn[0];
 
-  // As `fixed` and `short` of numbers.py, so that the page says the same with and without its script.
+  // The same rules as `fixed` and `short` of numbers.py, so that the page reads the same with and without its script.
   const fixed = (x, decimals) => {
     const [whole, rest] = x.toFixed(decimals).split(".");
     const grouped = whole.replace(/\B(?=(\d{3})+$)/g, ",");

@@ -1,4 +1,4 @@
-"""From a report to one page: a file that needs no other, runs no script but its own, and asks no network."""
+"""From a report to one HTML file that needs no other file and no network, and runs no script but its own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from focal_loss._command.report.svg import speakable
 __all__ = ["render"]
 
 _HERE = Path(__file__).parent
-_FEATURES = 20  # that are shown
+_FEATURES = 20  # most features shown
 
 
 def render(report: Report) -> str:
-    """The page, as HTML. Every name and value of the report is text in it, whatever it looks like.
+    """The page, as HTML. Every name and value of the report is escaped: it appears as text.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def _speakable(value: Any) -> Any:
 
 
 def _digest(text: str) -> str:
-    """By which the page's policy knows the one style sheet and the one script that it allows."""
+    """The digest by which the page's content security policy allows its one style sheet and its one script."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -126,7 +126,7 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
 
 
 def _data(report: Report) -> dict[str, Any]:
-    """What the script needs: counts, how thresholds are written, and where they stand on their axis."""
+    """The data of the script: counts, the thresholds as text, and their places on the axis."""
     outcomes = report.outcomes
     return {
         "thresholds": [numbers.short(threshold) for threshold in outcomes.thresholds],

@@ -1,4 +1,4 @@
-"""From a figure of matplotlib to SVG that stands in a page: its colors are the page's, and it names nothing outside.
+"""From a figure of matplotlib to inline SVG that takes its colors from the page and refers to nothing outside.
 
 Matplotlib writes `style` attributes, which the page's policy forbids and no style sheet overrides. Each becomes an
 attribute of its own, or, where it is a color of `PALETTE`, a class that the page's style sheet gives its color.
@@ -29,12 +29,12 @@ PALETTE = {
     "baseline": "#a84a12",
     "other": "#1a7a5e",
 }
-_LONG = re.compile(r"-?\d+\.\d{3,}")  # a hundredth of a pixel is enough
+_LONG = re.compile(r"-?\d+\.\d{3,}")  # numbers are cut to a hundredth of a pixel
 _UNSPEAKABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAMES = {color: name for name, color in PALETTE.items()}
 _MARGINS = (46, 38, 12, 46)  # left, top, right and bottom of the axes, in the units of the view box
 
-# Nothing of the user's own matplotlibrc. DejaVu Sans comes with matplotlib; the page shows the text in its own font.
+# The user's own matplotlibrc is ignored. DejaVu Sans comes with matplotlib; the page shows the text in its own font.
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 13,
@@ -64,12 +64,14 @@ _STYLE = {
 
 
 def speakable(text: str) -> str:
-    """Without what neither HTML nor XML may hold, such as half of a surrogate pair: no reason to lose a report."""
+    """Text without the characters that HTML and XML forbid, such as half of a surrogate pair, which would lose the
+    report.
+    """
     return _UNSPEAKABLE.sub("\ufffd", text)
 
 
 def canvas(width: int, height: int, x: str, y: str) -> tuple[Figure, Axes]:
-    """One pair of axes with their names, in a figure of that many units; a unit is about a pixel."""
+    """One pair of axes with their names, in a figure of this size in units of about a pixel."""
     left, top, right, bottom = _MARGINS
     with matplotlib.style.context(["default", _STYLE]):
         figure = Figure(figsize=(width / 72, height / 72))
@@ -83,7 +85,7 @@ def canvas(width: int, height: int, x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def viewport(width: int, height: int, *children: Element, clipped: bool) -> Element:
-    """What lies over the axes of a canvas of that size. In it, 100 % is the length of an axis."""
+    """An SVG viewport over the axes of a canvas of this size. In it, 100 % is the length of an axis."""
     left, top, right, bottom = _MARGINS
     box = {"x": left, "y": top, "width": width - left - right, "height": height - top - bottom}
     found = Element("svg", {name: str(value) for name, value in box.items()})
@@ -93,15 +95,15 @@ def viewport(width: int, height: int, *children: Element, clipped: bool) -> Elem
 
 
 def inline(figure: Figure, name: str, alternative: str, *overlays: Element) -> Markup:
-    """`name` must be that of no other figure of the page; `alternative` says in words what is to be seen."""
+    """The figure as SVG. `name` must be unique on the page; `alternative` describes the figure in words."""
     file = io.StringIO()
     with matplotlib.style.context(["default", {**_STYLE, "svg.hashsalt": name}]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # the font of the page may have it
+        warnings.filterwarnings("ignore", "Glyph")  # the page's font may have the character
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     root = ElementTree.fromstring(file.getvalue())
     for element in root.iter():
         _without_namespaces(element)
-    root[:] = root[[child.tag for child in root].index("g") :]  # without metadata, and a style that each line repeats
+    root[:] = root[[child.tag for child in root].index("g") :]  # drops metadata and a style that each line repeats
     referred = set(re.findall(r'(?:url\(|href=")#([^)"]*)', ElementTree.tostring(root, encoding="unicode")))
     for element in root.iter():
         _restyle(element)
@@ -119,14 +121,14 @@ def inline(figure: Figure, name: str, alternative: str, *overlays: Element) -> M
 
 
 def _without_namespaces(element: Element) -> None:
-    """In a page they are known, and a name that looks like an address is one less to wonder about."""
+    """Drop the namespaces: inline SVG needs none, and the page then holds no address."""
     element.tag = element.tag.rpartition("}")[2]
     for key in [key for key in element.attrib if key.startswith("{")]:
         element.set(key.rpartition("}")[2], element.attrib.pop(key))
 
 
 def _restyle(element: Element) -> None:
-    """A color that has a name becomes a class; all else of `style` an attribute, as SVG allows, but for the fonts."""
+    """Turn `style` into attributes, as SVG allows, and a color that has a name into a class; fonts are dropped."""
     classes = []
     for declaration in filter(None, element.attrib.pop("style", "").split(";")):
         name, _, value = (part.strip() for part in declaration.partition(":"))
@@ -142,7 +144,9 @@ def _restyle(element: Element) -> None:
 
 
 def _rename(element: Element, name: str, referred: set[str]) -> None:
-    """Figures share a page, so what one of them refers to bears its name; the other names go."""
+    """Prefix every identifier that is referred to with the figure's name, since figures share a page; drop the
+    others.
+    """
     for key, value in element.attrib.items():
         if key == "href":
             element.set(key, value.replace("#", f"#{name}-"))

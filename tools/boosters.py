@@ -1,6 +1,6 @@
-"""The docstrings of the boosters' objectives, metrics and classifiers: the sections that are the same for all.
+"""The sections that the docstrings of all boosters' objectives, metrics and classifiers share.
 
-In each docstring they stand between the lines above `Parameters` and the `Examples`, which are the booster's own.
+They stand between the lines above `Parameters` and the `Examples`, which each booster has of its own.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ POS_WEIGHT = """pos_weight : float, optional
 CLASS_WEIGHT = """class_weight : float or sequence of K floats, optional
     The weight of each class. 1 if None."""
 HESSIAN = """hessian : {'majorizer', 'exact', 'relative_floor'}
-    What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+    The denominator of Newton steps. The focal loss is not convex: its Hessian is negative for the worst mistakes
     (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its only
-    negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the Hessian
+    negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the Hessian
     where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the evidence."""
 NAME = """name : str, optional
-    What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so that
-    several may be watched at once."""
+    The name in the library's records. If None, 'focal_loss' with the options, such as 'focal_loss(gamma=2)', so that
+    several can be recorded at once."""
 RAISES = """TypeError, ValueError
-    If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
-    shapes do not go together."""
+    If an option has the wrong type or is out of range. When it is called: if labels are missing or invalid, or shapes
+    do not match."""
 LIN = """T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for dense object detection", ICCV 2017,
    arXiv:1708.02002, equation 4 and appendix B."""
 CALIBRATION = """N. Charoenphakdee, J. Vongkulbhisal, N. Chairatanakul and M. Sugiyama, "On focal loss for
    class-posterior probability estimation: a theoretical perspective", CVPR 2021, arXiv:2011.09172."""
 
-START = """{{start}} `focal_loss.calibration.{prior}` is the best constant one. What it predicts are
-scores; `focal_loss.calibration.{posterior}` makes probabilities of them."""
+START = """{{start}} `focal_loss.calibration.{prior}` is the best constant score. The booster predicts
+scores; `focal_loss.calibration.{posterior}` turns them into probabilities."""
 
 
 def sections(parameters: list[str], returns: str, notes: str) -> str:
@@ -75,7 +75,7 @@ CONTRACTS = {
                 [
                     BINARY,
                     """pos_weight : float, optional
-    The weight of the positives, which are the second of two classes, at least as they are sorted. 1 if None.""",
+    The weight of the positives, the second of the two sorted classes. 1 if None.""",
                     """class_weight : dict or 'balanced', optional
     The weight of each class, as everywhere in scikit-learn. `pos_weight` multiplies it.""",
                     HESSIAN,
@@ -84,7 +84,7 @@ CONTRACTS = {
     class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
     `predict_proba` gives the sigmoid or softmax of the scores.""",
                     """{more}**kwargs
-    Every parameter of {parent}. One without an effect on this loss is refused by `fit`, with what to give instead.""",
+    Every parameter of {parent}. `fit` refuses one that has no effect on this loss, and says what to give instead.""",
                 ]
             ),
             """Attributes
@@ -97,10 +97,10 @@ start_score_ : float or array, shape () or (K,)
 ------
 TypeError, ValueError
     By `fit`, before training starts: for a parameter of the wrong type or out of range, labels that are missing or
-    of one class only, and weights that leave nothing of a class.""",
+    of one class only, or weights that are all 0 for a class.""",
             """Notes
 -----
-`fit`, `predict` and everything else take what they take in {parent}: weights, evaluation sets, early stopping,
+`fit`, `predict` and all other methods take what those of {parent} take: weights, evaluation sets, early stopping,
 categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or as functions, see
 the probabilities that `predict_proba` would give.""",
             f"References\n----------\n.. [1] {LIN}\n.. [2] {CALIBRATION}",
@@ -108,12 +108,12 @@ the probabilities that `predict_proba` would give.""",
     ),
 }
 
-# What each booster says in its own words. `more` are parameters of its classifier.
-CALLED = """A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any,
-    weights, as the estimators do, those for Dask among them."""
+# The texts that differ between boosters. `more` holds parameters of the classifier.
+CALLED = """A function of scores and data, as ``train`` calls it, or of labels, scores and optional weights, as
+    the estimators call it, including those for Dask."""
 WORDS = {
     "lightgbm": {
-        "start": "LightGBM reads a label that is missing as 0, before any objective sees it. The booster starts at a "
+        "start": "LightGBM reads a missing label as 0 before any objective sees it. The booster starts at a "
         "score of 0, or at the `init_score` that its data hold:",
         "form": CALLED,
         "parent": "`lightgbm.LGBMClassifier`",
@@ -124,7 +124,7 @@ WORDS = {
         "form": CALLED,
         "parent": "`xgboost.XGBClassifier`",
         "more": """min_split_loss : float, optional
-    What a split must gain at least: XGBoost's parameter of this name, which it also calls `gamma`.
+    The least gain of a split: XGBoost's own parameter, which it also calls `gamma`.
 """,
     },
     "catboost": {
@@ -138,7 +138,7 @@ CLASSES = {"lightgbm": "FocalLGBMClassifier", "xgboost": "FocalXGBClassifier", "
 
 
 def files() -> dict[str, dict[str, str]]:
-    """File -> the function or class -> its sections."""
+    """The shared sections, by file and by function or class."""
     found: dict[str, dict[str, str]] = {}
     for booster, words in WORDS.items():
         contracts = dict(CONTRACTS)
@@ -150,7 +150,7 @@ def files() -> dict[str, dict[str, str]]:
 
 
 def wrapped(contract: str) -> str:
-    """Its descriptions and notes filled to the width of a docstring."""
+    """A contract with its descriptions and notes wrapped to the width of a docstring."""
     sections = []
     for section in contract.split("\n\n"):
         title, line, *lines = section.split("\n")

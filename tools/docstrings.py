@@ -1,4 +1,4 @@
-"""The docstrings of the doors: what a loss declares, in the sections of numpydoc."""
+"""The docstrings of the public functions and classes, made from the declarations of the losses, in numpydoc's form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from focal_loss._core.declare import REQUIRED, Example, Loss
 
 PREDICTIONS = "of a floating dtype; integers and lists become float32."
 ELEMENTS = f"""y_true : array_like of bool, int or float, any shape
-    Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+    Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
 y_pred : array_like, a shape that broadcasts with `y_true`
     Logits or probabilities of the positive class, {PREDICTIONS}"""
 DATA = {
@@ -42,7 +42,7 @@ ValueError
 {value}"""
 
 MEAN_VALID = ". The mean is over the examples that are not ignored, and 0 where there are none"
-REDUCED = "A mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not."
+REDUCED = "A mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not."
 KERAS_LOSS = """reduction : str or None
     As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
 name : str
@@ -68,10 +68,10 @@ def parameters(loss: Loss, data: bool, extra: str) -> str:
 
 
 def docstring(loss: Loss, first: str, example: str, *, data: bool = True, extra: str = "") -> str:
-    """`first` are the lines above the sections; `data`: whether the target takes labels and predictions."""
+    """A docstring. `first` holds the lines above the sections; `data`: whether the target has `y_true` and `y_pred`."""
     value = filled(
-        f"If an option is out of range{INDEX if loss.layout == 'sparse' else ''}, if shapes do not go together, or if "
-        "labels or probabilities are outside [0, 1] where they can be read: eagerly, on the host, unless "
+        f"If an option is out of range{INDEX if loss.layout == 'sparse' else ''}, if shapes do not match, or if "
+        "labels or probabilities are outside [0, 1] where they can be read: in eager code, on the host, unless "
         "`focal_loss.set_checks` turns that off."
     )
     shape, meaning = RESULT[loss.layout]
@@ -89,7 +89,7 @@ def docstring(loss: Loss, first: str, example: str, *, data: bool = True, extra:
 
 
 def torch_reduction(loss: Loss) -> str:
-    says = f"What to do with the losses{MEAN_VALID if loss.layout == 'sparse' else ''}. {REDUCED}"
+    says = f"How to reduce the losses{MEAN_VALID if loss.layout == 'sparse' else ''}. {REDUCED}"
     return f"reduction : {{'none', 'mean', 'sum'}}\n{filled(says)}"
 
 
@@ -99,7 +99,7 @@ def torch_reduction(loss: Loss) -> str:
 
 
 def shown(result: Any, name: str = "array") -> str:
-    """As NumPy shows an array of float32."""
+    """A result as NumPy prints an array of float32."""
     return repr(np.asarray(result, np.float32).round(4)).replace("array", name, 1)
 
 
@@ -117,7 +117,7 @@ def keywords(options: dict[str, Any]) -> str:
 
 
 def call(target: str, example: Example, tensor: str = "", after: str = "", options: bool = True) -> str:
-    """The lines of a call; predictions that make the line too long get one of their own."""
+    """The lines of a call. Predictions get a line of their own if the call would be too long."""
     wrap = (lambda x: f"{tensor}({x!r})") if tensor else repr
     given = keywords(example.options) if options else ""
     line = f">>> {target}({wrap(example.y_true)}, {wrap(example.y_pred)}{given}){after}"
@@ -146,7 +146,7 @@ def function_example(loss: Loss, door: str) -> str:
 
 
 def class_example(loss: Loss, door: str) -> str:
-    """`door`: torch, losses or metrics."""
+    """The example of a class. `door` is torch, losses or metrics."""
     own = loss.examples.get(f"{door} class")
     if own:
         return own

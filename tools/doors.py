@@ -1,7 +1,7 @@
-"""Writes the doors: the functions, modules, losses and metrics of every framework, from the losses in `_core/losses`.
+"""Writes the public functions, modules, losses and metrics of every framework from the losses in `_core/losses`.
 
-`make doors` runs it. What it writes stands between two marks, as plain source; around them a file is written by hand.
-`python tools/doors.py --check` writes nothing and fails where a file is not what would be written.
+`make doors` runs it. It writes plain source between two marks; the rest of each file is written by hand.
+`python tools/doors.py --check` writes nothing, and fails if a file would change.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PAGE = ROOT / "docs" / "which_loss.md"
 
 
 def loss_names() -> list[str]:
-    """The losses that there is a file of."""
+    """The names of the losses, one per file."""
     names = sorted(file.stem for file in (PACKAGE / "_core" / "losses").glob("[a-z]*.py"))
     return [name for name in names if name != "common"]
 
@@ -48,7 +48,7 @@ def constant(loss: Loss) -> str:
 
 
 def option_parameters(loss: Loss, positional: int | None = None) -> list[str]:
-    """The options as a signature writes them, with the star where those by keyword begin."""
+    """The options as parameters of a signature, with a star before the keyword-only ones."""
     positional = loss.positional if positional is None else positional
     lines = []
     for place, (name, (option, default)) in enumerate(loss.options.declared().items()):
@@ -70,7 +70,7 @@ def by_keyword(loss: Loss) -> str:
 def function(
     loss: Loss, door: str, body: str, *, data: str = "Any", result: str = "Any", more: str = "", decorators: str = ""
 ) -> str:
-    """`more`: a parameter of this door alone."""
+    """The source of a function. `more` is a parameter that only this door has."""
     parameters = [f"y_true: {data}", f"y_pred: {data}", *option_parameters(loss)]
     if more:
         parameters += [*([] if "*" in parameters else ["*"]), more]
@@ -103,7 +103,7 @@ def tensorflow_function(loss: Loss) -> str:
 
 
 def dispatching_function(loss: Loss, door: str) -> str:
-    """`door`: top or keras."""
+    """The source of a function that chooses the framework. `door` is top or keras."""
     module = f"module_for(y_true, y_pred, {', '.join(loss.options.arrays)})"
     return function(loss, door, f"{module}.{loss.name}(y_true, y_pred, {by_keyword(loss)})")
 
@@ -152,7 +152,7 @@ class {loss.class_name}({BASE[loss.layout]}):
 
 
 def keras_class(loss: Loss, kind: str) -> str:
-    """`kind`: loss or metric."""
+    """The source of a Keras class. `kind` is loss or metric."""
     sparse = "Sparse" if loss.layout == "sparse" else ""
     base, registered = (f"_{sparse}FocalLoss", "") if kind == "loss" else (f"_{sparse}FocalMetric", "Metric")
     own = KERAS_LOSS if kind == "loss" else KERAS_METRIC
@@ -188,7 +188,7 @@ class {loss.class_name}({base}):
 # ---------------------------------------------------------------------------------------------------------------
 
 
-# What a door shows beside the losses, written by hand.
+# Public names beside the losses, whose source is written by hand.
 OWN = {
     "numpy": ["binary_focal_loss_derivatives", "sparse_categorical_focal_loss_derivatives"],
     "torch": ["linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
@@ -217,7 +217,7 @@ def names(values: list[str]) -> str:
 
 
 def list_of_losses() -> str:
-    """What `_core/losses/__init__.py` imports: made of the names of the files, before any of them is imported."""
+    """The imports of `_core/losses/__init__.py`, made from the names of the files before any of them is imported."""
     constants = {name: name.upper() for name in loss_names()}
     imports = "".join(f"from focal_loss._core.losses.{name} import LOSS as {c}\n" for name, c in constants.items())
     shown = sorted(["LOSSES", *constants.values()])
@@ -225,7 +225,7 @@ def list_of_losses() -> str:
 
 
 def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
-    """File -> name of a region -> what stands in it."""
+    """The generated text, by file and by name of its region."""
     modules = [loss for loss in losses if loss.torch_module]
     functions = [loss.name for loss in losses]
     classes = [loss.class_name for loss in losses]

@@ -1,4 +1,4 @@
-"""What a tool writes into files that are otherwise written by hand, between two marks that name the tool."""
+"""Writes generated regions into files that are otherwise written by hand, between two marks that name the tool."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMENTS = {".md": "<!-- {} -->", ".hpp": "// {}", ".cpp": "// {}"}  # else "# {
 
 
 def spliced(text: str, path: Path, tool: str, name: str, content: str) -> str:
-    """The text with this content between the marks of that name, which must be there once."""
+    """The text with `content` between the marks of that name, which must occur once."""
     form = COMMENTS.get(path.suffix, "# {}")
     begin = form.format(f"<{tool}: {name}> Written by tools/{tool}.py; `make {tool}` writes it anew.")
     end = form.format(f"</{tool}: {name}>")
@@ -31,7 +31,7 @@ def formatted(text: str, path: Path) -> str:
 
 
 def written(path: Path, tool: str, parts: dict[str, str]) -> str:
-    """The file with these contents of its regions."""
+    """The text of a file with these contents in its regions."""
     text = path.read_text(encoding="utf-8")
     for name, content in parts.items():
         text = spliced(text, path, tool, name, content)
@@ -39,7 +39,7 @@ def written(path: Path, tool: str, parts: dict[str, str]) -> str:
 
 
 def write(texts: dict[Path, str], tool: str, source: str) -> None:
-    """Or, to check, say which files are not what would be written from this source."""
+    """Write the files or, to check, name those that would change."""
     stale = {path: text for path, text in texts.items() if text != path.read_text(encoding="utf-8")}
     if "--check" in sys.argv and stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)

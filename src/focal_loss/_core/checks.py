@@ -1,6 +1,6 @@
-"""What can be labels, predictions or parameters: one wording for whatever cannot, in every framework.
+"""Checks of labels, predictions and parameters, with one wording in every framework.
 
-The types are always checked, and cost nothing. The numbers are read where that costs little: eagerly, on the host.
+Types are always checked, which costs nothing. Numbers are read where that costs little: in eager code, on the host.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 from focal_loss._core.arrays import refuse_missing
 
-# Arrays that no module of ours computes. They are told by name, because nothing is imported to find out.
+# Packages whose arrays no module here computes. They are recognized by name, because nothing may be imported for it.
 _FOREIGN = ("cupy", "dask", "mlx", "array_api_strict", "sparse", "ndonnx", "paddle", "mxnet", "tinygrad", "numba")
-_DEEPEST = 64  # axes that NumPy gives an array
+_DEEPEST = 64  # NumPy's limit of axes
 
 
 def described(value: object) -> str:
-    """What came, for a message: short, whatever it is."""
+    """A short description of any value, for a message."""
     if value is None:
         return "None"
     if isinstance(value, (list, tuple)):
@@ -55,7 +55,9 @@ def _exceeds_64_bits(value: Any) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value as it was written, if that is short: an integer of thousands of digits has no text in Python."""
+    """The text of a value, or its description if that is long. Python refuses to print an integer of thousands of
+    digits.
+    """
     try:
         text = str(value) if isinstance(value, numbers.Number) else repr(value)
     except Exception:
@@ -64,12 +66,12 @@ def shown(value: object) -> str:
 
 
 def not_real(name: str, value: object) -> TypeError:
-    """The error for what is no array of real numbers."""
+    """The error for a value that is not an array of real numbers."""
     return TypeError(f"`{name}` must be an array of real numbers, got {described(value)}")
 
 
 def refuse_foreign(name: str, value: object) -> None:
-    """`TypeError` for arrays of libraries that have no module here: they would become NumPy arrays without a word."""
+    """Raise `TypeError` for arrays of libraries that have no module here, which would silently become NumPy arrays."""
     if isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
         return
     kind = type(value)
@@ -86,13 +88,15 @@ def refuse_foreign(name: str, value: object) -> None:
 
 
 def _is_lazy(value: Any) -> bool:
-    """By Dask's protocol, which its data frames and xarray's arrays have too; there it is None for what is at hand."""
+    """Whether a value is lazy by Dask's protocol, which its data frames and xarray's arrays follow; their graph is None
+    for data in memory.
+    """
     graph = getattr(value, "__dask_graph__", None)
     return callable(graph) and graph() is not None
 
 
 def host_array(name: str, value: Any) -> np.ndarray[Any, Any]:
-    """A NumPy array of real numbers: of NumPy, of pandas, of a sequence, or of anything else that lies on the host."""
+    """A NumPy array of real numbers from anything on the host: NumPy, pandas, a sequence."""
     refuse_unreal(name, value)
     try:
         array = np.asarray(value)
@@ -104,7 +108,7 @@ def host_array(name: str, value: Any) -> np.ndarray[Any, Any]:
 
 
 def refuse_unreal(name: str, value: Any) -> None:
-    """An error for foreign arrays, for what a framework might take for numbers though it holds none, for masks."""
+    """Raise for foreign arrays, for masks, and for values that hold no numbers but that a framework might accept."""
     if value is None or isinstance(value, (str, bytes, bytearray, dict, set, frozenset)):
         raise not_real(name, value)
     refuse_foreign(name, value)
@@ -116,24 +120,24 @@ def refuse_unreal(name: str, value: Any) -> None:
 # ---------------------------------------------------------------------------------------------------------------
 
 _enabled = True
-# By how much numbers may lie outside [0, 1]: mixtures, sums and averages of labels round, and the dtype that they were
-# made in, at the coarsest bfloat16, may not be the one that they arrive in. Mistakes lie further out.
+# The distance that numbers may lie outside [0, 1]. Mixtures, sums and averages of labels are rounded, perhaps in a
+# coarser dtype than they arrive in, the coarsest being bfloat16. Mistakes lie further out.
 _ROUNDING = 2.0**-7
 
 
 def set_checks(enabled: bool) -> None:
-    """Set whether the numbers in labels and predictions are looked at.
+    """Set whether the numbers in labels and predictions are checked.
 
-    Eagerly and on the host every loss refuses labels outside [0, 1], class indices that are none, and probabilities
-    outside [0, 1]. Looking at a million elements costs less than a tenth of their loss, but an eighth for float labels
-    in eager JAX; at a thousand probabilities it is up to a fifth. Without the checks wrong labels and predictions give
-    wrong losses, and a class index that is none gives NaN, as in compiled code and on a GPU. Types, shapes and options
-    are always checked.
+    In eager code on the host every loss refuses labels outside [0, 1], invalid class indices, and probabilities outside
+    [0, 1]. For a million elements the checks cost less than a tenth of the loss (an eighth for float labels in eager
+    JAX), and for a thousand probabilities up to a fifth. Without the checks wrong labels and predictions give wrong
+    losses, and an invalid class index gives NaN, as in compiled code and on a GPU. Types, shapes and options are always
+    checked.
 
     Parameters
     ----------
     enabled : bool
-        Whether to look; at first it is True.
+        Whether to check. The initial setting is True.
 
     Raises
     ------
@@ -155,12 +159,12 @@ def set_checks(enabled: bool) -> None:
 
 
 def enabled() -> bool:
-    """Whether the numbers are looked at."""
+    """Whether the numbers are checked."""
     return _enabled
 
 
 def check_labels(labels: Any, predictions: Any = None, *, dense: bool = False) -> None:
-    """`ValueError` for the first label outside [0, 1], with what is probably meant."""
+    """Raise `ValueError` for the first label outside [0, 1], with the probable remedy."""
     if _enabled and not within_unit(labels):
         numbers = _exactly(labels)
         bad = ~((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))
@@ -168,7 +172,7 @@ def check_labels(labels: Any, predictions: Any = None, *, dense: bool = False) -
 
 
 def check_probabilities(predictions: Any, ignored: Callable[[], Any] = bool) -> None:
-    """`ValueError` for the first prediction outside [0, 1] but for the ignored ones; NaN is none, and gives NaN."""
+    """Raise `ValueError` for the first prediction outside [0, 1] that is not ignored. NaN passes, and gives NaN."""
     if _enabled and not within_unit(predictions):
         numbers = _exactly(predictions)
         bad = ((numbers < -_ROUNDING) | (numbers > 1 + _ROUNDING)) & ~np.asarray(ignored())
@@ -177,24 +181,24 @@ def check_probabilities(predictions: Any, ignored: Callable[[], Any] = bool) -> 
 
 
 def check_classes(labels: Any, classes: int, ignore: int | None) -> None:
-    """`ValueError` for the first label that is no class index."""
+    """Raise `ValueError` for the first label that is not a class index."""
     if not _enabled or _in_range(labels, classes):
         return
     if labels.dtype.kind not in "iub":
         _refuse("y_true", "class indices, which are whole numbers", labels, ~(labels == labels.round()))
     valid = (labels >= 0) & (labels < classes)
-    if ignore is not None:  # NumPy compares with None entry by entry, as objects
+    if ignore is not None:  # NumPy would compare with None entry by entry, as objects
         valid |= labels == ignore
     _refuse("y_true", f"class indices in [0, {classes})", labels, ~valid)
 
 
-_WHOLE = {"bfloat16": 256, "float16": 2048}  # up to which a dtype has all whole numbers
+_WHOLE = {"bfloat16": 256, "float16": 2048}  # the largest n up to which the dtype has every whole number
 
 
 def check_exact(dtype: Any, classes: int | None) -> None:
-    """`TypeError` for class indices of a dtype that has no number for some of them: bfloat16 has no 257."""
+    """Raise `TypeError` for class indices of a dtype that cannot hold all of them: bfloat16 has no 257."""
     name = next((name for name in _WHOLE if name in str(dtype)), "")
-    if name and classes is not None and classes > _WHOLE[name]:  # the number of classes is compared with
+    if name and classes is not None and classes > _WHOLE[name]:  # labels are compared with the number of classes
         raise TypeError(
             f"`y_true` must be of integers for {classes} classes, got {name}, which has not all whole numbers beyond "
             f"{_WHOLE[name]}"
@@ -202,7 +206,7 @@ def check_exact(dtype: Any, classes: int | None) -> None:
 
 
 def _in_range(labels: np.ndarray[Any, Any], classes: int) -> bool:
-    """Whether all are integers in [0, classes), by one pass: taken as unsigned, what is negative is a large number."""
+    """Whether all labels are integers in [0, classes), in one pass: read as unsigned, a negative number is large."""
     if labels.dtype == bool:
         return classes > 1
     if labels.dtype.kind not in "iu" or not labels.size or not labels.dtype.isnative:
@@ -211,9 +215,9 @@ def _in_range(labels: np.ndarray[Any, Any], classes: int) -> bool:
 
 
 def within_unit(values: Any) -> bool:
-    """Whether every number is in [0, 1], by one pass over the bits; those of what is greater, negative or NaN are more.
+    """Whether every number is in [0, 1], in one pass over the bits, which as integers exceed those of 1 otherwise.
 
-    False where -0.0 is among them.
+    False if any is -0.0.
     """
     array = np.asarray(values)
     kind, size = array.dtype.kind, array.itemsize
@@ -226,7 +230,7 @@ def within_unit(values: Any) -> bool:
 
 
 def _exactly(values: Any) -> np.ndarray[Any, Any]:
-    """Floats in float64, integers as they are."""
+    """Floats converted to float64, integers unchanged."""
     array = np.asarray(values)
     return array if array.dtype.kind in "iub" else array.astype(np.float64)
 
@@ -237,13 +241,13 @@ def _refuse(name: str, what: str, values: Any, bad: Any, remedy: Callable[[], st
         raise ValueError(f"`{name}` must hold {what}, got {values[position]} at position {position}{remedy()}")
 
 
-# Not by names: `sigmoid_focal_loss` has its own, in its own order.
+# The message names no arguments: those of `sigmoid_focal_loss` have other names and another order.
 SWAPPED = "; are labels and predictions the wrong way round?"
 UNLABELED = "; leave out the examples that have no label, or label them 0 and give them a weight of 0"
 
 
 def _meant(labels: np.ndarray[Any, Any], predictions: Any, dense: bool) -> str:
-    """The remedy, by what the labels look like."""
+    """The remedy that the labels suggest."""
     if predictions is not None and np.isin(predictions, (0, 1)).all() and np.ptp(predictions):
         return SWAPPED
     others = labels[(labels != 0) & (labels != 1)]

@@ -1,4 +1,6 @@
-"""What a loss declares: its options, its words, its computation. The doors are written from it by `tools/doors.py`."""
+"""The declaration of a loss: its options, its documentation, its computation. `tools/doors.py` writes the public
+functions and classes from it.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,20 @@ arXiv:1708.02002, equations 4 and 5."""
 
 @dataclass(frozen=True)
 class Kind:
-    """What an option can be: how it is checked, how signatures and docstrings write it, what is not of the kind."""
+    """A kind of option: its check, its annotation, and invalid values for the tests."""
 
-    check: Callable[[str, Any], Any]  # (name, value) -> the value that the computation takes, or an error
+    check: Callable[[str, Any], Any]  # (name, value) -> the value for the computation, or an error
     annotation: str
-    invalid: tuple[tuple[Any, type[Exception], str], ...]  # a value, the error, and what it says of the option
+    invalid: tuple[tuple[Any, type[Exception], str], ...]  # (value, error, part of its message)
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a loss, but for its name and default, which the field of the dataclass has."""
+    """An option of a loss without its name and default, which the field of the dataclass holds."""
 
     kind: Kind
-    type: str  # as a docstring writes it after the name
-    says: str  # what it is, in whole sentences
+    type: str  # the type in docstrings, after the name
+    says: str  # the description in docstrings
 
 
 def option(declared: Option, *, default: Any = REQUIRED) -> Any:
@@ -52,7 +54,7 @@ def options(kind: type[Declared]) -> type[Declared]:
 class Options:
     """The options of one call of a loss, checked, each under its own name.
 
-    The computation finds what weighs, whatever the loss calls it, as `weight`.
+    The computation reads the weights as `weight`, whatever the loss calls them.
     """
 
     checks: ClassVar[dict[str, Callable[[str, Any], Any]]]
@@ -88,7 +90,7 @@ class Example:
     y_pred: Any
     options: dict[str, Any]
     result: Any  # to six digits
-    words: str = ""  # what stands above it
+    words: str = ""  # the text above it
 
 
 @dataclass(frozen=True)
@@ -108,13 +110,13 @@ class Loss:
     compute: Callable[..., Any]  # (backend, y_true, y_pred, options, reduction) -> the loss
     notes: str  # the domain and the formula
     example: Example
-    labels: tuple[tuple[str, str], ...] = ()  # what the label of an example is, and the task: the table in the docs
+    labels: tuple[tuple[str, str], ...] = ()  # (the label of an example, the task): rows of the table in the docs
     references: str = LIN
-    examples: Mapping[str, str] = field(default_factory=dict)  # door -> an example of its own
+    examples: Mapping[str, str] = field(default_factory=dict)  # module -> an example of its own
     torch_module: bool = False
-    keras_positional: int | None = None  # the same of the Keras loss, where that is another
+    keras_positional: int | None = None  # the same for the Keras loss, where it differs
     keras_positional_because: str = ""
-    trial: Mapping[str, Any] = field(default_factory=dict)  # options under which tests call it
+    trial: Mapping[str, Any] = field(default_factory=dict)  # options with which the tests call it
     closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # families of `formula`
 
     @property
@@ -129,7 +131,7 @@ PLAIN = (int, float, bool, str, type(None))
 
 
 def checked(kind: type[Declared], **values: Any) -> Declared:
-    """``kind(**values)``, remembered where every value is plain: loops call a loss with the same options for ever."""
+    """``kind(**values)``, cached if every value is plain, because training loops repeat the same options."""
     for value in values.values():
         if type(value) not in PLAIN:
             return kind(**values)

@@ -25,16 +25,16 @@ class HasShape(Protocol):
     def shape(self) -> Any: ...
 
 
-# What a signature says of gamma and weights: a number, a sequence of numbers, or an array of any framework.
+# The annotation of gamma and weights: a number, a sequence of numbers, or an array of any framework.
 ParameterLike: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]] | HasShape
-Parameter = Any  # the same behind the signature, where it may be checked already
+Parameter = Any  # the same inside the library, where it may be checked already
 Reduction = Literal["none", "mean", "sum"]
 REDUCTIONS = get_args(Reduction)
 
 
 def is_number(value: object) -> bool:
-    """Whether this is one real number: no bool, no string, no array with axes."""
-    if type(value) in (float, int):  # the usual case, in a tenth of the time of the general one
+    """Whether the value is one real number, not a bool, a string or an array with axes."""
+    if type(value) in (float, int):  # the usual case, ten times faster than the general one
         return True
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
@@ -44,10 +44,12 @@ def exceeds_float(value: Any) -> bool:
 
 
 def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
-    """A `float` where it is one number; else the sequence, host array or tensor itself."""
+    """The checked value: a `float` for one number, a list, an array on the host in float64, or the tensor itself,
+    unread.
+    """
     allowed = f"`{name}` must be a " + ("non-negative number" if high == math.inf else f"number in [0, {high:g}]")
     if is_number(value):
-        # Comparisons only: `torch.compile` follows them.
+        # # Only comparisons, which `torch.compile` can trace.
         if not 0 <= value <= high or value == math.inf or exceeds_float(value):
             raise ValueError(f"{allowed}, got {shown(value)}")
         return float(value)
@@ -68,11 +70,11 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
 
 
 def positive(name: str, value: Parameter) -> Parameter:
-    """As `parameter`, of weights that divide; 1 for None. A class of weight 0 has no part in what was learned."""
+    """As `parameter`, for weights that divide and must not be 0; 1 for None. A class of weight 0 was never learned."""
     if value is None:
         return 1.0
     checked = parameter(name, value)
-    if isinstance(checked, float):  # by itself, because `torch.compile` follows
+    if isinstance(checked, float):  # a branch of its own, which `torch.compile` can trace
         if checked == 0:
             raise ValueError(f"`{name}` must be a positive number, got {value}")
         return checked
@@ -95,7 +97,7 @@ def sample_weights(value: Any, count: int) -> np.ndarray[Any, np.dtype[np.float6
 
 
 def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:
-    """A NumPy array or a pandas series, as float64."""
+    """A NumPy array or a pandas series, checked, as float64."""
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" and array.dtype.name != "bfloat16":
         raise TypeError(f"{allowed} or an array of them, got an array of {array.dtype}")
@@ -138,7 +140,7 @@ def ignored_class(name: str, value: object) -> int | None:
 
 
 def smoothing(name: str, value: object) -> float:
-    """None means no smoothing."""
+    """The checked smoothing; None means 0."""
     if value is None:
         return 0.0
     if not is_number(value):
@@ -149,13 +151,13 @@ def smoothing(name: str, value: object) -> float:
 
 
 def reduction(value: object) -> Reduction:
-    if not isinstance(value, str) or value not in REDUCTIONS:  # an array is compared entry by entry
+    if not isinstance(value, str) or value not in REDUCTIONS:  # `in` would compare an array entry by entry
         raise ValueError(f"`reduction` must be 'none', 'mean' or 'sum', got {shown(value)}")
     return value  # type: ignore[return-value]
 
 
 def check_per_class(name: str, shape: Sequence[int | None], classes: int | None = None) -> None:
-    """`ValueError` for what is neither a number nor one entry per class, which would weight another axis."""
+    """Raise `ValueError` for a shape that is neither () nor one entry per class, and would weight another axis."""
     if len(shape) > 1 or (len(shape) == 1 and classes not in (None, shape[0])):
         count = "" if classes is None else f" ({classes})"
         raise ValueError(f"`{name}` must be a number or have one entry per class{count}, got shape {tuple(shape)}")

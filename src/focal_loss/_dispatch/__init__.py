@@ -1,1 +1,1 @@
-"""From what a function is handed to the framework that computes it."""
+"""From the arguments of a function to the framework that computes it."""

@@ -1,6 +1,7 @@
-"""From what a function is handed to the module that computes it. The only file that lists frameworks and boosters.
+"""From the arguments of a function to the module that computes it. This is the only file that lists frameworks and
+boosters.
 
-No framework is imported to find out: a tensor of one can only exist where it is in `sys.modules` already.
+No framework is imported for this: a tensor of one can only exist if it is in `sys.modules` already.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ FRAMEWORKS = {
 BACKENDS = ("numpy", *FRAMEWORKS)
 BOOSTERS = ("lightgbm", "xgboost", "catboost")
 
-# Where each runs the native kernels, if they are there.
+# Where each runs the native kernels, if they are installed.
 KERNELS = {
     "torch": "kernels for tensors on the CPU, and with Triton on CUDA; the formula elsewhere and under torch.func",
     "jax": "kernels in programs for the CPU; the formula in others",
@@ -40,7 +41,7 @@ def framework_of(value: Any) -> str | None:
     """The framework whose tensor this is; None for numbers, sequences, NumPy, pandas."""
     for name, types in FRAMEWORKS.items():
         framework = sys.modules.get(name)
-        # getattr: another thread may be half-way through the import
+        # # another thread may be half-way through the import: attributes may be missing
         classes = tuple(c for c in (getattr(framework, t, None) for t in types) if isinstance(c, type))
         if classes and isinstance(value, classes):
             return name
@@ -88,7 +89,7 @@ def default_backend() -> tuple[str, str]:
     """The backend of arguments that belong to no framework, and who chose it."""
     if _backend is not None:
         return _backend, "focal_loss.set_backend"
-    if os.environ.get("FOCAL_LOSS_BACKEND"):  # an empty one is one that is not set
+    if os.environ.get("FOCAL_LOSS_BACKEND"):  # an empty value counts as unset
         return known(os.environ["FOCAL_LOSS_BACKEND"], "FOCAL_LOSS_BACKEND"), "FOCAL_LOSS_BACKEND"
     if find_spec("keras") is None:
         return "numpy", "Keras is not installed"
@@ -102,7 +103,9 @@ def default_backend() -> tuple[str, str]:
 
 
 def keras_backend() -> tuple[str, str]:
-    """What Keras is set to, and where; from its settings if it is not imported, since that would load a framework."""
+    """The backend that Keras is set to, and the source of the setting. Keras is not imported, since that loads a
+    framework.
+    """
     ask = getattr(getattr(sys.modules.get("keras"), "backend", None), "backend", None)
     if ask is not None:
         return str(ask()), "Keras"
@@ -112,7 +115,7 @@ def keras_backend() -> tuple[str, str]:
     try:
         with open(path, encoding="utf-8") as file:
             return str(json.load(file)["backend"]), path
-    except (OSError, ValueError, KeyError, TypeError):  # Keras passes over a file that is not what it wrote
+    except (OSError, ValueError, KeyError, TypeError):  # Keras ignores an invalid file too
         return "tensorflow", "Keras' default"
 
 
@@ -129,7 +132,7 @@ def get_backend() -> str:
     Returns
     -------
     name : {'numpy', 'torch', 'jax', 'tensorflow'}
-        What `set_backend` or FOCAL_LOSS_BACKEND names, else the backend of Keras, else 'numpy'.
+        The choice of `set_backend`, else of FOCAL_LOSS_BACKEND, else the backend of Keras, else 'numpy'.
 
     Raises
     ------
@@ -172,8 +175,8 @@ def formula_for(*arguments: Any) -> Any:
 
 
 def load(module: str) -> ModuleType:
-    """Import a module of ours; where its framework is missing, say how to install it."""
-    if module in sys.modules:  # which `torch.compile` can follow, as it cannot an import
+    """Import a module of this package; if its framework is missing, the error says how to install it."""
+    if module in sys.modules:  # `torch.compile` can trace this, but not an import
         return sys.modules[module]
     try:
         return importlib.import_module(module)
@@ -186,7 +189,7 @@ def load(module: str) -> ModuleType:
 
 
 def show_config() -> None:
-    """Print which frameworks are at hand, what computes what, and why.
+    """Print which frameworks are installed, what computes the losses of each, and why.
 
     Examples
     --------
@@ -210,7 +213,7 @@ def show_config() -> None:
 
 
 def implementation(name: str, native: bool) -> str:
-    """What computes the tensors of a framework, as far as can be said without loading it."""
+    """What computes the tensors of a framework, as far as is known without importing it."""
     if find_spec(name) is None:
         return "not installed"
     told = getattr(sys.modules.get(f"focal_loss.{name}._native"), "implementation", None)

@@ -1,4 +1,4 @@
-"""What losses and metrics ask Keras and its backend for."""
+"""Calls of the losses and metrics to Keras and its backend."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from focal_loss._dispatch.frameworks import known
 
 
 def backend_function(name: str) -> Callable[..., Any]:
-    """The function of that name for the tensors of the backend that Keras is set to."""
+    """The function named `name` for tensors of the backend that Keras is set to."""
     backend = known(keras.backend.backend(), "the Keras backend")
     loss: Callable[..., Any] = getattr(importlib.import_module(f"focal_loss.{backend}"), name)
     return loss
 
 
 def without_public_name(name: str, default: Any, loss: str) -> Callable[..., Any]:
-    """A function of Keras that only `keras.src` has; where it is not there, one that says what is lost by that."""
+    """A function of Keras that only `keras.src` has, or, where that is gone, one that warns of what is lost and returns
+    `default`.
+    """
     found: Callable[..., Any] | None = private("keras.src.backend", name, loss)
     if found is not None:
         return found
@@ -43,14 +45,14 @@ in_symbolic_scope = without_public_name(
 
 
 def compiling(y_pred: Any) -> bool:
-    """Whether what is computed becomes part of a program that keeps the Python numbers of this moment.
+    """Whether the computation is being compiled into a program that keeps the current Python numbers.
 
-    `torch.compile` does not: it looks at them before each run. Nor do shapes that Keras infers before it compiles.
+    False under `torch.compile`, which checks them before each run, and while Keras infers shapes before it compiles.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return not sys.modules["tensorflow"].executing_eagerly() and not in_symbolic_scope()
-    if backend == "jax" and is_tracer(y_pred):  # under `jax.grad` without `jit` too, where a new number is no tracer
+    if backend == "jax" and is_tracer(y_pred):  # also under `jax.grad` without `jit`, where new numbers are not tracers
         return is_tracer(keras.ops.add(0.0, 0.0)) and not in_symbolic_scope()
     return False
 
@@ -60,7 +62,7 @@ def is_tracer(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Options as numbers and lists, which a configuration can hold."""
+    """Options as numbers and lists, for a configuration."""
     if isinstance(value, dict):
         return {name: plain(option) for name, option in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""What belongs to an example: its labels, its sample weight, its place in a mask."""
+"""Arrays with one entry per example: labels, sample weights, masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ops = keras.ops
 
 
 def pairs(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Each label with its prediction, in the manner of Keras: ranks are aligned, and nothing broadcasts."""
+    """Pair labels with predictions as Keras does: their ranks are aligned, and nothing broadcasts."""
     a, b = aligned(y_true, y_pred)
     if len(a.shape) != len(b.shape) or differ(a.shape, b.shape):
         raise ValueError(
@@ -25,15 +25,15 @@ def pairs(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def differ(a: Any, b: Any, *others: int) -> bool:
-    """Whether lengths that are known are neither the same nor among the others."""
+    """Whether any known lengths of `a` and `b` differ, unless that of `a` is among `others`."""
     return any(isinstance(m, int) and isinstance(n, int) and m not in (n, *others) for m, n in zip(a, b, strict=False))
 
 
 def of_examples(weight: Any, loss: Any, name: str) -> Any:
-    """With as many axes as the loss: those that are missing are its last ones, and axes of length 1 too many go.
+    """A weight or mask with as many axes as the loss: missing last axes are added, surplus axes of length 1 dropped.
 
-    Keras multiplies by plain broadcasting, which lines up the last axes: weights of the examples would fall on the
-    columns, or be an error.
+    Keras multiplies by plain broadcasting, which aligns the last axes: weights of examples would multiply columns, or
+    be an error.
     """
     given, shape = tuple(weight.shape), tuple(loss.shape)
     fitted = list(given)
@@ -51,7 +51,7 @@ def of_examples(weight: Any, loss: Any, name: str) -> Any:
 
 
 def without_masked_labels(y_true: Any, mask: Any) -> Any:
-    """Labels of 0 where a mask hides them: a padding may be anything, such as -1, which is no mistake there."""
+    """Labels with 0 where a mask hides them: padding may hold anything, such as -1, and is not an error."""
     if mask is None or len(mask.shape) > len(y_true.shape) or differ(mask.shape, y_true.shape):
         return y_true
     missing = len(y_true.shape) - len(mask.shape)
@@ -60,9 +60,9 @@ def without_masked_labels(y_true: Any, mask: Any) -> Any:
 
 
 def unmasked(**given: Any) -> list[Any]:
-    """Arrays of which none has masked or missing entries: Keras would make tensors of them without a word.
+    """Refuse arrays with masked or missing entries, which Keras would silently convert to tensors.
 
-    JAX takes no masked array, not even one that masks nothing.
+    An array that masks nothing is returned without its mask, because JAX accepts no masked arrays.
     """
     for name, value in given.items():
         refuse_missing(name, value)
@@ -73,13 +73,13 @@ def counted(y_true: Any, loss: Any, ignore_class: int | None) -> Any:
     """A mask of the examples whose label is not the ignored class; None if there is none."""
     if ignore_class is None:
         return None
-    if keras.backend.is_int_dtype(y_true.dtype):  # beside int8 and uint8 the number would not be what it is
+    if keras.backend.is_int_dtype(y_true.dtype):  # int8 and uint8 do not hold every `ignore_class`
         y_true = ops.cast(y_true, "int32")
     return ops.reshape(ops.not_equal(y_true, ignore_class), ops.shape(loss))
 
 
 def mask_of_examples(loss: Any, *masks: Any) -> Any:
-    """What all masks leave, or None if there are none."""
+    """The conjunction of all masks, or None if there are none."""
     left = None
     for mask in masks:
         if mask is not None:
@@ -89,7 +89,7 @@ def mask_of_examples(loss: Any, *masks: Any) -> Any:
 
 
 def product(weight: Any, mask: Any, loss: Any, dtype: str) -> Any:
-    """Sample weights of what the mask leaves, or None where there are neither."""
+    """Sample weights times the mask, or None if there are neither."""
     mask = None if mask is None else ops.cast(mask, dtype)
     if weight is None:
         return mask
@@ -98,6 +98,8 @@ def product(weight: Any, mask: Any, loss: Any, dtype: str) -> Any:
 
 
 def by_fraction_of_valid(mask: Any, dtype: str) -> Any:
-    """The mask over the share of what it leaves, so that a mean over all is the mean over that; 0 where it is none."""
+    """The mask divided by the fraction that it keeps, so that a mean over all losses is the mean over the kept ones; 0
+    if it keeps none.
+    """
     mask = ops.cast(mask, dtype)
     return ops.divide_no_nan(mask, ops.mean(mask))

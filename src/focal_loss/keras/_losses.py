@@ -22,14 +22,16 @@ from focal_loss.keras._options import Option, WithOptions
 
 
 class _Reduction(keras.losses.Loss):
-    """Keras' own weights and reduction, of losses that are at hand."""
+    """Keras' own weighting and reduction of losses that are already computed."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred
 
 
 class _FocalLoss(WithOptions, keras.losses.Loss):
-    """A function of the backend with its options. Keras does the reduction, in float32 or wider."""
+    """The base of all losses: a function of the backend with its options. Keras reduces its result, in float32 or
+    wider.
+    """
 
     def __init__(self, options: dict[str, Any], reduction: str | None, name: str, dtype: Any) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
@@ -39,9 +41,9 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
         self._reduction = _Reduction(name, reduction, self._dtype_of_losses)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """As in `keras.losses.Loss`, but labels keep their dtype, and weights and masks belong to the examples.
+        """As in `keras.losses.Loss`, except that labels keep their dtype, and weights and masks belong to the examples.
 
-        A dtype of 8 significant bits has no class 257, and one of 16 bits no sum of a large batch.
+        bfloat16 has no class 257, and half precision cannot hold the sum of a large batch.
         """
         y_true, y_pred, sample_weight = unmasked(y_true=y_true, y_pred=y_pred, sample_weight=sample_weight)
         mask = mask_of(y_pred)
@@ -53,9 +55,9 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
             if mask is not None and self.reduction in ("sum_over_batch_size", "mean"):
                 mask = by_fraction_of_valid(mask, self._dtype_of_losses)
             weight = product(sample_weight, mask, loss, self._dtype_of_losses)
-            if weight is not None and self.reduction == "mean_with_sample_weight":  # Keras divides by the sum of it
+            if weight is not None and self.reduction == "mean_with_sample_weight":  # Keras divides by their sum
                 weight = keras.ops.broadcast_to(weight, keras.ops.shape(loss))
-        self._reduction.reduction = self.reduction  # an attribute that may have been set since
+        self._reduction.reduction = self.reduction  # the attribute may have been set since
         return keras.ops.cast(self._reduction(loss, loss, weight), self.dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -88,7 +90,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
     Parameters
     ----------
     apply_class_balancing : bool
-        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.
     alpha : float or array_like
         In [0, 1], a shape that broadcasts with the labels.
     gamma : float or array_like, shape broadcasts with the labels
@@ -118,8 +120,8 @@ class BinaryFocalCrossentropy(_FocalLoss):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -128,7 +130,8 @@ class BinaryFocalCrossentropy(_FocalLoss):
 
         alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
 
-    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+    An alpha of .25, which lowers the weight of the positives, was the best for gamma = 2 on COCO. Other data have other
+    optima.
 
     References
     ----------
@@ -208,8 +211,8 @@ class BinaryFocalLoss(_FocalLoss):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -297,8 +300,8 @@ class CategoricalFocalCrossentropy(_FocalLoss):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -384,8 +387,8 @@ class CategoricalFocalLoss(_FocalLoss):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -465,8 +468,8 @@ class QualityFocalLoss(_FocalLoss):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -545,8 +548,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -634,8 +637,8 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----

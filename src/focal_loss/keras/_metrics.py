@@ -14,7 +14,9 @@ from focal_loss.keras._options import Option, WithOptions
 
 
 class _FocalMetric(WithOptions, keras.metrics.Mean):
-    """The mean of a function of the backend over all examples since the last reset, by sample weight."""
+    """The base of all metrics: the mean of a function of the backend, weighted by sample weights, since the last
+    reset.
+    """
 
     def __init__(self, options: dict[str, Any], name: str, dtype: Any) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -41,7 +43,7 @@ class _FocalMetric(WithOptions, keras.metrics.Mean):
 
 
 class _SparseFocalMetric(_FocalMetric):
-    """An ignored example has no weight."""
+    """An ignored example has weight 0."""
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         return self._computed(y_true, y_pred)
@@ -59,7 +61,7 @@ class BinaryFocalCrossentropy(_FocalMetric):
     Parameters
     ----------
     apply_class_balancing : bool
-        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.
     alpha : float or array_like
         In [0, 1], a shape that broadcasts with the labels.
     gamma : float or array_like, shape broadcasts with the labels
@@ -87,8 +89,8 @@ class BinaryFocalCrossentropy(_FocalMetric):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -97,7 +99,8 @@ class BinaryFocalCrossentropy(_FocalMetric):
 
         alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
 
-    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+    An alpha of .25, which lowers the weight of the positives, was the best for gamma = 2 on COCO. Other data have other
+    optima.
 
     References
     ----------
@@ -175,8 +178,8 @@ class BinaryFocalLoss(_FocalMetric):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -262,8 +265,8 @@ class CategoricalFocalCrossentropy(_FocalMetric):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -347,8 +350,8 @@ class CategoricalFocalLoss(_FocalMetric):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -426,8 +429,8 @@ class QualityFocalLoss(_FocalMetric):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -504,8 +507,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -591,8 +594,8 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----

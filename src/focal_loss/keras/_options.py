@@ -1,4 +1,6 @@
-"""The options of a loss or metric as attributes: checked when they are set, and never set in vain."""
+"""The options of a loss or metric as attributes: checked when they are set, and an error where setting has no
+effect.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ def check(loss_name: str, given: dict[str, Any]) -> None:
 
 
 class Option:
-    """An attribute of the name of an option. A `keras.Variable` keeps its place and takes the new number."""
+    """An option as an attribute. If it holds a `keras.Variable`, setting a number assigns it to the variable."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -44,17 +46,17 @@ class Option:
 
 
 class WithOptions:
-    """A loss or metric that has `Option`s. The dictionary of them holds what the caller gave."""
+    """A loss or metric with `Option`s. Its dictionary holds the values that the caller gave."""
 
     loss_name = ""
-    _compiled = False  # whether a compiled program holds the numbers of the options
+    _compiled = False  # whether a compiled program contains the options' numbers
 
     def _set_options(self, options: dict[str, Any]) -> None:
         check(self.loss_name, options)
         self._options = options
 
     def _computed(self, y_true: Any, y_pred: Any) -> Any:
-        """The function of the backend with the options as they are at this moment."""
+        """The function of the backend, called with the current options."""
         compiled = compiling(y_pred)
         if compiled and not self._compiled:
             self._compiled = True

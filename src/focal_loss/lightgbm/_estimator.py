@@ -32,13 +32,13 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
     gamma : float
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     pos_weight : float, optional
-        The weight of the positives, which are the second of two classes, at least as they are sorted. 1 if None.
+        The weight of the positives, the second of the two sorted classes. 1 if None.
     class_weight : dict or 'balanced', optional
         The weight of each class, as everywhere in scikit-learn. `pos_weight` multiplies it.
     hessian : {'majorizer', 'exact', 'relative_floor'}
-        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        The denominator of Newton steps. The focal loss is not convex: its Hessian is negative for the worst mistakes
         (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
-        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
     calibrated : bool
@@ -46,7 +46,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
         `predict_proba` gives the sigmoid or softmax of the scores.
     **kwargs
-        Every parameter of `lightgbm.LGBMClassifier`. One without an effect on this loss is refused by `fit`, with what
+        Every parameter of `lightgbm.LGBMClassifier`. `fit` refuses one that has no effect on this loss, and says what
         to give instead.
 
     Attributes
@@ -60,11 +60,11 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
     ------
     TypeError, ValueError
         By `fit`, before training starts: for a parameter of the wrong type or out of range, labels that are missing or
-        of one class only, and weights that leave nothing of a class.
+        of one class only, or weights that are all 0 for a class.
 
     Notes
     -----
-    `fit`, `predict` and everything else take what they take in `lightgbm.LGBMClassifier`: weights, evaluation sets,
+    `fit`, `predict` and all other methods take what those of `lightgbm.LGBMClassifier` take: weights, evaluation sets,
     early stopping, categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or
     as functions, see the probabilities that `predict_proba` would give.
 

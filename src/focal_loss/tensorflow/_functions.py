@@ -45,11 +45,11 @@ def binary_focal_crossentropy(
     Parameters
     ----------
     y_true : array_like of bool, int or float, any shape
-        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
     y_pred : array_like, a shape that broadcasts with `y_true`
         Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
     apply_class_balancing : bool
-        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.
     alpha : float or array_like
         In [0, 1], a shape that broadcasts with the labels.
     gamma : float or array_like, shape broadcasts with the labels
@@ -73,8 +73,8 @@ def binary_focal_crossentropy(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -83,7 +83,8 @@ def binary_focal_crossentropy(
 
         alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
 
-    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+    An alpha of .25, which lowers the weight of the positives, was the best for gamma = 2 on COCO. Other data have other
+    optima.
 
     References
     ----------
@@ -125,7 +126,7 @@ def binary_focal_loss(
     Parameters
     ----------
     y_true : array_like of bool, int or float, any shape
-        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
     y_pred : array_like, a shape that broadcasts with `y_true`
         Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
     gamma : float or array_like, shape broadcasts with the labels
@@ -149,8 +150,8 @@ def binary_focal_loss(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -227,8 +228,8 @@ def categorical_focal_crossentropy(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -304,8 +305,8 @@ def categorical_focal_loss(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -349,7 +350,7 @@ def quality_focal_loss(
     Parameters
     ----------
     y_true : array_like of bool, int or float, any shape
-        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
     y_pred : array_like, a shape that broadcasts with `y_true`
         Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
     beta : float or array_like, shape broadcasts with the labels
@@ -370,8 +371,8 @@ def quality_focal_loss(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -440,8 +441,8 @@ def sparse_categorical_focal_crossentropy(
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -518,8 +519,8 @@ def sparse_categorical_focal_loss(
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----

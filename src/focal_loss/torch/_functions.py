@@ -74,11 +74,11 @@ def binary_focal_crossentropy(
     Parameters
     ----------
     y_true : array_like of bool, int or float, any shape
-        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
     y_pred : array_like, a shape that broadcasts with `y_true`
         Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
     apply_class_balancing : bool
-        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.
+        Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.
     alpha : float or array_like
         In [0, 1], a shape that broadcasts with the labels.
     gamma : float or array_like, shape broadcasts with the labels
@@ -91,8 +91,8 @@ def binary_focal_crossentropy(
     axis : int
         The axis over which the mean is taken.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -105,8 +105,8 @@ def binary_focal_crossentropy(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -115,7 +115,8 @@ def binary_focal_crossentropy(
 
         alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
 
-    .25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.
+    An alpha of .25, which lowers the weight of the positives, was the best for gamma = 2 on COCO. Other data have other
+    optima.
 
     References
     ----------
@@ -159,7 +160,7 @@ def binary_focal_loss(
     Parameters
     ----------
     y_true : array_like of bool, int or float, any shape
-        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
     y_pred : array_like, a shape that broadcasts with `y_true`
         Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
     gamma : float or array_like, shape broadcasts with the labels
@@ -172,8 +173,8 @@ def binary_focal_loss(
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -186,8 +187,8 @@ def binary_focal_loss(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -259,8 +260,8 @@ def categorical_focal_crossentropy(
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -273,8 +274,8 @@ def categorical_focal_crossentropy(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -341,8 +342,8 @@ def categorical_focal_loss(
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -355,8 +356,8 @@ def categorical_focal_loss(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -403,7 +404,7 @@ def quality_focal_loss(
     Parameters
     ----------
     y_true : array_like of bool, int or float, any shape
-        Labels in [0, 1]; others are refused where they can be read, which is eagerly and on the host.
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
     y_pred : array_like, a shape that broadcasts with `y_true`
         Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
     beta : float or array_like, shape broadcasts with the labels
@@ -413,8 +414,8 @@ def quality_focal_loss(
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -427,8 +428,8 @@ def quality_focal_loss(
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -487,8 +488,8 @@ def sparse_categorical_focal_crossentropy(
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none. A
-        mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+        How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
+        or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -502,8 +503,8 @@ def sparse_categorical_focal_crossentropy(
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -571,8 +572,8 @@ def sparse_categorical_focal_loss(
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none. A
-        mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+        How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
+        or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -586,8 +587,8 @@ def sparse_categorical_focal_loss(
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----

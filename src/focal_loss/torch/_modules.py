@@ -171,8 +171,8 @@ class BinaryFocalLoss(_OfElements):
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -185,8 +185,8 @@ class BinaryFocalLoss(_OfElements):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -271,8 +271,8 @@ class CategoricalFocalLoss(_Dense):
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -285,8 +285,8 @@ class CategoricalFocalLoss(_Dense):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -365,8 +365,8 @@ class QualityFocalLoss(_OfElements):
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is,
-        reduced or not.
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
 
     Returns
     -------
@@ -379,8 +379,8 @@ class QualityFocalLoss(_OfElements):
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option is out of range, if shapes do not go together, or if labels or probabilities are outside [0, 1]
-        where they can be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----
@@ -451,8 +451,8 @@ class SparseCategoricalFocalLoss(_Loss):
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none. A
-        mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+        How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
+        or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -466,8 +466,8 @@ class SparseCategoricalFocalLoss(_Loss):
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
         If an option is out of range, a class index is out of range (where it can be read; in compiled code and on a GPU
-        that loss is NaN), if shapes do not go together, or if labels or probabilities are outside [0, 1] where they can
-        be read: eagerly, on the host, unless `focal_loss.set_checks` turns that off.
+        that loss is NaN), if shapes do not match, or if labels or probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
 
     Notes
     -----

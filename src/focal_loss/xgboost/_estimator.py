@@ -29,13 +29,13 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
     gamma : float
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     pos_weight : float, optional
-        The weight of the positives, which are the second of two classes, at least as they are sorted. 1 if None.
+        The weight of the positives, the second of the two sorted classes. 1 if None.
     class_weight : dict or 'balanced', optional
         The weight of each class, as everywhere in scikit-learn. `pos_weight` multiplies it.
     hessian : {'majorizer', 'exact', 'relative_floor'}
-        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        The denominator of Newton steps. The focal loss is not convex: its Hessian is negative for the worst mistakes
         (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
-        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
     calibrated : bool
@@ -43,9 +43,9 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
         `predict_proba` gives the sigmoid or softmax of the scores.
     min_split_loss : float, optional
-        What a split must gain at least: XGBoost's parameter of this name, which it also calls `gamma`.
+        The least gain of a split: XGBoost's own parameter, which it also calls `gamma`.
     **kwargs
-        Every parameter of `xgboost.XGBClassifier`. One without an effect on this loss is refused by `fit`, with what to
+        Every parameter of `xgboost.XGBClassifier`. `fit` refuses one that has no effect on this loss, and says what to
         give instead.
 
     Attributes
@@ -59,13 +59,13 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
     ------
     TypeError, ValueError
         By `fit`, before training starts: for a parameter of the wrong type or out of range, labels that are missing or
-        of one class only, and weights that leave nothing of a class.
+        of one class only, or weights that are all 0 for a class.
 
     Notes
     -----
-    `fit`, `predict` and everything else take what they take in `xgboost.XGBClassifier`: weights, evaluation sets, early
-    stopping, categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or as
-    functions, see the probabilities that `predict_proba` would give.
+    `fit`, `predict` and all other methods take what those of `xgboost.XGBClassifier` take: weights, evaluation sets,
+    early stopping, categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or
+    as functions, see the probabilities that `predict_proba` would give.
 
     References
     ----------

@@ -54,29 +54,29 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     pos_weight : float, optional
         The weight of the positives. 1 if None.
     hessian : {'majorizer', 'exact', 'relative_floor'}
-        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        The denominator of Newton steps. The focal loss is not convex: its Hessian is negative for the worst mistakes
         (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
-        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
 
     Returns
     -------
     objective : callable
-        A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any, weights, as
-        the estimators do, those for Dask among them. It can be pickled.
+        A function of scores and data, as ``train`` calls it, or of labels, scores and optional weights, as the
+        estimators call it, including those for Dask. It can be pickled.
 
     Raises
     ------
     TypeError, ValueError
-        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
-        shapes do not go together.
+        If an option has the wrong type or is out of range. When it is called: if labels are missing or invalid, or
+        shapes do not match.
 
     Notes
     -----
     The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:
-    `focal_loss.calibration.prior_logit` is the best constant one. What it predicts are scores;
-    `focal_loss.calibration.posterior_from_logits` makes probabilities of them.
+    `focal_loss.calibration.prior_logit` is the best constant score. The booster predicts scores;
+    `focal_loss.calibration.posterior_from_logits` turns them into probabilities.
 
     References
     ----------
@@ -107,29 +107,29 @@ def categorical_focal_objective(
     class_weight : float or sequence of K floats, optional
         The weight of each class. 1 if None.
     hessian : {'majorizer', 'exact', 'relative_floor'}
-        What the Newton step divides by. The focal loss is not convex: its Hessian is negative for the worst mistakes
+        The denominator of Newton steps. The focal loss is not convex: its Hessian is negative for the worst mistakes
         (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its
-        only negative term out and is positive everywhere; 'exact' is the Hessian as it is; 'relative_floor' is the
+        only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
 
     Returns
     -------
     objective : callable
-        A function of scores and data, as ``train`` calls it, and of labels, scores and, if there are any, weights, as
-        the estimators do, those for Dask among them. It can be pickled.
+        A function of scores and data, as ``train`` calls it, or of labels, scores and optional weights, as the
+        estimators call it, including those for Dask. It can be pickled.
 
     Raises
     ------
     TypeError, ValueError
-        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
-        shapes do not go together.
+        If an option has the wrong type or is out of range. When it is called: if labels are missing or invalid, or
+        shapes do not match.
 
     Notes
     -----
     The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:
-    `focal_loss.calibration.categorical_prior_logits` is the best constant one. What it predicts are scores;
-    `focal_loss.calibration.categorical_posterior_from_logits` makes probabilities of them.
+    `focal_loss.calibration.categorical_prior_logits` is the best constant score. The booster predicts scores;
+    `focal_loss.calibration.categorical_posterior_from_logits` turns them into probabilities.
 
     References
     ----------
@@ -158,21 +158,20 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     pos_weight : float, optional
         The weight of the positives. 1 if None.
     name : str, optional
-        What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so
-        that several may be watched at once.
+        The name in the library's records. If None, 'focal_loss' with the options, such as 'focal_loss(gamma=2)', so
+        that several can be recorded at once.
 
     Returns
     -------
     metric : callable
-        The weighted mean of the loss [1]_ of raw scores. A function of scores and data, as ``train`` calls it, and of
-        labels, scores and, if there are any, weights, as the estimators do, those for Dask among them. It can be
-        pickled.
+        The weighted mean of the loss [1]_ of raw scores. A function of scores and data, as ``train`` calls it, or of
+        labels, scores and optional weights, as the estimators call it, including those for Dask. It can be pickled.
 
     Raises
     ------
     TypeError, ValueError
-        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
-        shapes do not go together.
+        If an option has the wrong type or is out of range. When it is called: if labels are missing or invalid, or
+        shapes do not match.
 
     Notes
     -----
@@ -208,21 +207,20 @@ def categorical_focal_metric(
     class_weight : float or sequence of K floats, optional
         The weight of each class. 1 if None.
     name : str, optional
-        What the library's records call it. If None, 'focal_loss' and the options, such as 'focal_loss(gamma=2)', so
-        that several may be watched at once.
+        The name in the library's records. If None, 'focal_loss' with the options, such as 'focal_loss(gamma=2)', so
+        that several can be recorded at once.
 
     Returns
     -------
     metric : callable
-        The weighted mean of the loss [1]_ of raw scores. A function of scores and data, as ``train`` calls it, and of
-        labels, scores and, if there are any, weights, as the estimators do, those for Dask among them. It can be
-        pickled.
+        The weighted mean of the loss [1]_ of raw scores. A function of scores and data, as ``train`` calls it, or of
+        labels, scores and optional weights, as the estimators call it, including those for Dask. It can be pickled.
 
     Raises
     ------
     TypeError, ValueError
-        If an option has the wrong type or is out of range; when it is called, if labels are missing or are none, or
-        shapes do not go together.
+        If an option has the wrong type or is out of range. When it is called: if labels are missing or invalid, or
+        shapes do not match.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""The losses: one file each, which declares everything that the doors show and the tests try."""
+"""The losses: one file each, which declares everything that the public modules show and the tests try."""
 
 from focal_loss._core.formula import FAMILIES
 

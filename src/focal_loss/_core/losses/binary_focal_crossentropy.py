@@ -1,5 +1,5 @@
-"""Binary focal cross-entropy with the names and meanings of Keras: weights alpha and 1 - alpha or none, a mean over an
-axis, a soft label mixed into the probability of the true class.
+"""Binary focal cross-entropy with the names and meanings of Keras: optional weights alpha and 1 - alpha, a mean over an
+axis, soft labels mixed into the probability of the true class.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Options(Declared):
         Option(
             common.FLAG,
             "bool",
-            "Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no part in the loss.",
+            "Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.",
         ),
         default=False,
     )
@@ -47,6 +47,7 @@ p_t = y p + (1 - y) (1 - p) and alpha_t = alpha y + (1 - alpha) (1 - y), or 1, t
 
     alpha_t * (1 - p_t)**gamma * (-y log(p) - (1 - y) log(1 - p))
 
-.25 was the best alpha for gamma = 2 on COCO; it turns the positives down. It is no law.""",
+An alpha of .25, which lowers the weight of the positives, was the best for gamma = 2 on COCO. Other data have other
+optima.""",
     example=Example([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], {"gamma": 2}, [0.329865, 0.205798]),
 )

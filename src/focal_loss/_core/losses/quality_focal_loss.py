@@ -1,4 +1,4 @@
-"""Quality focal loss: the label is a score in [0, 1], and what is right already counts less, whatever the score is.
+"""Quality focal loss: the label is a score in [0, 1], and a prediction near it counts less, whatever the score is.
 
     |y - p|^b B,    B = y L + (1 - y) l
 
@@ -35,7 +35,7 @@ class Options(Declared):
 def quality(ops: Ops, index: Index, x: Array, y: Array, beta: Array, *, from_logits: bool) -> Array | None:
     """|y - p|^beta B. Arguments: 0 the prediction, 1 the label, 2 beta."""
     if ops.is_bool(y):
-        # Its arguments are numbered otherwise: gamma is 2 in both. A boolean label has no derivative.
+        # # `expected_loss` numbers the prediction, the label and gamma alike. A boolean label has no derivative.
         return formula.expected_loss(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
     beta = formula.at_most(ops, beta, x)
     value = formula.mix_derivative(ops, index, parts_of(ops, from_logits, x, y), beta)
@@ -55,14 +55,14 @@ def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
     p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     d = y * q - (1 - y) * p
     hard = (y == 0) | (y == 1)
-    below = (d < 0) | (y == 0)  # the label is; of one of 0 also where p underflows
+    below = (d < 0) | (y == 0)  # y < p; for y = 0 also where p underflows
     m, zero = ops.abs(d), 0.0 * d
     sign = ops.where(below, zero - 1.0, 1.0)
     rest = ops.where(below, q + y, p + (1 - y))  # 1 - m
     present = ops.where(hard, m >= ops.smallest(m), m > 0)
     divisor, limit = ops.where(present, m, 1.0), ops.where(hard, zero + 1.0, 0.0)
     neg_log_m = ops.where(m < 0.5, -ops.log(divisor), ops.log1p(rest / divisor))
-    # Where |d| is 0 no power of it is taken but the power of 0, and of a hard label its logarithm is at hand.
+    # # Where |d| is 0 only the power 0 of it matters. A hard label has -log|d| in closed form there.
     at_zero = ops.where(hard, y * neg_log_q + (1 - y) * neg_log_p, -ops.log(zero + ops.smallest(m)))
     loss = y * neg_log_p + (1 - y) * neg_log_q
     loss_over_m = ops.where(present, ops.clip(loss / divisor, 0.0, ops.largest(m)), limit)

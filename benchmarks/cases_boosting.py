@@ -18,7 +18,7 @@ GAMMA = 2.0
 
 
 def numpy_objective(scores: np.ndarray, data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The closed form, as recipes have it, with the majorizer."""
+    """The closed form with the majorizer, as recipes write it in NumPy."""
     y = data.get_label()
     p = 1 / (1 + np.exp(np.where(y > 0, -scores, scores)))
     q, loss = 1 - p, -np.log(p)
@@ -27,7 +27,7 @@ def numpy_objective(scores: np.ndarray, data: Any) -> tuple[np.ndarray, np.ndarr
 
 
 def table() -> tuple[np.ndarray, np.ndarray]:
-    """About a tenth of positives."""
+    """A table with about a tenth of positives."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
     noise = rng.normal(size=ROWS)

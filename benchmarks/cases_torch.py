@@ -16,7 +16,9 @@ from focal_loss.torch import _cpu
 
 
 def torchvision_focal_loss() -> Callable[..., Tensor]:
-    """Its wheel is built for CUDA; the function itself is Python, and asks only that these two operators exist."""
+    """torchvision's loss. Its wheel is built for CUDA; the function itself is Python and needs only these two operators
+    to exist.
+    """
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -36,7 +38,7 @@ def step(loss: Callable[..., Tensor], prediction: Tensor, *rest: object) -> Call
 
 
 def kernel() -> Iterator[Contest]:
-    """Loss sum and gradient into memory that is there, against a triad over as many bytes."""
+    """Loss sum and gradient into existing memory, against a triad over as many bytes."""
     n = 10**7
     z, gradient = 3 * torch.randn(n), torch.empty(n)
     for dtype, size in ((torch.uint8, 1), (torch.float32, 4)):
@@ -98,7 +100,7 @@ def contests() -> Iterator[Contest]:
 
 
 def peak() -> int:
-    """The most memory that this process has held since `forget_peak`."""
+    """The largest memory of this process since `forget_peak`."""
     line = next(s for s in Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
     return 1024 * int(line.split()[1])
 

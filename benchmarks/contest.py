@@ -1,4 +1,4 @@
-"""What is measured: a contest of callables that do the same job, timed in turns.
+"""A contest: callables that do the same job, timed in turns.
 
 Each repeat runs every contestant once, so that whatever else the machine does meets all of them alike; the median of
 each stands. Only ratios of one contest mean anything.
@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-SECONDS = 3.0  # about how long a contest may take
+SECONDS = 3.0  # approximate time of a contest
 FEWEST, MOST = 9, 300
 
 
 @dataclass
 class Contest:
-    """`ours` against `rivals`; `asked` is how many times faster than a rival it is to be, or of the floor how many
-    times slower it may be.
+    """`ours` against `rivals`. `asked` is how many times faster than a rival it must be, or how many times slower than
+    the floor it may be.
     """
 
     group: str
@@ -26,12 +26,12 @@ class Contest:
     ours: Callable[[], object]
     rivals: dict[str, Callable[[], object]]
     asked: dict[str, float] = field(default_factory=dict)
-    floor: tuple[str, ...] = ("triad",)  # the rivals that nobody can beat
-    warm: int = 2  # runs before any is timed
+    floor: tuple[str, ...] = ("triad",)  # rivals that are lower bounds on the time
+    warm: int = 2  # untimed runs before the first timed one
     fewest: int = FEWEST
 
     def run(self) -> list[dict[str, object]]:
-        """A row per rival: median milliseconds and the ratio."""
+        """One row per rival: median milliseconds and the ratio."""
         contestants = {"ours": self.ours, **self.rivals}
         for run in contestants.values():  # compile, fill pools and caches
             for _ in range(self.warm):

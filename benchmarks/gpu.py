@@ -23,7 +23,7 @@ from torch.nn import functional
 from focal_loss import torch as ours
 
 RESULTS = Path(__file__).parent / "results"
-ASKED = {  # theirs / ours, at least
+ASKED = {  # least ratio theirs / ours
     "copy of as many bytes": 0.85,
     "torchvision eager": 8,
     "torchvision compiled": 1.2,
@@ -36,7 +36,7 @@ Row = dict[str, object]
 
 
 def milliseconds(contestants: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The median of each, in turns."""
+    """The median milliseconds of each, run in turns."""
     for run in contestants.values():
         for _ in range(3):
             run()
@@ -76,7 +76,7 @@ def contest(name: str, ours_: Callable[[], object], rivals: dict[str, Callable[[
 
 
 def check(loss: Callable[..., Tensor], prediction: Tensor, *rest: Tensor) -> None:
-    """Against float64, which has no kernels here; to a few units of the dtype."""
+    """Compare with float64, which has no kernels here, to a few units of the dtype."""
     exact = prediction.detach().double().requires_grad_()
     results = [loss(x, *rest) for x in (prediction, exact)]
     slopes = [torch.autograd.grad(r, x)[0].double() for r, x in zip(results, (prediction, exact), strict=True)]

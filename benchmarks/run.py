@@ -23,7 +23,7 @@ FRAMEWORKS = ("torch", "numpy", "jax", "tensorflow", "boosting")
 
 
 def measure(framework: str) -> None:
-    """In a process of its own: the rows as JSON, the last line of the output."""
+    """The rows of one module, measured in a process of its own, whose last line of output is JSON."""
     cases = importlib.import_module(f"cases_{framework}")
     rows = []
     for contest in cases.contests():
@@ -80,7 +80,7 @@ def markdown(results: dict) -> str:
 
 
 def picture(results: dict, path: Path) -> None:
-    """How many times faster than each rival, by size."""
+    """Plot how many times faster ours is than each rival, by size."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -53,7 +53,7 @@ class Score:
     average_precision: float
     recall: float
     log_loss: float
-    precisions: np.ndarray  # at RECALLS
+    precisions: np.ndarray  # precision at each of RECALLS
 
 
 def split_digits(digit: int, rate: float, seed: int) -> Split:
@@ -76,7 +76,7 @@ def network(rate: float) -> keras.Model:
 
 
 def train_each(gamma: float, splits: Sequence[Split], rate: float, epochs: int) -> Iterator[Score]:
-    """One network per split. All share one model, compiled once, whose state starts afresh with every seed."""
+    """Train one network per split. All share one model, compiled once, whose state is reset for every seed."""
     model = network(rate)
     model.compile(optimizer=keras.optimizers.Adam(3e-3), loss=BinaryFocalLoss(gamma, from_logits=True))
     model.optimizer.build(model.trainable_variables)
@@ -103,7 +103,7 @@ def column(scores: Sequence[Score], name: str) -> np.ndarray:
 
 
 def gain(scores: dict[float, list[Score]], gamma: float) -> tuple[float, float]:
-    """Average precision over that of cross-entropy, paired by seed: the mean and its standard error."""
+    """The gain in average precision over cross-entropy, paired by seed: the mean and its standard error."""
     difference = column(scores[gamma], "average_precision") - column(scores[0], "average_precision")
     return difference.mean(), difference.std(ddof=1) / np.sqrt(len(difference))
 

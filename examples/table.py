@@ -38,7 +38,7 @@ def models() -> dict[str, lightgbm.LGBMClassifier]:
 
 
 def predictions(X: np.ndarray, y: np.ndarray, seed: int) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
-    """For each model and each reading of its scores, a probability for every example, out of fold."""
+    """Out-of-fold probabilities of every example, for each model and each reading of its scores."""
     for name, model in models().items():
         focal = isinstance(model, FocalLGBMClassifier)
         found = {form: np.empty(len(y)) for form in (("sigmoid of the score", "posterior") if focal else ("sigmoid",))}

@@ -1,5 +1,5 @@
-// A block of logits, small enough for the first cache, through the mathematics of scalar.hpp: one loop per kind of
-// label and power.
+// // Loops over a block of logits that fits the first cache: one loop per kind of label and power, by the mathematics
+// of scalar.hpp.
 #pragma once
 
 #include "kernels.hpp"
@@ -13,25 +13,25 @@ constexpr int64_t block_size = 1024;
 template <class T>
 struct Block {
   const T *z, *y;
-  const T* gamma;                                   // of any_power only
+  const T* gamma;                                   // read for any_power only
   const T *positive, *negative;                     // the weights of soft labels; unused for hard ones
-  T value_weight[2], gradient_weight[2];            // hard labels: of the negatives and of the positives
+  T value_weight[2], gradient_weight[2];            // for hard labels: negatives, positives
   T *value, *gradient, *hessian;
-  int order;  // of the last derivative that is wanted
-  T keep_negative_term;  // of the Hessian: see `focal`
+  int order;  // the highest derivative wanted
+  T keep_negative_term;  // 1, or 0 for the majorizer: see `focal`
 };
 
-// exp(-|z|) of a block as pairs u (1 + error). By themselves, because from a logit to its loss some 40 operations wait
-// for one another, and no processor looks far enough ahead to fill that time with the next elements: two loops over the
-// first cache are a fifth faster than one.
+// exp(-|z|) of a block as pairs u (1 + error). They have a loop of their own because some 40 operations from a logit to
+// its loss wait for one another, more than a processor can overlap with the next elements: two loops over the first
+// cache are a fifth faster than one.
 template <class T>
 struct Exponentials {
   T *u, *error;
   T* finite;  // room for the logits, infinite ones replaced
 };
 
-// Memory that the next block will read, fetched while this one is computed: left to itself, the processor fetches too
-// little ahead of so slow a loop. Null: not known.
+// // Memory that the next block will read, prefetched while this one is computed, because the processor by itself
+// fetches too little ahead of so slow a loop. Null if unknown.
 struct Ahead {
   const char *logits = nullptr, *labels = nullptr;
   int64_t logit_size = 0, label_size = 0;  // bytes
@@ -43,12 +43,12 @@ FOCAL_INLINE void fetch(const char* data, int64_t begin, int64_t bytes) {
     for (int64_t at = 0; at < bytes; at += line) __builtin_prefetch(data + begin + at);
 }
 
-// What the first loop over a block saw on its way.
+// // What the first loop over a block found.
 template <class T>
 struct Seen {
-  Bits<T> largest;  // the bits of the largest |z|, above which are those of inf and NaN
-  Bits<T> soft;     // 0 if every label that was looked at is 0 or 1
-  Bits<T> outside;  // 0 if every label that was looked at is in [0, 1]
+  Bits<T> largest;  // the bits of the largest |z|; those of inf and NaN are larger still
+  Bits<T> soft;     // 0 if every label read is 0 or 1
+  Bits<T> outside;  // 0 if every label read is in [0, 1]
   bool extreme() const { return largest > to_bits(Traits<T>::normal_exp); }
   bool infinite() const { return largest > to_bits(Traits<T>::largest); }
 };
@@ -94,7 +94,7 @@ Seen<T> exponentials(const Block<T>& b, int64_t n, const Ahead& ahead, const Exp
   return {largest, soft, outside};
 }
 
-// The same for logits of any size, which a block of ordinary ones, nearly every block, is spared.
+// // The same for logits of any size. Nearly every block has only ordinary logits and does not need it.
 template <class T>
 void extreme_exponentials(const T* __restrict z, int64_t n, const Exponentials<T>& x) {
   constexpr T largest = Traits<T>::largest;
@@ -106,14 +106,14 @@ void extreme_exponentials(const T* __restrict z, int64_t n, const Exponentials<T
   }
 }
 
-// Gammas that are arrays have not been checked: what is negative counts as 0, and infinity as the largest number.
+// // Gammas in arrays have not been checked: a negative one counts as 0, an infinite one as the largest number.
 template <class T>
 FOCAL_INLINE T bounded(T gamma) {
   gamma = gamma > Traits<T>::largest ? Traits<T>::largest : gamma;
   return gamma < T(0) ? T(0) : gamma;
 }
 
-// Of a hard label.
+// // For a hard label.
 template <class T>
 FOCAL_INLINE bool is_negative(T y) {
   return y < T(0.5);
@@ -129,7 +129,7 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     const bool negative = is_negative(y[i]);
-    // The sign as bits: of a negation under a condition the compiler makes a second comparison.
+    // // The sign is flipped as bits, because the compiler would turn a conditional negation into a second comparison.
     const T s = from_bits<T>(to_bits(z[i]) ^ (negative ? to_bits(T(-0.0)) : 0));
     const Derivatives<T> f =
         focal<two_gamma, order>(sigmoid(s, u[i], error[i]), two_gamma == any_power ? gamma[i] : T(0),
@@ -171,7 +171,7 @@ void p_t_loss_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
                                           two_gamma == any_power ? gamma[i] : T(0));
     value[i] = f.value;
     if constexpr (order > 0) gradient[i] = f.first;
-    if constexpr (order > 1) b.hessian[i] = T(NAN);  // not covered: nobody shall take it for one
+    if constexpr (order > 1) b.hessian[i] = T(NAN);  // not covered, and NaN makes that visible
   }
 }
 
@@ -192,7 +192,7 @@ void loop_for_order(Labels labels, const Block<T>& b, const Exponentials<T>& x, 
   return loop_for_labels<two_gamma, 2>(labels, b, x, n);
 }
 
-// Which power serves this gamma: 2 gamma, or any_power.
+// // The power that serves this gamma: 2 gamma, or any_power.
 inline int power_of(const Operand& gamma) {
   if (gamma.data != nullptr) return any_power;
   for (int two_gamma : powers)
@@ -218,8 +218,7 @@ void loop_for_power(int two_gamma, Labels labels, const Block<T>& block, const E
   }
 }
 
-// Whether the loss grows without bound towards the infinity that logit i is, though its factors may be too small for a
-// number.
+// // Whether the loss grows without bound towards the infinite logit i, even if its factors underflow.
 template <class T>
 bool grows(Labels labels, const Block<T>& b, int64_t i) {
   if (labels == Labels::hard) return b.value[i] > 0;
@@ -228,7 +227,7 @@ bool grows(Labels labels, const Block<T>& b, int64_t i) {
   return (by_positives || by_negatives) && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);
 }
 
-// Value and derivatives of a block whose exponentials are there.
+// // Value and derivatives of a block whose exponentials are computed.
 template <class T>
 void evaluate(int two_gamma, Labels labels, Block<T> block, int64_t n, const Seen<T>& seen, const Exponentials<T>& x) {
   const T* const z = block.z;
@@ -242,10 +241,11 @@ void evaluate(int two_gamma, Labels labels, Block<T> block, int64_t n, const See
     if (std::fabs(z[i]) > Traits<T>::largest && grows(labels, block, i)) block.value[i] += T(INFINITY);  // NaN stays
 }
 
-// In T within a block, where at most 64 numbers meet in one sum, the narrowest vectors taken; in double beyond.
+// // Sums within a block are in T, where even the narrowest vectors add at most 64 numbers in one lane; beyond it in
+// double.
 template <class T>
 double sum_of(const T* __restrict value, int64_t n) {
-  const int64_t quarter = n / 4;  // four sums, because an addition takes four times as long as until the next can start
+  const int64_t quarter = n / 4;  // four sums hide the latency of an addition, four cycles
   const T *__restrict v1 = value + quarter, *__restrict v2 = v1 + quarter, *__restrict v3 = v2 + quarter;
   T s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3)

@@ -1,5 +1,5 @@
-// Memory that a framework has just been given by the system costs a page fault every 4 KiB when it is first written,
-// which for results of many megabytes is several times what the loss takes. NumPy asks for large pages likewise.
+// // Memory that is new from the system costs a page fault every 4 KiB when it is first written. For results of many
+// megabytes these take several times as long as the loss. NumPy asks for large pages too.
 #pragma once
 
 #include <cstdint>

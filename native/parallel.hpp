@@ -1,5 +1,6 @@
-// Threads that live for one call: nothing is left behind for a fork to lose, and no pool spins beside the framework's.
-// Or the framework's own team, which is awake already where its operators have just run: PyTorch's is OpenMP's.
+// // Work runs on threads that live for one call, so that a fork loses nothing and no pool spins beside the
+// framework's, or on the framework's own team, which is awake if its operators have just run. PyTorch's team is
+// OpenMP's.
 #pragma once
 
 #include <algorithm>
@@ -41,7 +42,7 @@ void run_pieces(int64_t pieces, Team team, const Work& work) {
     std::vector<std::thread> helpers(pieces - 1);
     try {
       for (std::thread& helper : helpers) helper = std::thread([&queue] { queue.run(); });
-    } catch (const std::system_error&) {  // the machine gives no more threads: those that are there do the work
+    } catch (const std::system_error&) {  // no more threads: the existing ones do the work
     }
     queue.run();
     for (std::thread& helper : helpers)
@@ -50,8 +51,8 @@ void run_pieces(int64_t pieces, Team team, const Work& work) {
   if (queue.failure) std::rethrow_exception(queue.failure);
 }
 
-// Asks `poll`, if there is one, whether to stop: in the thread that made this object, and rarely, because the answer may
-// cost it the wait for Python's lock. A call that is over before the first question pays for a look at the clock.
+// // Asks `poll`, if there is one, whether to stop. Only the thread that made this object asks, and rarely, because it
+// may have to wait for Python's lock. A call that ends before the first question pays for reading the clock.
 class Interruption {
  public:
   explicit Interruption(bool (*poll)()) : poll_(poll) {}

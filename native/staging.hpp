@@ -1,4 +1,4 @@
-// Between the arrays of a caller, of any dtype and stride, and blocks of numbers of the type computed in.
+// // Conversions between the caller's arrays, of any dtype and stride, and blocks of the type computed in.
 #pragma once
 
 #include "kernels.hpp"
@@ -10,7 +10,8 @@
 
 namespace focal::FOCAL_ISA {
 
-// Half precision by its bits, so that every instruction set gives the same and the loops stay vectors.
+// // Half precision is converted by its bits, so that every instruction set gives the same numbers and the loops
+// vectorize.
 struct Half {
   uint16_t bits;
 };
@@ -20,8 +21,8 @@ struct BFloat {
 
 FOCAL_INLINE float widen(Half h) {
   const uint32_t magnitude = uint32_t(h.bits & 0x7fff) << 13, sign = uint32_t(h.bits & 0x8000) << 16;
-  // A subnormal half is its bits times 2^-24. They are put behind 2^-14, which is then taken away: as a subnormal float
-  // they would be read as 0 on threads that flush those, as XLA's and TensorFlow's do.
+  // // A subnormal half is its bits times 2^-24. They become the mantissa of 2^-14, which is then subtracted: a
+  // subnormal float would be read as 0 on threads that flush those, as XLA's and TensorFlow's do.
   constexpr uint32_t rebias = 112u << 23, smallest = 113u << 23;  // the latter is 2^-14
   const uint32_t subnormal = to_bits(from_bits<float>(magnitude + smallest) - from_bits<float>(smallest));
   const uint32_t finite = magnitude < (1u << 23) ? subnormal : magnitude + rebias;
@@ -112,7 +113,8 @@ inline bool is_contiguous(const Operand& operand, const Shape& shape) {
   return true;
 }
 
-// As many of n halves in a row as the machine converts by itself, exactly, whether or not it flushes subnormal floats.
+// // Converts contiguous halves by machine instructions, which are exact even if subnormal floats are flushed, and
+// returns how many of the n it converted.
 inline int64_t convert_halves(const Half* __restrict data, int64_t n, float* __restrict buffer) {
   int64_t i = 0;
 #if defined(__F16C__)
@@ -124,7 +126,7 @@ inline int64_t convert_halves(const Half* __restrict data, int64_t n, float* __r
   return i;
 }
 
-// One stretch of numbers of type S as T. The loops that need no stride are by themselves, so that they become vectors.
+// // Converts one stretch of numbers of type S to T. The loop without a stride is separate, so that it vectorizes.
 template <class S, class T>
 void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
   int64_t done = 0;
@@ -136,7 +138,7 @@ void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict 
     for (int64_t i = 0; i < n; ++i) buffer[i] = T(widen(data[i * stride]));
 }
 
-// 0 or 1, in the type itself where that is a byte: to compare first and convert the outcome takes the compiler longer.
+// // 0 or 1, computed in the type itself if it is a byte: a comparison and a conversion would make slower code.
 template <class T, class S>
 FOCAL_INLINE T hard_label(S x) {
   if constexpr (sizeof(S) > 1) return x > 0 ? T(1) : T(0);
@@ -144,7 +146,7 @@ FOCAL_INLINE T hard_label(S x) {
   return T(at_most_1 < 0 ? S(0) : at_most_1);
 }
 
-// Integers as labels: 0 and 1; whatever else is positive counts as 1. Whether all of them were 0 or 1.
+// // Converts integer labels to 0 and 1, and returns whether all of them were 0 or 1.
 template <class S, class T>
 bool convert_hard(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
   if constexpr (std::is_integral_v<S>) {
@@ -173,8 +175,8 @@ void gather(const Operand& operand, const Shape& shape, int64_t begin, int64_t n
   });
 }
 
-// The elements begin ... begin + n of an operand: where they lie, or converted into the buffer, which a caller that
-// goes on to write to them asks for by `copy`.
+// // The elements begin ... begin + n of an operand: in place, or converted into the buffer. A caller that will write
+// to them asks for the buffer by `copy`.
 template <class T>
 const T* load(const Operand& operand, const Shape& shape, int64_t begin, int64_t n, T* buffer, bool copy) {
   if (operand.data == nullptr) {
@@ -189,7 +191,7 @@ const T* load(const Operand& operand, const Shape& shape, int64_t begin, int64_t
   return buffer;
 }
 
-// Labels of an integer dtype as 0 and 1; the first that is neither is reported.
+// // Labels of an integer dtype as 0 and 1; the first that is neither is reported in the outcome.
 template <class T>
 const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int64_t n, T* buffer, Outcome& outcome) {
   gather(labels, shape, begin, n, buffer, [&](const auto* data, int64_t stride, int64_t count, T* out) {
@@ -201,7 +203,7 @@ const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int
   return buffer;
 }
 
-// Results of a dtype that is not the one computed in.
+// // Stores results whose dtype is not the one computed in.
 template <class T>
 void store(void* array, DType dtype, int64_t begin, int64_t n, const T* __restrict values) {
   if (array == nullptr) return;

@@ -1,5 +1,6 @@
-// TensorFlow's C API, as far as the door needs it: the names and signatures are TensorFlow's, found in the process
-// that loads us. So the door is built without TensorFlow and serves every version that has these functions.
+// // The part of TensorFlow's C API that the ops need. Names and signatures are TensorFlow's; the functions are looked
+// up in the process that loads this library. So the ops are built without TensorFlow and serve every version that has
+// these functions.
 #pragma once
 
 #include <dlfcn.h>
@@ -78,7 +79,7 @@ using DeleteFunction = void (*)(void*);
 FOCAL_TF_FUNCTIONS(FOCAL_TF_POINTER)
 #undef FOCAL_TF_POINTER
 
-// Whether all functions were found. TensorFlow is in the process already: it is what loads us.
+// // Whether all functions were found. TensorFlow is in the process already, since it loads this library.
 inline bool resolve() {
 #ifdef __APPLE__
   void* library = dlopen("libtensorflow_framework.2.dylib", RTLD_LAZY | RTLD_NOLOAD);

@@ -99,7 +99,7 @@ constexpr bool fused = true;  // whether the machine has a fused multiply-add
 constexpr bool fused = false;
 #endif
 
-// a * b + c, rounded once where the machine can.
+// // a * b + c, rounded once if the machine has a fused multiply-add.
 template <class T>
 FOCAL_INLINE T mul_add(T a, T b, T c) {
   if constexpr (fused) return std::fma(a, b, c);
@@ -159,9 +159,9 @@ FOCAL_INLINE T rounded_square(Pair<T> x) {
   return mul_add(x.hi, x.hi, T(2) * x.hi * x.lo);
 }
 
-// Horner's scheme over pairs of coefficients, or fours where there are many: one chain of dependent operations would be
-// long, and Estrin's halves upon halves take a multiplication more for each level. By recursion, because a loop inside
-// a loop is what no compiler turns into vectors.
+// // Horner's scheme over pairs of coefficients, or over fours if there are many: a single chain of dependent
+// operations would be long, and Estrin's scheme takes one more multiplication per level. It recurses because no
+// compiler vectorizes a loop within a loop.
 template <int first, class T, int n>
 FOCAL_INLINE T polynomial_pair(T x, const T (&coefficients)[n]) {
   if constexpr (first + 1 < n) return mul_add(coefficients[first + 1], x, coefficients[first]);
@@ -223,12 +223,12 @@ template <class T>
 FOCAL_INLINE T log_of(T x) {
   using C = Traits<T>;
   using U = Bits<T>;
-  constexpr T lift = T(uint64_t(1) << 32) * T(C::mantissa > 32 ? 4194304 : 1);  // makes a subnormal number normal
+  constexpr T lift = T(uint64_t(1) << 32) * T(C::mantissa > 32 ? 4194304 : 1);  // makes subnormal numbers normal
   const bool tiny = x < C::smallest;
   const U bits = to_bits(tiny ? x * lift : x);
   const U one = U(C::bias) << C::mantissa;
   const T u = from_bits<T>((bits & ((U(1) << C::mantissa) - 1)) | one) - T(1);
-  // The exponent as a number, by way of the mantissa of 2^mantissa: integers of 64 bits have no vector conversion.
+  // // The exponent as a float, through the mantissa of 2^mantissa, because 64-bit integers have no vector conversion.
   constexpr T base = T(uint64_t(1) << C::mantissa);
   const T n = from_bits<T>((bits >> C::mantissa) | to_bits(base)) - base - T(C::bias) -
               (tiny ? T(C::mantissa > 32 ? 54 : 32) : T(0));

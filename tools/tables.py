@@ -22,14 +22,14 @@ class DType(NamedTuple):
     """What the kernels read and write."""
 
     name: str  # NumPy's
-    native: str  # the name in C++, which is XLA's too
+    native: str  # the name in C++ and in XLA
     size: int  # in bytes
-    storage: str  # the type of C++ that it is read as
+    storage: str  # the C++ type of its elements
     tensorflow: str  # the name in tensorflow_abi.hpp
     attribute: str  # the name in the signature of a TensorFlow op
 
 
-# The floating ones come first. The code of a dtype is its place.
+# # Floating dtypes come first. The code of a dtype is its position.
 DTYPES = (
     DType("float32", "f32", 4, "float", "float32", "float"),
     DType("float64", "f64", 8, "double", "float64", "double"),
@@ -49,23 +49,23 @@ MAX_RANK = 16
 # formula, whose loop over the bits of gamma needs no code for each, takes every half-integer up to the largest.
 POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)
 
-# Of a power by an exponential.
-BEYOND = "1e30"  # an exponent from which on the power is 0
-SPLITTABLE = "1e18"  # a gamma that Dekker's splitting can take
-FAR = "1000"  # times the exponent where exp is 0
+# # Limits of a power computed by an exponential.
+BEYOND = "1e30"  # from this exponent on the power is 0
+SPLITTABLE = "1e18"  # the largest gamma for Dekker's splitting
+FAR = "1000"  # a multiple of the exponent where exp is 0
 
 LOG2_E = "1.44269504088896340736"
 
 
 class Machine(NamedTuple):
-    """A floating dtype that is computed in."""
+    """A floating dtype of computations."""
 
     name: str
     mantissa: int
     bias: int
     exp_limit: int  # exp(-exp_limit) rounds to 0
     normal_exp: int  # exp(-normal_exp) is above the smallest normal number
-    ln2_bits: int  # of the high part of ln 2, so that its product with an exponent is exact
+    ln2_bits: int  # bits of the high part of ln 2, few enough for exact products with an exponent
     # Minimax polynomials, lowest power first. `python native/coefficients.py` makes and prints them.
     exp_tail: tuple[str, ...]  # (e^r - 1 - r) / r^2 for |r| <= ln(2) / 2
     log1p_tail: tuple[str, ...]  # (u - log(1 + u)) / u^2 for u in [0, 1]
@@ -84,12 +84,12 @@ class Machine(NamedTuple):
 
     @property
     def round(self) -> float:
-        """Adding it rounds to an integer, which then stands in the low bits of the sum."""
+        """A number that rounds another to an integer when added: the integer is in the low bits of the sum."""
         return 1.5 * 2.0**self.mantissa
 
     @property
     def ln2(self) -> tuple[float, float]:
-        """In two parts, the low one as a double."""
+        """ln 2 as a sum of two parts, the low one given as a double."""
         with localcontext(prec=60):
             whole = Decimal(2).ln()
             high = Decimal(int(whole * 2**self.ln2_bits)) / 2**self.ln2_bits

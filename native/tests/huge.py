@@ -1,4 +1,4 @@
-"""More elements than 32 bits count: the last ones must be as they are in a small array."""
+"""An array of more elements than 32 bits can count: the last ones must have the results of a small array."""
 
 from __future__ import annotations
 

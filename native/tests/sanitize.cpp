@@ -1,6 +1,6 @@
-// Calls the kernels of an instruction set in every way that reaches another loop or another end of one, with arrays on
-// the heap of the exact size, and checks the results against plain formulas in double. Built with sanitizers, which
-// see any access outside the arrays.
+// // Calls the kernels of an instruction set so that every loop and every end of a loop is reached, on heap arrays of
+// the exact size, and checks the results against plain formulas in double. The sanitizers see any access outside the
+// arrays.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -52,7 +52,7 @@ void put(void* at, DType dtype, double x) {
     case DType::f32: return put_as<float>(at, x);
     case DType::f64: return put_as<double>(at, x);
     case DType::f16: return put_as<_Float16>(at, x);
-    case DType::bf16: {  // the inputs of these tests are cut, not rounded
+    case DType::bf16: {  // truncated: these inputs need no rounding
       uint32_t bits;
       const float value = float(x);
       std::memcpy(&bits, &value, sizeof bits);
@@ -88,7 +88,7 @@ double get(const void* at, DType dtype) {
   return 0;
 }
 
-// An array that ends where its memory ends, `shift` elements behind where it begins.
+// // An array that begins `shift` elements into its memory and ends where the memory ends.
 struct Array {
   DType dtype;
   std::vector<int64_t> strides;
@@ -165,7 +165,7 @@ Exact focal_of(double s, double g) {
 
 double epsilon(DType dtype) { return dtype == DType::f64 ? 0x1p-52 : 0x1p-23; }
 
-// `factor` is 8 + 2 gamma |z| or what stands for it; `scale` the sum of the magnitudes of the terms.
+// // `factor` is 8 + 2 gamma |z|, or its equal for a softmax; `scale` is the sum of the magnitudes of the terms.
 bool near(double got, double exact, double scale, double factor, DType dtype) {
   if (std::isnan(exact)) return std::isnan(got);
   if (std::isinf(exact)) return got == exact;

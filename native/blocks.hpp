@@ -1,4 +1,4 @@
-// // Loops over a block of logits that fits the first cache: one loop per kind of label and power, by the mathematics
+// Loops over a block of logits that fits the first cache: one loop per kind of label and power, by the mathematics
 // of scalar.hpp.
 #pragma once
 
@@ -30,7 +30,7 @@ struct Exponentials {
   T* finite;  // room for the logits, infinite ones replaced
 };
 
-// // Memory that the next block will read, prefetched while this one is computed, because the processor by itself
+// Memory that the next block will read, prefetched while this one is computed, because the processor by itself
 // fetches too little ahead of so slow a loop. Null if unknown.
 struct Ahead {
   const char *logits = nullptr, *labels = nullptr;
@@ -43,7 +43,7 @@ FOCAL_INLINE void fetch(const char* data, int64_t begin, int64_t bytes) {
     for (int64_t at = 0; at < bytes; at += line) __builtin_prefetch(data + begin + at);
 }
 
-// // What the first loop over a block found.
+// What the first loop over a block found.
 template <class T>
 struct Seen {
   Bits<T> largest;  // the bits of the largest |z|; those of inf and NaN are larger still
@@ -94,7 +94,7 @@ Seen<T> exponentials(const Block<T>& b, int64_t n, const Ahead& ahead, const Exp
   return {largest, soft, outside};
 }
 
-// // The same for logits of any size. Nearly every block has only ordinary logits and does not need it.
+// The same for logits of any size. Nearly every block has only ordinary logits and does not need it.
 template <class T>
 void extreme_exponentials(const T* __restrict z, int64_t n, const Exponentials<T>& x) {
   constexpr T largest = Traits<T>::largest;
@@ -106,14 +106,14 @@ void extreme_exponentials(const T* __restrict z, int64_t n, const Exponentials<T
   }
 }
 
-// // Gammas in arrays have not been checked: a negative one counts as 0, an infinite one as the largest number.
+// Gammas in arrays have not been checked: a negative one counts as 0, an infinite one as the largest number.
 template <class T>
 FOCAL_INLINE T bounded(T gamma) {
   gamma = gamma > Traits<T>::largest ? Traits<T>::largest : gamma;
   return gamma < T(0) ? T(0) : gamma;
 }
 
-// // For a hard label.
+// For a hard label.
 template <class T>
 FOCAL_INLINE bool is_negative(T y) {
   return y < T(0.5);
@@ -129,7 +129,7 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     const bool negative = is_negative(y[i]);
-    // // The sign is flipped as bits, because the compiler would turn a conditional negation into a second comparison.
+    // The sign is flipped as bits, because the compiler would turn a conditional negation into a second comparison.
     const T s = from_bits<T>(to_bits(z[i]) ^ (negative ? to_bits(T(-0.0)) : 0));
     const Derivatives<T> f =
         focal<two_gamma, order>(sigmoid(s, u[i], error[i]), two_gamma == any_power ? gamma[i] : T(0),
@@ -192,7 +192,7 @@ void loop_for_order(Labels labels, const Block<T>& b, const Exponentials<T>& x, 
   return loop_for_labels<two_gamma, 2>(labels, b, x, n);
 }
 
-// // The power that serves this gamma: 2 gamma, or any_power.
+// The power that serves this gamma: 2 gamma, or any_power.
 inline int power_of(const Operand& gamma) {
   if (gamma.data != nullptr) return any_power;
   for (int two_gamma : powers)
@@ -218,7 +218,7 @@ void loop_for_power(int two_gamma, Labels labels, const Block<T>& block, const E
   }
 }
 
-// // Whether the loss grows without bound towards the infinite logit i, even if its factors underflow.
+// Whether the loss grows without bound towards the infinite logit i, even if its factors underflow.
 template <class T>
 bool grows(Labels labels, const Block<T>& b, int64_t i) {
   if (labels == Labels::hard) return b.value[i] > 0;
@@ -227,7 +227,7 @@ bool grows(Labels labels, const Block<T>& b, int64_t i) {
   return (by_positives || by_negatives) && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);
 }
 
-// // Value and derivatives of a block whose exponentials are computed.
+// Value and derivatives of a block whose exponentials are computed.
 template <class T>
 void evaluate(int two_gamma, Labels labels, Block<T> block, int64_t n, const Seen<T>& seen, const Exponentials<T>& x) {
   const T* const z = block.z;
@@ -241,7 +241,7 @@ void evaluate(int two_gamma, Labels labels, Block<T> block, int64_t n, const See
     if (std::fabs(z[i]) > Traits<T>::largest && grows(labels, block, i)) block.value[i] += T(INFINITY);  // NaN stays
 }
 
-// // Sums within a block are in T, where even the narrowest vectors add at most 64 numbers in one lane; beyond it in
+// Sums within a block are in T, where even the narrowest vectors add at most 64 numbers in one lane; beyond it in
 // double.
 template <class T>
 double sum_of(const T* __restrict value, int64_t n) {

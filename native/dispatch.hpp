@@ -11,10 +11,10 @@ namespace focal {
 std::vector<std::string> instruction_sets();
 void select(const std::string& name);
 
-// // Whether to stop early. The calling thread asks now and then while the work lasts.
+// Whether to stop early. The calling thread asks now and then while the work lasts.
 using Poll = bool (*)();
 
-// // Runs on up to `threads` threads: those of the team that `use_team` named if `of_team`, else threads that end with
+// Runs on up to `threads` threads: those of the team that `use_team` named if `of_team`, else threads that end with
 // the call.
 Outcome run(const Binary&, int threads, bool of_team = false, Poll interrupted = nullptr);
 Outcome run(const Softmax&, int threads, bool of_team = false, Poll interrupted = nullptr);
@@ -23,11 +23,11 @@ Outcome run(const Softmax&, int threads, bool of_team = false, Poll interrupted 
 // use it: the threads of a team do not survive a fork, and OpenMP would wait for them.
 void use_team(uintptr_t address);
 
-// // The number of threads for calls that do not come from Python.
+// The number of threads for calls that do not come from Python.
 void set_num_threads(int n);
 int num_threads();
 
-// // The kernels as a table, for a library that is loaded separately and not linked to this one.
+// The kernels as a table, for a library that is loaded separately and not linked to this one.
 struct EntryPoints {
   Outcome (*binary)(const Binary&, int threads);
   Outcome (*softmax)(const Softmax&, int threads);

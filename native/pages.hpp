@@ -1,4 +1,4 @@
-// // Memory that is new from the system costs a page fault every 4 KiB when it is first written. For results of many
+// Memory that is new from the system costs a page fault every 4 KiB when it is first written. For results of many
 // megabytes these take several times as long as the loss. NumPy asks for large pages too.
 #pragma once
 

@@ -1,4 +1,4 @@
-// // Work runs on threads that live for one call, so that a fork loses nothing and no pool spins beside the
+// Work runs on threads that live for one call, so that a fork loses nothing and no pool spins beside the
 // framework's, or on the framework's own team, which is awake if its operators have just run. PyTorch's team is
 // OpenMP's.
 #pragma once
@@ -51,7 +51,7 @@ void run_pieces(int64_t pieces, Team team, const Work& work) {
   if (queue.failure) std::rethrow_exception(queue.failure);
 }
 
-// // Asks `poll`, if there is one, whether to stop. Only the thread that made this object asks, and rarely, because it
+// Asks `poll`, if there is one, whether to stop. Only the thread that made this object asks, and rarely, because it
 // may have to wait for Python's lock. A call that ends before the first question pays for reading the clock.
 class Interruption {
  public:

@@ -1,4 +1,4 @@
-// // The softmax losses, a few examples at a time.
+// The softmax losses, a few examples at a time.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// // Conversions between the caller's arrays, of any dtype and stride, and blocks of the type computed in.
+// Conversions between the caller's arrays, of any dtype and stride, and blocks of the type computed in.
 #pragma once
 
 #include "kernels.hpp"
@@ -10,7 +10,7 @@
 
 namespace focal::FOCAL_ISA {
 
-// // Half precision is converted by its bits, so that every instruction set gives the same numbers and the loops
+// Half precision is converted by its bits, so that every instruction set gives the same numbers and the loops
 // vectorize.
 struct Half {
   uint16_t bits;
@@ -21,7 +21,7 @@ struct BFloat {
 
 FOCAL_INLINE float widen(Half h) {
   const uint32_t magnitude = uint32_t(h.bits & 0x7fff) << 13, sign = uint32_t(h.bits & 0x8000) << 16;
-  // // A subnormal half is its bits times 2^-24. They become the mantissa of 2^-14, which is then subtracted: a
+  // A subnormal half is its bits times 2^-24. They become the mantissa of 2^-14, which is then subtracted: a
   // subnormal float would be read as 0 on threads that flush those, as XLA's and TensorFlow's do.
   constexpr uint32_t rebias = 112u << 23, smallest = 113u << 23;  // the latter is 2^-14
   const uint32_t subnormal = to_bits(from_bits<float>(magnitude + smallest) - from_bits<float>(smallest));
@@ -113,7 +113,7 @@ inline bool is_contiguous(const Operand& operand, const Shape& shape) {
   return true;
 }
 
-// // Converts contiguous halves by machine instructions, which are exact even if subnormal floats are flushed, and
+// Converts contiguous halves by machine instructions, which are exact even if subnormal floats are flushed, and
 // returns how many of the n it converted.
 inline int64_t convert_halves(const Half* __restrict data, int64_t n, float* __restrict buffer) {
   int64_t i = 0;
@@ -126,7 +126,7 @@ inline int64_t convert_halves(const Half* __restrict data, int64_t n, float* __r
   return i;
 }
 
-// // Converts one stretch of numbers of type S to T. The loop without a stride is separate, so that it vectorizes.
+// Converts one stretch of numbers of type S to T. The loop without a stride is separate, so that it vectorizes.
 template <class S, class T>
 void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
   int64_t done = 0;
@@ -138,7 +138,7 @@ void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict 
     for (int64_t i = 0; i < n; ++i) buffer[i] = T(widen(data[i * stride]));
 }
 
-// // 0 or 1, computed in the type itself if it is a byte: a comparison and a conversion would make slower code.
+// 0 or 1, computed in the type itself if it is a byte: a comparison and a conversion would make slower code.
 template <class T, class S>
 FOCAL_INLINE T hard_label(S x) {
   if constexpr (sizeof(S) > 1) return x > 0 ? T(1) : T(0);
@@ -146,7 +146,7 @@ FOCAL_INLINE T hard_label(S x) {
   return T(at_most_1 < 0 ? S(0) : at_most_1);
 }
 
-// // Converts integer labels to 0 and 1, and returns whether all of them were 0 or 1.
+// Converts integer labels to 0 and 1, and returns whether all of them were 0 or 1.
 template <class S, class T>
 bool convert_hard(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
   if constexpr (std::is_integral_v<S>) {
@@ -175,7 +175,7 @@ void gather(const Operand& operand, const Shape& shape, int64_t begin, int64_t n
   });
 }
 
-// // The elements begin ... begin + n of an operand: in place, or converted into the buffer. A caller that will write
+// The elements begin ... begin + n of an operand: in place, or converted into the buffer. A caller that will write
 // to them asks for the buffer by `copy`.
 template <class T>
 const T* load(const Operand& operand, const Shape& shape, int64_t begin, int64_t n, T* buffer, bool copy) {
@@ -191,7 +191,7 @@ const T* load(const Operand& operand, const Shape& shape, int64_t begin, int64_t
   return buffer;
 }
 
-// // Labels of an integer dtype as 0 and 1; the first that is neither is reported in the outcome.
+// Labels of an integer dtype as 0 and 1; the first that is neither is reported in the outcome.
 template <class T>
 const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int64_t n, T* buffer, Outcome& outcome) {
   gather(labels, shape, begin, n, buffer, [&](const auto* data, int64_t stride, int64_t count, T* out) {
@@ -203,7 +203,7 @@ const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int
   return buffer;
 }
 
-// // Stores results whose dtype is not the one computed in.
+// Stores results whose dtype is not the one computed in.
 template <class T>
 void store(void* array, DType dtype, int64_t begin, int64_t n, const T* __restrict values) {
   if (array == nullptr) return;

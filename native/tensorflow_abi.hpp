@@ -1,4 +1,4 @@
-// // The part of TensorFlow's C API that the ops need. Names and signatures are TensorFlow's; the functions are looked
+// The part of TensorFlow's C API that the ops need. Names and signatures are TensorFlow's; the functions are looked
 // up in the process that loads this library. So the ops are built without TensorFlow and serve every version that has
 // these functions.
 #pragma once
@@ -79,7 +79,7 @@ using DeleteFunction = void (*)(void*);
 FOCAL_TF_FUNCTIONS(FOCAL_TF_POINTER)
 #undef FOCAL_TF_POINTER
 
-// // Whether all functions were found. TensorFlow is in the process already, since it loads this library.
+// Whether all functions were found. TensorFlow is in the process already, since it loads this library.
 inline bool resolve() {
 #ifdef __APPLE__
   void* library = dlopen("libtensorflow_framework.2.dylib", RTLD_LAZY | RTLD_NOLOAD);

@@ -1,4 +1,4 @@
-// // TensorFlow ops that call the kernels: shapes and strides only, no mathematics.
+// TensorFlow ops that call the kernels: shapes and strides only, no mathematics.
 //
 // Operands broadcast to the result by NumPy's rules. Each op has a second output, the position of the first invalid
 // label, or -1: an op cannot raise an error that shows the labels, but its caller can.
@@ -55,7 +55,7 @@ DType dtype_of(tf::Type type) {
   throw Failure("focal_loss: a dtype that the kernels do not know");
 }
 
-// // An input or output, held while a kernel runs. No caller passes more axes than the kernels take.
+// An input or output, held while a kernel runs. No caller passes more axes than the kernels take.
 class Tensor {
  public:
   Tensor(tf::Context* context, int index) {
@@ -98,7 +98,7 @@ void broadcast(const Shape& from, Shape& to) {
   }
 }
 
-// // A dense array, viewed with the shape to which it broadcasts.
+// A dense array, viewed with the shape to which it broadcasts.
 Operand operand(const Tensor& tensor, const Shape& shape) {
   Operand result;
   result.data = tensor.data();
@@ -111,7 +111,7 @@ Operand operand(const Tensor& tensor, const Shape& shape) {
   return result;
 }
 
-// // As `operand`, except that a single float32 or float64 becomes a number, for which there are faster kernels.
+// As `operand`, except that a single float32 or float64 becomes a number, for which there are faster kernels.
 Operand parameter(const Tensor& tensor, const Shape& shape) {
   const bool narrow = tensor.type == tf::float32;
   if (tensor.shape.size() != 1 || !(narrow || tensor.type == tf::float64)) return operand(tensor, shape);
@@ -249,7 +249,7 @@ struct SoftmaxAttributes {
 };
 
 // ---------------------------------------------------------------------------------------------------------------
-// // Shapes that are known when a graph is built
+// Shapes that are known when a graph is built
 // ---------------------------------------------------------------------------------------------------------------
 
 struct ShapeHandle {
@@ -267,7 +267,7 @@ struct Dimension {
 
 constexpr int broadcast_inputs = 6;
 
-// // How much an axis of an operand tells about the result: 0 if absent or of size 1, 1 if of unknown size, else 2.
+// How much an axis of an operand tells about the result: 0 if absent or of size 1, 1 if of unknown size, else 2.
 int weight_of_axis(tf::ShapeContext* context, tf::ShapeHandle* shape, int64_t axis) {
   if (axis < 0) return 0;
   Dimension dimension;
@@ -282,7 +282,7 @@ void set_scalar(tf::ShapeContext* context, int output, tf::Status* status) {
   tf::DeleteShapeHandle(scalar);
 }
 
-// // Each axis of the result is that of the operand that tells most about it.
+// Each axis of the result is that of the operand that tells most about it.
 void broadcast_shapes(tf::ShapeContext* context, tf::Status* status) {
   ShapeHandle inputs[broadcast_inputs];
   int64_t ranks[broadcast_inputs];
@@ -321,7 +321,7 @@ void shape_of_logits(tf::ShapeContext* context, tf::Status* status) {
   set_scalar(context, 1, status);
 }
 
-// // The C API does not show the class axis to a shape function: the caller sets the shape of the result.
+// The C API does not show the class axis to a shape function: the caller sets the shape of the result.
 void unknown_shape(tf::ShapeContext* context, tf::Status* status) {
   tf::ShapeInferenceContextSetUnknownShape(context, status);
   set_scalar(context, 1, status);
@@ -393,7 +393,7 @@ constexpr char upstream_type[] = "U: {float, double, half, bfloat16}";
 constexpr char label_type[] = "L: {float, double, half, bfloat16, bool, uint8, int8, int16, int32, int64}";
 // </tables: attributes>
 
-// // Registers the ops while the library is being loaded, because TensorFlow takes those as its ops. If a function is
+// Registers the ops while the library is being loaded, because TensorFlow takes those as its ops. If a function is
 // missing, none are registered.
 const bool registered = [] {
   if (!tf::resolve()) return false;
@@ -414,7 +414,7 @@ const bool registered = [] {
 
 }  // namespace
 
-// // Sets the kernels, which another library holds.
+// Sets the kernels, which another library holds.
 extern "C" __attribute__((visibility("default"))) void focal_loss_connect(const focal::EntryPoints* entry_points) {
   kernels = entry_points;
 }

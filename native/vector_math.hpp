@@ -99,7 +99,7 @@ constexpr bool fused = true;  // whether the machine has a fused multiply-add
 constexpr bool fused = false;
 #endif
 
-// // a * b + c, rounded once if the machine has a fused multiply-add.
+// a * b + c, rounded once if the machine has a fused multiply-add.
 template <class T>
 FOCAL_INLINE T mul_add(T a, T b, T c) {
   if constexpr (fused) return std::fma(a, b, c);
@@ -159,7 +159,7 @@ FOCAL_INLINE T rounded_square(Pair<T> x) {
   return mul_add(x.hi, x.hi, T(2) * x.hi * x.lo);
 }
 
-// // Horner's scheme over pairs of coefficients, or over fours if there are many: a single chain of dependent
+// Horner's scheme over pairs of coefficients, or over fours if there are many: a single chain of dependent
 // operations would be long, and Estrin's scheme takes one more multiplication per level. It recurses because no
 // compiler vectorizes a loop within a loop.
 template <int first, class T, int n>
@@ -228,7 +228,7 @@ FOCAL_INLINE T log_of(T x) {
   const U bits = to_bits(tiny ? x * lift : x);
   const U one = U(C::bias) << C::mantissa;
   const T u = from_bits<T>((bits & ((U(1) << C::mantissa) - 1)) | one) - T(1);
-  // // The exponent as a float, through the mantissa of 2^mantissa, because 64-bit integers have no vector conversion.
+  // The exponent as a float, through the mantissa of 2^mantissa, because 64-bit integers have no vector conversion.
   constexpr T base = T(uint64_t(1) << C::mantissa);
   const T n = from_bits<T>((bits >> C::mantissa) | to_bits(base)) - base - T(C::bias) -
               (tiny ? T(C::mantissa > 32 ? 54 : 32) : T(0));

@@ -1,4 +1,4 @@
-// // The part of the C ABI of XLA's foreign functions (FFI) that two handlers on the host need, so that the build needs
+// The part of the C ABI of XLA's foreign functions (FFI) that two handlers on the host need, so that the build needs
 // no headers of jaxlib.
 //
 // Written for API version 0.3 (jax 0.10); the members below have the same place in every version 0.x. XLA promises that
@@ -14,7 +14,7 @@ namespace focal::xla {
 struct Error;  // made by XLA, and owned by XLA after it is returned
 struct Context;
 
-// // The beginning of every struct: its size as XLA knows it, and a list of extensions.
+// The beginning of every struct: its size as XLA knows it, and a list of extensions.
 struct Extension;
 struct Header {
   size_t size;
@@ -41,7 +41,7 @@ struct Api {
   // more functions follow
 };
 
-// // The numbers are those of XLA's PrimitiveType.
+// The numbers are those of XLA's PrimitiveType.
 enum class Type : int {
   boolean = 1, i8 = 2, i16 = 3, i32 = 4, i64 = 5, u8 = 6, f16 = 10, f32 = 11, f64 = 12, bf16 = 16
 };
@@ -92,7 +92,7 @@ struct CallFrame {
   Attributes attributes;
 };
 
-// // XLA queries a handler before calling it, by a frame with this extension, which the handler fills.
+// XLA queries a handler before calling it, by a frame with this extension, which the handler fills.
 struct Extension {
   size_t size;
   int kind;
@@ -114,7 +114,7 @@ struct MetadataExtension {
 
 using Handler = Error*(CallFrame*);
 
-// // The least size of a struct of XLA's that holds every member read here.
+// The least size of a struct of XLA's that holds every member read here.
 constexpr size_t frame_size = sizeof(CallFrame), buffer_size = sizeof(Buffer);
 constexpr size_t metadata_size = offsetof(Metadata, traits) + sizeof(uint32_t);
 

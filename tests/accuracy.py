@@ -48,7 +48,7 @@ def golden() -> dict[str, list[dict[str, Any]]]:
 
 @dataclass(frozen=True)
 class Exact:
-    """Exact numbers as a sum of two float64, which is beyond what float64 results can tell apart."""
+    """Exact numbers as sums of two float64, more precise than any float64 result."""
 
     high: np.ndarray
     low: np.ndarray
@@ -91,7 +91,8 @@ def error_ratio(
     tiny = np.finfo(wide).tiny
     reach = -np.log(tiny)
     row_factor = terms + 2 * np.minimum(exponent, 2 * reach)
-    # No golden number has a larger gamma where p is below the smallest normal number: gamma multiplies what it loses.
+    # No golden number has a larger gamma where p is below the smallest normal number, whose lost bits gamma
+    # multiplies.
     steep = (1 + np.minimum(gamma, 1e20)) * (1 + np.minimum(gamma, reach))
     underflow = np.maximum(weight, 1) * steep * np.maximum(reach, loss) * tiny
     bound = row_factor * np.finfo(wide).eps * scale + underflow
@@ -115,7 +116,7 @@ def factor(row: dict[str, Any]) -> tuple[float, float]:
 
 
 def rows_of(section: str, framework: Framework, dtype: str) -> list[dict[str, Any]]:
-    """Those whose inputs are exact in the dtype.
+    """The rows whose inputs are exact in the dtype.
 
     Gamma and weights are numbers of the dtype computed in, but for NumPy, where they may be any. Threads of JAX and
     TensorFlow read a label that is a subnormal float as 0.
@@ -167,7 +168,7 @@ def by_length(section: str, name: str, framework: Framework, dtype: str) -> Iter
 def compare(
     result: Arrays, rows: list[dict[str, Any]], names: dict[str, str], dtype: str, note: str
 ) -> Iterator[tuple[str, Worst]]:
-    """`names`: quantity in the golden rows -> key of the computed result."""
+    """The error ratios of results. `names` maps a quantity of the golden rows to the key of the computed result."""
     for quantity, key in names.items():
         if key not in result:
             continue
@@ -197,7 +198,7 @@ SOME_GAMMAS = (0.0, 0.5, 2.0, 7.3)
 
 
 def static(framework: Framework, gamma: float) -> bool:
-    """Whether to compute a gamma as a Python number here: under XLA each is a compilation, so some stand for all."""
+    """Whether to pass a gamma as a Python number. Under XLA each number is a compilation, so a few stand for all."""
     return framework.name != "jax" or gamma in SOME_GAMMAS
 
 
@@ -223,7 +224,7 @@ def binary(framework: Framework, dtype: str, section: str = "binary") -> Iterato
 
 
 def hard(framework: Framework, dtype: str, section: str = "binary") -> Iterator[tuple[str, Worst]]:
-    """Boolean labels, which take one branch."""
+    """Boolean labels, which take a branch of their own."""
     loss = framework.module.binary_focal_loss
     for (gamma, weight), rows in rows_by(section, "gamma", "w", framework=framework, dtype=dtype):
         if not static(framework, gamma):
@@ -372,7 +373,7 @@ SECTIONS = [binary, hard, p_t_loss, quality, probability, softmax, dense, catego
 
 
 def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:
-    """The worst share of each quantity of a section."""
+    """The worst error ratio of each quantity of a section."""
     result: dict[str, Worst] = {}
     for quantity, found in section(framework, dtype):
         if quantity not in result or not found.error_ratio <= result[quantity].error_ratio:

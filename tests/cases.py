@@ -1,4 +1,4 @@
-"""The one table of cases: every framework, and every loss with arguments to call it by.
+"""The one table of cases: every framework, and every loss with valid arguments.
 
 A new framework is a row of `FRAMEWORKS`; the losses are those that are declared. The test files run each property over
 both. A framework is imported by the function that needs it, so that a test of NumPy starts in a second.
@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Framework:
-    """A module of ours, and how a test speaks to its framework."""
+    """A module of this package, and the operations of its framework that tests need."""
 
     name: str
     tensor: Callable[[Any, str], Any]  # an array, and the name of a dtype
@@ -96,12 +96,14 @@ def tensorflow_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: 
 
 
 def numpy_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
-    """NumPy differentiates nothing; the derivatives it has by closed form are tested against the same numbers."""
+    """Values only: NumPy does not differentiate. Its closed-form derivatives are tested against the same golden
+    numbers.
+    """
     return {"value": numpy_float64(function(**{k: numpy_tensor(v, dtype) for k, v in arrays.items()}))}
 
 
 def one_by_one(derivatives: Callable[..., Arrays]) -> Callable[..., Arrays]:
-    """Rows in a loop: parameters as Python numbers and host arrays."""
+    """Compute rows in a loop, with parameters as Python numbers and host arrays."""
 
     def per_row(function: Callable[..., Any], y_pred: np.ndarray, parameters: Arrays, dtype: str) -> Arrays:
         results = []
@@ -114,7 +116,7 @@ def one_by_one(derivatives: Callable[..., Arrays]) -> Callable[..., Arrays]:
 
 
 def jax_per_row(function: Callable[..., Any], y_pred: np.ndarray, parameters: Arrays, dtype: str) -> Arrays:
-    """Rows by `vmap`, parameters as tensors: one compilation for all."""
+    """Compute rows by `vmap`, with parameters as tensors, in one compilation."""
     import jax
     import jax.numpy as jnp
 
@@ -159,7 +161,7 @@ def tensorflow_tensor(x: Any, dtype: str) -> Any:
 
 
 def tensorflow_numpy(x: Any) -> np.ndarray:
-    """TensorFlow turns a bfloat16 scalar into no array."""
+    """A tensor as an array, also a bfloat16 scalar, which TensorFlow itself does not convert to one."""
     import tensorflow as tf
 
     return tf.cast(x, tf.float64).numpy()
@@ -188,7 +190,7 @@ DIFFERENTIABLE = [framework for framework in FRAMEWORKS if framework.name != "nu
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss with arguments that are right."""
+    """A loss with valid arguments."""
 
     declared: declare.Loss
 
@@ -206,7 +208,7 @@ class Loss:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What must be given, and what makes every other option count."""
+        """Options that are required, and those that give every other option an effect."""
         required = [name for name, (_, default) in self.declared.options.declared().items() if default is REQUIRED]
         return dict.fromkeys(required, 2) | dict(self.declared.trial)
 
@@ -216,7 +218,7 @@ class Loss:
 
     @property
     def weight(self) -> str:
-        """The option that weighs; of a loss without weights, the one that may be an array."""
+        """The option that holds weights, or, for a loss without weights, the option that may be an array."""
         return self.declared.options.weight_name or self.arrays[0]
 
     @property
@@ -229,7 +231,7 @@ class Loss:
         return "axis" in self.declared.options.declared()
 
     def __call__(self, framework: Framework, y_true: Any = None, y_pred: Any = None, **options: Any) -> Any:
-        """The loss from logits, in a framework's tensors if `y_pred` is one."""
+        """The loss from logits, with framework tensors if `y_pred` is one."""
         y_true = self.y_true if y_true is None else y_true
         y_pred = framework.tensor(self.y_pred, "float32") if y_pred is None else y_pred
         function = getattr(framework.module, self.name)

@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings of all tests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-# A user's file with mistakes in it, which the type checkers read.
+# The type checkers read this file of a user's mistakes; it is not a module of doctests.
 collect_ignore = ["typed_use.py"]
 
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
-    """The same numbers in every run, whichever tests a process ran before: draws of torch's own generator follow from
-    its state. A process that does not use torch does not load it for this.
+    """Seed torch's generator, so that a test draws the same numbers whichever tests ran before. A process without torch
+    does not load it.
     """
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)

@@ -63,7 +63,7 @@ def features(rows: str | None, classes: str | None) -> Specs:
     return P(rows, classes), P(None, classes), P(rows)
 
 
-# name: loss of the arrays, the arrays, how many of them are differentiated, how they are split
+# name: a loss, its arrays, the number of arrays to differentiate in, their shardings
 LOSSES: dict[str, tuple[Callable[..., jax.Array], Arrays, int, Callable[..., Specs]]] = {
     "binary_focal_loss": (
         lambda z, y, w: ours.binary_focal_loss(y, z, 1.5, pos_weight=w, from_logits=True),
@@ -174,7 +174,7 @@ def of_many(name: str, split: str, mode: str) -> list[np.ndarray]:
 
 
 def in_shard_map(name: str, mesh: Mesh, specs: Specs) -> list[np.ndarray]:
-    """The loss under `shard_map`, of whole examples, differentiated from outside.
+    """The loss under `shard_map` over whole examples, differentiated from outside.
 
     A function inside sees its slice only, so that classes which are split outside are gathered on the way in.
     """
@@ -199,7 +199,9 @@ def in_shard_map(name: str, mesh: Mesh, specs: Specs) -> list[np.ndarray]:
 
 
 def in_part(name: str, kind: AxisType) -> list[np.ndarray]:
-    """Under a `shard_map` over the rows alone, differentiated from outside; the classes are split without it."""
+    """The loss under a `shard_map` over the rows only, differentiated from outside; the classes are sharded outside
+    it.
+    """
     function, arrays, count, split_by = LOSSES[name]
     mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto, kind))
     reduced = jax.eval_shape(function, *arrays).ndim == 0
@@ -222,7 +224,7 @@ def in_part(name: str, kind: AxisType) -> list[np.ndarray]:
 
 
 def second(name: str, kind: AxisType | None) -> list[np.ndarray]:
-    """The derivative of the gradient in one direction, forward and in reverse; of one device without a kind of mesh."""
+    """The derivative of the gradient in one direction, in forward and reverse mode; on one device if `kind` is None."""
     function, arrays, _, split_by = LOSSES[name]
     way = jnp.cos(jnp.arange(arrays[0].size, dtype=jnp.float32)).reshape(arrays[0].shape)
 
@@ -239,7 +241,7 @@ def second(name: str, kind: AxisType | None) -> list[np.ndarray]:
 
 
 def error_ratio(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
-    """The largest difference by the bound of a softmax, twice: both sides are rounded."""
+    """The largest difference over twice the bound of a softmax, since both sides are rounded."""
     spread = float(jnp.max(jnp.ptp(Z, 1)))
     bound = 2 * (8 + CLASSES + 2 * 3 * spread) * EPS
     worst = 0.0
@@ -270,7 +272,7 @@ def known(mode: str, kind: AxisType) -> list[float]:
 
 
 def linear_program(rows: int, reduction: Any, kind: AxisType) -> dict[str, Any]:
-    """How often rows are gathered, and whether their gradient stays where they are."""
+    """The number of all-gathers in the program, and whether the gradient of the rows is sharded as they are."""
     mesh = jax.make_mesh((4,), ("data",), axis_types=(kind,))
     split, whole = NamedSharding(mesh, P("data")), NamedSharding(mesh, P())
     hidden = jax.device_put(jnp.zeros((rows, 16)), split)

@@ -1,4 +1,5 @@
-"""What an editor shows of modules, as JSON: completions, docstrings, parameters. By jedi, which imports nothing of it.
+"""What an editor shows of modules, as JSON: completions, docstrings, parameters. jedi finds them without importing the
+modules.
 
 Python runs it without its site (`-S`), as an import hook of an editable install hides the package from jedi.
 """
@@ -10,7 +11,7 @@ import jedi
 
 
 def parameters(module: str, name: str, environment: jedi.api.environment.Environment) -> list[list[list[object]]]:
-    """Of each signature: name, kind, whether there is a default."""
+    """The parameters of each signature: name, kind, whether there is a default."""
     script = jedi.Script(f"import {module}\n{module}.{name}(", environment=environment)
     return [
         [[p.name, p.kind.name, "=" in p.to_string()] for p in signature.params] for signature in script.get_signatures()

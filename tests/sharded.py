@@ -34,7 +34,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "sparse of probabilities": lambda x, y, t: ours.sparse_categorical_focal_crossentropy(t, x.softmax(1)),
 }
 WHOLE, ROWS, COLUMNS, SUMMANDS = Replicate(), Shard(0), Shard(1), Partial()
-# Of logits, dense labels and class indices; labels of None are plain tensors.
+# Placements of logits, dense labels and class indices. Labels with None are plain tensors.
 OF_LOSSES = [
     (WHOLE, WHOLE, WHOLE),
     (ROWS, ROWS, ROWS),
@@ -42,7 +42,7 @@ OF_LOSSES = [
     (SUMMANDS, WHOLE, WHOLE),
     (SUMMANDS, None, None),
 ]
-# Of the input, weight and bias of a layer, and of class indices.
+# Placements of the input, weight and bias of a layer, and of class indices.
 OF_LAYERS = [
     (hidden, weight, ROWS if weight == ROWS else WHOLE, indices)
     for hidden, weight in itertools.product((WHOLE, ROWS, COLUMNS, SUMMANDS), (WHOLE, ROWS, COLUMNS))
@@ -51,7 +51,7 @@ OF_LAYERS = [
 
 
 def placed(x: Tensor, mesh: DeviceMesh, placement: Placement | None) -> Tensor:
-    """With a gradient of its own where it is floating."""
+    """A tensor with these placements, and with a gradient of its own if it is floating."""
     if isinstance(placement, Partial):
         x = DTensor.from_local(x / mesh.size(), mesh, [placement], run_check=False)
     elif placement is not None:
@@ -64,7 +64,7 @@ def whole(x: Tensor) -> Tensor:
 
 
 def results(loss: Callable[..., Tensor], given: list[Tensor], differentiated: int) -> list[Tensor]:
-    """The value and its gradients in the first tensors, whole."""
+    """The value and its gradients in the first tensors, gathered."""
     value = loss(*given)
     value.sum().backward()
     return [whole(value).detach(), *(whole(x.grad) for x in given[:differentiated])]  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ def layer(hidden: Tensor, weight: Tensor, bias: Tensor, t: Tensor) -> Tensor:
 
 
 def cases() -> Iterator[tuple[str, Callable[..., Tensor], list[Tensor], list[Any], int]]:
-    """Names, losses, tensors, their placements, and how many of them have a gradient that counts."""
+    """Names, losses, tensors, their placements, and the number of tensors to differentiate in."""
     generator = torch.Generator().manual_seed(0)
     z, y = torch.randn(4, 4, generator=generator), torch.rand(4, 4, generator=generator)
     weight, bias = torch.randn(6, 4, generator=generator), torch.randn(6, generator=generator)
@@ -102,7 +102,7 @@ def main(rank: int, size: int, file: str) -> None:
     dist.barrier()
     if rank == 0:
         print("tried", tried, flush=True)
-    # Without taking leave of the other processes: Gloo aborts one whose peer has left a moment before.
+    # Exit without closing the group: Gloo aborts a process whose peer left a moment before.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""Every argument of every public function, in every framework, given what it cannot be: one wording."""
+"""Every argument of every public function, in every framework, with invalid values: one wording."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def right(function: Callable[..., Any]) -> dict[str, Any]:
     sparse = "sparse" in function.__name__
     given = RIGHT | {"y_true": np.array([0, 1]) if sparse else ONE_HOT}
     arguments = {name: given[name] for name in names if name in given}
-    if function.__module__.startswith("focal_loss.torch"):  # a layer is not made of lists
+    if function.__module__.startswith("focal_loss.torch"):  # its layer must be tensors
         arguments |= {n: torch.tensor(v) for n, v in arguments.items() if n in ("hidden", "weight")}
     return arguments
 
@@ -131,7 +131,7 @@ def test_complex_tensors(name: str, argument: str) -> None:
 
 
 def foreign(package: str, **methods: Any) -> Any:
-    """An array of a library that has no module here, which NumPy could read all the same."""
+    """An array of a library that has no module here, though NumPy could read it."""
     array = {"shape": (3,), "dtype": np.dtype("float64"), "__array__": lambda *_, **__: np.ones(3)}
     kind = type("ndarray", (), {"__module__": f"{package}.core", **array, **methods})
     return kind()
@@ -150,7 +150,7 @@ FOREIGN = {
 @by_function
 @pytest.mark.parametrize("library", FOREIGN)
 def test_arrays_of_other_libraries(function: Callable[..., Any], library: str) -> None:
-    """They are not NumPy arrays without a word."""
+    """They are refused, not silently converted to NumPy arrays."""
     value = FOREIGN[library]
     kind = f"{type(value).__module__}.ndarray"
     doors = "an array of NumPy, PyTorch, JAX or TensorFlow, for which there are `focal_loss.numpy`"

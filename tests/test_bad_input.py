@@ -1,4 +1,4 @@
-"""The bad-input contract: which exception, and what it says."""
+"""The contract on bad input: the exceptions and their messages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_option_says_what_it_must_be(framework: Framework, loss: Loss, name: 
 @by_framework
 @by_loss
 def test_gamma_is_not_none(framework: Framework, loss: Loss) -> None:
-    """None stands for a weight of 1; the focusing parameter has no such number."""
+    """None means a weight of 1; the focusing parameter has no such default."""
     with pytest.raises(TypeError, match=f"`{loss.focus}` must be a non-negative number or an array of them, got None"):
         loss(framework, **{loss.focus: None})
 
@@ -50,7 +50,7 @@ def test_an_array_holds_no_infinite_number(framework: Framework, loss: Loss) -> 
 @by_framework
 @by_loss
 def test_an_option_of_another_type_is_seen_after_its_equal(framework: Framework, loss: Loss) -> None:
-    """1 and True are equal and of one hash; options that were checked are remembered."""
+    """1 and True are equal with one hash, and the cache of checked options must still tell them apart."""
     loss(framework, **{loss.focus: 1})
     with pytest.raises(TypeError, match=f"`{loss.focus}` must be a non-negative number"):
         loss(framework, **{loss.focus: True})

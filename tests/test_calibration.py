@@ -59,7 +59,9 @@ def rows_of(section: str, name: str, dtype: str) -> list[dict[str, Any]]:
 
 
 def assert_within(value: np.ndarray, rows: list[dict[str, Any]], name: str, bound: np.ndarray, dtype: str) -> None:
-    """`bound`: in eps, times the exact number where it is relative. What underflows may be flushed to zero."""
+    """Assert an error within `bound` eps, times the exact number where it is relative. Numbers that underflow may be
+    flushed to zero.
+    """
     exact = Exact.of([row[name] for row in rows])
     allowed = bound * np.finfo(dtype).eps + 64 * np.finfo(dtype).tiny
     error_ratio = exact.error(value) / allowed
@@ -421,7 +423,7 @@ def test_temperature_is_an_estimator() -> None:
     ],
 )
 def test_bad_input_of_temperature(options: dict[str, Any], z: Any, y: Any, message: str | None) -> None:
-    if message is None:  # two labels that are no indices are labels
+    if message is None:  # two labels that are not indices are accepted
         assert list(FocalTemperature(**options).fit([-1, 1, -0.5, 0.5], [0, 2, 2, 0]).classes_) == [0, 2]
         return
     with pytest.raises(ValueError) as caught:  # noqa: PT011
@@ -451,7 +453,7 @@ def test_a_temperature_wants_classes(labels: list[float]) -> None:
 
 def test_posteriors_compile_in_one_graph() -> None:
     logits = torch.linspace(-3, 3, 7)
-    exact = posterior_from_logits(logits, 2.0)  # which also imports what a graph cannot
+    exact = posterior_from_logits(logits, 2.0)  # also imports modules, which a graph cannot
     compiled = torch.compile(lambda z: posterior_from_logits(z, 2.0), backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(logits), exact)
 

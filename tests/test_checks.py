@@ -1,4 +1,6 @@
-"""Mistakes that would pass in silence are refused: eagerly, on the host, in every framework, with the remedy."""
+"""Mistakes that would otherwise pass silently are refused with a remedy: in eager code, on the host, in every
+framework.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,7 @@ def test_labels_may_be_rounded(framework: Framework, loss: Loss, dtype: str, log
 def test_class_indices_that_the_dtype_has_no_number_for(
     framework: Framework, loss: Loss, from_logits: bool, dtype: str, largest: int
 ) -> None:
-    """257 in bfloat16 is 256. The dtype is known everywhere, in compiled code as well."""
+    """257 in bfloat16 is 256. The dtype is known everywhere, also in compiled code."""
     y_true = framework.tensor([largest - 1, 0], dtype)
     for classes in (largest, largest + 1):
         y_pred = np.full((2, classes), 1 / classes)
@@ -147,7 +149,7 @@ def test_integer_labels_but_0_and_1(framework: Framework, loss: Loss, logits: bo
 
 @by_framework
 def test_a_bad_label_in_any_block_is_found(framework: Framework) -> None:
-    """The kernels look at a block at a time, and at soft labels otherwise than at hard ones."""
+    """The kernels read a block at a time, and treat soft labels differently from hard ones."""
     loss = framework.module.binary_focal_loss
     for place in (0, 1023, 1024, 5000, 40_000, 99_999):
         for soft in (0.0, 0.5):
@@ -174,7 +176,7 @@ def test_labels_of_minus_1_and_1(framework: Framework) -> None:
 @by_framework
 @pytest.mark.parametrize("unknown", [-1, -100, 255])
 def test_examples_without_a_label(framework: Framework, unknown: int) -> None:
-    """Beside 0 and 1 such a number is no mask and no label of the other class."""
+    """Beside 0 and 1 such a number is neither a mask nor a label of the other class."""
     for dtype in ("int32", "float32"):
         y_true = framework.tensor([0, unknown, 1], dtype)
         with pytest.raises(ValueError, match=r"at position \(1,\); leave out the examples that have no label"):

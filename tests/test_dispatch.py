@@ -1,4 +1,4 @@
-"""Which framework computes what."""
+"""The choice of the framework by the arguments and the settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _default_backend():
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_a_tensor_decides(framework: Framework, loss: Loss) -> None:
-    """As prediction, as label, or as weight, beside lists and NumPy arrays."""
+    """A tensor decides as prediction, label or weight, beside lists and NumPy arrays."""
     function = getattr(focal_loss, loss.name)
     focal_loss.set_backend("numpy")
     options = loss.options | {"from_logits": True}
@@ -123,7 +123,7 @@ def test_the_default_is_read_where_keras_reads_it(tmp_path: Path) -> None:
 
 
 def test_the_functions_of_keras_follow_keras() -> None:
-    """Lists go to its backend, whatever is set for those of `focal_loss`; a tensor still decides."""
+    """Lists go to the backend of Keras, whatever `set_backend` says; a tensor still decides."""
     focal_loss.set_backend("numpy")
     for module in (focal_loss.keras.losses, focal_loss.keras.metrics):
         for loss in LOSSES:
@@ -157,7 +157,7 @@ def test_show_config_names_everything(capsys: pytest.CaptureFixture[str]) -> Non
     for bad in (0, -1, 2**31, 2**64):
         with pytest.raises(ValueError, match=r"`n` must be an integer in \[1, 2147483647\]"):
             focal_loss.set_num_threads(bad)
-    assert focal_loss.numpy.binary_focal_loss([1], [0.5], 2).shape == (1,)  # a number refused has changed nothing
+    assert focal_loss.numpy.binary_focal_loss([1], [0.5], 2).shape == (1,)  # a refused number changes nothing
     with pytest.raises(TypeError, match="`n` must be an integer"):
         focal_loss.set_num_threads(1.5)
 
@@ -175,7 +175,7 @@ def test_show_config_names_everything(capsys: pytest.CaptureFixture[str]) -> Non
 def test_triton_is_not_imported_after_tensorflow(
     installed: bool, imported: tuple[str, ...], isa: str, usable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process would end."""
+    """Importing it would crash the process."""
     monkeypatch.setattr(kernels, "find_spec", lambda name: object() if installed else None)
     monkeypatch.setattr(kernels, "sys", SimpleNamespace(modules=dict.fromkeys(imported)))
     monkeypatch.setenv("FOCAL_LOSS_ISA", isa)

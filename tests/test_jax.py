@@ -64,7 +64,7 @@ def test_jit_and_vmap(function: Callable[..., jax.Array], x: np.ndarray) -> None
 
 
 def test_parameters_may_be_traced_and_differentiated() -> None:
-    """Gamma, weight and label: second derivatives, mixed ones too, against differences of the first."""
+    """Second and mixed derivatives in gamma, weight and label against differences of the first ones."""
 
     @jax.jit
     def loss(x: jax.Array) -> jax.Array:
@@ -133,7 +133,7 @@ def total(name: str) -> tuple[Callable[[jax.Array], jax.Array], jax.Array]:
 
 @pytest.fixture
 def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., jax.Array]:
-    """Calls a function as if there were no kernels."""
+    """Calls a function without the kernels."""
 
     def call(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Array:
         with monkeypatch.context() as patch:
@@ -145,7 +145,7 @@ def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., jax.Array]:
 
 @fused
 def test_the_kernels_run(name: str) -> None:
-    """The value and the gradient by one call, the Hessian of a binary loss by a call too."""
+    """One call computes the value and the gradient, and one the Hessian of a binary loss."""
     function, x = total(name)
     compiled = jax.jit(jax.value_and_grad(function)).lower(x).compile().as_text()
     assert compiled.count('custom_call_target="focal_loss_') == 1
@@ -242,7 +242,7 @@ def test_labels_that_are_none() -> None:
 
 
 def test_fractional_class_indices_are_no_class() -> None:
-    """In compiled code, where nothing can be raised: neither -0.5 nor 2.5 is truncated to a class."""
+    """In compiled code, which cannot raise, neither -0.5 nor 2.5 is truncated to a class."""
     labels = jnp.asarray([0.0, -0.5, 2.5, 1.0])
     values = jax.jit(lambda t: ours.sparse_categorical_focal_loss(t, jnp.asarray(V, jnp.float32), 2, **LOGITS))(labels)
     np.testing.assert_array_equal(jnp.isnan(values), [False, True, True, False])

@@ -1,4 +1,4 @@
-"""JAX over several devices: whatever is split, the result is that of one device."""
+"""JAX over several devices: the result is that of one device, whichever axes are split."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KINDS = ["automatic", "explicit"]
 
 @cache
 def results(*wanted: str, isa: str = "") -> dict[str, dict[str, float | str]]:
-    """An empty name leaves the choice of the kernels to the machine."""
+    """The results of the script. An empty `isa` lets the machine choose the kernels."""
     environment = os.environ | {"FOCAL_LOSS_ISA": isa}
     done = subprocess.run([sys.executable, SCRIPT, *wanted], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
@@ -52,7 +52,7 @@ def test_every_case_is_tried() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_as_on_one_device(case: str) -> None:
-    """Value and gradients; the number is the error as a share of the bound, or a traceback."""
+    """Value and gradients match one device. The script gives the error as a share of the bound, or a traceback."""
     found = results()["matrix"][case]
     assert isinstance(found, float), found
     assert found <= 1
@@ -71,7 +71,8 @@ def test_by_the_formula(name: str) -> None:
         (name, kind)
         for name in LOSSES
         for kind in KINDS
-        # Its chunks are computed again, which JAX does not do in there from outside: it says so.
+        # Its chunks are recomputed, which JAX cannot do inside a `shard_map` that is differentiated from outside; it
+        # raises.
         if (name, kind) != ("linear_sparse_categorical_focal_loss", "explicit")
     ],
 )
@@ -101,6 +102,6 @@ def test_known_values_of_split_classes(mode: str, kind: str) -> None:
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("rows", [4096, 4036])
 def test_the_linear_loss_leaves_rows_where_they_are(rows: int, reduction: str, kind: str) -> None:
-    """No device is sent the rows of another; 4036 is of no use for chunks of one length."""
+    """No device receives the rows of another. 4036 rows do not divide into equal chunks."""
     found = results()["linear"][f"{rows}, {reduction}, {kind}"]
     assert found == {"gathers": 0, "rows": True}

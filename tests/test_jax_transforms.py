@@ -18,7 +18,7 @@ RNG = np.random.default_rng(0)
 V, SOFT, LABELS = RNG.normal(0, 1.5, (3, 4)), RNG.dirichlet([1, 1, 1, 1], 3), np.array([2, 0, 3], np.int32)
 HIDDEN, PER_CLASS = RNG.normal(size=(3, 2)), RNG.random(4) + 0.5
 HARD = SOFT > 0.3
-POSITIVE = np.exp(V)  # over 20 taken as probabilities, of no particular sum
+POSITIVE = np.exp(V)  # as unnormalized probabilities
 LOGITS = {"from_logits": True}
 
 Function = Callable[..., jax.Array]
@@ -116,7 +116,7 @@ modes = pytest.mark.parametrize("mode", ["eager", "jit"])
 
 
 def total(function: Function) -> Function:
-    """Each result counts by another number."""
+    """A sum of all results with different weights."""
 
     def run(x: jax.Array) -> jax.Array:
         value = function(x)
@@ -216,7 +216,7 @@ def compilations() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("name", ANNEALED)
 def test_twenty_values_of_a_number_compile_one_program(name: str) -> None:
-    """Gamma, weights and smoothing at once, those among them whose powers are products: 0.5, 1, ... 5."""
+    """Gamma, weights and smoothing change at once; gamma includes 0.5, 1, ... 5, whose powers are products."""
     loss = ANNEALED[name]
     step = lambda a: jax.value_and_grad(lambda x: loss(x, a).sum())(V32)  # noqa: E731
     with compilations() as seen:

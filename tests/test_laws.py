@@ -37,7 +37,7 @@ def compute(name: str, y: Any, z: Any, gamma: Any, **options: Any) -> np.ndarray
 
 
 def agree(found: Any, expected: Any, gamma: float, distance: float = 2 * LARGEST) -> None:
-    """Both sides may be off by the bound of a softmax, which is above that of a binary loss."""
+    """Both sides may have the error of a softmax, whose bound is above that of a binary loss."""
     bound = 8 + CLASSES + 2 * (gamma + 1) * distance
     np.testing.assert_allclose(found, expected, rtol=2 * bound * EPS, atol=1e-300)
 
@@ -54,7 +54,7 @@ def test_a_loss_is_linear_in_its_weights(y: Any, z: Any, gamma: float, a: Any, b
 @pytest.mark.parametrize("name", DENSE)
 @law
 @given(y=labels, z=logits, gamma=gammas, w=weights, order=st.permutations(range(CLASSES)), t=indices)
-def test_the_order_of_the_classes_is_of_no_account(
+def test_the_order_of_the_classes_does_not_matter(
     name: str, y: Any, z: Any, gamma: float, w: Any, order: list[int], t: Any
 ) -> None:
     weight = LOSS[name].weight
@@ -77,7 +77,7 @@ def test_a_shift_of_all_logits_changes_nothing(name: str, y: Any, z: Any, gamma:
 @law
 @given(z=logits, gamma=gammas, t=indices)
 def test_the_gradient_of_a_softmax_adds_up_to_zero(z: Any, gamma: float, t: Any) -> None:
-    """Since a shift changes nothing."""
+    """It follows from invariance under a shift."""
     gradient = xp.sparse_categorical_focal_loss_derivatives(t, z, gamma).gradient
     scale = np.abs(gradient).sum(1)
     assert (np.abs(gradient.sum(1)) <= 2 * (8 + CLASSES + 4 * (gamma + 1) * LARGEST) * EPS * scale + 1e-300).all()
@@ -117,10 +117,10 @@ def test_a_loss_falls_as_gamma_rises(name: str, y: Any, z: Any, t: Any, gamma: f
 def test_a_mixture_of_labels_has_the_mixture_of_the_losses(
     name: str, one: Any, other: Any, z: Any, gamma: float, share: float
 ) -> None:
-    """Of the losses that are expected losses; the others have the loss of the expected label's probability."""
+    """Only expected losses have this property; the others apply the loss to a mixed probability."""
     mixed = compute(name, share * one + (1 - share) * other, z, gamma)
     expected = share * compute(name, one, z, gamma) + (1 - share) * compute(name, other, z, gamma)
-    # 1 - y of a label that was rounded is off by half an EPS, which counts where y is near 1 and z is large.
+    # The rounding of 1 - y, half an EPS, matters where y is near 1 and z is large.
     slack = 2 * EPS * (compute(name, np.ones_like(z), z, gamma) + compute(name, np.ones_like(z), -z, gamma))
     bound = 2 * (8 + CLASSES + 4 * (gamma + 1) * LARGEST) * EPS
     assert (np.abs(mixed - expected) <= bound * expected + slack + 1e-300).all()
@@ -163,7 +163,7 @@ def test_gamma_0_is_cross_entropy(name: str, y: Any, z: Any) -> None:
 
 @law
 @given(y=hard, z=logits, gamma=gammas)
-def test_of_hard_labels_there_is_one_binary_loss(y: Any, z: Any, gamma: float) -> None:
+def test_binary_losses_agree_on_hard_labels(y: Any, z: Any, gamma: float) -> None:
     agree(compute("quality_focal_loss", y, z, gamma), compute("binary_focal_loss", y, z, gamma), gamma)
 
 

@@ -98,7 +98,7 @@ def test_the_same_as_the_layer_and_the_loss(framework: str, reduction: str, name
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 def test_narrow_dtypes_of_torch(dtype: torch.dtype) -> None:
-    """As near to the exact gradient as the layer and the loss one after the other, and one rounding."""
+    """The error is at most that of the layer and the loss one after the other, plus one rounding."""
     exact = torch_both(OPTIONS["bias"], LABELS, "mean")[1]
     errors = []
     for fused in (True, False):
@@ -131,7 +131,7 @@ def test_float16_neither_overflows_a_sum_nor_a_gradient() -> None:
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_an_ignored_label_that_narrow_integers_cannot_hold(framework: str) -> None:
-    """In uint8, -100 would be 156, which is a class."""
+    """In uint8 -100 would become 156, a class."""
     hidden, weight, labels = RNG.normal(size=(3, 4)), RNG.normal(size=(200, 4)), [156, 3, 4]
     found = []
     for dtype in ("uint8", "int32"):
@@ -147,7 +147,7 @@ def test_an_ignored_label_that_narrow_integers_cannot_hold(framework: str) -> No
 
 
 def test_jax_adds_up_in_float32() -> None:
-    """300 rows that each add 1/256 of what is there: in bfloat16 the sum would stand still."""
+    """300 rows each add 1/256 of the sum; in bfloat16 it would not change."""
     hidden, weight = jnp.ones((3000, 1), jnp.bfloat16), jnp.zeros((2, 1), jnp.bfloat16)
     y = jnp.zeros(3000, jnp.int32)
     loss = lambda w: focal_loss.jax.linear_sparse_categorical_focal_loss(hidden, w, y, 0, reduction="sum")  # noqa: E731

@@ -1,4 +1,4 @@
-"""What stands in the Hessian's place in a Newton step, against golden numbers and against the Hessian."""
+"""Replacements of the Hessian in Newton steps, against golden numbers and against the Hessian."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_majorizer_is_positive_and_nowhere_below_the_hessian(gamma: float, label
     )
     assert (above.hessian > 0).all()
     assert (above.hessian >= exact.hessian * (1 - 1e-12)).all()
-    if gamma >= 1:  # below, the Hessian turns negative where it is too small to matter
+    if gamma >= 1:  # with a smaller gamma the Hessian turns negative only where it is negligible
         assert (exact.hessian < 0).any()
     np.testing.assert_allclose(floored.hessian, np.maximum(exact.hessian, np.abs(exact.gradient) / 4), rtol=1e-12)
     for other in (above, floored):
@@ -69,7 +69,7 @@ def test_majorizer_is_positive_and_nowhere_below_the_hessian(gamma: float, label
 
 
 def test_softmax_policies_agree_with_the_binary_ones() -> None:
-    """Two classes with logits (0, z): the same loss, and its Hessian in z."""
+    """Two classes with logits (0, z) have the binary loss and its Hessian in z."""
     z = np.linspace(-30, 30, 301)
     logits = np.stack([np.zeros_like(z), z], axis=1)
     for policy in ("exact", "majorizer", "relative_floor"):

@@ -47,10 +47,10 @@ DATA = ("y_true", "y_pred", "labels", "logits", "inputs", "targets", "hidden", "
 
 @by_function
 @pytest.mark.parametrize("kind", MISSING)
-def test_of_losses(function: Callable[..., Any], kind: str) -> None:
+def test_losses_refuse_masked_and_missing_entries(function: Callable[..., Any], kind: str) -> None:
     names = set(inspect.signature(function).parameters) & set(DATA)
     if function.__module__ == "focal_loss.torch._linear":
-        names -= {"hidden"}  # which must be a tensor
+        names -= {"hidden"}  # must be a tensor
     for name in names:
         with pytest.raises(ValueError, match=f"^`{name}` {HOLDS}"):
             function(**right(function) | {name: MISSING[kind]()})
@@ -70,7 +70,7 @@ def test_a_mask_of_nothing_passes(function: Callable[..., Any], kind: str) -> No
 
 
 @pytest.mark.parametrize("module", ["BinaryFocalLoss", "CategoricalFocalLoss", "SparseCategoricalFocalLoss"])
-def test_of_modules(module: str) -> None:
+def test_modules_refuse_masked_entries(module: str) -> None:
     with pytest.raises(ValueError, match=f"^`y_true` {HOLDS}"):
         getattr(focal_loss.torch, module)(2, from_logits=True)(MASKED, torch.zeros(3, 1))
     for name in ("gamma", "pos_weight" if module[0] == "B" else "class_weight"):
@@ -108,7 +108,7 @@ CALIBRATION: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("kind", MISSING)
 @pytest.mark.parametrize("name", CALIBRATION)
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.{ConvergenceWarning.__name__}")
-def test_of_calibration(name: str, kind: str) -> None:
+def test_calibration_refuses_masked_and_missing_entries(name: str, kind: str) -> None:
     function, given = CALIBRATION[name]
     function(**given)
     for argument in given:
@@ -116,7 +116,7 @@ def test_of_calibration(name: str, kind: str) -> None:
             function(**given | {argument: MISSING[kind]()})
 
 
-def test_of_temperatures_to_predict() -> None:
+def test_a_temperature_refuses_masked_logits() -> None:
     model = calibration.FocalTemperature().fit([-1.0, 2, 1, 3], [0, 0, 1, 1])
     for method in (model.predict, model.predict_proba, model.decision_function):
         with pytest.raises(ValueError, match=f"^`logits` {HOLDS}"):

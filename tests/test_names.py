@@ -17,7 +17,7 @@ MODULES = [focal_loss, *(framework.module for framework in FRAMEWORKS)]
 
 
 def replacements(loss: Loss) -> dict[str, str]:
-    """The name elsewhere and the name here."""
+    """Pairs of another library's name and the name here."""
     weight = loss.declared.options.weight_name
     names = dict.fromkeys(("weight", "alpha", "class_weights"), weight) if weight else {}
     own = {"dim": "axis", "ignore_index": "ignore_class", "smoothing": "label_smoothing"}
@@ -26,7 +26,7 @@ def replacements(loss: Loss) -> dict[str, str]:
 
 
 def callables(loss: Loss) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
-    """The functions and classes of a loss, each with arguments that are right."""
+    """The functions and classes of a loss, each with valid arguments."""
     for module in MODULES:
         yield getattr(module, loss.name), (loss.y_true, loss.y_pred)
     for module in (losses, metrics, importlib.import_module("focal_loss.torch")):

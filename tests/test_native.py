@@ -68,7 +68,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# What runs
+# Which kernels run
 # ---------------------------------------------------------------------------------------------------------------
 
 
@@ -106,14 +106,16 @@ def test_golden_numbers_within_the_bound(instruction_set: str, dtype: str, secti
 @pytest.mark.parametrize("dtype", NUMPY.dtypes)
 @pytest.mark.parametrize("framework", [NUMPY, FRAMEWORK["torch"]], ids=str)
 def test_extreme_numbers_within_the_bound(instruction_set: str, dtype: str, section: Any, framework: Framework) -> None:
-    """Of PyTorch the gradients of soft labels, which NumPy does not show."""
+    """PyTorch shows the gradients of soft labels, which NumPy does not."""
     for quantity, found in accuracy.worst(framework, dtype, section).items():
         assert found.error_ratio <= 1, f"{quantity}: {found}"
 
 
 @pytest.mark.parametrize("flush", [False, True])
 def test_half_precision_where_subnormal_floats_are_flushed(instruction_set: str, flush: bool) -> None:
-    """As on the threads of XLA and TensorFlow. Every label that float16 has, subnormal ones among them."""
+    """XLA's and TensorFlow's threads flush them. The labels are all of float16's in [0, 1], including subnormal
+    ones.
+    """
     import torch
 
     bits = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
@@ -153,7 +155,7 @@ assert kernels.NATIVE.binary(False, (4,), *operands, 2.0, 1.0, 1.0, 1.0, 0.0, 0,
 
 
 def test_a_signal_interrupts_the_kernels() -> None:
-    """Of so many elements that the test would take minutes, were the handler only called after the last."""
+    """There are so many elements that the test would take minutes if the handler ran only after the last."""
     run(INTERRUPT, timeout=60)
 
 
@@ -199,7 +201,8 @@ def test_the_environment_chooses_and_the_formula_agrees(
     for key, value in results.items():
         assert value.tobytes() == selected[key].tobytes()  # with fused multiply-adds and without, bits differ
         dtype, gamma, loss, order = key.split()
-        # Each is within the bound of the truth. |z| < 20; a Hessian is held to what stands beside it in the gradient.
+        # Each is within the bound of the truth, with |z| < 20. The scale of a Hessian is that of the gradient's
+        # terms.
         eps = np.finfo(np.float64 if dtype == "float64" else np.float32).eps
         bound = 2 * (8 + 11 + 2 * (float(gamma) + 1) * 20) * eps
         scale = np.abs(by_formula[key])
@@ -232,7 +235,7 @@ def test_the_number_of_threads_does_not_change_a_bit(threads: Callable[[int], No
     rng = np.random.default_rng(1)
     z = (3 * rng.standard_normal((120_011, 10))).astype(np.float32)
     t = rng.integers(0, 10, len(z))
-    t[77_777], bad = 11, z > 9  # a label that is no class, and rare positives that become none
+    t[77_777], bad = 11, z > 9  # an invalid class, and rare positives that become invalid labels
     y = np.where(bad, 2, z > 1).astype(np.int8)
     assert bad.any()
     mixture = BinaryCall(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, smoothing=0.1, p_t_loss=True)
@@ -251,7 +254,7 @@ def test_the_number_of_threads_does_not_change_a_bit(threads: Callable[[int], No
 
 
 def test_a_forked_process_computes_on_threads() -> None:
-    """Without the frameworks, which forbid a fork."""
+    """The process loads no framework, because frameworks forbid a fork."""
     run("""
 import multiprocessing, os
 import numpy as np
@@ -272,7 +275,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 
 
 def test_python_runs_while_a_kernel_does() -> None:
-    """With this interval of switching a thread runs only where another one gives up the lock of its own accord."""
+    """With this switch interval a thread runs only where another releases the lock by itself."""
     z = np.zeros(20_000_000, np.float32)
     value, y = np.empty_like(z), np.ones_like(z)
     ticks, seen = [0], []
@@ -322,7 +325,7 @@ def misaligned(x: np.ndarray) -> np.ndarray:
 
 
 def in_records(x: np.ndarray) -> np.ndarray:
-    """A field of a packed record, whose strides are no multiple of its size."""
+    """A field of a packed record, whose strides are not multiples of its item size."""
     records = np.zeros(x.shape, [("flag", np.uint8), ("x", x.dtype)])
     records["x"] = x
     return records["x"]
@@ -347,7 +350,7 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-# bfloat16 has no big-endian arrays, and none in records
+# bfloat16 supports neither big-endian arrays nor records
 LAID_OUT = [
     (layout, dtype)
     for layout in LAYOUTS

@@ -1,4 +1,4 @@
-"""The numbers contract: golden numbers, limits, and what a floating-point loss gets wrong first."""
+"""The contract on numbers: golden numbers, limits, and common errors of floating-point losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EPS = np.finfo(np.float32).eps
 @pytest.mark.parametrize("section", accuracy.SECTIONS + accuracy.EXTREMES, ids=lambda section: section.__name__)
 @pytest.mark.parametrize(("framework", "dtype"), ALL, ids=lambda value: str(value))
 def test_golden_numbers_within_the_bound(framework: Framework, dtype: str, section, monkeypatch) -> None:
-    # The rows of values that need not sum to 1 hold some above 1.
+    # Some golden rows are not normalized, and hold values above 1.
     monkeypatch.setattr("focal_loss._core.checks._enabled", section is not accuracy.categorical_probability)
     worst = accuracy.worst(framework, dtype, section)
     assert "value" in worst
@@ -28,7 +28,7 @@ def test_golden_numbers_within_the_bound(framework: Framework, dtype: str, secti
 
 
 def test_the_measure_can_fail() -> None:
-    """An error of 20 eps at z = 0, gamma = 0, where 8 are allowed, is a share of 2.5."""
+    """An error of 20 eps at z = 0 and gamma = 0, where 8 are allowed, gives a ratio of 2.5."""
     exact = accuracy.Exact.of(["0.6931471805599453094172321"])
     value = np.float64(exact.high * (1 + 20 * np.finfo(np.float64).eps))
     error_ratio = accuracy.error_ratio(value, exact, exact.high, np.array([8.0]), np.array([0.0]), "float64")
@@ -97,7 +97,7 @@ def test_limits_at_infinity_and_nan(framework: Framework, gamma: float, soft: bo
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 @pytest.mark.parametrize("gamma", [0.0, 2.0, 1e18])
 def test_an_infinite_logit_outgrows_any_label_and_weight(framework: Framework, gamma: float) -> None:
-    """Though the product of the two is no number, or their loss before the last logit is 0."""
+    """The loss is infinite even if label times weight underflows, or the loss at the largest finite logit is 0."""
     y, z = np.float32([[1e-30], [1 - 2**-24]]), np.float32([[-np.inf], [np.inf]])
     xp, y_pred = framework.module, framework.tensor(z, "float32")
     found = [
@@ -133,7 +133,7 @@ def test_subnormal_half_precision_is_read(framework: Framework) -> None:
 
 @pytest.mark.parametrize("framework", DIFFERENTIABLE, ids=str)
 def test_the_derivative_in_a_label_is_finite_where_its_terms_overflow(framework: Framework) -> None:
-    """At the largest logit: (1 + gamma) m^gamma |z| of the mix alone exceeds it, times the weight it does not."""
+    """At the largest logit (1 + gamma) m^gamma |z| of the mix overflows, but not after multiplication by the weight."""
     largest = np.finfo(np.float32).max
     loss = framework.module.binary_focal_crossentropy
     result = framework.derivatives(
@@ -148,7 +148,7 @@ def test_the_derivative_in_a_label_is_finite_where_its_terms_overflow(framework:
 
 
 def reference_derivatives(gamma: float) -> list[float]:
-    """Value and slope of a coin toss."""
+    """Value and slope at probability 1/2."""
     return [float(x) for x in FRAMEWORK["numpy"].module.binary_focal_loss_derivatives(1, 0.0, gamma)[:2]]
 
 
@@ -223,7 +223,7 @@ def test_probabilities_beyond_the_clamp_have_the_gradient_of_its_edge(framework:
 def test_probabilities_of_any_scale(
     framework: Framework, size: float, dense: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are divided by their sum, which may overflow, as may the square of its inverse; if nobody looks at them."""
+    """They are divided by their sum, which may overflow, as may the square of its inverse. The checks are off."""
     monkeypatch.setattr("focal_loss._core.checks._enabled", size <= 1)
     x = np.array([[size, size, 0]])
     loss = framework.module.categorical_focal_loss if dense else framework.module.sparse_categorical_focal_loss

@@ -1,4 +1,4 @@
-"""A private name of a framework that is gone costs a fast path and a line of `show_config`, never the import."""
+"""If a private name of a framework is gone, a fast path is lost and `show_config` says so; the import still works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import focal_loss.numpy as ours
 SLOPES = ours.binary_focal_loss_derivatives(LABELS, LOGITS, GAMMA)[1]
 RIGHT = {"value": ours.binary_focal_loss(LABELS, LOGITS, GAMMA, from_logits=True)}
 RIGHT |= dict.fromkeys(("forward", "compiled forward"), SLOPES[:1])
-# What no other name can do, and is refused.
+# Features that need the private name, and are refused without it.
 REFUSED = {
     "": {"compiled forward"},
     "torch._C._functorch.get_interpreter_stack": {"functional forward"},

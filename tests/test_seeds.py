@@ -101,7 +101,9 @@ PREDECESSOR = json.loads((Path(__file__).parent / "golden" / "predecessor.json")
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 def test_hard_labels_as_in_the_predecessor(framework: Framework) -> None:
-    """To what its float32 is worth: its 1 - p and its clipped logarithm lose digits where the loss is small."""
+    """The tolerance is the accuracy of its float32: its 1 - p and its clipped logarithm lose digits where the loss is
+    small.
+    """
     assert len(PREDECESSOR) == 60
     for row in PREDECESSOR:
         loss = getattr(framework.module, row["function"])

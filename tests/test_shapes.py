@@ -90,7 +90,7 @@ def test_empty(framework: Framework, loss: Loss) -> None:
 def test_losses_of_nothing_are_zero(
     framework: Framework, loss: Loss, from_logits: bool, shape: tuple[int, ...]
 ) -> None:
-    """No axis, whichever is empty, makes a NaN of a mean over nothing."""
+    """Whichever axis is empty, a mean over nothing is 0, not NaN."""
     y_true = np.zeros(shape[:-1], int) if loss in SPARSE else np.zeros(shape)
     given = framework.tensor(np.zeros(shape), "float32")
     if loss in SPARSE and shape == (3, 0):
@@ -105,7 +105,7 @@ def test_losses_of_nothing_are_zero(
 
 @by_framework
 def test_parameters_broadcast(framework: Framework) -> None:
-    """A column of gammas against a row of examples: one loss for each pair."""
+    """A column of gammas and a row of examples give one loss for each pair."""
     y_true, y_pred = np.array([1.0, 0.0, 0.3]), np.array([0.5, -1.0, 2.0])
     gammas, weights = np.array([[0.0], [0.5], [2.0], [3.3]]), np.array([1.0, 2.0, 0.0])
     loss = framework.module.binary_focal_loss
@@ -171,7 +171,7 @@ def test_labels_of_any_dtype(framework: Framework, loss: Loss, dtype: Any) -> No
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64])
 @pytest.mark.parametrize("classes", [200, 256, 300])
 def test_narrow_indices_beside_many_classes(framework: Framework, dtype: Any, classes: int) -> None:
-    """200 and 256 and an ignored -1 do not fit beside int8 or uint8: none may wrap around."""
+    """200, 256 and an ignored -1 do not all fit int8 or uint8: none may wrap around."""
     y_true = np.array([1, 100, 127 if dtype is np.int8 else 199], dtype)
     y_pred = framework.tensor(np.zeros((3, classes)), "float32")
     options = {"class_weight": np.arange(classes), "ignore_class": -1, "from_logits": True}
@@ -243,7 +243,7 @@ def test_torch_tensors_that_are_not_contiguous() -> None:
 @by_framework
 @pytest.mark.parametrize("size", [1, 32_767, 32_768, 32_769, 100_001])
 def test_blocks_and_threads_give_the_same_result(framework: Framework, size: int) -> None:
-    """Sizes about the block of the host loop."""
+    """The sizes are near that of a block."""
     z = np.linspace(-9, 9, size, dtype=np.float32)
     found = framework.module.binary_focal_loss(z > 0, framework.tensor(z, "float32"), 2, from_logits=True)
     s = np.abs(z.astype(np.float64))

@@ -1,4 +1,4 @@
-"""What is public, what it promises, and what imports what."""
+"""The public names, their signatures and docstrings, and the rules of imports."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ def imports(path: Path) -> set[str]:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Module -> those of our modules that it imports, at its top or in a function. The package itself is no part of it:
-    it imports nothing before a name is asked for.
+    """Each module and the modules of this package that it imports, at its top or in a function. The package itself is
+    left out: it imports nothing before a name is used.
     """
     files = {module_name(path): path for path in SOURCE.rglob("*.py")}
     graph: dict[str, set[str]] = {}
@@ -89,11 +89,11 @@ def test_imports_run_downward() -> None:
 
 
 def test_no_import_runs_in_a_circle() -> None:
-    assert list(TopologicalSorter(import_graph()).static_order())  # it raises CycleError, which names the circle
+    assert list(TopologicalSorter(import_graph()).static_order())  # raises CycleError, which names the circle
 
 
 def test_the_plan_of_the_house_names_every_file() -> None:
-    """In the table of CONTRIBUTING.md, with the rooms in the order of `FLOORS`."""
+    """The table of CONTRIBUTING.md lists every file, with the rooms in the order of `FLOORS`."""
     text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text()
     table = text.partition("## The house")[2].partition("`__init__.py` shows")[0]
     planned, rooms, here = set(), [], []
@@ -178,7 +178,7 @@ def test_public_docstrings_are_whole(module: str, name: str) -> None:
     assert "{contract}" not in text
     assert "Examples\n--------" in text
     assert re.search(rf"^>>> .*{name}|^\.\.\. .*{name}|^>>> .*(loss|metric)\(", text, re.MULTILINE)
-    if name in ("get_backend", "show_config"):  # they take nothing
+    if name in ("get_backend", "show_config"):  # without parameters
         return
     assert "Parameters\n----------" in text
     assert "Raises\n------" in text
@@ -195,7 +195,7 @@ def test_public_docstrings_are_whole(module: str, name: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_one_signature_everywhere(loss: Loss) -> None:
     def options(function, *ignore: str) -> dict:
-        """Name -> default, and whether it may be given by position."""
+        """The default of each option, and whether it may be given by position."""
         parameters = inspect.signature(function).parameters
         return {
             n: (p.default, p.kind is p.POSITIONAL_OR_KEYWORD)
@@ -227,7 +227,7 @@ def test_one_signature_everywhere(loss: Loss) -> None:
 
 
 def test_one_class_of_keras_takes_its_options_by_position() -> None:
-    """As the class of the package that this one succeeds did."""
+    """The class of the 2021 package did so."""
     assert [loss.name for loss in LOSSES if loss.declared.keras_positional_because] == ["sparse_categorical_focal_loss"]
 
 
@@ -257,7 +257,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 
 def loaded(code: str, first: str = "") -> set[str]:
-    """The frameworks that are in memory after running the code, but were not after what ran first."""
+    """The frameworks in memory after running the code that were not in memory after `first`."""
     watched = {*frameworks.BACKENDS, "keras", *frameworks.BOOSTERS, "scipy", "pandas", "sklearn"}
     there = f"({watched} & set(sys.modules))"
     code = f"import sys\n{first}\nbefore = {there}\n{code}\nprint(*({there} - before))"

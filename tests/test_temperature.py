@@ -102,7 +102,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         .decision_function(of(V))
     ),
 }
-Z = [-1.5, -0.5, 0.25, 2.0]  # exact in bfloat16, as all that follows
+Z = [-1.5, -0.5, 0.25, 2.0]  # exact in bfloat16, like all numbers below
 P = [0.125, 0.5, 0.25, 0.75]
 V = [[1.0, 0.5, -1.0], [0.25, -0.5, 0.75], [2.0, 0.0, 0.125], [-1.0, 1.0, 0.5]]
 Q = [[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]]
@@ -118,7 +118,7 @@ def fitted(of: Callable[[Any], Any]) -> FocalTemperature:
 @pytest.mark.parametrize("kind", TENSORS)
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 def test_half_precision(framework: Framework, kind: str, dtype: str, function: str) -> None:
-    """Every argument of it: computed as from float64, and rounded once where the result is of that dtype."""
+    """Every argument may be half precision: the result is computed as from float64, and rounded once to its dtype."""
     found = FUNCTIONS[function](lambda x: TENSORS[kind](framework, np.asarray(x), dtype))
     expected = np.asarray(FUNCTIONS[function](lambda x: np.asarray(x, np.float64)), np.float64)
     is_half = "float16" in str(getattr(found, "dtype", ""))
@@ -129,7 +129,7 @@ def test_half_precision(framework: Framework, kind: str, dtype: str, function: s
 
 
 def test_tensors_off_the_graph() -> None:
-    """What calibration reads on the host may be part of a graph, which it leaves alone."""
+    """Calibration reads tensors on the host that may be part of a graph, and does not extend the graph."""
     z = torch.tensor(Z, requires_grad=True)
     found = fitted(lambda x: z if x is Z else x).predict_proba(z)
     np.testing.assert_array_equal(found, fitted(lambda x: x).predict_proba(Z))

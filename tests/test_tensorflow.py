@@ -177,7 +177,7 @@ def test_what_tensors_of_unknown_rank_cannot_have() -> None:
 def test_labels_go_with_predictions_of_unknown_shape(
     labels: tuple[int, ...], rank: int | None, error: str, compiler: str
 ) -> None:
-    """They are found out when the graph runs: class indices are not shared between examples, nor between classes."""
+    """Shapes are checked when the graph runs: class indices broadcast neither over examples nor over classes."""
     dense, words = error.startswith("dense"), error.removeprefix("dense").removeprefix(": ")
     y, x = np.full(labels, 1 / 3 if dense else 1.0), RNG.normal(size=(4, 3))
     name = "categorical_focal_loss" if dense else "sparse_categorical_focal_loss"
@@ -239,7 +239,7 @@ def forward(function: Callable[..., tf.Tensor], x: tf.Tensor, tangent: tf.Tensor
 def forward_derivatives(
     function: Callable[..., tf.Tensor], x: tf.Tensor, tangent: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Of the sum: the slope along the tangent, and its gradient, as forward over reverse and reverse over forward."""
+    """The slope of the sum along the tangent, and its gradient by forward over reverse and by reverse over forward."""
     slope = tf.reduce_sum(forward(function, x, tangent))
     forward_over_reverse = forward(lambda x: gradient(function, x), x, tangent)
     return slope, forward_over_reverse, gradient(lambda x: forward(function, x, tangent), x)

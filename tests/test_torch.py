@@ -25,7 +25,7 @@ def leaf(*shape: int, low: float = -3, high: float = 3) -> Tensor:
 INDEX = torch.tensor([0, 2, 1, 1])
 LOGITS = {"from_logits": True}
 
-# Each with every argument that has a derivative: predictions, labels, gamma, weights.
+# Losses with every argument that has a derivative: predictions, labels, gamma, weights.
 FUNCTIONS: dict[str, tuple[Callable[..., Tensor], tuple[Tensor, ...]]] = {
     "binary": (
         lambda z, y, g, w: ours.binary_focal_loss(y, z, g, pos_weight=w, **LOGITS),
@@ -130,7 +130,9 @@ def test_a_compiled_training_step(module: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast(dtype: torch.dtype) -> None:
-    """Half-precision logits of an autocast layer: computed in float32 and left there, gradients of every sample."""
+    """From half-precision logits of an autocast layer the losses are computed and returned in float32, also under
+    per-sample gradients.
+    """
     layer = torch.nn.Linear(4, 2)
     x, y = torch.randn(16, 4), torch.randint(2, (16, 2))
     with torch.autocast("cpu", dtype):
@@ -150,7 +152,7 @@ def test_half_precision_means_accumulate_in_float32() -> None:
 
 
 def composed(inputs: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
-    """What torchvision computes, from torch's own parts."""
+    """torchvision's loss, composed of torch's own functions."""
     p = torch.sigmoid(inputs)
     loss = torch.nn.functional.binary_cross_entropy_with_logits(inputs, targets, reduction="none")
     loss = loss * (1 - p * targets - (1 - p) * (1 - targets)) ** gamma

@@ -1,4 +1,6 @@
-"""PyTorch's modules: what they keep and how it moves, what they print, which shapes and arguments they refuse."""
+"""PyTorch's modules: their buffers and how these move, their printed form, the shapes and arguments that they
+refuse.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ def logits(dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 
 def by_function(kind: Kind, y_true: torch.Tensor, weight: str, values: object) -> torch.Tensor:
-    """The exact loss, of the weights as they were written."""
+    """The exact loss, from the weights as the caller wrote them."""
     name = {
         ours.BinaryFocalLoss: "binary_focal_loss",
         ours.CategoricalFocalLoss: "categorical_focal_loss",
@@ -109,7 +111,7 @@ def test_weights_that_were_changed_are_what_counts(kind: Kind, weight: str, y_tr
 
 @each
 def test_weights_survive_half_precision(kind: Kind, weight: str, y_true: torch.Tensor) -> None:
-    """In float16, 1e5 would be infinite and 1e-9 would be 0; numbers and parameters as lists."""
+    """In float16 1e5 would be infinite and 1e-9 would be 0. Weights may be numbers, parameters or lists."""
     expected = by_function(kind, y_true, weight, WEIGHTS)
     for values in (WEIGHTS, torch.tensor(WEIGHTS), torch.nn.Parameter(torch.tensor(WEIGHTS))):
         module = torch.nn.Sequential(kind(2.0001, reduction="sum", **{weight: values}, **LOGITS)).half()[0]
@@ -166,7 +168,7 @@ def test_a_table_of_all_pairs_is_refused(
 
 
 def test_the_last_batch_of_an_epoch_may_hold_one_example() -> None:
-    """Then masks without a channel broadcast to what they would be with one."""
+    """With one example masks without a channel broadcast correctly."""
     z, y = torch.randn(1, 1, 5, 6), torch.ones(1, 5, 6)
     module = ours.BinaryFocalLoss(2, **LOGITS)
     torch.testing.assert_close(module(y, z), module(y[:, None], z))
@@ -182,7 +184,7 @@ def test_swapped_arguments_show_without_a_gradient(name: str) -> None:
     with torch.no_grad():
         for labels, predictions in ((y, p), (p, p), (y, y), (0.5 * y, p)):
             assert module(labels, predictions).isfinite()
-    assert module(p, y.requires_grad_()).isfinite()  # hard predictions of a model are nothing wrong
+    assert module(p, y.requires_grad_()).isfinite()  # hard predictions of a model are valid
 
 
 @each

@@ -1,4 +1,4 @@
-"""PyTorch on the native kernels: that they are what runs, that nothing else changes, memory, operators."""
+"""PyTorch on the native kernels: that they run, that results stay the same, memory, operators."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def logits(name: str, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def check_gamma_below_0(name: str) -> None:
-    """Of tensors, which nobody has read."""
+    """Check a negative gamma in a tensor, which no check has read."""
     z = 3 * torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
     results = []
     for gamma in (torch.tensor([-1.0, 2.0, -0.5, -1e30]), torch.tensor([0.0, 2.0, 0.0, 0.0])):
@@ -72,7 +72,7 @@ def test_a_gamma_below_0_counts_as_0(name: str) -> None:
 
 @pytest.fixture
 def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
-    """Calls a loss without the kernels."""
+    """Compute a loss without the kernels."""
 
     def call(function: Callable[..., Tensor], *arguments: object) -> Tensor:
         with monkeypatch.context() as patch:
@@ -136,7 +136,7 @@ def test_no_third_derivatives(name: str) -> None:
 
 @each
 def test_backward_twice_and_with_another_upstream_gradient(name: str) -> None:
-    """The gradient that a reduced loss made ready is handed over once; later ones are computed anew."""
+    """The gradient that a reduced loss precomputes is used once; later backward passes compute it again."""
     x = logits(name)
     loss = LOSSES[name](x, "mean")
     first = torch.autograd.grad(loss, x, retain_graph=True)[0]
@@ -173,7 +173,7 @@ def test_batched_gradients(name: str, reduction: str) -> None:
 @each
 @reductions
 def test_compiled(name: str, reduction: str) -> None:
-    """One operator in the graph, and the same numbers."""
+    """The graph holds one operator, and the numbers are the same."""
     graphs = []
 
     def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:

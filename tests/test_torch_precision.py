@@ -1,4 +1,6 @@
-"""PyTorch in half precision: which losses are float32, by every path, and that their gradients are not."""
+"""PyTorch in half precision, by every path: which losses are float32, and that their gradients have the logits'
+dtype.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ CALLS: dict[str, Call] = {
     "BinaryFocalLoss": module("BinaryFocalLoss", ONE_HOT),
     "CategoricalFocalLoss": module("CategoricalFocalLoss", ONE_HOT),
     "SparseCategoricalFocalLoss": module("SparseCategoricalFocalLoss", [0, 1]),
-    # A layer that multiplies by the identity: its input is the logits.
+    # The layer is the identity, so its input is the logits.
     "linear": lambda z, reduction: ours.linear_sparse_categorical_focal_loss(
         z, torch.eye(3, dtype=z.dtype), INDEX, 2, reduction=reduction
     ),
@@ -58,14 +60,16 @@ def casting(dtype: torch.dtype, autocast: bool) -> AbstractContextManager[object
 def check(
     name: str, losses: dict[tuple[torch.dtype, str], Tensor], given: dict[torch.dtype, Tensor], full: bool
 ) -> None:
-    """Against float64: a loss in float32 to the accuracy of float32, one in half precision and gradients to its own."""
+    """Compare with float64: a loss in float32 to the accuracy of float32, half-precision losses and gradients to their
+    own.
+    """
     for (dtype, reduction), found in losses.items():
         x, exact = given[dtype], given[dtype].detach().double().requires_grad_()
         expected = CALLS[name](exact, reduction)
         assert found.dtype == (torch.float32 if full or reduction != "none" else dtype), reduction
         # 64: the contract's 8 + 2 gamma |z|, with probabilities clamped in float32
         torch.testing.assert_close(found.double(), expected, rtol=64 * torch.finfo(found.dtype).eps, atol=1e-12)
-        slope = torch.autograd.grad(2.5 * found.sum(), x, retain_graph=True)[0]  # a compiled graph is one for all
+        slope = torch.autograd.grad(2.5 * found.sum(), x, retain_graph=True)[0]  # the compiled graph is shared
         assert slope.dtype == dtype
         eps = torch.finfo(dtype).eps
         expected_slope = torch.autograd.grad(2.5 * expected.sum(), exact)[0]
@@ -86,7 +90,7 @@ def test_which_losses_are_float32(
     name: str,
     formula: Callable[..., object],  # noqa: F811
 ) -> None:
-    dtypes = [HALF[autocast]] if path == "compiled" else HALF  # to compile takes seconds
+    dtypes = [HALF[autocast]] if path == "compiled" else HALF  # compiling takes seconds
     given = {dtype: inputs(name, dtype) for dtype in dtypes}
     with casting(torch.float16, autocast):
         if path == "kernels":
@@ -94,14 +98,14 @@ def test_which_losses_are_float32(
         elif path == "formula":
             losses = formula(all_losses, name, given)
         else:
-            torch.compiler.reset()  # lest one function be compiled too often
+            torch.compiler.reset()  # avoids the limit on recompilations
             compiled = torch.compile(all_losses, backend="aot_eager", fullgraph=name != "linear")
             losses = compiled(name, given)
     check(name, losses, given, autocast)
 
 
 def test_sums_beyond_float16() -> None:
-    """The sum of torchvision under autocast, and of a loss of 20 for each of 70,000."""
+    """torchvision's sum under autocast, and the sum of 70,000 losses of 20."""
     zeros = torch.zeros(2_000_000, dtype=torch.float16)
     for autocast in (False, True):
         with casting(torch.float16, autocast):
@@ -129,7 +133,7 @@ def test_a_loss_scaler_steps_at_its_default_scale() -> None:
 
 @each
 def test_a_bfloat16_mean_has_no_steps_of_bfloat16(name: str) -> None:
-    """Three means that differ by less than the distance of two numbers of bfloat16."""
+    """Three means differ by less than the spacing of bfloat16."""
     x = inputs(name, torch.bfloat16).detach()
     given = [x + torch.finfo(torch.bfloat16).eps * k * x.roll(1, 0) for k in range(3)]
     means = [CALLS[name](z, "mean") for z in given]
@@ -141,7 +145,7 @@ def test_a_bfloat16_mean_has_no_steps_of_bfloat16(name: str) -> None:
 @pytest.mark.parametrize("dtype", HALF, ids=str)
 @pytest.mark.parametrize("path", ["kernels", "formula"])
 def test_an_upstream_beyond_float16(path: str, dtype: torch.dtype, name: str, formula: Callable[..., object]) -> None:  # noqa: F811
-    """It multiplies derivatives in float32, and their product is rounded once: nothing before it is half precision."""
+    """The upstream multiplies derivatives in float32, and only the product is rounded to half precision."""
     if path == "formula":
         formula(check_large_upstream, name, dtype)
     else:
@@ -160,7 +164,8 @@ def check_large_upstream(name: str, dtype: torch.dtype) -> None:
         expected = CALLS[name](exact, reduction)
         for value in (found, unrecorded):
             torch.testing.assert_close(value.double(), expected, rtol=64 * 2**-23, atol=1e-12)
-        # For each example it exceeds float16, and rounds to another number in bfloat16; times a slope it fits in both.
+        # The upstream of each example overflows float16 and is inexact in bfloat16; its product with a slope fits
+        # both.
         examples = (CALLS[name](exact, "sum") / expected).round() if reduction == "mean" else 1
         upstream = torch.full_like(found, 2**17 * (1 + 2**-8)) * examples
         slope = torch.autograd.grad(expected, exact, upstream.double())[0]
@@ -193,7 +198,7 @@ def test_second_derivatives_and_transforms(name: str, dtype: torch.dtype) -> Non
 
 @pytest.mark.parametrize("dtype", [*HALF, torch.float32], ids=str)
 def test_class_indices_in_floating_dtypes(dtype: torch.dtype) -> None:
-    """Keras on PyTorch hands over labels in its `floatx`."""
+    """Keras on PyTorch passes labels in its `floatx`."""
     p = torch.tensor([[0.2, 0.8], [0.6, 0.4]])
     loss = ours.sparse_categorical_focal_loss(torch.tensor([0, 1]).to(dtype), p, 2)
     torch.testing.assert_close(loss, torch.tensor([1.0300402, 0.3298647]))

@@ -30,7 +30,7 @@ def test_every_sharding_is_the_whole(size: int, tmp_path: Path) -> None:
 
 
 class Sharded(torch.Tensor):
-    """What the layer asks of a DTensor."""
+    """A stand-in with the attributes of a DTensor that the layer reads."""
 
     def full_tensor(self) -> torch.Tensor:
         return self.as_subclass(torch.Tensor)

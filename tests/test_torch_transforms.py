@@ -78,7 +78,8 @@ def total(f: Function) -> Function:
     return lambda x: f(x).sum()
 
 
-# What each computes of a loss, and what that is by its first derivative at x and 2x and its second derivative.
+# Each transformation of a loss, and its expected result from the first derivative at x and 2x and the second
+# derivative.
 TRANSFORMS: dict[str, tuple[Callable[[Function, Tensor], Tensor], Callable[..., Tensor]]] = {
     "backward": (slope, lambda g, g2, h: g),
     "double backward": (curvature, lambda g, g2, h: (h * TANGENT).sum((2, 3))),
@@ -102,7 +103,7 @@ TRANSFORMS: dict[str, tuple[Callable[[Function, Tensor], Tensor], Callable[..., 
     ),
     "forward in forward": (lambda f, x: jacfwd(jacfwd(total(f)))(x), lambda g, g2, h: h),
 }
-# Where there is an error it names the way out: ours, or the compiler's own, which has no double backward of anything.
+# Messages of expected errors, with a remedy: ours, or the compiler's own, which has no double backward at all.
 REFUSED = {
     ("eager", "double backward", "linear"): "take the layer and the loss",
     ("eager", "batched gradients", "linear"): "take the layer and the loss",
@@ -117,7 +118,7 @@ REFUSED = {
 
 @pytest.fixture(autouse=True)
 def no_level_of_forward_mode() -> Iterator[None]:
-    """The compiler leaves one open where an error ends a trace."""
+    """Close the level of forward mode that the compiler leaves open when an error ends a trace."""
     yield
     torch._dynamo.reset()
     while forward_ad._current_level >= 0:
@@ -126,7 +127,7 @@ def no_level_of_forward_mode() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """By backward and double backward, which the golden numbers hold."""
+    """The expected result by backward and double backward, which are tested against the golden numbers."""
     layer = lambda x: ours.sparse_categorical_focal_loss(INDEX, x @ WEIGHT.T, 2, reduction="mean", **LOGITS)  # noqa: E731
     functions = LOSSES | {"linear": layer}
     return {
@@ -160,7 +161,7 @@ def test_the_right_derivative_or_an_error(how: str, transform: str, expected: di
 
 @pytest.mark.filterwarnings("ignore:`torch._prims_common.check` is deprecated:FutureWarning")
 def test_known_derivatives_of_compiled_forward_mode() -> None:
-    """By mpmath at 40 digits."""
+    """The numbers were computed by mpmath at 40 digits."""
     z, y, tangent = torch.tensor([0.5, -1.0]), torch.tensor([1, 0]), torch.tensor([1.0, 2.0])
     loss = lambda x: ours.binary_focal_loss(y, x, 2, reduction="sum", **LOGITS)  # noqa: E731
     call = lambda z, v: (jvp(loss, (z,), (v,))[1], jacfwd(loss)(z), grad(loss)(z))  # noqa: E731
@@ -172,10 +173,10 @@ def test_known_derivatives_of_compiled_forward_mode() -> None:
 @pytest.mark.parametrize("gradient", [False, True])
 @pytest.mark.parametrize("name", ["binary", "binary of probabilities", "sparse", "linear"])
 def test_what_was_compiled_without_forward_mode_refuses_it(name: str, gradient: bool) -> None:
-    """Dual numbers would lose their tangents in front of the loss: the default backend has none of anything."""
+    """The default backend drops the tangents of dual numbers before the loss, so an error is expected."""
     loss = torch.compile(lambda x: LOSSES[name](x * 1.5))
     right = slope(loss, Z)
-    message = "compile the function that calls" + "|must implement the jvp function" * gradient  # torch's own of `*`
+    message = "compile the function that calls" + "|must implement the jvp function" * gradient  # torch's own
     with forward_ad.dual_level(), pytest.raises(NotImplementedError, match=message):
         loss(forward_ad.make_dual(Z.clone().requires_grad_(gradient), TANGENT))
     torch.testing.assert_close(slope(loss, Z), right)
@@ -204,7 +205,9 @@ def test_training_by_the_default_backend(name: str) -> None:
 
 @pytest.mark.parametrize("ignored", [1, 3])
 def test_a_compiled_mean_is_over_what_is_not_ignored(ignored: int) -> None:
-    """Its gradient is divided by the number of these; INDEX holds class 1 twice, and no class 3."""
+    """Its gradient is divided by the number of examples that are not ignored. INDEX holds class 1 twice, and no class
+    3.
+    """
     each = lambda x: ours.sparse_categorical_focal_loss(INDEX, x, 2, **LOGITS)  # noqa: E731
     mean = lambda x: ours.sparse_categorical_focal_loss(INDEX, x, 2, ignore_class=ignored, reduction="mean", **LOGITS)  # noqa: E731
     counted = torch.ne(INDEX, ignored)
@@ -244,7 +247,9 @@ MODULES: dict[str, tuple[torch.nn.Module, Tensor, str]] = {
 
 
 def compilations(loss: Callable[..., Tensor], change: Callable[[float], tuple[Any, ...]]) -> int:
-    """Over `VALUES`, after each of which the compiled loss and its gradient are the eager ones."""
+    """The number of compilations over `VALUES`. After each value the compiled loss and gradient equal the eager
+    ones.
+    """
     torch._dynamo.reset()
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(loss, fullgraph=True, backend=counter)
@@ -261,7 +266,7 @@ def compilations(loss: Callable[..., Tensor], change: Callable[[float], tuple[An
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_a_number_that_changes_compiles_once_more(name: str) -> None:
-    """The compiler takes the first value for a constant, and keeps the number open from the second on."""
+    """The compiler treats the first value as a constant, and the number as dynamic from the second on."""
     assert compilations(CHANGING[name], lambda value: (value,)) == 2
 
 
@@ -343,7 +348,7 @@ def test_a_trace_of_class_indices_computes() -> None:
     "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning", "ignore::UserWarning:torch.*"
 )
 def test_exports_to_onnx_by_the_trace(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exporter knows operators of ONNX alone, and raises for any other.
+    """The exporter knows only operators of ONNX, and raises for any other.
 
     Its last step adds functions of onnxscript, of which there are none here; for that alone it needs the package onnx.
     """

@@ -1,4 +1,4 @@
-"""What type checkers and editors see of the public names, compared with what Python does.
+"""Public names as type checkers and editors see them, compared with Python's own view.
 
 None of them runs the package: they read its source and its stubs.
 """
@@ -24,25 +24,27 @@ FREE = re.compile(r"# error: (\w+)$")
 
 
 def callables() -> list[tuple[str, str]]:
-    """Module and name of every public function and class, those that `focal_loss` shows but for stars among them."""
+    """Module and name of every public function and class, including those of `focal_loss` that a star import leaves
+    out.
+    """
     found = [*public(), *(("focal_loss", name) for name in dir(importlib.import_module("focal_loss")))]
     return sorted({(m, n) for m, n in found if callable(getattr(importlib.import_module(m), n))})
 
 
 def expression(module: str, name: str) -> str:
-    """What has the signature: the function, or the constructor of the class."""
+    """An expression with the signature: the function, or the constructor of the class."""
     is_class = inspect.isclass(getattr(importlib.import_module(module), name))
     return f"{module}.{name}.__init__" if is_class else f"{module}.{name}"
 
 
 def parameters(function: Any) -> list[tuple[str, str, bool]]:
-    """Name, kind, whether there is a default."""
+    """The parameters of a signature: name, kind, whether there is a default."""
     found = inspect.signature(function).parameters.values()
     return [(p.name, p.kind.name, p.default is not p.empty) for p in found]
 
 
 def parameters_of_text(text: str) -> list[tuple[str, str, bool]]:
-    """The same of a signature as mypy and pyright print it."""
+    """The same, parsed from a signature as mypy and pyright print it."""
     text = re.sub(r" =(?=[,)])", " = ...", text.removeprefix("def "))
     text = text.rpartition(" -> ")[0] or text
     namespace: dict[str, Any] = {}
@@ -52,7 +54,7 @@ def parameters_of_text(text: str) -> list[tuple[str, str, bool]]:
 
 
 def asked(folder: Path) -> tuple[Path, dict[int, tuple[str, str]]]:
-    """The user's file with a line for each public function and class; these lines and what they ask of."""
+    """The user's file with a line for each public function and class, and a map from these lines to the names."""
     text = USE.read_text()
     first = text.count("\n") + 1
     lines = [f"reveal_type({expression(module, name)})" for module, name in callables()]
@@ -70,7 +72,7 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
 
 
 def compare(path: Path, asked_of: dict[int, tuple[str, str]], errors: dict[int, str], revealed: dict[int, str]) -> None:
-    """`errors` and `revealed`: what a checker says of lines."""
+    """Compare a checker's messages with Python. `errors` and `revealed` map lines to messages."""
     lines = dict(enumerate(path.read_text().splitlines(), 1))
     expected = {number: found[1] for number, line in lines.items() if (found := FREE.search(line))}
     assert {n: lines[n] for n in errors.keys() ^ expected} == {}, errors
@@ -84,7 +86,7 @@ def compare(path: Path, asked_of: dict[int, tuple[str, str]], errors: dict[int, 
 
 
 def test_mypy_knows_every_name_and_signature(tmp_path: Path) -> None:
-    """With the project's options, by which frameworks are not followed: their types take minutes."""
+    """The project's options do not follow imports of frameworks, whose types take minutes."""
     path, asked_of = asked(tmp_path)
     options = ["--strict", "--output=json", f"--config-file={SOURCE.parents[1] / 'pyproject.toml'}"]
     command = [sys.executable, "-m", "mypy", *options, "--cache-dir", os.devnull, str(path)]
@@ -114,7 +116,7 @@ def test_pyright_knows_every_name_and_signature(tmp_path: Path) -> None:
 
 
 def test_an_editor_completes_public_names_with_docstrings_and_signatures(tmp_path: Path) -> None:
-    """Of all names without an underscore."""
+    """Names without an underscore are the public ones."""
     site = Path(inspect.getfile(importlib.import_module("jedi"))).parents[1]
     command = [sys.executable, "-S", str(Path(__file__).with_name("jedi_sees.py")), *MODULES]
     found = json.loads(run(command, tmp_path, PYTHONPATH=os.pathsep.join([str(SOURCE.parent), str(site)])))

@@ -49,7 +49,7 @@ def seen(call: Callable[[], tuple[int, Any]], words: str) -> tuple[str, int, int
 
 @by_framework
 @by_mistake
-def test_functions(framework: Framework, words: str) -> None:
+def test_functions_warn_at_the_line_of_the_caller(framework: Framework, words: str) -> None:
     for module in (framework.module, focal_loss):
         call = mistake(words, module, framework)
         filename, found, line = seen(lambda: (here(), call()), words)  # noqa: B023
@@ -69,7 +69,7 @@ def test_the_same_mistake_on_two_lines_is_shown_for_each(framework: Framework) -
 
 
 @by_mistake
-def test_a_torch_module(words: str) -> None:
+def test_a_torch_module_warns_at_the_line_of_the_caller(words: str) -> None:
     class Loss(torch.nn.Module):
         forward = staticmethod(mistake(words, focal_loss.torch, FRAMEWORKS[1]))
 
@@ -87,7 +87,7 @@ TRACED: dict[str, Callable[..., Any]] = {
 
 @pytest.mark.parametrize("tracer", TRACED)
 @by_mistake
-def test_the_line_in_a_traced_function(tracer: str, words: str) -> None:
+def test_a_traced_function_warns_at_the_line_in_it(tracer: str, words: str) -> None:
     framework = FRAMEWORKS[2 if tracer == "jax.jit" else 3]
     call, lines = mistake(words, framework.module, framework), []
 
@@ -102,7 +102,7 @@ def test_the_line_in_a_traced_function(tracer: str, words: str) -> None:
 
 @pytest.mark.parametrize("tracer", TRACED)
 @by_mistake
-def test_the_line_that_runs_a_traced_loss(tracer: str, words: str) -> None:
+def test_a_traced_loss_warns_at_the_line_that_runs_it(tracer: str, words: str) -> None:
     """Where no line of the caller's is traced, the one that set it off."""
     framework = FRAMEWORKS[2 if tracer == "jax.jit" else 3]
     traced = TRACED[tracer](mistake(words, framework.module, framework))
@@ -110,7 +110,7 @@ def test_the_line_that_runs_a_traced_loss(tracer: str, words: str) -> None:
     assert (filename, found) == (__file__, line)
 
 
-def test_a_temperature_that_is_not_determined() -> None:
+def test_an_undetermined_temperature_warns() -> None:
     from focal_loss.calibration import FocalTemperature
 
     estimator = FocalTemperature(2)

@@ -29,7 +29,7 @@ class DType(NamedTuple):
     attribute: str  # the name in the signature of a TensorFlow op
 
 
-# # Floating dtypes come first. The code of a dtype is its position.
+# Floating dtypes come first. The code of a dtype is its position.
 DTYPES = (
     DType("float32", "f32", 4, "float", "float32", "float"),
     DType("float64", "f64", 8, "double", "float64", "double"),
@@ -49,7 +49,7 @@ MAX_RANK = 16
 # formula, whose loop over the bits of gamma needs no code for each, takes every half-integer up to the largest.
 POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)
 
-# # Limits of a power computed by an exponential.
+# Limits of a power computed by an exponential.
 BEYOND = "1e30"  # from this exponent on the power is 0
 SPLITTABLE = "1e18"  # the largest gamma for Dekker's splitting
 FAR = "1000"  # a multiple of the exponent where exp is 0

@@ -1,4 +1,4 @@
-// // Calls the kernels of an instruction set so that every loop and every end of a loop is reached, on heap arrays of
+// Calls the kernels of an instruction set so that every loop and every end of a loop is reached, on heap arrays of
 // the exact size, and checks the results against plain formulas in double. The sanitizers see any access outside the
 // arrays.
 #include <cmath>
@@ -88,7 +88,7 @@ double get(const void* at, DType dtype) {
   return 0;
 }
 
-// // An array that begins `shift` elements into its memory and ends where the memory ends.
+// An array that begins `shift` elements into its memory and ends where the memory ends.
 struct Array {
   DType dtype;
   std::vector<int64_t> strides;
@@ -165,7 +165,7 @@ Exact focal_of(double s, double g) {
 
 double epsilon(DType dtype) { return dtype == DType::f64 ? 0x1p-52 : 0x1p-23; }
 
-// // `factor` is 8 + 2 gamma |z|, or its equal for a softmax; `scale` is the sum of the magnitudes of the terms.
+// `factor` is 8 + 2 gamma |z|, or its equal for a softmax; `scale` is the sum of the magnitudes of the terms.
 bool near(double got, double exact, double scale, double factor, DType dtype) {
   if (std::isnan(exact)) return std::isnan(got);
   if (std::isinf(exact)) return got == exact;

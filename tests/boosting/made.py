@@ -6,7 +6,7 @@ import numpy as np
 
 
 def table(n: int = 3000, classes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rare classes, and a truth that no model can see through."""
+    """A table with rare classes and labels that no model can predict with certainty."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, 5))
     scores = np.stack([np.zeros(n), X[:, 0] + X[:, 1] * X[:, 2] - 2, 1.5 * X[:, 3] - 3][:classes], axis=1)

@@ -1,4 +1,4 @@
-"""CatBoost: the objectives are the loss, and the classifier is what a classifier promises to be."""
+"""CatBoost: the objectives are the derivatives of the loss, and the classifier keeps scikit-learn's contract."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_binary_objective_is_minus_the_derivative_of_the_loss(policy: str) -> No
     exact = focal_loss.numpy.binary_focal_loss_derivatives(y, scores, 1.5, pos_weight=3.0, hessian=policy)
     np.testing.assert_allclose(pairs[:, 0], -weight * exact.gradient, rtol=1e-5)
     np.testing.assert_allclose(pairs[:, 1], -weight * exact.hessian, rtol=1e-5, atol=1e-9)
-    assert pairs.dtype == np.float32  # CatBoost reads arrays of (n, 2) floats, and anything else number by number
+    assert pairs.dtype == np.float32  # CatBoost reads other arrays number by number
     metric = binary_focal_metric(1.5, pos_weight=3.0)
     error, total = metric.evaluate([scores], y, weight)
     assert total == pytest.approx(weight.sum())
@@ -198,7 +198,7 @@ def test_gamma_0_with_weights_is_the_limit_of_the_objective() -> None:
 
 @pytest.mark.parametrize(("columns", "rounds"), [(1, 10), (1, 200), (20, 10)])
 def test_leaves_take_as_many_steps_as_those_of_logloss(columns: int, rounds: int) -> None:
-    """Which CatBoost decides by the columns and the rounds; without it gamma 1e-6 is another model than gamma 0."""
+    """CatBoost chooses the steps by the columns and rounds. With other steps gamma 1e-6 would differ from gamma 0."""
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2, (200, columns)).astype(float)
     y = (rng.random(200) < 0.2 + 0.4 * X[:, 0]).astype(int)
@@ -419,7 +419,7 @@ def test_training_goes_on_from_a_model(classes: int, tmp_path: Path) -> None:
     half = focal(iterations=5, **fixed).fit(X, y)
     half.save_model(tmp_path / "half.cbm")
     whole = focal(iterations=10, **fixed).fit(X, y)
-    # From a file CatBoost does not go on with three classes and an objective of Python's, whoever's it is.
+    # CatBoost does not continue from a file with three classes and any objective in Python.
     for first in (half, tmp_path / "half.cbm")[: 4 - classes]:
         both = focal(iterations=5, **fixed).fit(X, y, init_model=first)
         np.testing.assert_allclose(both.predict_proba(X), whole.predict_proba(X), atol=1e-5)
@@ -467,7 +467,7 @@ def test_checks_of_scikit_learn_fail_only_where_they_fail_for_catboost() -> None
             results = check_estimator(model, on_fail=None, on_skip=None)
         failed.append({result["check_name"] for result in results if result["status"] == "failed"})
         assert len(results) > 50
-    # It expects weights of 1000 : 0.0001 to decide every prediction. Calibration undoes them.
+    # The check expects weights of 1000 : 0.0001 to decide every prediction, but calibration undoes them.
     assert failed[1] - failed[0] == {"check_class_weight_classifiers"}
     assert len(failed[1]) < len(failed[0])
 

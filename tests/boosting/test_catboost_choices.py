@@ -1,4 +1,4 @@
-"""What CatBoost chooses, records and resumes by itself, for this loss as for its own."""
+"""Defaults, records and snapshots of CatBoost, which serve this loss as they serve its own."""
 
 from __future__ import annotations
 

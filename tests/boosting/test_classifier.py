@@ -1,4 +1,4 @@
-"""What all classifiers share."""
+"""Properties of the classifiers of all boosters."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_training_starts_with_the_curvature_of_cross_entropy(gamma: float, weigh
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_same_posteriors_whatever_the_booster(classifier: type) -> None:
-    """One column with two values: every booster can learn the frequencies, and must say them."""
+    """With one column of two values every booster can learn the frequencies, and must predict them."""
     X = np.repeat([0.0, 1.0], 2000)[:, None]
     y = np.concatenate([np.arange(2000) < 40, np.arange(2000) < 600])
     few = {"iterations": 100, "allow_writing_files": False, "verbose": False, "learning_rate": 0.3, "l2_leaf_reg": 0.0}
@@ -77,7 +77,7 @@ def test_decision_is_the_log_odds_of_the_posterior(classifier: type) -> None:
     plain |= {"reg_lambda": 0.0, "max_depth": 1} if classifier is FocalXGBClassifier else {}
     model = few_rounds(classifier, 200, gamma=2, pos_weight=9, learning_rate=0.3, **plain).fit(X, y)
     found = model.decision_function([[0.0], [1.0]])
-    bound = 1e-3 if classifier is FocalXGBClassifier else 1e-5  # XGBoost makes no split that gains less than 1e-6
+    bound = 1e-3 if classifier is FocalXGBClassifier else 1e-5  # XGBoost makes no split with a gain below 1e-6
     np.testing.assert_allclose(found, [-2.19722457734, -0.405465108108], rtol=bound)
     np.testing.assert_allclose(expit(found), model.predict_proba([[0.0], [1.0]])[:, 1], rtol=1e-12)
 
@@ -136,7 +136,7 @@ def test_nothing_without_a_fit(classifier: type) -> None:
 @pytest.mark.parametrize("scale", [1, 10, 1e4])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_log_loss_is_that_of_the_probabilities(gamma: float, odds: float, scale: float, classes: int) -> None:
-    """Scores are taken in float32: of two classes it is as exact as that."""
+    """With two classes scores are rounded to float32, and the log loss is exact to that."""
     rng = np.random.default_rng(0)
     focus = classifier.Focus(gamma, (1.0, odds, 2.0)[:classes], "majorizer")
     scores = rng.normal(scale=scale, size=500 if classes == 2 else (500, classes))

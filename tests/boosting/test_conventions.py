@@ -1,4 +1,4 @@
-"""Objectives and metrics, called in each of the two ways that LightGBM and XGBoost call functions."""
+"""Objectives and metrics in both conventions by which LightGBM and XGBoost call functions."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_both_conventions_give_the_same(booster: str, classes: int, weighted: bo
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("booster", BOOSTERS)
 def test_estimators_train_and_watch_what_train_does(booster: str, classes: int, weighted: bool) -> None:
-    """The same trees from `train` and from the estimator: the weights count once, whoever hands them over."""
+    """`train` and the estimator grow the same trees, and each counts the weights once."""
     X, y = table(400, classes)
     weight = np.random.default_rng(1).uniform(0.2, 3, 400) if weighted else None
     objective, metric = parts(booster, classes)

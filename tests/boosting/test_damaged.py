@@ -1,4 +1,4 @@
-"""A damaged file is named before the library's parser sees it, which may crash."""
+"""A damaged file is refused before the library's parser, which may crash, sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LightGBM: the objectives are the loss, and the classifier is what a classifier promises to be."""
+"""LightGBM: the objectives are the derivatives of the loss, and the classifier keeps scikit-learn's contract."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_categorical_objective_is_the_derivative_of_the_loss() -> None:
     np.testing.assert_allclose(hessian, 1.5 * weight[:, None] * exact.hessian, rtol=1e-4, atol=1e-9)
     _, value, _ = categorical_focal_metric([0, 1, 2], class_weight=[1, 2, 3])(scores, data)
     np.testing.assert_allclose(value, np.average(exact.value, weights=weight), rtol=1e-6)
-    for result in (gradient, hessian):  # LightGBM flattens by column; it must not have to copy
+    for result in (gradient, hessian):  # LightGBM flattens by column, without a copy
         assert np.shares_memory(result, result.ravel(order="F"))
 
 
@@ -134,7 +134,7 @@ def test_weights_move_the_scores_and_not_the_probabilities() -> None:
 def test_sample_weight_is_repetition() -> None:
     X, y = table(1500)
     count = np.random.default_rng(2).integers(1, 4, len(y))
-    options = {"num_leaves": 4, "min_child_samples": 1, "max_bin": 2000, "min_data_in_bin": 1}  # every value its bin
+    options = {"num_leaves": 4, "min_child_samples": 1, "max_bin": 2000, "min_data_in_bin": 1}  # a bin for every value
     weighted = focal(**options).fit(X, y, sample_weight=count)
     repeated = focal(**options).fit(np.repeat(X, count, axis=0), np.repeat(y, count))
     assert weighted.start_score_ == pytest.approx(repeated.start_score_)
@@ -176,7 +176,7 @@ def test_early_stopping_and_metrics_see_probabilities() -> None:
 
 
 def test_the_first_metric_stops_training() -> None:
-    """As LightGBM's own classifier has it, though LightGBM computes the area first."""
+    """The first requested metric decides, as in LightGBM's own classifier, though LightGBM computes the area first."""
     X, y = table(4000)
     train, test = slice(0, 2000), slice(2000, None)
     stop = lightgbm.early_stopping(5, first_metric_only=True, verbose=False)
@@ -293,7 +293,7 @@ def test_no_run_diverges(policy: str, load: Any) -> None:
 
 
 def test_the_exact_hessian_may_diverge() -> None:
-    """Which is why it is not the default: of ten classes, the sum over a leaf may be next to nothing."""
+    """With ten classes the sum of exact Hessians over a leaf may be near 0, so `exact` is not the default."""
     X, y = load_digits(return_X_y=True)
     scores = focal(gamma=5.0, hessian="exact", **HARSH).fit(X, y).predict(X, raw_score=True)
     assert np.abs(scores).max() > 1000
@@ -341,7 +341,9 @@ def test_predictions_take_what_lightgbm_takes() -> None:
 
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_checks_of_scikit_learn(calibrated: bool) -> None:
-    """All pass, but that class weights must move the predictions: the posterior undoes them."""
+    """All checks pass except that class weights must change the predictions, because the posterior undoes the
+    weights.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # LightGBM warns of formats that it converts
         # LightGBM's own threads would cost minutes on tables of thirty rows.

@@ -1,4 +1,4 @@
-"""What other libraries' own tests ask of a classifier: weights, masks, names, degenerate targets."""
+"""Requirements from other libraries' own tests of classifiers: weights, masks, names, degenerate targets."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_early_stops_of_predictions_are_refused() -> None:
 
 
 def test_gamma_0_of_lightgbm_and_xgboost_is_their_own_score_by_score() -> None:
-    """With their defaults, of two classes, and no start handed over to theirs."""
+    """With the libraries' defaults and two classes. Their own classifiers get no start score."""
     for ours, theirs, raw in (
         (FocalLGBMClassifier, lightgbm.LGBMClassifier, {"raw_score": True}),
         (FocalXGBClassifier, xgboost.XGBClassifier, {"output_margin": True}),

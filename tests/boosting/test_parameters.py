@@ -64,9 +64,9 @@ PASSED_TO_LIGHTGBM: dict[str, Any] = {
     "saved_feature_importance_type": 1, "time_out": 10, "top_k": 5, "tree_learner": "feature",
     "verbosity": -1,
 }  # fmt: skip
-OF_THE_ESTIMATOR = ("class_weight", "importance_type")  # ours, and read after training
+OF_THE_ESTIMATOR = ("class_weight", "importance_type")  # ours, or read after training
 
-# What the libraries' Python, or ours, reads itself and hands on in another form.
+# Parameters that the libraries' Python code, or ours, reads itself and passes on in another form.
 READ_HERE = {"cat_features", "text_features", "embedding_features", "custom_loss", "early_stopping_rounds", "silent"}
 
 LOSSGUIDE, SUBSAMPLE = {"grow_policy": "lossguide"}, {"subsample": 0.5}
@@ -124,7 +124,7 @@ PASSED_TO_CATBOOST: dict[str, Any] = {
 
 
 def without(parameters: dict[str, Any], names: dict[str, str], given: dict[str, Any]) -> dict[str, Any]:
-    """The parameters but for those that an alias of them is given for."""
+    """The parameters without those for which an alias is given."""
     return {n: v for n, v in parameters.items() if names.get(n, n) not in {names.get(m, m) for m in given}} | given
 
 
@@ -132,7 +132,7 @@ def lightgbm_scores(cls: Any, **given: Any) -> np.ndarray:
     base = {"n_estimators": 6, "n_jobs": 1, "verbosity": -1, "min_child_samples": 5, "random_state": 3}
     model = cls(**without(base, of_lightgbm.NAMES, given))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # LightGBM warns of names that it takes for others
+        warnings.simplefilter("ignore")  # LightGBM warns of aliases
         return model.fit(X, Y, **watched(given)).predict(X, raw_score=True)
 
 
@@ -163,7 +163,7 @@ REFUSED = {"lightgbm": of_lightgbm.REFUSED, "xgboost": REFUSED_BY_XGBOOST, "catb
 
 
 def known(booster: str) -> set[str]:
-    """What the library itself says its parameters are."""
+    """The parameters that the library itself lists."""
     if booster == "lightgbm":
         constructor = set(inspect.signature(lightgbm.LGBMClassifier.__init__).parameters) - {"self", "kwargs"}
         assert of_lightgbm.NAMES, "LightGBM keeps its list of parameters elsewhere"
@@ -173,7 +173,7 @@ def known(booster: str) -> set[str]:
     return set(inspect.signature(catboost.CatBoostClassifier.__init__).parameters) - {"self"}
 
 
-# XGBoost takes any parameter by name beside those of its constructor: these are in the table too.
+# XGBoost also takes parameters that are not in its constructor; the table lists them too.
 BY_NAME = {"lightgbm": set(), "xgboost": {"rate_drop", "num_class", "disable_default_eval_metric"}, "catboost": set()}
 
 

@@ -1,4 +1,4 @@
-"""XGBoost: the objectives are the loss, and the classifier is what a classifier promises to be."""
+"""XGBoost: the objectives are the derivatives of the loss, and the classifier keeps scikit-learn's contract."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_categorical_objective_is_the_derivative_of_the_loss() -> None:
     np.testing.assert_allclose(hessian, 2 * weight[:, None] * exact.hessian, rtol=1e-4, atol=1e-9)
     _, value = categorical_focal_metric([0, 1, 2], class_weight=[1, 2, 3])(scores, data)
     np.testing.assert_allclose(value, np.average(exact.value, weights=weight), rtol=1e-6)
-    for result in (gradient, hessian):  # as XGBoost reads it
+    for result in (gradient, hessian):  # the layout that XGBoost reads
         assert result.dtype == np.float32
         assert result.flags.c_contiguous
 
@@ -215,7 +215,7 @@ def test_early_stopping_and_metrics_see_probabilities() -> None:
     assert list(found) == ["logloss", "auc", "error", "mean_of", "brier_score_loss", "focal_loss"]
     assert {len(values) for values in found.values()} == {best + 6}
     assert best == np.argmin(found["focal_loss"])
-    probabilities = model.predict_proba(X[test])  # of the best round
+    probabilities = model.predict_proba(X[test])  # predicts from the best round
     assert found["logloss"][best] == pytest.approx(log_loss(y[test], probabilities, sample_weight=weight))
     assert found["auc"][best] == pytest.approx(roc_auc_score(y[test], probabilities[:, 1], sample_weight=weight))
     assert found["error"][best] == pytest.approx(np.average(model.predict(X[test]) != y[test], weights=weight))
@@ -437,7 +437,7 @@ def test_checks_of_scikit_learn() -> None:
         assert len(results) > 50
         return {result["check_name"] for result in results if result["status"] == "failed"}
 
-    # Rounding of XGBoost's sums in the eighth digit; whether that fails depends on the number of trees.
+    # XGBoost's sums round in the eighth digit; the check may fail by that, depending on the number of trees.
     rounded = {f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")}
     assert failed(focal()) - rounded == {"check_class_weight_classifiers"}, "wants weights to move the probabilities"
     assert failed(focal(calibrated=False)) <= rounded

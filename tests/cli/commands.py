@@ -1,4 +1,4 @@
-"""The command as it is typed, and a table to type it for."""
+"""The command, run with arguments as typed, and a table for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
 
 
 def table(rows: int = 400, seed: int = 0) -> pd.DataFrame:
-    """Numbers, words, truths and dates, with gaps; a rare positive that they tell of."""
+    """A table of numbers, words, booleans and dates, with missing values, that predict a rare positive."""
     rng = np.random.default_rng(seed)
     number = rng.normal(size=rows)
     kind = rng.choice(["red", "green", "<script>"], rows)
@@ -49,7 +49,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
 
 
 def edited(directory: Path, **changes: Any) -> None:
-    """What stands in `model.json` changed by somebody who sees to the digests."""
+    """Change `model.json` and its digests, as an attacker would."""
     path = directory / "model.json"
     known = json.loads(path.read_text()) | changes
     content = (directory / boosters.FILES[known["engine"]]).read_bytes()

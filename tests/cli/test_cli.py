@@ -1,4 +1,4 @@
-"""The command, run as it is typed: what it says, what it leaves, and what it leaves alone."""
+"""The command, run as typed: its output, the files that it writes, and the files that it keeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from focal_loss._command import fit, store
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 # ---------------------------------------------------------------------------------------------------------------
-# What it leaves
+# Written files
 # ---------------------------------------------------------------------------------------------------------------
 
 
@@ -76,7 +76,9 @@ def test_the_same_seed_gives_the_same_model(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_held_out_part_is_not_seen_by_the_search(tmp_path: Path) -> None:
-    """With its columns turned into noise the model and the trials are the same, and the comparison is not."""
+    """If the columns of the held-out part become noise, the model and the trials stay the same, and the comparison
+    changes.
+    """
     frame = table().assign(row=np.arange(400.0))
     frame.to_csv(tmp_path / "one.csv", index=False)
     found = fit.load(tmp_path / "one.csv", "rare", None, False, 2, 0)
@@ -108,7 +110,7 @@ def test_other_forms_of_the_same_table(form: str, fitted: Path, data: Path, tmp_
 
 @pytest.mark.parametrize("engine", BOOSTERS)
 def test_a_row_by_itself_is_the_same_row(engine: str, tmp_path: Path) -> None:
-    """Of one row "True" looks like a truth and "007" like a number; they are the words that they were."""
+    """In a single row "True" looks like a boolean and "007" like a number, but they stay words as in training."""
     frame = table().assign(odd=np.where(table().number > 0, "True", np.where(table().yes, "unknown", "007")))
     path, one = tmp_path / "all.csv", tmp_path / "one.csv"
     frame.to_csv(path, index=False)

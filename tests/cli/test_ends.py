@@ -1,4 +1,4 @@
-"""How the command ends when something from outside stops it, and what it says of words that others may run."""
+"""The command when it is stopped from outside, and its warnings of words that a spreadsheet may run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from focal_loss._dispatch.frameworks import BOOSTERS
 def test_an_interrupt_in_an_engine_is_an_interrupt(
     engine: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """CatBoost makes an error of its own of what its objective raises."""
+    """CatBoost wraps an exception of its objective in an error of its own."""
     derivatives, calls = objective.BinaryLoss.derivatives, []
 
     def interrupted(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -41,7 +41,7 @@ def test_an_interrupt_in_an_engine_is_an_interrupt(
 
 @pytest.mark.parametrize("place", [(reading, "read"), (tables, "target"), (search, "opened"), (fit, "fit")])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_wherever_it_is_stopped(
+def test_a_stop_anywhere_leaves_nothing(
     error: type[BaseException],
     place: tuple[Any, str],
     data: Path,
@@ -65,7 +65,7 @@ def test_wherever_it_is_stopped(
 
 
 def test_classes_that_a_spreadsheet_would_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They come out as they went in, and a line says so."""
+    """Such words are written unchanged, and a line warns of them."""
     path, frame = tmp_path / "data.csv", table()
     classes = ("=cmd|' /C calc'!A0", "-1.5e3")
     frame.assign(rare=np.where(frame.rare == 1, *classes)).rename(columns={"rare": "@rare"}).to_csv(path, index=False)
@@ -95,7 +95,9 @@ def test_no_memory_to_predict(fitted: Path, data: Path, monkeypatch: pytest.Monk
 def test_words_that_standard_output_cannot_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Data are refused, as another word would be another class; what is said is said with escapes."""
+    """Data that the encoding lacks are refused, because an escaped word would be another class. Messages are
+    escaped.
+    """
     path = tmp_path / "data.csv"
     table().assign(rare=np.where(table().rare == 1, "gr\u00f6\u00dfer", "no")).to_csv(path, index=False)
     ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")

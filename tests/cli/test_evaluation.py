@@ -1,4 +1,4 @@
-"""What probabilities are worth, and what the report shows of it."""
+"""Metrics, intervals and thresholds, and the numbers of the report."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_recall_is_what_was_asked_for() -> None:
 
 
 def test_curves_of_few_positives_among_many() -> None:
-    """Drawn as they are where the positives are, which is at the beginning of the ranking."""
+    """Curves keep their points where the positives are, at the beginning of the ranking."""
     rng = np.random.default_rng(0)
     y = np.arange(60_000) < 100
     probability = 1 / (1 + np.exp(-np.where(y, rng.normal(4, 2, 60_000), rng.normal(-4, 1.5, 60_000))))
@@ -132,7 +132,7 @@ def test_the_answer_has_as_many_digits_as_it_takes() -> None:
 
 
 def test_a_certain_mistake_is_cut_in_the_log_loss() -> None:
-    """Everywhere to the same number: a probability of 1e-7."""
+    """Every log loss cuts the probability to 1e-7."""
     y, probability = np.array([False, True]), np.array([1.0, 0.5])
     expected = (7 * np.log(10) + np.log(2)) / 2
     assert evaluation.MEASURES["log_loss"].of(y, probability) == pytest.approx(expected, rel=1e-9)

@@ -1,4 +1,4 @@
-"""Places that are written: whole or not at all, and nothing else with them."""
+"""Output is written completely or not at all, and nothing else is changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from focal_loss._dispatch.frameworks import BOOSTERS
 def test_where_nothing_can_be_written_is_said_before_the_work(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(search.Search, "run", None)  # nothing may come so far
+    monkeypatch.setattr(search.Search, "run", None)  # must not be reached
     monkeypatch.chdir(tmp_path)
     given = ("fit", data, "--target", "rare", "--force", "--out")
     assert "cannot be replaced while it is in use" in refused(capsys, *given, ".")
@@ -187,7 +187,7 @@ def test_what_comes_to_lie_there_meanwhile_is_kept(
 
 @pytest.mark.parametrize("engine", BOOSTERS)
 def test_a_file_that_cannot_grow(engine: str, data: Path, tmp_path: Path) -> None:
-    """Of the system and not of Python: the boosters write their models themselves."""
+    """The limit is the system's, because the boosters write their models without Python."""
     limited = "import resource, sys, os; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); "
     limited += "os.execv(sys.argv[1], sys.argv[1:])"
     command = typed("fit", data, "--target", "rare", "--engine", engine, *QUICK, "--out", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Databases of trials: killed, shared, broken; and what a search does with its time."""
+"""Databases of trials when a search is killed, shared or broken, and its time limit."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from focal_loss._command import fit, search, urls
 
 
 @pytest.mark.parametrize("moment", range(5))
-def test_killed_at_any_moment_it_goes_on(moment: int, data: Path, tmp_path: Path) -> None:
-    """Killed as soon as the database holds so many finished trials; none of them is lost."""
+def test_a_search_killed_at_any_moment_continues(moment: int, data: Path, tmp_path: Path) -> None:
+    """The search is killed once the database holds `moment` finished trials, and none of them is lost."""
     path, out = tmp_path / "trials.db", tmp_path / "model"
     command = typed("fit", data, "--target", "rare", "--trials", 3, "--folds", 2, "--jobs", 1)
     command += ["--storage", f"sqlite:///{path}", "--out", str(out)]
@@ -44,7 +44,7 @@ def test_killed_at_any_moment_it_goes_on(moment: int, data: Path, tmp_path: Path
 
 
 def finished(path: Path) -> dict[int, float]:
-    """The scores of the trials that a database holds; none while its tables are being made."""
+    """The scores of the finished trials in a database; empty while its tables are being created."""
     if not path.exists():
         return {}
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
@@ -55,8 +55,8 @@ def finished(path: Path) -> dict[int, float]:
             return {}
 
 
-def test_time_is_kept(data: Path, tmp_path: Path) -> None:
-    """No trial starts after the limit, but there is one of each loss."""
+def test_the_time_limit_is_kept(data: Path, tmp_path: Path) -> None:
+    """No trial starts after the limit, except the first of each loss."""
     given = ("fit", data, "--target", "rare", "--trials", 50, "--folds", 2, "--jobs", 1, "--time-limit", 0)
     assert run(*given, "--out", tmp_path / "m") == 0
     assert len(pd.read_parquet(tmp_path / "m" / "trials.parquet")) == 2
@@ -109,7 +109,7 @@ def test_passwords_are_not_shown(url: str) -> None:
 
 @pytest.mark.parametrize("url", [url for url in URLS if "55" in url.replace("5432", "")])
 def test_no_message_repeats_a_password(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of libraries, which take the text apart in their own way; and of arguments that stand in the wrong place."""
+    """Messages of libraries, which parse a URL in their own ways, and messages about misplaced arguments."""
     kept = urls.secret(url)
     for part in (url, url.lower(), repr(url), unquote(url), kept, f"x{kept}x", *re.findall(r"\w+", kept)):
         said = urls.said_of(url, ValueError(f"cannot parse {part!r}"))
@@ -141,7 +141,7 @@ def test_a_storage_that_cannot_be_opened(
         assert "Pa55" not in said
 
 
-def test_what_a_database_says_is_told() -> None:
+def test_the_error_of_a_database_is_shown() -> None:
     url, said = "postgresql://bob:Pa55@h:5432/db", 'password authentication failed for user "bob"'
     assert urls.said_of(url, ValueError(said)) == said
 

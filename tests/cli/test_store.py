@@ -1,4 +1,4 @@
-"""Models in their directories: damaged, exchanged while they are read, edited by somebody."""
+"""Stored models that are damaged, edited, or replaced while they are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from focal_loss._dispatch.frameworks import BOOSTERS
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of each booster, and a second one of LightGBM's, which gives other probabilities."""
+    """A model of each booster, and a second one of LightGBM with other probabilities."""
     folder = tmp_path_factory.mktemp("models")
     table().to_csv(folder / "data.csv", index=False)
     for name in (*BOOSTERS, "other"):
@@ -57,7 +57,7 @@ def test_no_engine_is_shown_a_damaged_file(
     directory = copied(models, engine, tmp_path)
     path = directory / boosters.FILES[engine]
     whole = path.read_bytes()
-    monkeypatch.setattr(boosters, "booster", None)  # nothing may come so far
+    monkeypatch.setattr(boosters, "booster", None)  # must not be reached
     capsys.readouterr()
     for damage in DAMAGES.values():
         path.write_bytes(damage(whole))
@@ -65,7 +65,7 @@ def test_no_engine_is_shown_a_damaged_file(
         assert message.endswith(f"{path.name} is not as `focal-loss fit` wrote it; fit again")
     path.unlink()
     assert f"cannot read {path}: No such file" in refused(capsys, "predict", directory, models / "data.csv")
-    os.mkfifo(path)  # which would be waited for
+    os.mkfifo(path)  # reading it would wait
     assert f"cannot read {path}: No such file" in refused(capsys, "predict", directory, models / "data.csv")
 
 
@@ -121,7 +121,7 @@ def test_a_model_that_is_replaced_while_the_engine_is_imported(
 def test_a_model_that_is_replaced_between_its_files(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The files are read once more, and then are those of the new model."""
+    """The files are read again, and are then both of the new model."""
     directory = copied(models, "lightgbm", tmp_path)
     content_of, read = store.content_of, []
 
@@ -153,7 +153,7 @@ TAGS: dict[str, Any] = {
 def test_an_edited_tag_in_the_model_file_is_one_line(
     name: str, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Or no harm: what the command itself does not need may be anything."""
+    """An edit is an error of one line, or harmless in a part that the command does not need."""
     directory = copied(models, "lightgbm", tmp_path)
     path = directory / "model.txt"
     text = path.read_text()

@@ -1,4 +1,4 @@
-"""Tables as people have them: delimiters and encodings, types, odd words, indices."""
+"""Tables from real sources: delimiters and encodings, types, odd words, indices."""
 
 from __future__ import annotations
 

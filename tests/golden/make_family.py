@@ -1,4 +1,5 @@
-"""Golden numbers for the losses that are not made of the focal loss of a margin; as make_golden.py, whose tools it has.
+"""Golden numbers for the losses that are not built from the focal loss of a margin, made with the tools of
+make_golden.py.
 
     python tests/golden/make_family.py
 
@@ -39,7 +40,7 @@ from make_golden import (
 
 
 def plain_quality(z: mpf, y: mpf, beta: mpf) -> mpf:
-    """The definition as it reads."""
+    """The definition, written literally."""
     p = 1 / (1 + mp.exp(-z))
     distance = abs(y - p)
     power = distance**beta if beta or distance else mpf(1)
@@ -47,7 +48,7 @@ def plain_quality(z: mpf, y: mpf, beta: mpf) -> mpf:
 
 
 def quality(z: mpf, y: mpf, beta: mpf) -> mpf:
-    """The same, of numbers that are accurate where 1 - p is small."""
+    """The same, from numbers that are accurate where 1 - p is small."""
     distance = abs(y * sigmoid(-z) - (1 - y) * sigmoid(z))
     return distance**beta * (y * softplus(-z) + (1 - y) * softplus(z))
 
@@ -65,7 +66,7 @@ def quality_row(beta: float, y: float, z: float) -> Row:
     spread = (my * q + (1 - my) * p) / m
     loss = my * softplus(-mz) + (1 - my) * softplus(mz)
     value = quality(mz, my, mb)
-    # A label of 0 or 1 has its derivative from the side on which labels lie, as the definition goes on beyond it.
+    # At a label of 0 or 1 the derivative is that from inside [0, 1], where the definition holds.
     distance = m**mb
     slope = mb * m ** (mb - 1) if mb else mpf(0)
     dy = -distance * mz + slope * sign * loss

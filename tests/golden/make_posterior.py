@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 mp.dps = 350
 STEP = mpf(10) ** -70
-OUTER = mpf(10) ** -30  # of a difference of what holds differences itself
+OUTER = mpf(10) ** -30  # step of a difference between numbers that are differences themselves
 TINY = mpf(10) ** -5000
 
 
@@ -45,7 +45,7 @@ def text(x: mpf) -> str:
 
 
 def loss(s: mpf, gamma: mpf) -> mpf:
-    """Of a hard label with margin s: (1 - p)^gamma (-log p), p = sigmoid(s)."""
+    """The loss of a hard label with margin s: (1 - p)^gamma (-log p), p = sigmoid(s)."""
     return (1 / (1 + mp.exp(s))) ** gamma * mp.log1p(mp.exp(-s))
 
 

@@ -1,4 +1,4 @@
-"""Compiles every kernel for two generations of GPUs, of which none need be here, and prints how long the code is."""
+"""Compiles every kernel for two generations of GPUs, without a GPU, and prints the length of the code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def compile_kernel(kernel: Any, capability: int, types: dict[str, str], constant
 
 
 def binary(logits: str, labels: str, two_gamma: int, mix: bool, form: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """`form` is "gradient" (with the sum of the values), "second" derivative, "value" or "rescale" by the upstream.
+    """A binary kernel. `form` is "gradient" (with the sum of the values), "second" derivative, "value" or "rescale" by
+    the upstream.
 
     The value is float32, as that of half-precision logits is under autocast.
     """

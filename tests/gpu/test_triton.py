@@ -31,7 +31,7 @@ import focal_loss.torch as ours
 from focal_loss.torch import _autograd, _backend, _cuda
 from focal_loss.torch._options import SoftmaxOptions
 
-# The interpreter computes with NumPy, which warns of what a GPU does quietly.
+# The interpreter computes with NumPy, which warns where a GPU does not.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 DTYPES = ["float32", "float16", "bfloat16"]
 LOGITS = {"from_logits": True}
@@ -39,7 +39,7 @@ LOGITS = {"from_logits": True}
 
 @pytest.fixture(autouse=True)
 def route(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Tensors of the host go where those of a GPU go. The names of the kernels that ran."""
+    """Route tensors of the host through the GPU's kernels, and return the names of the kernels that ran."""
     ran: list[str] = []
 
     def spy(name: str) -> Any:
@@ -63,7 +63,7 @@ def route(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def derivatives_in_logits(function: Callable[..., Tensor], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
-    """Nothing else, because gradients in labels, gamma and weights are the formula's."""
+    """Derivatives in the logits only, because the formula computes those in labels, gamma and weights."""
     tensors = {k: torch_tensor(v, dtype) for k, v in arrays.items()}
     name, x = next(iter(tensors.items()))
     value = function(**tensors | {name: x.requires_grad_()})
@@ -150,7 +150,7 @@ def test_any_number_of_classes_on_any_axis(shape: tuple[int, ...], axis: int) ->
 
 
 def test_parameters_that_are_tensors_stay_on_the_device() -> None:
-    """The path of a GPU's tensors, which no Python number comes from."""
+    """On a GPU no tensor may become a Python number."""
     x, y = torch.randn(5, 7), torch.randint(0, 7, (5,), dtype=torch.uint8)
     for gamma in (torch.tensor(2.0), torch.linspace(0, 3, 7)):
         for weight in (torch.tensor(0.5), torch.rand(7)):
@@ -199,7 +199,7 @@ def test_extreme_logits() -> None:
 
 
 def test_a_small_gradient_survives_the_scale_of_the_loss() -> None:
-    """What a loss scaler in float16 is for: 1e-9 would be 0 if it were not computed together with the scale."""
+    """A loss scaler in float16 relies on this: 1e-9 would be 0 unless it is multiplied by the scale before rounding."""
     z = torch.full((4,), 9.0, dtype=torch.float16, requires_grad=True)
     loss = ours.binary_focal_loss(torch.ones(4), z, 1.0, reduction="sum", **LOGITS)
     (slope,) = torch.autograd.grad(loss, z, torch.tensor(2.0**14, dtype=torch.float16))
@@ -212,7 +212,7 @@ def test_a_small_gradient_survives_the_scale_of_the_loss() -> None:
 
 @pytest.mark.parametrize("dtype", [getattr(torch, name) for name in DTYPES], ids=str)
 def test_no_further_off_than_cross_entropy(dtype: torch.dtype) -> None:
-    """At gamma 0 the loss is cross-entropy: our error at most that of torch's own, and one rounding."""
+    """At gamma 0 the loss is cross-entropy, with at most the error of torch's own plus one rounding."""
     v, t = (4 * torch.randn(40, 100)).to(dtype), torch.randint(0, 100, (40,))
     own = lambda x: ours.sparse_categorical_focal_loss(t, x, 0, reduction="mean", **LOGITS)  # noqa: E731
     results = []
@@ -235,7 +235,7 @@ COMPILE = Path(__file__).with_name("compile_kernels.py")
 
 
 def test_kernels_compile_for_gpus() -> None:
-    """To machine code of two generations, which needs no GPU."""
+    """The kernels compile to machine code of two generations, without a GPU."""
     variables = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, str(COMPILE)], capture_output=True, text=True, check=False, env=variables)
     assert done.returncode == 0, done.stderr

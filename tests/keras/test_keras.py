@@ -87,7 +87,7 @@ def test_the_class_weight_of_the_sparse_loss_may_be_positional() -> None:
 @each
 @pytest.mark.parametrize("module", [losses, metrics])
 def test_configuration_round_trip(name: str, module: Any) -> None:
-    """Through JSON, by Keras' own serialisation, with array-valued options: NumPy arrays come back as lists."""
+    """Through JSON, by Keras' own serialization, with options that are arrays: NumPy arrays come back as lists."""
     options, y_true, y_pred = CASES[name]
     arrays = {k: np.array(v) if isinstance(v, list) else v for k, v in options.items()}
     original = getattr(module, name)(**arrays, name="my_loss", dtype="float32")

@@ -29,7 +29,7 @@ def value(computation: Any, y_true: Any, y_pred: Any) -> float:
 @each
 @both
 def test_every_option_is_an_attribute(name: str, module: Any) -> None:
-    """With the value that it was given; setting all of them makes the object that was built with them."""
+    """Every attribute has the given value, and setting all of them gives an object equal to one built with them."""
     options, y_true, y_pred = CASES[name]
     built = getattr(module, name)(**options)
     changed = getattr(module, name)(gamma=5)
@@ -100,7 +100,7 @@ def test_half_precision_is_reduced_in_float32_and_rounded_once(dtype: str) -> No
 @both
 @pytest.mark.parametrize("name", ["BinaryFocalLoss", "BinaryFocalCrossentropy", "CategoricalFocalLoss"])
 def test_labels_go_in_pairs_with_predictions(name: str, module: Any) -> None:
-    """Class indices among them: `keras.losses.BinaryFocalCrossentropy` refuses each of these, too."""
+    """Class indices go in pairs too. `keras.losses.BinaryFocalCrossentropy` refuses each of these shapes, too."""
     for shape in ((3, 1), (3,), (1, 3)):
         with pytest.raises(
             ValueError, match=r"`y_true` of shape .* must have the shape \(3, 3\) of `y_pred`; for class"
@@ -111,7 +111,7 @@ def test_labels_go_in_pairs_with_predictions(name: str, module: Any) -> None:
 @each
 @both
 def test_a_softmax_over_one_class_is_warned_of(name: str, module: Any) -> None:
-    """As Keras warns, whose line is the caller's."""
+    """The warning is Keras' own, at the caller's line."""
     computation = getattr(module, name)(gamma=2)
     y_true = np.zeros(2, "int32") if name.startswith("Sparse") else np.ones((2, 1))
     if name.startswith("Binary"):

@@ -19,9 +19,7 @@ from focal_loss.keras import losses, metrics
 RNG = np.random.default_rng(0)
 each = pytest.mark.parametrize("name", CASES)
 WAYS: list[dict[str, bool]] = [{"jit_compile": False}, {"run_eagerly": True}]
-if (
-    keras.backend.backend() != "torch"
-):  # whose compiler of C++ takes its time; `test_weights.py` traces all that it would
+if keras.backend.backend() != "torch":  # its C++ compiler is slow; `test_weights.py` traces the same
     WAYS.append({"jit_compile": True})
 
 
@@ -92,7 +90,7 @@ COMPILED = [{"jit_compile": keras.backend.backend() != "torch"}, {"jit_compile":
 def test_class_indices_in_compiled_half_precision(
     how: dict[str, bool], dtype: str, index: int, labels: str, where: str
 ) -> None:
-    """bfloat16 has no 257 and float16 no 2049, be they dtypes of the loss or of the layer."""
+    """bfloat16 has no 257 and float16 no 2049, whether they are the dtype of the loss or of the layer."""
     layer = keras.layers.Dense(index + 1, use_bias=False, dtype=dtype if where == "layer" else None)
     network, weights = keras.Sequential([keras.Input((1,)), layer]), np.zeros((1, index + 1), "float32")
     weights[0, index] = 8.0
@@ -106,7 +104,7 @@ def test_class_indices_in_compiled_half_precision(
 
 
 def test_class_indices_that_keras_has_rounded_are_refused() -> None:
-    """`fit` brings labels that are floats into `floatx`, before any loss sees them."""
+    """`fit` converts float labels to `floatx` before any loss sees them."""
     keras.config.set_floatx("bfloat16")
     try:
         network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(258)])
@@ -119,7 +117,7 @@ def test_class_indices_that_keras_has_rounded_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"])
 def test_the_hardest_examples_teach(name: str) -> None:
-    """A head that is wrong by 40 moves at full speed, where clipped probabilities have no gradient."""
+    """A last layer that is wrong by 40 learns at full speed, where clipped probabilities have no gradient."""
     network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
     network.set_weights([np.array([[40.0, -40.0]], "float32")])
     loss = getattr(losses, name)(**({"alpha": 1.0} if name.startswith("Cat") else {}), **LOGITS)
@@ -130,7 +128,7 @@ def test_the_hardest_examples_teach(name: str) -> None:
     )
 
 
-if keras.backend.backend() == "tensorflow":  # it alone has both, a graph and XLA
+if keras.backend.backend() == "tensorflow":  # only TensorFlow has both a graph and XLA
 
     def test_with_and_without_xla() -> None:
         """The ops run in one and the formula in the other."""
@@ -144,7 +142,7 @@ if keras.backend.backend() == "tensorflow":  # it alone has both, a graph and XL
         np.testing.assert_allclose(*histories, rtol=1e-6)
 
 
-# What the loss of Keras that drops the last axis takes from `fit`, for outputs of shape (N, K) and (N, T, K).
+# Weights from `fit` that Keras' loss without the last axis takes, for outputs of shape (N, K) and (N, T, K).
 @pytest.mark.parametrize(
     ("masked", "options"),
     [
@@ -174,7 +172,7 @@ def test_training_with_weights_and_masks_is_that_of_keras(how: dict[str, bool], 
 
 
 def test_weights_of_examples_beside_a_mask_of_steps() -> None:
-    """Keras' own losses cannot do this: they line up the last axes."""
+    """Keras' own losses cannot do this, because they align the last axes."""
     x = RNG.normal(size=(5, 5, 4)).astype("float32")
     x[:, 3:] = 0
     y, weight = RNG.integers(0, 2, (5, 5, 3)), RNG.uniform(0, 2, 5).astype("float32")
@@ -190,7 +188,7 @@ def test_weights_of_examples_beside_a_mask_of_steps() -> None:
 
 @pytest.mark.parametrize("how", WAYS, ids=str)
 def test_gamma_is_annealed(how: dict[str, bool]) -> None:
-    """By its attribute in a callback, with a variable that the model knows; the metric has its own."""
+    """A callback sets the attribute, which holds a variable of the model; the metric has its own."""
     x = RNG.normal(size=(16, 4)).astype("float32")
     y = RNG.integers(0, 2, (16, 3))
     network = model()
@@ -227,7 +225,7 @@ def test_a_number_is_set_before_and_refused_after_it_is_compiled() -> None:
 
     assert value(3) == right(3)
     assert value(3.0) == right(3)  # no change
-    if keras.backend.backend() == "torch":  # nothing is compiled, unless by `torch.compile`, which looks again
+    if keras.backend.backend() == "torch":  # only `torch.compile` compiles, and it checks numbers again
         assert value(1) == right(1)
     else:
         with pytest.raises(
@@ -236,7 +234,7 @@ def test_a_number_is_set_before_and_refused_after_it_is_compiled() -> None:
             loss.gamma = 1
         assert loss.gamma == 3
     network.compile(keras.optimizers.SGD(0.0), loss := losses.BinaryFocalLoss(5, **LOGITS), run_eagerly=True)
-    if keras.backend.backend() != "jax":  # which compiles all the same
+    if keras.backend.backend() != "jax":  # JAX compiles anyway
         assert [value(1), value(0)] == [right(1), right(0)]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras.src.backend import set_keras_mask  # as the layers do; there is no public name
+from keras.src.backend import set_keras_mask  # layers use it; it has no public name
 
 import focal_loss.numpy as reference
 from focal_loss.keras import losses, metrics
 
 RNG = np.random.default_rng(0)
-N, T, K = 4, 4, 3  # as many steps as examples, so that weights on the wrong axis would go unnoticed
+N, T, K = 4, 4, 3  # as many steps as examples, so that weights on the wrong axis still fit
 CLASSES = {
     "BinaryFocalLoss": {"gamma": 2.0},
     "CategoricalFocalLoss": {"gamma": 2.0},
@@ -47,7 +47,7 @@ def function(name: str) -> Callable[..., np.ndarray]:
 
 
 def on_examples(values: np.ndarray, loss: np.ndarray) -> np.ndarray | None:
-    """The weights or the mask in the shape of the loss; None if they are of more than its examples."""
+    """The weights or the mask in the shape of the loss, or None if they have more axes than it."""
     while values.ndim > loss.ndim and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim > loss.ndim:
@@ -55,11 +55,11 @@ def on_examples(values: np.ndarray, loss: np.ndarray) -> np.ndarray | None:
     return np.broadcast_to(values.reshape(values.shape + (1,) * (loss.ndim - values.ndim)), loss.shape)
 
 
-PLAIN = (None, (N,), (N, 1), (N, K), (N, T), (N, T, K))  # what is compiled too, which takes its time
+PLAIN = (None, (N,), (N, 1), (N, K), (N, T), (N, T, K))  # the shapes that are also compiled, which is slow
 
 
 class Case:
-    """One call, with what it must give unless it must be refused."""
+    """One call and its expected result, or None if it must be refused."""
 
     def __init__(self, name: str, shape: str, weight: tuple[int, ...] | None, mask: tuple[int, ...] | None) -> None:
         rng = np.random.default_rng(2)
@@ -123,7 +123,7 @@ def jit(compute: Callable[[], Any]) -> Callable[[], Any]:
         return tf.function(compute, jit_compile=True)
     import torch
 
-    return torch.compile(compute, backend="eager")  # what is traced; what the code generator makes of it is its own
+    return torch.compile(compute, backend="eager")  # tests the trace, not the code generator
 
 
 MODES = {"numpy": [eager], "torch": [eager, jit], "jax": [eager, jit], "tensorflow": [eager, graph, jit]}
@@ -143,7 +143,7 @@ def measured(metric: Any) -> Callable[..., Any]:
 @in_every_mode
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_loss_and_metric(name: str, mode: Callable[..., Any]) -> None:
-    """All shapes in one program: a mean by the sum of the weights is what the metric gives."""
+    """All shapes in one program. The metric gives the mean over the sum of the weights."""
     cases = [case for case in ACCEPTED if case.name == name and (mode is eager or case.plain)]
     loss = getattr(losses, name)(from_logits=True, reduction="mean_with_sample_weight", **CLASSES[name])
     metric = measured(getattr(metrics, name)(from_logits=True, **CLASSES[name]))
@@ -165,7 +165,9 @@ def test_every_reduction(name: str) -> None:
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_what_belongs_to_no_example_is_refused(name: str) -> None:
-    """Weights of the outputs where the loss is one number for all of them, and of another number of examples."""
+    """Weights of outputs are refused where the loss is one number for all outputs, and so are weights of another number
+    of examples.
+    """
     loss = getattr(losses, name)(from_logits=True, **CLASSES[name])
     metric = getattr(metrics, name)(from_logits=True, **CLASSES[name])
     refused = [case for case in REFUSED if case.name == name]
@@ -181,11 +183,11 @@ def test_what_belongs_to_no_example_is_refused(name: str) -> None:
 
 
 def test_the_values_of_keras_where_it_drops_the_last_axis() -> None:
-    """On hard labels the binary losses are the same but for the mean over the outputs."""
+    """On hard labels the binary losses are equal except for the mean over the outputs."""
     for case in ACCEPTED:
         if case.name != "BinaryFocalCrossentropy" or case.y_true.ndim > 2:
             continue
-        if case.weight is None or case.weight.ndim:  # by one weight for all Keras divides once
+        if case.weight is None or case.weight.ndim:  # Keras divides once by a single weight for all
             for reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
                 theirs = keras.losses.BinaryFocalCrossentropy(gamma=2.0, from_logits=True, reduction=reduction)
                 ours = losses.BinaryFocalLoss(2.0, from_logits=True, reduction=reduction)

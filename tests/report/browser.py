@@ -1,4 +1,4 @@
-"""Debian's Chromium, without a window and without a word to anyone."""
+"""Debian's Chromium, without a window and without network requests of its own."""
 
 from __future__ import annotations
 

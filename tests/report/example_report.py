@@ -1,4 +1,4 @@
-"""Two reports that are made up, and always the same: a search on a table with few positives, and a hostile one."""
+"""Two fixed, made-up reports: a search on a table with few positives, and a hostile one."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def measures(y: np.ndarray, p: np.ndarray) -> list[float]:
 
 
 def comparisons(y: np.ndarray, focal: np.ndarray, baseline: np.ndarray) -> list[Comparison]:
-    """Their intervals are made up."""
+    """Comparisons with made-up intervals."""
     names = [("average precision", True), ("ROC AUC", True), ("log loss", False), ("Brier score", False)]
     widths = (0.0391, 0.0172, 0.0042, 0.00151)
     return [
@@ -138,7 +138,7 @@ def example() -> Report:
 
 
 def hostile() -> Report:
-    """Every string of the report is one that would like to be more than text."""
+    """A report whose every string tries to be markup or code."""
     plain, name = example(), HOSTILE[0]
     pairs = [(text, text) for text in HOSTILE]
     return dataclasses.replace(

@@ -1,4 +1,6 @@
-"""Photographs the example report into `docs/images/report.png`; with a folder as argument, in every guise into that."""
+"""Photographs the example report into `docs/images/report.png`, or, given a folder, in both color schemes and as on a
+phone into that.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def main() -> None:
             page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
             page.set_content(render(example()))
             picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
-            few = picture.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE)  # which keeps the rare colours
+            few = picture.convert("RGB").quantize(128, Image.Quantize.MAXCOVERAGE)  # keeps the rare colors
             few.save((folder or ROOT / "docs" / "images") / f"{name}.png", optimize=True)
 
 

@@ -37,7 +37,7 @@ def file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser, file: Path) -> Iterator[Page]:
-    """The page from its file. It may ask for nothing else and say nothing to the console."""
+    """The page, opened from its file. It must request nothing else and log nothing to the console."""
     yield from opened(browser, file)
 
 
@@ -56,7 +56,7 @@ def opened(browser: Browser, file: Path, **options: object) -> Iterator[Page]:
 
 
 def texts(page: Page) -> dict[str, str]:
-    """What stands in each place of the page that the script fills; all places of one name say the same."""
+    """The text of each place that the script fills. All places of one name must have the same text."""
     found: dict[str, set[str]] = {}
     for name, text in page.eval_on_selector_all("[data-show]", "all => all.map(e => [e.dataset.show, e.textContent])"):
         found.setdefault(name, set()).add(text)

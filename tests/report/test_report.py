@@ -1,4 +1,4 @@
-"""The page that a report becomes, as text."""
+"""The page of a report, as text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECTIONS = [
 
 
 class Content(HTMLParser):
-    """The tags of a page, its texts, and what its attributes say."""
+    """The tags, texts and attributes of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
     """
     allowed = f"`{name}` must be a " + ("non-negative number" if high == math.inf else f"number in [0, {high:g}]")
     if is_number(value):
-        # # Only comparisons, which `torch.compile` can trace.
+        # Only comparisons, which `torch.compile` can trace.
         if not 0 <= value <= high or value == math.inf or exceeds_float(value):
             raise ValueError(f"{allowed}, got {shown(value)}")
         return float(value)

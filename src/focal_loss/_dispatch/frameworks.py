@@ -41,7 +41,7 @@ def framework_of(value: Any) -> str | None:
     """The framework whose tensor this is; None for numbers, sequences, NumPy, pandas."""
     for name, types in FRAMEWORKS.items():
         framework = sys.modules.get(name)
-        # # another thread may be half-way through the import: attributes may be missing
+        # another thread may be half-way through the import: attributes may be missing
         classes = tuple(c for c in (getattr(framework, t, None) for t in types) if isinstance(c, type))
         if classes and isinstance(value, classes):
             return name

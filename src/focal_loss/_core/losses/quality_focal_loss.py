@@ -35,7 +35,7 @@ class Options(Declared):
 def quality(ops: Ops, index: Index, x: Array, y: Array, beta: Array, *, from_logits: bool) -> Array | None:
     """|y - p|^beta B. Arguments: 0 the prediction, 1 the label, 2 beta."""
     if ops.is_bool(y):
-        # # `expected_loss` numbers the prediction, the label and gamma alike. A boolean label has no derivative.
+        # `expected_loss` numbers the prediction, the label and gamma alike. A boolean label has no derivative.
         return formula.expected_loss(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
     beta = formula.at_most(ops, beta, x)
     value = formula.mix_derivative(ops, index, parts_of(ops, from_logits, x, y), beta)
@@ -62,7 +62,7 @@ def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
     present = ops.where(hard, m >= ops.smallest(m), m > 0)
     divisor, limit = ops.where(present, m, 1.0), ops.where(hard, zero + 1.0, 0.0)
     neg_log_m = ops.where(m < 0.5, -ops.log(divisor), ops.log1p(rest / divisor))
-    # # Where |d| is 0 only the power 0 of it matters. A hard label has -log|d| in closed form there.
+    # Where |d| is 0 only the power 0 of it matters. A hard label has -log|d| in closed form there.
     at_zero = ops.where(hard, y * neg_log_q + (1 - y) * neg_log_p, -ops.log(zero + ops.smallest(m)))
     loss = y * neg_log_p + (1 - y) * neg_log_q
     loss_over_m = ops.where(present, ops.clip(loss / divisor, 0.0, ops.largest(m)), limit)

@@ -1,5 +1,5 @@
-"""What an editor shows of modules, as JSON: completions, docstrings, parameters. jedi finds them without importing the
-modules.
+"""Completions, docstrings and parameters of modules as an editor shows them, in JSON. jedi finds them without importing
+the modules.
 
 Python runs it without its site (`-S`), as an import hook of an editable install hides the package from jedi.
 """

@@ -33,7 +33,7 @@ def test_an_option_says_what_it_must_be(framework: Framework, loss: Loss, name: 
 @by_framework
 @by_loss
 def test_gamma_is_not_none(framework: Framework, loss: Loss) -> None:
-    """None means a weight of 1; the focusing parameter has no such default."""
+    """A weight of None means 1; the focusing parameter has no such default."""
     with pytest.raises(TypeError, match=f"`{loss.focus}` must be a non-negative number or an array of them, got None"):
         loss(framework, **{loss.focus: None})
 

@@ -103,7 +103,7 @@ def test_a_traced_function_warns_at_the_line_in_it(tracer: str, words: str) -> N
 @pytest.mark.parametrize("tracer", TRACED)
 @by_mistake
 def test_a_traced_loss_warns_at_the_line_that_runs_it(tracer: str, words: str) -> None:
-    """Where no line of the caller's is traced, the one that set it off."""
+    """No line of the caller is traced, so the warning is at the line that starts the trace."""
     framework = FRAMEWORKS[2 if tracer == "jax.jit" else 3]
     traced = TRACED[tracer](mistake(words, framework.module, framework))
     filename, found, line = seen(lambda: (here(), traced()), words)

@@ -1,5 +1,5 @@
-"""What a user writes. Type checkers find nothing wrong, but in each line that ends in `# error: WORD`, where they name
-that word. `test_types.py` asks them.
+"""Code of a user. Type checkers must complain only of lines that end in `# error: WORD`, and name that word there.
+`test_types.py` runs them.
 """
 
 from typing import Any, assert_type

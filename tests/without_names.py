@@ -1,4 +1,4 @@
-"""What the losses do where a private name of their framework is gone: a process in which it is, for each name.
+"""Runs the losses with each private name of a framework removed, in a process per framework.
 
 ``python tests/without_names.py torch`` prints a line of JSON per name: the note of `show_config`, and the derivatives
 of one loss by every way there is, or the error.
@@ -149,7 +149,7 @@ COMPILED = (
 
 
 def hide(path: str) -> None:
-    """As if the framework did not have it: our code does not find it, the framework itself does."""
+    """Hide a name from this package, but not from the framework itself."""
     from focal_loss._core import private
 
     find = private.private

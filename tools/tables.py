@@ -19,7 +19,7 @@ from marks import PACKAGE, ROOT, write, written
 
 
 class DType(NamedTuple):
-    """What the kernels read and write."""
+    """A dtype that the kernels read or write."""
 
     name: str  # NumPy's
     native: str  # the name in C++ and in XLA

@@ -240,7 +240,7 @@ class Target:
 
 
 def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Target:
-    """Which rows are positive.
+    """The labels: the rows that are positive, and the names of both classes.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""What every framework shares: options and their checks, shapes, the mathematics of the losses."""
+"""Code that every framework shares: options and their checks, shapes, the mathematics of the losses."""

@@ -1,4 +1,4 @@
-"""Arrays as they come from outside: those that miss entries are refused, tensors are brought to the host."""
+"""Arrays from outside: those with missing entries are refused, tensors are copied to the host."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-TABLES = ("pandas", "pyarrow")  # packages of which arrays may miss entries without a mask of NumPy's
+TABLES = ("pandas", "pyarrow")  # packages whose arrays may have missing entries without a NumPy mask
 
 
 def refuse_missing(name: str, value: Any, nan: bool = False) -> None:
-    """`ValueError` for masked and missing entries: NumPy would compute what lies under a mask, without a word.
+    """Raise `ValueError` for masked and missing entries: NumPy would silently compute with the values under a mask.
 
-    NaN is a number that a model may give, and passes. With `nan` it is missing where pandas says so, as None is: of the
-    labels of a classifier.
+    NaN passes, because a model may return it. With `nan`, for the labels of a classifier, it is missing where pandas
+    says so, as None is.
     """
     if isinstance(value, (int, float)) or type(value) is np.ndarray:  # the usual cases
         return
@@ -26,19 +26,19 @@ def refuse_missing(name: str, value: Any, nan: bool = False) -> None:
 
 
 def _missing(value: Any, nan: bool) -> int:
-    """How many entries are masked or missing: of NumPy's masked arrays, of pandas, of pyarrow, of sequences."""
+    """The number of masked or missing entries of NumPy's masked arrays, of pandas, pyarrow or sequences."""
     if isinstance(value, np.ma.MaskedArray):
         return int(np.ma.getmaskarray(value).sum())
     if isinstance(value, (list, tuple)):
-        kinds = {type(entry) for entry in value}  # of numbers one or two
-        # Numbers first: `torch.compile` cannot follow the package of a type.
+        kinds = {type(entry) for entry in value}  # one or two for numbers
+        # # Numbers are dropped first, because `torch.compile` cannot trace the package of a type.
         others = [kind for kind in kinds if kind not in (int, float, bool)]
         if not any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) or _package(kind) in TABLES for kind in others):
             return 0
         return sum(_missing(entry, nan) for entry in value)
     package = _package(type(value))
     if package == "pandas" and hasattr(value, "isna"):
-        dtypes: Any = getattr(value, "dtypes", None)  # of a frame one for each column, of an index or array itself
+        dtypes: Any = getattr(value, "dtypes", None)  # a frame has one per column, an index or array a single one
         each = list(dtypes) if getattr(dtypes, "shape", ()) else [getattr(value, "dtype", None)]
         nullable = nan or any(type(getattr(dtype, "na_value", None)).__name__ == "NAType" for dtype in each)
         return int(np.sum(np.asarray(value.isna()))) if nullable else 0
@@ -50,11 +50,11 @@ def _package(kind: type) -> str:
 
 
 def on_host(value: Any) -> Any:
-    """A tensor as a NumPy array, off its device and its graph, bfloat16 as float32; anything else as it is."""
+    """A tensor as a NumPy array, copied from its device and detached; bfloat16 becomes float32, anything else stays."""
     half = "bfloat16" in str(getattr(value, "dtype", ""))
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         return np.asarray(value.float() if half else value)
-    if half and hasattr(value, "numpy"):  # of TensorFlow, whose scalars are no arrays to NumPy
+    if half and hasattr(value, "numpy"):  # TensorFlow's scalars are not arrays to NumPy
         value = value.numpy()
     return np.asarray(value).astype(np.float32) if half else value

@@ -242,7 +242,7 @@ def margin_derivative(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma:
 
 
 def probability_derivative(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma: float | Array) -> Array:
-    """As `margin_derivative`, in p itself: h(p) = q^g L, h_p = -q^g (g L/q + 1/p). The clamp keeps p, q > 0."""
+    """Like `margin_derivative`, in p itself: h(p) = q^g L, h_p = -q^g (g L/q + 1/p). The clamp keeps p, q > 0."""
     p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     if order[0] == 0:
         return margin_derivative(ops, order, sigmoid, gamma)

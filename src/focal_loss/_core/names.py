@@ -1,4 +1,4 @@
-"""Options that other libraries call otherwise: an error that says what the name is here."""
+"""Options under the names of other libraries: an error that gives the name here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 _WEIGHTS = ("class_weight", "pos_weight", "alpha")
 
-# The name elsewhere -> the names here, of which a function has at most one.
+# # A name in other libraries -> the names here, of which a function has at most one.
 REPLACEMENTS = {
     "ignore_index": ("ignore_class",),
     "ignore_label": ("ignore_class",),
@@ -23,7 +23,9 @@ REPLACEMENTS = {
 
 
 def answering(target: T) -> T:
-    """A function, or a class, that answers to the names of other libraries with a `TypeError` that names its own."""
+    """Decorate a function or class to raise, for an option's name in other libraries, a `TypeError` that gives its name
+    here.
+    """
     if inspect.isclass(target):
         target.__init__ = _answering(target.__init__, target.__name__)  # type: ignore[method-assign]
         return target
@@ -45,7 +47,7 @@ def _answering(function: T, name: str) -> T:
                 raise TypeError(f"`{name}` has no `{option}`; pass `{answers[option]}`")
         return function(*arguments, **options)
 
-    # With the globals of the function: by them doctest and warnings know to which module it belongs.
+    # # The wrapper gets the globals of the function, by which doctest and warnings recognize its module.
     shown = FunctionType(call.__code__, inspect.unwrap(function).__globals__, name, None, call.__closure__)
     wrapped: T = functools.wraps(function)(shown)  # type: ignore[assignment]
     return wrapped

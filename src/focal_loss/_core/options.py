@@ -1,4 +1,4 @@
-"""What options can be: each kind checked in one place, with one wording.
+"""The kinds of options, each checked in one place with one wording.
 
 A parameter is a number, a sequence of numbers or an array of any framework. Numbers become `float`, sequences and
 NumPy arrays stay host arrays and are checked in full; tensors of a framework pass through unread, because to read
@@ -70,7 +70,9 @@ def parameter(name: str, value: Parameter, high: float = math.inf) -> Parameter:
 
 
 def positive(name: str, value: Parameter) -> Parameter:
-    """As `parameter`, for weights that divide and must not be 0; 1 for None. A class of weight 0 was never learned."""
+    """Like `parameter`, for weights that divide and must not be 0; 1 for None. A class of weight 0 was never
+    learned.
+    """
     if value is None:
         return 1.0
     checked = parameter(name, value)
@@ -121,12 +123,12 @@ def integer(name: str, value: object, remedy: str = "") -> int:
 
 
 def weight(name: str, value: Parameter) -> Parameter:
-    """As `parameter`; 1 for None."""
+    """Like `parameter`; 1 for None."""
     return 1.0 if value is None else parameter(name, value)
 
 
 def fraction(name: str, value: Parameter) -> Parameter:
-    """As `parameter`, in [0, 1]."""
+    """Like `parameter`, in [0, 1]."""
     return parameter(name, value, 1.0)
 
 

@@ -1,16 +1,16 @@
-"""Names of frameworks that are not public: each may be gone in the next version, and then costs what needs it alone."""
+"""Private names of frameworks. Each may be gone in the next version, which costs only the feature that needs it."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-# Framework -> what it lacks and what that costs, for `show_config`.
+# # Framework -> its missing names and what is lost with them, for `show_config`.
 MISSING: dict[str, list[str]] = {}
 
 
 def private(module: str, name: str, cost: str) -> Any:
-    """What stands in a module under this name, which may have dots; None where it is gone, noted with its cost."""
+    """The attribute of a module by name, which may have dots. None if it is gone, which is noted with what is lost."""
     try:
         found = importlib.import_module(module)
         for part in name.split("."):

@@ -1,4 +1,4 @@
-"""Shapes: what goes together, and what a class makes go together."""
+"""Shapes: which broadcast, and how a class pairs labels with predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from focal_loss._core.checks import shown
 
-Shape = Sequence[int | None]  # None: not known before the graph runs
+Shape = Sequence[int | None]  # None: unknown until the graph runs
 
 
 def broadcast_shape(first: tuple[str, Shape], second: tuple[str, Shape]) -> list[int | None]:
@@ -18,7 +18,7 @@ def broadcast_shape(first: tuple[str, Shape], second: tuple[str, Shape]) -> list
     for m, n in zip([1] * (length - len(a)) + list(a), [1] * (length - len(b)) + list(b), strict=True):
         if m is not None and n is not None and m != n and 1 not in (m, n):
             raise ValueError(f"`{name}` of shape {tuple(a)} and `{other}` of shape {tuple(b)} do not broadcast")
-        result.append(n if m == 1 or (m is None and n != 1) else m)  # beside an unknown length another one holds
+        result.append(n if m == 1 or (m is None and n != 1) else m)  # a known length wins over an unknown one
     return result
 
 
@@ -42,7 +42,9 @@ def aligned(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def check_pairs(y_true: Shape, y_pred: Shape) -> None:
-    """Each label with a prediction of its own; `ValueError` where broadcasting would make a table of all pairs."""
+    """Raise `ValueError` for shapes that would broadcast to a table of all pairs instead of pairing labels and
+    predictions.
+    """
     a, b = list(y_true), list(y_pred)
     if a == b:
         return
@@ -60,18 +62,20 @@ def check_pairs(y_true: Shape, y_pred: Shape) -> None:
     )
 
 
-FEWEST_ROWS = 128  # below, a product of matrices is slow
-PARTS = 64  # of all the logits, at least, where there are so many rows
+FEWEST_ROWS = 128  # with fewer a matrix product is slow
+PARTS = 64  # least number of chunks if there are enough rows
 
 
 def chunk_rows(rows: int, features: int, classes: int) -> int:
-    """How many rows of a linear layer at a time: logits about as large as their input, few beside all of them."""
+    """The number of rows of a linear layer per chunk: its logits are about as large as the input, and a small part of
+    all.
+    """
     like_input = -(-rows * features // max(classes, 1))
     return max(1, min(rows, max(FEWEST_ROWS, min(like_input, -(-rows // PARTS)))))
 
 
 def chunking(rows: int, features: int, classes: int) -> tuple[int, int]:
-    """Into how many chunks of how many rows, at least as many as `chunk_rows` says, and without a rest if possible.
+    """The number of chunks and of rows in each, at least that of `chunk_rows`, without a remainder if possible.
 
     Rows that divide by powers of two can be shared out among devices.
     """
@@ -84,7 +88,7 @@ def chunking(rows: int, features: int, classes: int) -> tuple[int, int]:
 
 
 def check_linear(hidden: Shape, weight: Shape, bias: Shape | None, y_true: Shape) -> None:
-    """(..., D), (K, D), (K,) and (...)."""
+    """Check the shapes of input (..., D), weight (K, D), bias (K,) and labels (...)."""
     if not hidden or not hidden[-1]:
         raise ValueError(f"`hidden` must have an axis of features, got shape {tuple(hidden)}")
     if len(weight) != 2 or weight[1] != hidden[-1]:

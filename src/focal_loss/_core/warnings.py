@@ -1,4 +1,4 @@
-"""Warnings that point at the caller's own line, however many frames of ours and of the frameworks lie in between."""
+"""Warnings at the caller's own line, past all frames of this package and of the frameworks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import warnings
 from types import FrameType
 
-# Who calls us on behalf of the caller: a framework that runs a module, a training loop or a traced function.
+# # Packages that call the losses for the caller: frameworks run modules, training loops and traced functions.
 _BETWEEN = {
     "focal_loss",
     *("torch", "jax", "tensorflow", "tf_keras", "keras", "optree", "tree", "wrapt"),
@@ -28,7 +28,7 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
 
 
 def _caller(frame: FrameType) -> FrameType:
-    """The frame of the caller; in a thread that a library started, where there is none, the first that is not ours."""
+    """The frame of the caller, or, in a thread that a library started, the first frame that is not ours."""
     outside = frame
     while _package(outside) == "focal_loss" and outside.f_back is not None:
         outside = outside.f_back
@@ -39,12 +39,14 @@ def _caller(frame: FrameType) -> FrameType:
 
 
 def _package(frame: FrameType) -> str:
-    """By the name of the module, which a function keeps when TensorFlow's AutoGraph rewrites it into another file."""
+    """The package of a frame by its module's name, which stays when TensorFlow's AutoGraph rewrites a function into
+    another file.
+    """
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 def _place(frame: FrameType) -> tuple[str, int]:
-    """File and line; those of the source where AutoGraph runs a rewritten copy of the caller's function."""
+    """File and line of a frame; for a copy rewritten by AutoGraph, those of the original source."""
     place = frame.f_code.co_filename, frame.f_lineno
     above = frame.f_back
     while above is not None and "autograph_generated" in place[0]:

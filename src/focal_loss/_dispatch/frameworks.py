@@ -213,7 +213,7 @@ def show_config() -> None:
 
 
 def implementation(name: str, native: bool) -> str:
-    """What computes the tensors of a framework, as far as is known without importing it."""
+    """A description of what computes a framework's tensors, as far as is known without importing it."""
     if find_spec(name) is None:
         return "not installed"
     told = getattr(sys.modules.get(f"focal_loss.{name}._native"), "implementation", None)

@@ -1,1 +1,1 @@
-"""Arrays in the memory of the host: the native kernels, and the formula on NumPy where they do not serve."""
+"""Arrays on the host: the native kernels, and the formula on NumPy for calls that they do not cover."""

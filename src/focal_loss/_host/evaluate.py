@@ -55,7 +55,7 @@ class NumpyOps:
         return x
 
     def at_least_float32(self, x: Array) -> Array:
-        """Half precision is computed in float32."""
+        """Half precision becomes float32, in which it is computed."""
         return x.astype(np.float32) if x.dtype.itemsize < 4 else x
 
     def cast(self, x: Array, like: Array) -> Array:
@@ -75,12 +75,12 @@ OPS = NumpyOps()
 
 @lru_cache(maxsize=64)
 def code(dtype: np.dtype[Any]) -> int | None:
-    """The kernels' number for a dtype, or None. Remembered: NumPy takes microseconds to name a dtype."""
+    """The kernels' number for a dtype, or None. It is cached because NumPy takes microseconds to name a dtype."""
     return kernels.CODES.get(dtype.name)
 
 
 def regular(x: Array) -> Array:
-    """The array itself, or a copy of one that is of foreign byte order, misaligned, or has strides in mid-element."""
+    """The array itself, or a copy if it has foreign byte order, is misaligned, or has strides within an element."""
     whole = x.flags.c_contiguous or not any(s % x.itemsize for s in x.strides)
     if whole and x.dtype.isnative and x.flags.aligned:
         return x
@@ -88,7 +88,7 @@ def regular(x: Array) -> Array:
 
 
 def operand(x: Array, shape: tuple[int, ...] | None = None) -> Any:
-    """A number, or an array as the kernels take it, which its caller keeps alive."""
+    """A number, or an array in the kernels' form. The caller keeps the array alive."""
     if isinstance(x, float):
         return x
     if shape is not None and x.shape != shape:
@@ -129,9 +129,9 @@ def native_binary(
 def native_softmax(
     call: SoftmaxCall, *, order: int, upstream: Array = 1.0, majorizer: bool = False
 ) -> tuple[Sequence[Array], float, int] | None:
-    """As `native_binary`. The labels have the shape of the logits, without the class axis if the call is sparse.
+    """Like `native_binary`. The labels have the shape of the logits, without the class axis if the call is sparse.
 
-    So has `upstream`, which never has that axis.
+    `upstream` has the shape of the logits without the class axis.
     """
     x, y, axis = call.x, call.y, call.axis
     if kernels.NATIVE is None or code(x.dtype) is None or code(y.dtype) is None:
@@ -157,7 +157,7 @@ def native_softmax(
 
 
 def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
-    """Evaluate an elementwise function block by block, on threads where there are enough blocks to share."""
+    """Evaluate an elementwise function block by block, on threads if there are enough blocks."""
     size = int(np.prod(shape))
     arrays = [a for a in arguments if isinstance(a, np.ndarray) and a.ndim]
     if size <= BLOCK or not all(a.shape == shape and a.flags.c_contiguous for a in arrays):
@@ -177,14 +177,14 @@ def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shap
     def fill(start: int) -> None:
         result[start : start + BLOCK] = run(start)
 
-    # Threads live for one call: none is left behind for a fork to lose.
+    # # Threads end with the call, so that a fork loses none.
     with ThreadPoolExecutor(kernels.num_threads()) as pool:
         list(pool.map(fill, starts[1:]))
     return result.reshape(shape)
 
 
 def to_float64(x: Array) -> Array:
-    """Float32 as float64: on the host that is as exact as rounding once can be, and needs no care."""
+    """Float32 as float64, in which the formula rounds as if only once, without further care."""
     is_narrow = isinstance(x, np.ndarray | np.generic) and x.dtype == np.float32
     return x.astype(np.float64) if is_narrow else x
 
@@ -208,7 +208,7 @@ def apply(function: Callable[..., Array], *arguments: Array) -> Array:
 
 
 def margin(v: Array, true_class_mask: Array | None, axis: int) -> Array:
-    """In float64 a margin can exceed what the dtype of `v` holds; no finite logits may give an infinite loss."""
+    """The margin by the formula, clipped to the dtype of `v`, so that no finite logits give an infinite loss."""
     with np.errstate(all="ignore"):
         s, largest = softmax.margin(OPS, to_float64(v), true_class_mask, axis), OPS.largest(v)
         return np.where(np.isinf(s), s, np.clip(s, -largest, largest))

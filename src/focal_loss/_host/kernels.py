@@ -1,4 +1,4 @@
-"""The native kernels: whether they are there, which instruction set they run on, on how many threads.
+"""The native kernels: whether they are installed, their instruction set, their number of threads.
 
 `NATIVE` is the compiled module, or None. Its functions take addresses: an adapter checks shapes, keeps its arrays
 alive and describes each as ``(address, code of the dtype, strides in elements)``, or hands over a number.
@@ -14,8 +14,8 @@ from typing import Any
 
 from focal_loss._core.options import integer
 
-# The place of a dtype is its code, as in native/kernels.hpp.
-# <tables: dtypes> Written by tools/tables.py; `make tables` writes it anew.
+# # The position of a dtype is its code, as in native/kernels.hpp. <tables: dtypes> Written by tools/tables.py;
+# `make tables` writes it anew.
 DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", "uint8", "int8", "int16", "int32", "int64")
 FLOATING = DTYPES[:4]
 MAX_RANK = 16
@@ -27,7 +27,7 @@ _threads: int | None = None
 
 
 def open_native() -> tuple[Any, str]:
-    """The compiled module, if it is there and wanted, and what runs, for `show_config`.
+    """The compiled module, if it is installed and wanted, and a description for `show_config`.
 
     An empty FOCAL_LOSS_ISA is one that is not set.
 
@@ -56,7 +56,7 @@ NATIVE, DESCRIPTION = open_native()
 
 
 def triton_usable() -> bool:
-    """Whether PyTorch's GPUs have kernels. Triton that is imported after TensorFlow takes the process down."""
+    """Whether PyTorch's GPUs have kernels. Triton crashes the process if it is imported after TensorFlow."""
     if find_spec("triton") is None or os.environ.get("FOCAL_LOSS_ISA") == "formula":
         return False
     return "triton" in sys.modules or "tensorflow" not in sys.modules
@@ -94,7 +94,7 @@ def set_num_threads(n: int) -> None:
 
 
 def num_threads(default: int | None = None) -> int:
-    """What `set_num_threads` set, else `default`, else the processors that this process may use."""
+    """The number of `set_num_threads`, else `default`, else the number of processors that this process may use."""
     return _threads or default or PROCESSORS
 
 

@@ -54,7 +54,7 @@ OPS = JaxOps()
 
 
 def _positions(like: Array, axis: int) -> Array:
-    """Of the rank of `like`: JAX can be told to refuse arrays of different ranks."""
+    """Positions along the axis, with the rank of `like`, because JAX can be set to refuse arrays of different ranks."""
     return jnp.arange(like.shape[axis]).reshape((1,) * axis + (-1,) + (1,) * (like.ndim - axis - 1))
 
 
@@ -65,7 +65,7 @@ def _positions(like: Array, axis: int) -> Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _elementwise(family: str, index: formula.Index, numbers: tuple[float | None, ...], *tensors: Array) -> Array:
-    """`formula.evaluate`; `numbers` holds the arguments that are Python numbers, None where a tensor stands."""
+    """`formula.evaluate`. `numbers` holds the arguments that are Python numbers, and None in the place of tensors."""
     queue = iter(tensors)
     value = formula.evaluate(OPS, family, index, *(next(queue) if n is None else n for n in numbers))
     return jnp.zeros_like(tensors[0]) if value is None else value
@@ -173,7 +173,7 @@ class Formula(JaxOps):
         return np.asarray(x)
 
     def to_integer(self, x: Array) -> Array:
-        """At least 32 bits wide: beside int8 the Python number 200 would wrap around to -56."""
+        """Integers of at least 32 bits: beside int8 the Python number 200 would wrap around to -56."""
         return x if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype.itemsize >= 4 else x.astype(int)
 
     def length(self, x: Array, axis: int) -> int:
@@ -226,7 +226,7 @@ def _array(name: str, value: Any) -> Array:
     elif hasattr(value, "__array__"):
         array = checks.host_array(name, value)
         x = jnp.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
-    else:  # numbers and sequences, which may hold tracers
+    else:  # numbers, and sequences, which may hold tracers
         checks.refuse_unreal(name, value)
         try:
             x = jnp.asarray(value)

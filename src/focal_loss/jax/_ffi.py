@@ -25,17 +25,19 @@ from focal_loss.jax._mesh import Split, merged
 
 
 class Call(NamedTuple):
-    """All but the arrays."""
+    """The parameters of a kernel's call other than its arrays."""
 
     target: str
     attributes: tuple[tuple[str, int | float], ...]
-    order: int  # of the last derivative that is wanted
-    axis: int | None = None  # of the classes, counted from the last; the values do not have it
+    order: int  # the highest derivative wanted
+    axis: int | None = None  # axis of the classes, counted from the last; values lack it
 
 
 @cache
 def kernel(call: Call) -> Callable[..., tuple[Array, ...]]:
-    """(arrays) -> value and derivatives; these are at least float32, since they are yet to be multiplied."""
+    """A function of arrays that gives the value and derivatives. Derivatives are at least float32, because they are
+    multiplied later.
+    """
     register()
     partitioned = custom_partitioning(partial(foreign, call))
     partitioned.def_partition(partial(partition, call), sharding_rule=partial(sharding_rule, call))
@@ -59,14 +61,16 @@ def register() -> None:
 
 
 def foreign(call: Call, *arrays: Array) -> tuple[Array, ...]:
-    """The call itself, of one device."""
+    """The foreign call on one device."""
     results = jax.eval_shape(partial(outline, call), *arrays)
     attributes = {name: np.float64(v) if isinstance(v, float) else np.int64(v) for name, v in call.attributes}
     return jax.ffi.ffi_call(call.target, results, vmap_method="expand_dims")(*arrays, **attributes)
 
 
 def outline(call: Call, *arrays: Array) -> tuple[Array, ...]:
-    """Never run: JAX infers from it shapes and dtypes, and what else it knows of arrays, as inside `shard_map`."""
+    """A function that is never run: JAX infers from it shapes, dtypes and other properties of the results, as inside
+    `shard_map`.
+    """
     x = arrays[0]
     slope = sum((a.astype(x.dtype) for a in arrays[1:]), start=x)
     value = slope if call.axis is None else slope.sum(call.axis)
@@ -79,10 +83,10 @@ def outline(call: Call, *arrays: Array) -> tuple[Array, ...]:
 
 
 def partition(call: Call, mesh: Any, arguments: Any, results: Any) -> tuple[Any, ...]:
-    """Every device makes the same call of its own examples, with all classes of each.
+    """The call for the partitioner: every device makes it for its own examples, with all classes of each.
 
-    `sharding_rule` is advice, which the partitioner need not follow: it may hand over split classes, and arrays that
-    are split differently. So the shardings are made here, and the partitioner moves what lies elsewhere.
+    The partitioner need not follow `sharding_rule`: it may pass split classes, and arrays that are split differently.
+    So this function returns the shardings, and the partitioner moves data that are elsewhere.
     """
     full = jnp.broadcast_shapes(*(argument.shape for argument in arguments))
     names = split_examples(call, full, (*arguments, *results[1:]))
@@ -103,7 +107,7 @@ def partition(call: Call, mesh: Any, arguments: Any, results: Any) -> tuple[Any,
 
 
 def split_examples(call: Call, full: tuple[int, ...], arrays: tuple[Any, ...]) -> Split:
-    """By which axes of the mesh each axis of the arrays is split; None for the classes."""
+    """For each axis of the arrays the axes of the mesh that split it; None for the classes."""
     splits = []
     for array in arrays:
         names = list(array.sharding.spec)
@@ -114,7 +118,7 @@ def split_examples(call: Call, full: tuple[int, ...], arrays: tuple[Any, ...]) -
 
 
 def sharding_rule(call: Call, mesh: Any, arguments: list[Any], results: list[Any]) -> tuple[str, dict[str, Any]]:
-    """Which axes are the same, in the notation of Shardy: all, but for those of length 1 that broadcast."""
+    """The axes that arrays share, in Shardy's notation: all, except those of length 1 that broadcast."""
     shapes = [list(argument.shape) for argument in arguments]
     rank = len(shapes[0])
     axis = rank if call.axis is None else rank + call.axis

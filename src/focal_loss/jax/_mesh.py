@@ -1,7 +1,7 @@
 """Meshes with explicit axes, where the type of an array holds its sharding.
 
-There JAX asks of each operation how its result is split, and refuses one that leaves it open. A loss is one operation:
-within it the axes are automatic, and its result is split as the examples are.
+On them JAX must know the sharding of each operation's result, and refuses an ambiguous one. A loss is one operation:
+inside it the axes are automatic, and its result is split as the examples are.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Split = list[Any]  # for each axis of an array the axis of the mesh that splits 
 
 
 def on_any_mesh(loss: Loss, xp: Any, y_true: Any, y_pred: Any, options: Options, **more: Any) -> Array:
-    """``loss.compute(xp, y_true, y_pred, options, **more)``."""
+    """``loss.compute(xp, y_true, y_pred, options, **more)``, on explicit meshes too."""
     chosen = options.values
     given = {"y_true": y_true, "y_pred": y_pred} | chosen
 
@@ -36,10 +36,11 @@ def on_any_mesh(loss: Loss, xp: Any, y_true: Any, y_pred: Any, options: Options,
 def on_automatic_axes(
     function: Callable[..., Array], given: dict[str, Any], split: Callable[[], Split], *, again: bool = True
 ) -> Array:
-    """The function of those of the given arrays that are on an explicit mesh, its result split as told.
+    """Call the function, with automatic axes, on the given arrays that are on an explicit mesh; `split` gives the
+    sharding of the result.
 
-    `again` tells whether it may be computed again for a derivative from outside a `shard_map` over other axes: JAX
-    cannot hand out of automatic axes what it would keep for it.
+    `again` allows to recompute it for a derivative from outside a `shard_map` over other axes, because JAX cannot pass
+    residuals out of automatic axes.
     """
     arrays = {name: a for name, a in given.items() if explicit_mesh(a) is not None}
     if not arrays:
@@ -72,7 +73,9 @@ def partly_manual() -> bool:
 
 
 def result_split(loss: Loss, y_true: Any, y_pred: Any, chosen: dict[str, Any], average: bool = True) -> Split:
-    """As the predictions are split, or the labels where the predictions are not; without the axis that is summed."""
+    """The sharding of the result: that of the predictions, or of the labels where the predictions are not split,
+    without the summed axis.
+    """
     if loss.layout == "sparse":
         split = without(split_of(y_pred), chosen["axis"], np.ndim(y_pred))
         return merged([split, split_of(y_true)[: len(split)]])
@@ -88,13 +91,13 @@ def split_of(value: Any) -> Split:
 
 
 def in_front(*values: Any) -> list[Split]:
-    """The splits of arrays that broadcast: missing axes stand in front. JAX never splits an axis of length 1."""
+    """The splits of arrays that broadcast, with missing axes in front. JAX never splits an axis of length 1."""
     rank = max(map(np.ndim, values))
     return [[None] * (rank - np.ndim(value)) + split_of(value) for value in values]
 
 
 def merged(splits: Sequence[Split]) -> Split:
-    """For each axis the first that splits it. An axis of the mesh can split one axis only."""
+    """For each axis the first split of it. An axis of the mesh can split only one axis."""
     found: Split = [None] * max(map(len, splits))
     taken: set[Any] = set()
     for split in splits:
@@ -107,6 +110,6 @@ def merged(splits: Sequence[Split]) -> Split:
 
 
 def without(split: Split, axis: int, rank: int) -> Split:
-    """Without an axis, counted in the last `rank` ones. An axis that there is not is refused by the loss itself."""
+    """The split without an axis, counted among the last `rank` ones. The loss itself refuses an axis out of range."""
     place = len(split) - rank + axis % rank if rank else None
     return [names for d, names in enumerate(split) if d != place]

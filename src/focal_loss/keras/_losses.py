@@ -41,7 +41,8 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
         self._reduction = _Reduction(name, reduction, self._dtype_of_losses)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """As in `keras.losses.Loss`, except that labels keep their dtype, and weights and masks belong to the examples.
+        """The loss, as `keras.losses.Loss` computes it, except that labels keep their dtype, and weights and masks
+        belong to the examples.
 
         bfloat16 has no class 257, and half precision cannot hold the sum of a large batch.
         """

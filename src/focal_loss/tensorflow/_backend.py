@@ -1,4 +1,4 @@
-"""TensorFlow as a backend: its primitives, its conversions, and our derivatives as its custom gradients."""
+"""TensorFlow as a `pipeline.Backend`: its primitives, its conversions, and our derivatives as custom gradients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _TensorflowOps:
     floor, clip = staticmethod(tf.math.floor), staticmethod(tf.clip_by_value)
 
     def where(self, condition: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
-        """Python numbers take the other side's dtype; by itself `tf.where` makes them float32."""
+        """`tf.where` with Python numbers in the dtype of the other side; by itself it makes them float32."""
         dtype = next((side.dtype for side in (x, y) if not isinstance(side, float | int)), None)
         return tf.where(condition, *(tf.convert_to_tensor(side, dtype) for side in (x, y)))
 
@@ -75,7 +75,8 @@ def here(*tensors: Tensor) -> Sequence[Tensor]:
 
 
 def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
-    """The value of ``run(*tensors)``, a value and its gradient, as `tf.custom_gradient` has it, also in forward mode.
+    """The value of ``run(*tensors)``, which returns a value and its gradient as for `tf.custom_gradient`, also in
+    forward mode.
 
     `run` computes the value from `tf.stop_gradient` of the tensors. By itself TensorFlow also records the operations
     inside a custom gradient. A `tf.autodiff.ForwardAccumulator` within another adds their derivatives to those of the
@@ -234,7 +235,7 @@ class Formula(_TensorflowOps):
         return tf.executing_eagerly() and hasattr(x, "numpy") and "GPU" not in x.device
 
     def to_numpy(self, x: Tensor) -> np.ndarray[Any, Any]:
-        return np.asarray(x.numpy())  # NumPy cannot read a bfloat16 scalar of TensorFlow by itself
+        return np.asarray(x.numpy())  # NumPy cannot read a bfloat16 scalar of TensorFlow
 
     def to_integer(self, x: Tensor) -> Tensor:
         return tf.cast(x, tf.int64)
@@ -258,7 +259,7 @@ class Formula(_TensorflowOps):
         return tf.reshape(x, shape)
 
     def broadcast(self, *arrays: Tensor) -> Sequence[Tensor]:
-        """Left alone where the shapes are known to be the same: a broadcast is a copy here."""
+        """Broadcast tensors, unless their shapes are known to be equal: a broadcast copies in TensorFlow."""
         if len({tuple(a.shape) for a in arrays}) == 1 and arrays[0].shape.is_fully_defined():
             return arrays
         static, shape = arrays[0].shape, tf.shape(arrays[0])

@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def not_converted(function: F) -> F:
-    """The function as it is: AutoGraph would rewrite its branches. Type checkers see its signature."""
+    """Keep AutoGraph from rewriting the branches of a function, without hiding its signature from type checkers."""
     left: F = tf.autograph.experimental.do_not_convert(function)
     return left
 

@@ -1,4 +1,4 @@
-"""The native kernels as ops of TensorFlow: when they run, and their derivatives.
+"""The native kernels as ops of TensorFlow: the calls that they compute, and their derivatives.
 
 An op has a kernel for the host and none for XLA or an accelerator. In eager mode the devices of the tensors decide. A
 graph may be run anywhere, and a `tf.function` that exists already may be called from one that XLA compiles, so the
@@ -33,7 +33,7 @@ from focal_loss.tensorflow._private import (
 
 
 def _load() -> tuple[Any, str]:
-    """The ops, if they are there, and what runs."""
+    """The ops, or None without them, and a description of what runs."""
     if kernels.NATIVE is None:
         return None, kernels.DESCRIPTION
     path = Path(kernels.NATIVE.__file__).with_name("_tensorflow_op.so")
@@ -51,7 +51,7 @@ _ops, _description = _load()
 
 
 def implementation() -> str:
-    """What computes TensorFlow's tensors, for `show_config`."""
+    """A description of what computes TensorFlow's tensors, for `show_config`."""
     return _description
 
 
@@ -66,11 +66,11 @@ def _host_only() -> bool:
 
 
 def _covered(x: Tensor, *others: Any) -> bool:
-    """Whether the ops take these tensors, here."""
+    """Whether the ops take these tensors in this context."""
     tensors = [x, *(t for t in others if not isinstance(t, float))]
     if _ops is None or any(t.dtype.name not in kernels.DTYPES or t.shape.rank > kernels.MAX_RANK for t in tensors):
         return False
-    # The ops have no forward mode: a `tf.autodiff.ForwardAccumulator` sees the formula.
+    # # The ops have no forward mode, so the formula runs under a `tf.autodiff.ForwardAccumulator`.
     if has_tangents(tensors):
         return False
     if tf.executing_eagerly():
@@ -90,7 +90,7 @@ def _choose(native: Callable[[], Tensor], formula: Callable[[], Tensor]) -> Tens
 
 
 class _Loss(NamedTuple):
-    """A loss as a function of tensors, of which the logits are the first."""
+    """A loss as a function of tensors; the logits come first."""
 
     formula: Callable[..., Tensor]  # (*tensors) -> value
     op: Callable[..., Tensor]  # (order, upstream, *tensors) -> value, or upstream * derivative in the logits
@@ -108,10 +108,10 @@ def _by_formula(loss: _Loss, order: int, upstream: Tensor | None, tensors: Seque
 
 def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstream: Tensor | None) -> list[Tensor]:
     zero = tf.UnconnectedGradients.ZERO
-    if not tf.executing_eagerly():  # where TensorFlow may have stopped its tapes, as it does for forward mode
+    if not tf.executing_eagerly():  # TensorFlow may have stopped its tapes, as it does for forward mode
         at = [tf.identity(tensor) for tensor in at]
         found = tf.gradients(function(*at), at, upstream, unconnected_gradients=zero)
-        return [tf.convert_to_tensor(gradient) for gradient in found]  # `tf.gather` has indexed slices
+        return [tf.convert_to_tensor(gradient) for gradient in found]  # `tf.gather` gives indexed slices
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(at)
         value = function(*at)
@@ -120,7 +120,7 @@ def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstre
 
 def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
     """The value of a loss, or the derivative in the logits times the last operand, and the gradient of either."""
-    # In a graph every tensor is handed on: see `here`. Otherwise those that somebody differentiates.
+    # # In a graph every tensor is passed on (see `here`), otherwise only those that are differentiated.
     eager = tf.executing_eagerly()
     places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and is_followed(t))]
     if not places:
@@ -129,7 +129,7 @@ def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
 
     @tf.custom_gradient
     def run(*given: Tensor) -> tuple[Tensor, Any]:
-        # A tape that is open while a graph is built would ask for the gradient of whatever is in here.
+        # # A tape that is open while a graph is built would ask for the gradient of every operation in here.
         inner = _filled(operands, places, [tf.stop_gradient(tensor) for tensor in given])
         upstream, tensors = _split(order, inner)
 
@@ -144,7 +144,7 @@ def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
 
 
 def _split(order: int, operands: Sequence[Tensor]) -> tuple[Tensor | None, Sequence[Tensor]]:
-    """What comes from above, which is the last operand of a derivative, and the tensors of the loss."""
+    """The upstream, which is the last operand of a derivative, and the tensors of the loss."""
     return (operands[-1], operands[:-1]) if order else (None, operands)
 
 
@@ -158,7 +158,9 @@ def _filled(operands: Sequence[Tensor], places: Sequence[int], given: Sequence[T
 def _gradients(
     loss: _Loss, order: int, outer: Tensor, operands: Sequence[Tensor], places: Sequence[int]
 ) -> dict[int, Tensor]:
-    """Of <outer, `_derivative`>: in the logits and in the upstream by ops where there are any, else by the formula."""
+    """The gradients of <outer, `_derivative`>: in the logits and the upstream by ops if there are any, else by the
+    formula.
+    """
     upstream, tensors = _split(order, operands)
     found: dict[int, Tensor] = {}
     if 0 in places and order < loss.orders:
@@ -212,12 +214,12 @@ class Native(Formula):
 
 @lru_cache(maxsize=256)
 def _eager_constant(value: float, dtype: tf.DType) -> Tensor:
-    with tf.device("CPU:0"):  # whatever device the first caller is on
+    with tf.device("CPU:0"):  # not on the first caller's device
         return tf.constant(value, dtype)
 
 
 def _constant(value: float, dtype: tf.DType) -> Tensor:
-    """Remembered in eager mode, where to make one takes tens of microseconds."""
+    """A constant, cached in eager mode, where making one takes tens of microseconds."""
     return _eager_constant(value, dtype) if tf.executing_eagerly() else tf.constant(value, dtype)
 
 
@@ -226,7 +228,7 @@ def _dtype_at_least_float32(x: Tensor) -> tf.DType:
 
 
 def _spread(x: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """The logits in the shape of the result. TensorFlow takes the gradient back."""
+    """The logits in the shape of the result. TensorFlow sums the gradient back."""
     others = [t for t in others if not _fits(t.shape, x.shape)]
     if not others:
         return x
@@ -236,7 +238,7 @@ def _spread(x: Tensor, others: Sequence[Tensor]) -> Tensor:
 
 
 def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
-    """Whether it is known that a tensor broadcasts to another without changing it."""
+    """Whether a tensor is known to broadcast to another without changing its shape."""
     if small.rank > large.rank:
         return False
     pairs = zip(reversed(small), reversed(large), strict=False)
@@ -246,7 +248,7 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
 def _binary_formula(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         logits = FORMULA.at_least_float32(x)
-        # A gamma that is a Python number is a product of powers, where a tensor is an exponential.
+        # # A power with a Python number as gamma is a product, with a tensor an exponential.
         given = (call.gamma, call.positive, call.negative)
         numbers = (p if isinstance(p, float) else t for p, t in zip(given, parameters, strict=True))
         labels = pipeline.binary_labels(FORMULA, y, logits, call.smoothing)
@@ -326,7 +328,7 @@ def _vectorized_binary(loop: Any) -> list[Any]:
 
 
 def _vectorized_softmax(loop: Any) -> list[Any]:
-    """With one gamma and weight for all iterations; others run in a loop."""
+    """The stacked op, for one gamma and weight in all iterations; otherwise they run in a loop."""
     loop.stack_inputs([k for k in range(loop.num_inputs) if k in (0, 1, 5)])
     shared = [loop.unstacked_input(k) for k in (2, 3, 4)]
     settings = {name: loop.get_attr(name) for name in ("sparse", "has_ignored", "ignored")}

@@ -1,4 +1,4 @@
-"""What is asked of TensorFlow that has no public name: where one is gone, what needs it does without, or refuses."""
+"""The private names of TensorFlow in use. If one is gone, its feature falls back to the formula or is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _tangents = private("tensorflow.python.pywrap_tfe", "TFE_Py_PackJVPs", "the form
 _stop_recording = private("tensorflow.python.eager.record", "stop_recording", _FORWARD_MODE)
 _record = private("tensorflow.python.eager.record", "record_operation", _FORWARD_MODE)
 
-# An op in a graph must know how to become one of many in `tf.vectorized_map`, and leave XLA and exports the formula.
+# # In graphs an op must have a rule for `tf.vectorized_map`, and the formula must run under XLA and in exports.
 SERVES_GRAPHS = None not in (
     _FuncGraph,
     _is_in_xla,
@@ -39,7 +39,7 @@ SERVES_GRAPHS = None not in (
 def is_for_ops(graph: Any) -> bool:
     """Whether a graph is one of a `tf.function`, for neither XLA nor an export.
 
-    A graph that is traced for an export must not need our library where it is loaded.
+    An exported graph must not need this library where it is loaded.
     """
     return SERVES_GRAPHS and isinstance(graph, _FuncGraph) and not _is_in_xla(graph) and not _is_exported()
 
@@ -55,7 +55,7 @@ def has_tangents(tensors: Sequence[Any]) -> bool:
 
 
 def stop_recording() -> Any:
-    """Where no operation is recorded, to be recorded by hand."""
+    """A context in which no operation is recorded, so that `record` can record one by hand."""
     if _stop_recording is None or _record is None:
         raise NotImplementedError(
             "this version of TensorFlow has no `tensorflow.python.eager.record` as the focal loss needs it for a "

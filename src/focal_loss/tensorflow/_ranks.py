@@ -1,4 +1,4 @@
-"""Tensors whose shape is known only when a graph runs, where their labels are checked.
+"""Tensors whose shape is known only when a graph runs. Their labels are checked in the graph.
 
 Of an unknown rank the loss is that of flat tensors, in their shape.
 """
@@ -22,7 +22,9 @@ PER_EXAMPLE = "`y_true` must have the shape of `y_pred` without its class axis"
 
 
 def of_any_rank(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tensor:
-    """``loss.compute`` of tensors of any rank. Where it is unknown, classes and averages are those of the last axis."""
+    """``loss.compute`` for tensors of any rank. If the rank is unknown, classes and averages are along the last
+    axis.
+    """
     if loss.layout in ("dense", "sparse"):
         return _of_classes(loss, y_true, y_pred, options)
     arrays = {name: getattr(options, name) for name in options.arrays}
@@ -38,7 +40,7 @@ def of_any_rank(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tenso
 
 
 def _of_classes(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tensor:
-    """The loss of labels that go with the predictions, which a graph finds out when it runs."""
+    """The softmax loss, with labels whose shape the graph checks when it runs."""
     if _is_known(y_true) and _is_known(y_pred):
         return loss.compute(XP, y_true, y_pred, options)
     axis = options.values["axis"]
@@ -62,7 +64,9 @@ def _is_known(argument: Any) -> bool:
 
 
 def _per_class(y: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Labels with as many classes as the predictions: class indices with an axis of length 1 would broadcast."""
+    """Dense labels, checked to have as many classes as the predictions: class indices with an axis of length 1 would
+    broadcast.
+    """
     if _has_unknown_rank(y, x):
         return _of_shape(y, tf.shape(x), PER_CLASS)
     place = axis - x.shape.rank + y.shape.rank
@@ -76,7 +80,9 @@ def _per_class(y: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def _per_example(y: Tensor, x: Tensor, axis: int) -> Tensor:
-    """Class indices without a class axis, of the shape of the examples: that of one would broadcast to all."""
+    """Class indices without a class axis, checked to have the shape of the examples: a single one would broadcast to
+    all.
+    """
     shape = tf.shape(x)
     if _has_unknown_rank(y, x):
         return _of_shape(y, tf.concat([shape[:-1], [1]], 0)[: tf.rank(y)], PER_EXAMPLE)
@@ -90,7 +96,7 @@ def _per_example(y: Tensor, x: Tensor, axis: int) -> Tensor:
 
 
 def _of_shape(y: Tensor, shape: Tensor, message: str) -> Tensor:
-    """Labels of this shape, which is checked when the graph runs.
+    """Labels, checked to have this shape when the graph runs.
 
     XLA leaves assertions out, but knows the shapes, and makes no tensor of a negative length.
     """
@@ -107,12 +113,12 @@ def _check_last(axis: int) -> None:
 
 
 def _rows(x: Tensor, shape: Tensor) -> Tensor:
-    """As a matrix, with the last axis of a tensor of this shape."""
+    """The tensor as a matrix whose columns are its last axis."""
     return tf.reshape(x, [tf.reduce_prod(shape[:-1]), shape[-1]])
 
 
 def _flat(y_true: Any, y_pred: Any, **parameters: Any) -> tuple[Tensor, Tensor, dict[str, Any], Tensor]:
-    """Data and parameters as vectors of the shape that all broadcast to, and that shape. Numbers stay as they are."""
+    """Data and parameters broadcast to their common shape and flattened, and that shape. Numbers stay unchanged."""
     y, x = real_tensor("y_true", y_true), real_tensor("y_pred", y_pred)
     arrays = {
         name: value if tf.is_tensor(value) else XP.parameter(name, value, x)

@@ -58,7 +58,7 @@ def positions(like: Tensor, axis: int) -> Tensor:
 
 
 def beside(x: Tensor, like: Tensor) -> Tensor:
-    """As it is, or the same on every device of the mesh of `like`, which is a DTensor."""
+    """x itself, or replicated on the mesh of `like` if that is a DTensor."""
     if not hasattr(like, "device_mesh") or hasattr(x, "device_mesh"):
         return x
     from torch.distributed.tensor import DTensor, Replicate
@@ -67,7 +67,7 @@ def beside(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _refuse_nested_forward_mode() -> None:
-    """An autograd function that is differentiated forward twice loses the outer tangents without a word."""
+    """Refuse nested forward mode, in which an autograd function silently loses the outer tangents."""
     if forward_mode_is_nested():
         raise NotImplementedError(
             "the focal loss has no derivative by forward mode inside forward mode; take reverse mode for one of the "
@@ -76,7 +76,7 @@ def _refuse_nested_forward_mode() -> None:
 
 
 class _Elementwise(torch.autograd.Function):
-    """`formula.evaluate` of tensors of one shape; its derivative is itself, at the next index."""
+    """`formula.evaluate` of tensors of one shape. Its derivative is the same function at the next index."""
 
     generate_vmap_rule = True
 
@@ -133,15 +133,15 @@ class _Margin(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        return _Pull.apply(*ctx.saved_tensors, ctx.axis, upstream), None, None
+        return _Vjp.apply(*ctx.saved_tensors, ctx.axis, upstream), None, None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, _hot: None, _axis: None) -> Tensor:
+    def jvp(ctx: Any, tangent: Tensor, _true_class_mask: None, _axis: None) -> Tensor:
         v, true_class_mask = ctx.saved_tensors
         return softmax.jvp(_ops, v, true_class_mask, ctx.axis, tangent)
 
 
-class _Pull(torch.autograd.Function):
+class _Vjp(torch.autograd.Function):
     """`softmax.vjp`; its derivatives are `jvp` in the cotangent and `second_vjp` in the logits."""
 
     generate_vmap_rule = True
@@ -163,7 +163,9 @@ class _Pull(torch.autograd.Function):
         return in_logits, None, None, softmax.jvp(_ops, v, true_class_mask, ctx.axis, upstream)
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor | None, _hot: None, _axis: None, cotangent_tangent: Tensor | None) -> Tensor:
+    def jvp(
+        ctx: Any, tangent: Tensor | None, _true_class_mask: None, _axis: None, cotangent_tangent: Tensor | None
+    ) -> Tensor:
         v, true_class_mask, cotangent = ctx.saved_tensors
         total = torch.zeros_like(v)
         if tangent is not None:  # the second derivative is symmetric
@@ -174,7 +176,7 @@ class _Pull(torch.autograd.Function):
 
 
 def _is_exported() -> bool:
-    """Whether the trace becomes an ONNX model, whose export knows no autograd functions: it has values alone."""
+    """Whether the trace becomes an ONNX model. Its export does not know autograd functions, and needs only values."""
     return torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()
 
 

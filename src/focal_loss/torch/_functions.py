@@ -18,7 +18,7 @@ from focal_loss.torch._private import SEES_LEVELS, forward_mode_is_on, is_transf
 
 
 def checked(kind: type[Declared], **values: Any) -> Declared:
-    """`declare.checked`, whose memory the compiler would warn of."""
+    """`declare.checked` without its cache in compiled code, where the compiler would warn of it."""
     if not torch.compiler.is_compiling():
         return declare.checked(kind, **values)
     _refuse_dual_numbers()
@@ -26,22 +26,22 @@ def checked(kind: type[Declared], **values: Any) -> Declared:
 
 
 def _refuse_dual_numbers() -> None:
-    """Dual numbers that come into compiled code from outside lose their tangents on the way, without a word."""
-    # The compiler guards what it reads: this code is compiled anew, and so refused, when a level is opened later.
+    """Refuse dual numbers from outside compiled code, which would silently lose their tangents."""
+    # # The compiler guards what it reads, so this code is compiled again, and refused, when a level is opened later.
     if torch.compiler.is_dynamo_compiling() and _no_level_is_opened_inside() and forward_mode_is_on():
         _raise_without_forward_mode()
 
 
 @torch.compiler.assume_constant_result
 def _no_level_is_opened_inside() -> bool:
-    """Whether the level of forward mode is what it was before the compiler began, and no `torch.func` is at work."""
+    """Whether the level of forward mode is that from before compilation, and no `torch.func` is active."""
     before = level_before_compiling()
     return before is None or (before == torch.autograd.forward_ad._current_level and not is_transformed())
 
 
 @torch.compiler.disable(reason=COMPILED_WITHOUT_FORWARD_MODE)
 def _raise_without_forward_mode() -> None:
-    """The compiler would take an error in its trace for a reason to run, or compile, smaller parts."""
+    """Raise outside the trace: the compiler would take an error within it as a reason to compile smaller parts."""
     raise NotImplementedError(COMPILED_WITHOUT_FORWARD_MODE)
 
 

@@ -28,11 +28,11 @@ from focal_loss.torch._functions import (
 # </doors: imports>
 
 ORDER = "the order of the arguments is (y_true, y_pred), as everywhere in focal_loss"
-MOST_SHOWN = 10  # numbers of an array in a module's `repr`
+MOST_SHOWN = 10  # most numbers of an array in a module's `repr`
 
 
 class _Loss(torch.nn.Module):
-    """Options as attributes: numbers as they are, arrays as buffers, parameters as parameters.
+    """A module with its options as attributes: numbers unchanged, arrays as buffers, parameters as parameters.
 
     A list or a NumPy array is a float32 buffer, because not every device has float64. Its exact numbers are kept beside
     it, for logits in float64.
@@ -41,12 +41,12 @@ class _Loss(torch.nn.Module):
     reduction: Reduction
     from_logits: bool
 
-    if TYPE_CHECKING:  # of a module that is called torch says nothing
+    if TYPE_CHECKING:  # torch does not type calls of a module
 
         def __call__(self, y_true: Any, y_pred: Any) -> Tensor: ...
 
     def keep(self, loss: Loss, reduction: Reduction, **given: Any) -> None:
-        """Check the options and keep them as they were given; arrays among them follow the module to its device."""
+        """Check the options and store them as given. Arrays become buffers, which follow the module to its device."""
         checked = loss.options(**given)
         self.reduction = options.reduction(reduction)
         self._exact: dict[str, Any] = {}
@@ -77,7 +77,7 @@ class _Loss(torch.nn.Module):
         return torch.where(value == exact.to(torch.float32), exact, value)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """What moves and casts a module. A cast to half precision leaves gamma and weights as they are.
+        """Move or cast the module. A cast to half precision leaves gamma and weights unchanged.
 
         A weight of 1e5 would be infinite and one of 1e-8 would be 0, and the loss is computed in float32 anyway. A
         buffer that leaves the "meta" device is filled in again.
@@ -103,7 +103,9 @@ class _Loss(torch.nn.Module):
         return labels, prediction
 
     def _warn_if_swapped(self, labels: Tensor, prediction: Tensor) -> None:
-        """In a validation loop nothing has a gradient. Logits as labels are out of range, but probabilities are not."""
+        """Warn if labels and probabilities look swapped: in a validation loop no missing gradient shows it, and both
+        are in range.
+        """
         like_each_other = labels.is_floating_point() and labels.numel() == prediction.numel()
         if not self.from_logits and like_each_other and _is_hard(prediction) and not _is_hard(labels):
             XP.warn(f"`y_pred` holds nothing but 0 and 1, and `y_true` other numbers; {ORDER}")
@@ -115,19 +117,19 @@ class _Loss(torch.nn.Module):
 
 
 def _cast(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> Tensor:
-    """`fn` of a tensor, but for a cast to half precision."""
+    """`fn` of a tensor, unless it casts to half precision."""
     result = fn(tensor)
     narrowed = result.dtype.itemsize < 4 and result.dtype != tensor.dtype
     return tensor.to(result.device) if narrowed else result
 
 
 def _is_hard(x: Tensor) -> bool:
-    """Whether all numbers are 0 or 1; a few tell for nearly all predictions that they are not."""
+    """Whether all numbers are 0 or 1. The first few suffice for nearly all predictions."""
     return all(bool(((part == 0) | (part == 1)).all()) for part in (x.reshape(-1)[:64], x))
 
 
 def _shown(tensor: Tensor) -> str:
-    """A few numbers as they are, many by their shape."""
+    """The text of a few numbers, or the shape of many."""
     if tensor.is_meta or tensor.ndim > 1 or tensor.numel() > MOST_SHOWN:
         return f"tensor of shape {tuple(tensor.shape)}"
     numbers = [float(f"{x:.6g}") for x in tensor.reshape(-1).tolist()]

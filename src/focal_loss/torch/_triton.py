@@ -14,7 +14,7 @@ import os
 import triton
 import triton.language as tl
 
-# The interpreter, which runs these kernels on the host for the tests, rounds the product of `tl.fma`.
+# # The interpreter, which runs these kernels on the host in tests, rounds the product within `tl.fma`.
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 INFINITY = tl.constexpr(float("inf"))
 NAN = tl.constexpr(float("nan"))
@@ -39,7 +39,7 @@ POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)  # the values of 2 gamma with a power of t
 
 @triton.jit
 def fma(a, b, c):
-    """With a block first; b and c may be numbers."""
+    """a * b + c, rounded once. `a` is a block; b and c may be numbers."""
     if INTERPRETED:
         return (a.to(tl.float64) * b + c).to(tl.float32)
     else:
@@ -48,7 +48,7 @@ def fma(a, b, c):
 
 @triton.jit
 def put(pointer, x, mask):
-    """Round to the dtype of the array. The interpreter would cut a bfloat16 off."""
+    """Store values, rounded to the dtype of the array. The interpreter by itself would truncate to bfloat16."""
     if INTERPRETED and pointer.dtype.element_ty == tl.bfloat16:
         bits = x.to(tl.int32, bitcast=True)
         rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & -65536
@@ -94,7 +94,7 @@ def exp_of_negative(a, precise: tl.constexpr, ordinary: tl.constexpr):
     e = t + 1.0
     rest = fma(r2, tail, fma(n, LN2_LO, r_hi - (e - 1.0)))
     relative = fma(-t, rest, rest)
-    bits = shifted.to(tl.int32, bitcast=True)  # the integer n stands in the low ones
+    bits = shifted.to(tl.int32, bitcast=True)  # the integer n is in the low bits
     if ordinary:
         return (e.to(tl.int32, bitcast=True) - (bits << 23)).to(tl.float32, bitcast=True), relative
     else:
@@ -159,7 +159,7 @@ def product(x, x_lo, y, y_lo):
 
 @triton.jit
 def power_by_log(m, m_lo, a, gamma, precise: tl.constexpr):
-    """m^gamma, where a is -log m but for its rounding, which is taken back."""
+    """m^gamma by exp(-gamma a), where a is -log m with a rounding error that is corrected."""
     a = tl.where(a > FAR, FAR, tl.where(a < 0, 0.0, a))
     whole = gamma * a
     hi = tl.where(whole > POWER_IS_ZERO, POWER_IS_ZERO, whole)
@@ -267,7 +267,7 @@ def parameter(number, pointer, period, i, mask):
 
 @triton.jit
 def bounded_gamma(gamma):
-    """Of an array, which is not checked before, what is negative counts as 0."""
+    """Gamma, where a negative one, which only an unchecked array can hold, counts as 0."""
     return tl.where(gamma > LARGEST, LARGEST, tl.where(gamma < 0, 0.0, gamma))
 
 
@@ -332,7 +332,7 @@ def binary(
     integer_labels: tl.constexpr,
     smooth: tl.constexpr,
     precise: tl.constexpr,
-    unless_one: tl.constexpr,  # leave `slope` as it is if the upstream, a single number, is 1
+    unless_one: tl.constexpr,  # keep `slope` if the upstream, a single number, is 1
     block: tl.constexpr,
 ):
     i = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
@@ -356,7 +356,7 @@ def binary(
         value, first, second = soft(z, (1.0 - smoothing) * y + 0.5 * smoothing, a, b, g, mix, two_gamma, precise)
     else:
         # Most blocks hold ordinary logits and hard labels: one branch for them, decided for the block as a whole.
-        magnitude = z.to(tl.int32, bitcast=True) & 0x7FFFFFFF  # of NaN it is the largest
+        magnitude = z.to(tl.int32, bitcast=True) & 0x7FFFFFFF  # the largest for NaN
         unusual = tl.max(tl.where((y != 0) & (y != 1), 0x7FFFFFFF, magnitude), 0)
         if unusual <= ORDINARY_BITS:
             value, first, second = hard(z, y == 0, a, b, g, two_gamma, precise, True)
@@ -428,8 +428,8 @@ def softmax(
     else:
         line, stride = (i // inner) * classes * inner + i % inner, inner
     own = tl.load(v_pointer + line + target * stride, mask=alive, other=0.0).to(tl.float32)
-    # The sum over the other classes is that of the largest ones, each exactly 1, and the rest: where one class stands
-    # out, the many small terms then lose nothing beside its 1.
+    # # The sum over the other classes has two parts: the largest exponentials, each exactly 1, and the rest. So many
+    # small terms lose no digits beside the 1 of a dominant class.
     peak = tl.full([width], -INFINITY, tl.float32)
     largest, rest = tl.zeros([width], tl.float32), tl.zeros([width], tl.float32)
     for first_class in range(0, classes, step):

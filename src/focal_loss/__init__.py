@@ -1,8 +1,7 @@
 """Focal loss for every Python framework: one meaning, exact in every corner.
 
 `focal_loss.numpy`, `focal_loss.torch`, `focal_loss.jax`, `focal_loss.tensorflow` and `focal_loss.keras` are modules
-of the same names. The functions here look at what they are handed and go to the right one. Nothing is imported
-before it is used.
+of the same names. The functions here choose among them by their arguments. Nothing is imported before it is used.
 """
 
 from importlib import import_module as _import_module

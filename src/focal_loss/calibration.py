@@ -1,12 +1,12 @@
 """From the scores of a model trained with focal loss back to probabilities.
 
-Such a score is closer to 1/2 than the probability it stands for. The functions here undo that, and the weights, in
-closed form; the other way they give the constant scores to start from. `FocalTemperature` adds one number fitted to
-held-out data, for a model that is too sure of what it learned.
+Such a score is closer to 1/2 than the class posterior. The functions here undo that, and the weights, in closed form;
+in the other direction they give the best constant start scores. `FocalTemperature` adds one number fitted to held-out
+data, for an overconfident model.
 
-A tensor of a framework among the arguments decides: posteriors, and scores of posteriors, are of that framework.
-Everything else gives NumPy arrays, whatever backend Keras is set to, as calibration comes after the training; so do
-the start scores and the calibration error of anything. Numbers and host arrays are checked, tensors are not read.
+If a tensor of a framework is among the arguments, posteriors and scores are tensors of that framework. All other
+arguments give NumPy arrays, whatever backend Keras is set to, because calibration comes after training; start scores
+and the calibration error are always NumPy's. Numbers and host arrays are checked, tensors are not read.
 """
 
 from importlib import import_module as _import_module

@@ -5,7 +5,7 @@
     focal-loss curve                          the loss over the probability, for several gamma
     focal-loss demo                           fit on data that comes with scikit-learn
 
-What whoever typed it can mend is one line and status 2.
+User errors print one line to stderr and exit with status 2.
 """
 
 from __future__ import annotations

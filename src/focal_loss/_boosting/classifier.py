@@ -85,7 +85,7 @@ def encode(y: Any) -> tuple[Array, Array]:
     Raises
     ------
     ValueError
-        If a label is missing, masked or infinite, the labels are no classes, or there is only one.
+        If a label is missing, masked or infinite, if the labels are not classes, or if there is only one class.
     """
     arrays.refuse_missing("y", y, nan=True)
     labels = column_or_1d(y, warn=True)
@@ -248,8 +248,8 @@ def focus(estimator: Any, classes: Array, codes: Array, sample_weight: Any) -> F
 class Metric:
     """A metric of labels (class indices), raw scores and weights: a number, and whether more of it is better.
 
-    `function` is one of ours by name, or a user's: it is given labels and probabilities, as it would be for the
-    library's own objective, and weights if it takes three arguments or a `sample_weight`.
+    `function` is the name of one of ours, or a user's function. It gets labels and probabilities, as for the library's
+    own objective, and weights if it takes three arguments or a `sample_weight`.
     """
 
     function: str | Callable[..., Any]
@@ -331,7 +331,7 @@ def unbroken(content: bytes, source: Any) -> bytes:
     Raises
     ------
     ValueError
-        If they differ. A file without a digest passes: an older one, or one of others.
+        If the digests differ. A file without a digest passes, because older versions and other programs write none.
     """
     found = DIGEST.search(content)
     if found is not None:

@@ -1,6 +1,6 @@
 """The focal loss of a booster's scores so far, from which the objectives for every boosting library are made.
 
-The adapters bring scores, labels and weights in their library's layout and take the results away in it.
+The adapters convert scores, labels and weights from their library's layout, and the results back to it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def single(scores: Array) -> Array:
 def either(y_true: Array, y_pred: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
     """Labels, scores and weights, given in scikit-learn's order or as scores and a data set.
 
-    No library multiplies the derivatives of a custom objective by the weights, however it calls it: both ways they are
-    multiplied in the objective, once.
+    No library multiplies the derivatives of a custom objective by the weights, in either convention, so the objective
+    does it, once.
     """
     if not hasattr(y_pred, "get_label"):
         return y_true, y_pred, weight
@@ -66,8 +66,8 @@ def weight_of(weight: Array | None, labels: Array) -> Array:
 def metric_name(given: object, **options: float | tuple[float, ...]) -> str:
     """The name of a metric: the given one, or that of the loss with its options, except weights of 1.
 
-    Libraries keep their records by name, and average folds by it: two metrics of one name would be one. Some parse
-    their own records, in which a name has neither spaces nor colons.
+    Libraries record metrics by name and average folds by it, so two metrics of one name would become one. Some parse
+    their own records, so a name has neither spaces nor colons.
     """
     if given is None:
         shown = [f"{name}={_short(value)}" for name, value in options.items() if name == "gamma" or value != 1.0]
@@ -136,9 +136,9 @@ class CategoricalLoss:
     ) -> tuple[Array, Array]:
         """Gradient and diagonal of the Hessian in float32, of the shape of the scores, whose classes are on `axis`.
 
-        The Hessian is multiplied by `overlap`: by its diagonal alone the trees of all classes, which are grown at once
-        from the same scores, would each take the whole step. Every library has its own factor for its softmax
-        objective; with it a gamma of 0 is that objective.
+        The Hessian is multiplied by `overlap`. With the plain diagonal the trees of all classes, which are grown at
+        once from the same scores, would each take the whole step. Every library has a factor of its own for its softmax
+        objective; with that factor gamma = 0 gives the library's objective.
         """
         x, y, gamma, class_weight = self._inputs(scores, labels, axis)
         found = derivatives.softmax(

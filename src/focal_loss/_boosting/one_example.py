@@ -6,7 +6,7 @@ classes, 0 for t itself, the margin has the gradient u = e_t - r and the Hessian
 
     gradient = f_s u,    Hessian = f_ss u u^T - f_s (diag r - r r^T)
 
-f_s is negative, so the Hessian is positive semidefinite where f_ss, or what stands in its place, is not negative.
+f_s is negative, so the Hessian is positive semidefinite where f_ss, or its replacement, is not negative.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def softmax(
 ) -> tuple[list[float], Iterator[list[float]]]:
     """Gradient and Hessian in the scores; each row of the Hessian is computed on demand.
 
-    The policies of `derivatives` are about f_ss.
+    The Hessian policies of `derivatives` apply to f_ss.
     """
     others = [score for k, score in enumerate(scores) if k != label]
     top = max(others)

@@ -27,20 +27,20 @@ def expected_calibration_error(
     y_true : array_like of bool or int, shape (n,)
         0 and 1, or class indices in [0, K).
     y_prob : array_like, shape (n,) or (n, K)
-        The probability of the positive class, or of each class: then the confidence in the most probable one is
-        compared with how often it is right.
+        The probability of the positive class, or of each class. With one per class, the probability of the most
+        probable class is compared with how often that class is right.
     bins : int
         The number of bins, at least 1.
     strategy : {'uniform', 'quantile'}
-        Bins of the same width, or of the same weight: then equal probabilities stay in one bin.
+        Bins of equal width, or of equal weight, in which equal probabilities stay in one bin.
     sample_weight : array_like, shape (n,), optional
         The weights of the examples, at least 0.
 
     Returns
     -------
     error : float
-        In [0, 1]: how far the mean label of a bin is from its mean probability, as a mean over the bins by the share
-        of their examples. Bins hold their upper ends.
+        In [0, 1]: the distance between the mean label and the mean probability of a bin, averaged over the bins by
+        their numbers of examples. A bin includes its upper end.
 
     Raises
     ------

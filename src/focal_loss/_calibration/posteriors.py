@@ -17,12 +17,12 @@ def posterior_from_logits(logits: Any, gamma: ParameterLike, *, pos_weight: Para
     Parameters
     ----------
     logits : array_like, any shape
-        What the model puts into the sigmoid, any real number; integers and lists become float32.
+        The inputs of the model's sigmoid, any real numbers; integers and lists become float32.
     gamma : float or array_like, a shape that broadcasts with `logits`
         The focusing parameter that the model was trained with, at least 0.
     pos_weight : float or array_like, optional
-        The weight of the positives that it was trained with, above 0, that of the negatives being 1; or, for weights
-        w1 and w0, their ratio w1 / w0. 1 if None.
+        The weight of the positives in training, above 0, if negatives have weight 1; for weights w1 of positives and w0
+        of negatives, the ratio w1 / w0. 1 if None.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def posterior_from_logits(logits: Any, gamma: ParameterLike, *, pos_weight: Para
 
     the expected loss of an example that is positive with probability w0 B / (w1 A + w0 B) is least at p [1]_. It is
     computed as a logit, so that nothing underflows before the result does, to a relative error of
-    ``(8 + 2 * (1 + gamma) * |z|) * eps``. It rises with z; gamma = 0 undoes the weight alone.
+    ``(8 + 2 * (1 + gamma) * |z|) * eps``. It rises with z. With gamma = 0 it undoes only the weight.
 
     References
     ----------
@@ -75,8 +75,8 @@ def posterior_from_score(score: Any, gamma: ParameterLike, *, pos_weight: Parame
     Returns
     -------
     posterior : array, the shape to which the arguments broadcast
-        As of `posterior_from_logits`. A score of 0 or 1 gives 0 or 1, one outside [0, 1] that could not be looked at,
-        in compiled code and on a GPU, NaN.
+        Like that of `posterior_from_logits`. A score of 0 or 1 gives 0 or 1. One outside [0, 1] gives NaN where it
+        cannot be checked, in compiled code and on a GPU.
 
     Raises
     ------
@@ -114,8 +114,8 @@ def score_from_posterior(posterior: Any, gamma: ParameterLike, *, pos_weight: Pa
     -------
     score : array, the shape to which the arguments broadcast
         The sigmoid of the model's logit where the expected loss is least, in the framework, on the device and in the
-        dtype of `posterior`. A posterior of 0 or 1 gives 0 or 1, one outside [0, 1] that could not be looked at, in
-        compiled code and on a GPU, NaN. It has first derivatives in all arguments.
+        dtype of `posterior`. A posterior of 0 or 1 gives 0 or 1. One outside [0, 1] gives NaN where it cannot be
+        checked, in compiled code and on a GPU. It has first derivatives in all arguments.
 
     Raises
     ------
@@ -145,18 +145,18 @@ def categorical_posterior_from_logits(
     Parameters
     ----------
     logits : array_like, shape (..., K, ...)
-        What the model puts into the softmax, any real number; integers and lists become float32.
+        The inputs of the model's softmax, any real numbers; integers and lists become float32.
     gamma : float or array_like, shape () or (K,)
         The focusing parameter that the model was trained with, at least 0.
     class_weight : float or array_like, shape () or (K,), optional
-        The weight of each class that it was trained with, above 0. 1 if None.
+        The weight of each class in training, above 0. 1 if None.
     axis : int
         The axis of `logits` that holds the classes.
 
     Returns
     -------
     posterior : array, the shape of `logits`
-        The probability of each class, of sum 1, in the framework, on the device and in the dtype of `logits`. It has
+        The probability of each class, with sum 1, in the framework, on the device and in the dtype of `logits`. It has
         first derivatives in all arguments.
 
     Raises
@@ -195,15 +195,15 @@ def categorical_posterior_from_score(
     Parameters
     ----------
     scores : array_like, shape (..., K, ...)
-        The model's output, in [0, 1], divided by its sum along the axis here; integers and lists become float32.
-        Where all scores are 0 the posteriors are NaN.
+        The model's output, in [0, 1]. It is divided by its sum along the axis. Integers and lists become float32. Where
+        all scores are 0 the posteriors are NaN.
     gamma, class_weight, axis
         As in `categorical_posterior_from_logits`.
 
     Returns
     -------
     posterior : array, the shape of `scores`
-        As of `categorical_posterior_from_logits`. A score of 0 stays 0, with a derivative of 0.
+        Like that of `categorical_posterior_from_logits`. A score of 0 stays 0, with a derivative of 0.
 
     Raises
     ------
@@ -231,14 +231,14 @@ def prior_logit(prior: ArrayLike, gamma: ParameterLike, *, pos_weight: Parameter
     Parameters
     ----------
     prior : float or array_like
-        The share of the positives, in (0, 1).
+        The base rate: the fraction of positives, in (0, 1).
     gamma, pos_weight
         As in `posterior_from_logits`.
 
     Returns
     -------
     logit : float64 or array of float64, the shape to which the arguments broadcast
-        The logit whose posterior is `prior`. The logit of the prior itself for gamma = 0 and no weight.
+        The logit whose posterior is `prior`. For gamma = 0 and no weight it is the logit of the prior itself.
 
     Raises
     ------
@@ -268,14 +268,15 @@ def categorical_prior_logits(
     Parameters
     ----------
     prior : array_like, shape (K,)
-        The share of each class, or the number of its examples, above 0: only ratios matter.
+        The fraction of each class, or the number of its examples, above 0: only ratios matter.
     gamma, class_weight
         As in `categorical_posterior_from_logits`.
 
     Returns
     -------
     logits : array of float64, shape (K,)
-        The logits of mean 0 whose posterior is `prior`. Those of the prior itself for gamma = 0 and no weights.
+        The logits of mean 0 whose posterior is `prior`. For gamma = 0 and no weights they are the logarithms of the
+        prior, shifted to mean 0.
 
     Raises
     ------

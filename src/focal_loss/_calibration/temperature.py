@@ -25,9 +25,8 @@ COARSE = np.linspace(np.log(0.01), np.log(100), 11)  # logarithms of temperature
 class FocalTemperature(ClassifierMixin, BaseEstimator):
     """Posteriors of a focal model, with one temperature fitted to held-out data: a classifier of logits.
 
-    The closed form of `focal_loss.calibration.posterior_from_logits` is right for a model whose loss is least on the
-    data that it meets. A model that is too sure of what it has learned by heart needs its logits divided by more than
-    1 first.
+    The closed form of `focal_loss.calibration.posterior_from_logits` is right for a model with the least expected loss
+    on new data. The logits of an overconfident model must first be divided by a temperature above 1.
 
     Parameters
     ----------
@@ -35,9 +34,9 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         The focusing parameter that the model was trained with, at least 0; one per class only for a softmax. 0 is
         temperature scaling.
     pos_weight : float, optional
-        Of a binary model: the weight of the positives that it was trained with, above 0. 1 if None.
+        The weight of the positives in training, above 0, for a binary model. 1 if None.
     class_weight : float or array_like, shape () or (K,), optional
-        Of a softmax model: the weights of the classes that it was trained with, above 0. 1 if None.
+        The weights of the classes in training, above 0, for a softmax model. 1 if None.
 
     Attributes
     ----------
@@ -51,19 +50,19 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
     Raises
     ------
     TypeError, ValueError
-        By `fit`, if a parameter has the wrong type or is out of range, or if logits and labels do not go together.
+        By `fit`, if a parameter has the wrong type or is out of range, or if logits and labels do not match.
 
     Warns
     -----
     ConvergenceWarning
         If the labels do not determine a temperature: where the logits separate the classes, have nothing to do with
-        them, or all labels are of one class. A few dozen examples are too few as well, which nothing warns of.
+        them, or all labels are of one class. A few dozen examples are too few as well, but give no warning.
 
     Notes
     -----
     The posterior is the focal calibration map of ``logits / temperature_``: the temperature comes first, as in the
-    focal temperature scaling of [1]_. What it corrects is the size of the logits, and the map is made for logits of
-    the right size. It minimises the mean log loss.
+    focal temperature scaling of [1]_. The temperature corrects the size of the logits, because the map assumes the
+    right size. It minimizes the mean log loss.
 
     References
     ----------
@@ -95,9 +94,9 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         logits : array_like, shape (n,), (n, 1) or (n, K)
-            What the model puts into its sigmoid, or into its softmax, for examples that it was not trained on.
+            The inputs of the model's sigmoid or softmax, for examples that it was not trained on.
         y : array_like, shape (n,)
-            Their labels: two or K different ones, in the order of the logits, or class indices.
+            The labels: two or K different ones, in the order of the logits, or class indices.
         sample_weight : array_like, shape (n,), optional
             The weights of the examples, at least 0.
 
@@ -147,7 +146,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Returns
         -------
         posterior : array of float64, shape (n, K)
-            The probability of each class of `classes_`, of sum 1.
+            The probability of each class of `classes_`, with sum 1.
         """
         return self._posterior(logits).p
 
@@ -162,8 +161,8 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Returns
         -------
         decision : array of float64, shape (n,) or (n, K)
-            Of two classes the log odds of the second, above 0 where `predict` names it; of more the logarithm of the
-            probability of each.
+            The log odds of the second of two classes, above 0 where `predict` names it, or the logarithm of the
+            probability of each of more classes.
         """
         negative = self._posterior(logits).neg_log_p
         return negative[:, 0] - negative[:, 1] if negative.shape[1] == 2 else -negative
@@ -179,7 +178,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Returns
         -------
         labels : array, shape (n,)
-            Of `classes_`. With weights per class it need not be the one of the largest logit.
+            The most probable of `classes_`. With weights per class it need not have the largest logit.
         """
         decision = self.decision_function(logits)
         return self.classes_[decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)]

@@ -203,7 +203,8 @@ def categories(X: pd.DataFrame) -> list[str]:
 def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The table as a booster takes it, and parameters that describe its columns.
 
-    Columns by number, because every booster has signs that it refuses in a name. CatBoost's categories are words.
+    Columns are named by number, because every booster refuses some characters in names. CatBoost's categories are
+    words.
     """
     X = X.set_axis([f"column_{k}" for k in range(X.shape[1])], axis=1)
     if name != "catboost":

@@ -76,8 +76,9 @@ class Gains:
     """The groups of a ranking that hold positives. Its metrics depend on nothing else, and few positives have few
     groups.
 
-    `order` is that of the rows by rank, `hits` are the places of the positives in it, `first` the first of each group
-    among these; `ends` and `before` are the places of each group's last row and of the row before its first.
+    `order` sorts the rows by rank. `hits` are the positions of the positives in that order, and `first` the first of
+    each group among these. `ends` and `before` are the positions of each group's last row and of the row before its
+    first.
     """
 
     order: Array
@@ -203,8 +204,8 @@ class Outcomes:
 def reliability(y: Array, probability: Array, bins: int = 10) -> tuple[list[float], list[float], list[int]]:
     """Mean probability, frequency and number of examples in bins, ascending.
 
-    The bins are even over the ranks of the positives and of all: of equal width they would put nearly all examples of a
-    rare class into one, of equal number most of the positives.
+    The bins divide the mean of the ranks among positives and among all rows evenly. For a rare class, bins of equal
+    width would put nearly all examples into one bin, and bins of equal number most of the positives.
     """
     ranked = Ranked.of(y, probability)
     ends = ranked.ends[ranked.spread(bins)]

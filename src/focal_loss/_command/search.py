@@ -1,8 +1,8 @@
 """The search: trials of focal loss and of the booster's own cross-entropy in turns, by cross-validation.
 
 A trial is one choice of parameters. Its score is the mean of the metric over the folds; every fold stops early on its
-own held-out part. The two losses are two studies of Optuna, which may lie in a database: then a search that was killed
-goes on where it was, and several machines work on one.
+own held-out part. The two losses are two studies of Optuna, which may be in a database: then a killed search can
+continue, and several machines can share one.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Stored:
         Raises
         ------
         UserError
-            If there is no model, it was made by a newer version, or is not as it was written.
+            If there is no model, or it was made by a newer version or changed since.
         """
         try:
             fields, content = cls._read(directory)
@@ -116,7 +116,7 @@ class Stored:
     def _read(cls, directory: Path) -> tuple[dict[str, Any], bytes]:
         """The fields of the JSON and the content of the model file, checked to belong together.
 
-        Engines do not survive a model file that is damaged, and so are not shown one.
+        Boosters may crash on a damaged model file, so they never read one.
         """
         path = directory / "model.json"
         try:

@@ -1,6 +1,6 @@
 """Columns: their kinds, the target, and the same columns again for prediction.
 
-A `Schema` is what a model remembers of its columns. It is plain data, and goes into JSON.
+A `Schema` holds the columns of a model. It is plain data, stored as JSON.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def kind_of(column: pa.ChunkedArray) -> Kind:
     Raises
     ------
     ArrowInvalid
-        If it holds nothing of the kind: lists, bytes.
+        If it holds lists, bytes or another unsupported type.
     """
     dtype = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_boolean(dtype):
@@ -245,7 +245,7 @@ def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Ta
     Raises
     ------
     UserError
-        If there is one class only, or more than two and none is named.
+        If there is only one class, or more than two and none is named positive.
     """
     values = written(table.column(name))
     counts = {item["values"]: item["counts"] for item in values.value_counts().to_pylist()}
@@ -294,7 +294,7 @@ def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.
     Raises
     ------
     UserError
-        If there is no such column, or there are others and they are not to be dropped.
+        If there is no such column, or rows lack a target and must not be dropped.
     """
     if name not in table.column_names:
         raise UserError(f"{source} has no column {name!r}; {nearest(name, table.column_names)}")

@@ -1,8 +1,8 @@
 """The kinds of options, each checked in one place with one wording.
 
 A parameter is a number, a sequence of numbers or an array of any framework. Numbers become `float`, sequences and
-NumPy arrays stay host arrays and are checked in full; tensors of a framework pass through unread, because to read
-them could stop a trace or wait for a device.
+NumPy arrays stay host arrays and are checked in full; tensors of a framework pass through unread, because reading them
+could stop a trace or wait for a device.
 """
 
 from __future__ import annotations

@@ -339,7 +339,8 @@ def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
 def check_dense(y_true: Shape, y_pred: Shape, axis: int, is_floating: bool = True) -> None:
     """A probability for each class: class indices, with or without an axis of length 1, would broadcast to one.
 
-    So would those of as many examples as there are classes, which only their dtype and rank tell from one row for all.
+    Class indices of K examples would broadcast too; only dtype and rank distinguish them from one row of labels for
+    all.
     """
     place = axis - len(y_pred) + len(y_true)
     given = y_true[place] if place >= 0 else 1

@@ -31,7 +31,7 @@ def normalize_axis(axis: int, rank: int, name: str = "y_pred") -> int:
 def aligned(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Drop a last axis of length 1 or add one to a vector where the ranks differ by one, as Keras does.
 
-    A column of predictions beside a vector of labels is the commonest way to an accidental (N, N).
+    A column of predictions beside a vector of labels is the most common cause of an accidental (N, N).
     """
     a, b = y_true.shape, y_pred.shape
     if len(a) == len(b) + 1 and a[-1] == 1:
@@ -77,7 +77,7 @@ def chunk_rows(rows: int, features: int, classes: int) -> int:
 def chunking(rows: int, features: int, classes: int) -> tuple[int, int]:
     """The number of chunks and of rows in each, at least that of `chunk_rows`, without a remainder if possible.
 
-    Rows that divide by powers of two can be shared out among devices.
+    Numbers of rows that powers of two divide can be distributed over devices.
     """
     fewest = -(-rows // chunk_rows(rows, features, classes)) if rows else 1
     without_rest = [n for n in range(fewest, 2 * fewest) if rows % n == 0]

@@ -18,7 +18,7 @@ _BETWEEN = {
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """`warnings.warn`, at the innermost line that is neither ours nor a framework's.
 
-    The filters count by line: the same mistake on two lines of the caller is shown for each.
+    Warning filters work by line, so the same mistake on two lines of the caller is shown for each.
     """
     frame = _caller(sys._getframe())
     filename, line = _place(frame)

@@ -137,7 +137,7 @@ def get_backend() -> str:
     Raises
     ------
     ValueError
-        If FOCAL_LOSS_BACKEND or Keras name none of these.
+        If FOCAL_LOSS_BACKEND or Keras names another backend.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Value, gradient and Hessian of host arrays in one pass, for those who take a Newton step themselves: boosted trees.
 
-A Newton step wants a positive curvature, and that of the focal loss is negative for the worst mistakes. What stands in
-the Hessian's place goes by the name of its policy:
+A Newton step needs a positive curvature, and that of the focal loss is negative for the worst mistakes. A policy
+chooses the replacement of the Hessian:
 
 "exact"
     the Hessian itself
@@ -109,7 +109,7 @@ def softmax(
     Raises
     ------
     ValueError
-        If a label is no class.
+        If a label is not a class index.
     """
     options = {"upstream": upstream, "majorizer": hessian == "majorizer"}
     done = (
@@ -150,7 +150,7 @@ def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -
     Raises
     ------
     ValueError
-        If a label is no class.
+        If a label is not a class index.
     """
     done = evaluate.native_softmax(SoftmaxCall(v, y, gamma, weight, axis, sparse=True), order=0)
     if done is None:

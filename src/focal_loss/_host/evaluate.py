@@ -106,7 +106,7 @@ def native_binary(
 ) -> tuple[Sequence[Array], float, int] | None:
     """Value and derivatives up to `order` of a binary loss, their sum, and the position of the first bad label.
 
-    The derivatives are multiplied by `upstream`. None where the kernels do not cover it.
+    The derivatives are multiplied by `upstream`. None if the kernels do not cover the call.
     """
     x = call.x
     given = (x, call.y, call.gamma, call.positive, call.negative, upstream)

@@ -655,16 +655,16 @@ def binary_focal_loss_derivatives(
     y_true, y_pred, gamma, pos_weight, label_smoothing
         As in `binary_focal_loss`, with `y_pred` holding logits.
     hessian : {'exact', 'majorizer', 'relative_floor'}
-        What the third result is. The Hessian itself is negative for the worst mistakes (below a margin of about -2.8
-        at gamma = 2), where a Newton step would go uphill. The majorizer is the Hessian without its only negative
-        term, q^g p [(2g+1) q + g^2 p L] for a hard label: positive, and nowhere below the Hessian. The relative
-        floor is the Hessian where that is at least a quarter of the gradient's size, else that quarter.
+        The third result. The Hessian itself is negative for the worst mistakes (below a margin of about -2.8 at gamma =
+        2), where a Newton step would go uphill. The majorizer is the Hessian without its only negative term, q^g p
+        [(2g+1) q + g^2 p L] for a hard label: positive, and nowhere below the Hessian. The relative floor is the
+        Hessian where that is at least a quarter of the gradient's size, else that quarter.
 
     Returns
     -------
     value, gradient, hessian : named tuple of arrays, the shape to which the arguments broadcast
-        The loss of each example, its first derivative in that example's logit, and its second or what stands in its
-        place, in the dtype of `y_pred`.
+        The loss of each example, its first derivative in that example's logit, and its second derivative or the
+        replacement, in the dtype of `y_pred`.
 
     Raises
     ------
@@ -707,17 +707,17 @@ def sparse_categorical_focal_loss_derivatives(
     y_true, y_pred, gamma, class_weight, axis
         As in `sparse_categorical_focal_loss`, with `y_pred` holding logits.
     hessian : {'exact', 'majorizer', 'relative_floor'}
-        What the third result is: the diagonal of the Hessian, the same with the majorizer in place of the second
-        derivative in the margin of the true class (positive, and nowhere below it), or the diagonal where that is at
-        least a quarter of the gradient's size, else that quarter.
+        The third result: the diagonal of the Hessian, the same with the majorizer in place of the second derivative in
+        the margin of the true class (positive, and nowhere below it), or the diagonal where that is at least a quarter
+        of the gradient's size, else that quarter.
 
     Returns
     -------
     value : array, the shape of `y_true`
         The loss of each example, in the dtype of `y_pred`.
     gradient, hessian : arrays, the shape of `y_pred`
-        Its first derivative in each logit, which sums to 0 over the classes, and its second derivative in each
-        logit by itself, or what stands in its place.
+        Its first derivative in each logit, which sums to 0 over the classes, and its second derivative in each single
+        logit, or the replacement.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """The native kernels: whether they are installed, their instruction set, their number of threads.
 
 `NATIVE` is the compiled module, or None. Its functions take addresses: an adapter checks shapes, keeps its arrays
-alive and describes each as ``(address, code of the dtype, strides in elements)``, or hands over a number.
+alive and describes each as ``(address, code of the dtype, strides in elements)``, or passes a number.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _threads: int | None = None
 def open_native() -> tuple[Any, str]:
     """The compiled module, if it is installed and wanted, and a description for `show_config`.
 
-    An empty FOCAL_LOSS_ISA is one that is not set.
+    An empty FOCAL_LOSS_ISA counts as unset.
 
     Raises
     ------
@@ -66,8 +66,8 @@ def set_num_threads(n: int) -> None:
     """Set how many threads compute a large array on the host.
 
     Without a call, PyTorch tensors are computed on ``torch.get_num_threads()`` threads and everything else on as many
-    as this process may use processors. The threads live as long as the call that they serve, but for PyTorch, whose
-    own are used where they are OpenMP's; small arrays use one.
+    as this process may use processors. The threads end with the call, except in PyTorch, whose own are used if they are
+    OpenMP's. Small arrays use one thread.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def set_num_threads(n: int) -> None:
     Raises
     ------
     TypeError, ValueError
-        If `n` is no such integer.
+        If `n` is not an integer, or out of range.
 
     Examples
     --------

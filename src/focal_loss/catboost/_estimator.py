@@ -49,12 +49,11 @@ class _Labels(NamedTuple):
 class FocalCatBoostClassifier(catboost.CatBoostClassifier):
     """`catboost.CatBoostClassifier` trained with the focal loss, for two classes or more.
 
-    `eval_metric` is 'focal_loss' unless given, which is what early stopping looks at. It may be one of CatBoost's
-    names, a function of labels, probabilities and, if it takes them, weights, which returns a name, a number and
-    whether more of it is better, or an object as CatBoost takes it, which sees raw scores. At gamma = 0 the loss is
-    CatBoost's own ``Logloss`` or ``MultiClass``, whose choice of a learning rate holds at every gamma. At any other
-    it is an objective of Python's, on the CPU: see `binary_focal_objective` and `categorical_focal_objective`
-    for what that costs, which for three classes or more is much.
+    `eval_metric`, by default 'focal_loss', decides early stopping. It may be one of CatBoost's names, a function of
+    labels, probabilities and optional weights that returns a name, a number and whether higher is better, or an object
+    in CatBoost's form, which sees raw scores. At gamma = 0 the loss is CatBoost's own ``Logloss`` or ``MultiClass``,
+    whose default learning rate is used at every gamma. At any other gamma it is an objective in Python, on the CPU,
+    which is slow for three classes or more: see `binary_focal_objective` and `categorical_focal_objective`.
 
     Parameters
     ----------
@@ -180,7 +179,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         Raises
         ------
         ValueError
-            If the model is not one of `save_model`, or one of a newer version.
+            If `save_model` did not write the model, or a newer version did.
         """
         if fname is not None:
             classifier.unbroken(Path(fname).read_bytes(), fname)

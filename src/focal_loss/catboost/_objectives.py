@@ -82,10 +82,10 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Any:
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: Hessian = "majorizer") -> Any:
     """Binary focal loss as an objective for CatBoost's ``loss_function=``.
 
-    With an objective of Python's CatBoost needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of
-    about a thousand examples at a time, one part after the other: for 100,000 examples of 28 columns on 2 cores, this
-    takes as long as CatBoost's own ``Focal``, and 1.4 times as long as its ``Logloss``. On many cores the difference
-    is greater, as those share their examples out.
+    With an objective in Python CatBoost needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of
+    about a thousand examples at a time, sequentially: for 100,000 examples of 28 columns on 2 cores, this takes as long
+    as CatBoost's own ``Focal``, and 1.4 times as long as its ``Logloss``. On many cores the difference is greater,
+    because those losses run in parallel.
 
     Parameters
     ----------
@@ -141,9 +141,9 @@ def categorical_focal_objective(
     """Softmax focal loss as an objective for CatBoost's ``loss_function=``, with ``classes_count=K``.
 
     A Newton step divides by the whole K x K Hessian, as that of CatBoost's own ``MultiClass`` does. The policies of
-    `hessian` are about the second derivative in the margin of the true class. With an objective of Python's CatBoost
-    needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of each example by itself, twice in each
-    round: about 30 microseconds an example and round at K = 3, some 20 to 60 times as long as ``MultiClass`` takes.
+    `hessian` apply to the second derivative in the margin of the true class. With an objective in Python CatBoost needs
+    an `eval_metric`, and runs on the CPU. It asks for the derivatives of one example at a time, twice in each round:
+    about 30 microseconds an example and round at K = 3, some 20 to 60 times as long as ``MultiClass`` takes.
 
     Parameters
     ----------

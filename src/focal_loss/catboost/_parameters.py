@@ -44,7 +44,7 @@ LEARNING_RATE = {
 def chosen(given: dict[str, Any], classes: int, examples: int, columns: int, watched: bool) -> dict[str, Any]:
     """The defaults that CatBoost 1.2 computes for its Logloss or MultiClass, but not for an objective in Python.
 
-    With it a gamma of 0 is the limit of small ones, whatever is left alone.
+    With these defaults gamma = 0 is the limit of small gammas, whichever parameters the caller leaves out.
     """
     found: dict[str, Any] = {}
     rounds = given.get("iterations", 1000)

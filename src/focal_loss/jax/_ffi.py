@@ -1,8 +1,8 @@
 """The native kernels as functions of JAX arrays, on the host: under `jit`, under `vmap`, over devices. No derivatives.
 
-Arrays have one rank and axes of length 1 where they broadcast. `vmap` adds a leading axis, of length 1 to arrays that
-it does not map over: nothing is copied. Over several devices each computes its part of the examples; only the classes
-of an example are brought together.
+All arrays have one rank, with axes of length 1 where they broadcast. `vmap` adds a leading axis, of length 1 to arrays
+that it does not map over, so nothing is copied. Each of several devices computes its part of the examples; only the
+classes of an example are gathered.
 """
 
 from __future__ import annotations

@@ -553,7 +553,7 @@ def sigmoid_focal_loss(
     labels : array_like, a shape that broadcasts with `logits`
         Labels in [0, 1]; soft ones are mixed into p_t.
     alpha : float or array_like, optional
-        In [0, 1]: the weight of the positives, 1 - `alpha` that of the negatives. None weighs nothing.
+        In [0, 1]: the weight of the positives, 1 - `alpha` that of the negatives. None turns the weights off.
     gamma : float or array_like
         The focusing parameter, at least 0.
 

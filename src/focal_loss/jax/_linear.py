@@ -145,7 +145,7 @@ def _linear(problem: _Problem, inputs: _Inputs) -> Array:
 def _linear_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inputs]) -> tuple[Array, Array]:
     """Linear in the tangents, so that both modes are right: in reverse mode of a reduced loss it hands out gradients.
 
-    Those are made here, in one pass with the value. Rows that are not reduced are differentiated chunk by chunk.
+    The gradients are computed here, in one pass with the value. Unreduced rows are differentiated chunk by chunk.
     """
     (inputs,), (changes,) = primals, tangents
     live = _live(changes)

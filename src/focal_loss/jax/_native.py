@@ -1,7 +1,7 @@
 """JAX as a `pipeline.Backend`, by the native kernels where a program runs on the host, and by the formula elsewhere.
 
-The kernels give the value, the derivative in the logits and, of a binary loss, the second one. Everything else, which
-is every derivative in labels, gamma and weights, is the formula's.
+The kernels give the value, the derivative in the logits and, for a binary loss, the second one. The formula computes
+the rest, including all derivatives in labels, gamma and weights.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class BinarySetting(NamedTuple):
 def binary(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
     """Derivatives of the loss by `formula.Index`, the value in the dtype of the logits, the others at least float32.
 
-    Several at once, since the kernels compute the value and the first derivative together.
+    Several are computed at once, since the kernels compute the value and the first derivative together.
     """
     return jax.lax.platform_dependent(
         *tensors, cpu=partial(binary_native, setting, indices), default=partial(binary_formula, setting, indices)

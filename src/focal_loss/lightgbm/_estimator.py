@@ -127,8 +127,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
     ) -> FocalLGBMClassifier:
         """Train. The arguments are those of `lightgbm.LGBMClassifier.fit`.
 
-        With an `init_score` or `init_model` of the caller's, training starts there and not at the solved start score;
-        as everywhere in LightGBM, an `init_score` is no part of later predictions.
+        With an `init_score` or `init_model`, training starts there instead of at the solved start score. As everywhere
+        in LightGBM, an `init_score` is not part of later predictions.
         """
         self._refuse()
         pairs = _pairs(eval_set, eval_X, eval_y)
@@ -231,7 +231,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         path : str or Path
             The file to write.
         num_iteration : int, optional
-            How many rounds to keep. None: to the best one, or all.
+            The number of rounds to keep. None: up to the best one, or all.
 
         Raises
         ------
@@ -252,12 +252,12 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         path : str or Path, optional
             The file to read.
         model_str : str, optional
-            What such a file holds, in place of `path`.
+            The content of such a file, instead of `path`.
 
         Raises
         ------
         TypeError
-            If there is neither or both of them.
+            If neither or both are given.
         ValueError
             If the file is not one of `save_model`, or one of a newer version.
         """

@@ -27,7 +27,7 @@ def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool, ev
     """The metrics that `fit` evaluates: those of its argument, then those of the estimator, by default the loss itself.
 
     `given` are the estimator's parameters. LightGBM computes its own metrics first, whatever their order. The order
-    decides which one stops training early, so that only those at the front are left to it.
+    decides which one stops training early, so only the leading ones are left to LightGBM.
     """
     own = next((given[name] for name in ("metric", "metrics", "metric_types") if given.get(name)), "focal_loss")
     named = [*classifier.listed(eval_metric), *classifier.listed(own)]

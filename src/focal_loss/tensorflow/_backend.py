@@ -79,8 +79,8 @@ def custom_gradient(run: Callable[..., Any], *tensors: Tensor) -> Tensor:
     forward mode.
 
     `run` computes the value from `tf.stop_gradient` of the tensors. By itself TensorFlow also records the operations
-    inside a custom gradient. A `tf.autodiff.ForwardAccumulator` within another adds their derivatives to those of the
-    custom gradient, and one in a graph follows them alone: hence the recording by hand there.
+    inside a custom gradient. A nested `tf.autodiff.ForwardAccumulator` would add their derivatives to those of the
+    custom gradient, and one in a graph would follow only them; so operations are recorded by hand there.
     """
     given = here(*tensors)
     if tf.executing_eagerly() or not has_tangents(given):

@@ -1,8 +1,8 @@
 """The native kernels as ops of TensorFlow: the calls that they compute, and their derivatives.
 
-An op has a kernel for the host and none for XLA or an accelerator. In eager mode the devices of the tensors decide. A
-graph may be run anywhere, and a `tf.function` that exists already may be called from one that XLA compiles, so the
-choice is left to the graph: a branch by device, of which XLA compiles the formula.
+An op has a kernel for the host, but none for XLA or an accelerator. In eager mode the devices of the tensors decide. A
+graph may run anywhere, and an existing `tf.function` may be called from one that XLA compiles, so the graph holds a
+branch by device, of which XLA compiles the formula.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tensors whose shape is known only when a graph runs. Their labels are checked in the graph.
 
-Of an unknown rank the loss is that of flat tensors, in their shape.
+The loss of tensors of unknown rank is computed from flat tensors and reshaped.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The formula's primitives for torch, and its derivatives as autograd functions, to second order and in forward mode.
 
-The compiler sees each as one operator, and what compiles below it (functorch's transforms, autograd) traces through
-that: so compiled code has the derivatives that eager code has.
+The compiler sees each function as one operator, and the levels below it (functorch's transforms, autograd) trace
+through that, so compiled code has the derivatives of eager code.
 """
 
 from __future__ import annotations

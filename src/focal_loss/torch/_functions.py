@@ -648,7 +648,8 @@ def sigmoid_focal_loss(
     targets : Tensor, a shape that broadcasts with `inputs`
         Labels in [0, 1]; soft ones are mixed into p_t.
     alpha : float or Tensor
-        In [0, 1]: the weight of the positives, 1 - `alpha` that of the negatives. -1 weighs nothing, as there.
+        In [0, 1]: the weight of the positives, 1 - `alpha` that of the negatives. -1 turns the weights off, as in
+        torchvision.
     gamma : float or Tensor
         The focusing parameter, at least 0.
     reduction : {'none', 'mean', 'sum'}

@@ -63,8 +63,8 @@ class _Loss(torch.nn.Module):
     def option(self, name: str, like: Tensor) -> Any:
         """Gamma or a weight for these predictions.
 
-        In float64 each entry that is still what a number of the list was rounded to is that number: buffers may have
-        been loaded or written to since. On the "meta" device a buffer has no numbers, so there the list stands for it.
+        In float64 an entry that still equals the rounded number of the list becomes that number; other entries have
+        been loaded or written since. On the "meta" device, where a buffer has no numbers, the list is used.
         """
         value = getattr(self, name)
         if name not in self._exact or not isinstance(value, Tensor) or value.requires_grad:
@@ -80,7 +80,7 @@ class _Loss(torch.nn.Module):
         """Move or cast the module. A cast to half precision leaves gamma and weights unchanged.
 
         A weight of 1e5 would be infinite and one of 1e-8 would be 0, and the loss is computed in float32 anyway. A
-        buffer that leaves the "meta" device is filled in again.
+        buffer that leaves the "meta" device is filled from the list again.
         """
         empty = [name for name, buffer in self.named_buffers(recurse=False) if name in self._exact and buffer.is_meta]
         super()._apply(lambda tensor: _cast(tensor, fn), recurse)

@@ -1,10 +1,11 @@
 """The GPU kernels, in Triton: the mathematics of `native/`, for one element, then for blocks of them.
 
-Everything is computed in float32. Where the result is float32 as well, ``precise`` is true: then p, q and the
-exponential are pairs, unevaluated sums of two floats, because gamma multiplies their roundings. The comments that say
-why stand in `native/scalar.hpp` and `native/vector_math.hpp`, line by line the same.
+Everything is computed in float32. If the result is float32 as well, ``precise`` is true: then p, q and the exponential
+are pairs, unevaluated sums of two floats, because gamma multiplies their rounding errors. The reasons are in the
+comments of `native/scalar.hpp` and `native/vector_math.hpp`, whose code is the same line by line.
 
-Nothing here waits for the device. A result is made by one program in a fixed order: the same bits every time.
+Nothing here waits for the device. Each result is computed by one program in a fixed order, with the same bits every
+time.
 """
 
 from __future__ import annotations

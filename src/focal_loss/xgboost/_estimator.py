@@ -124,8 +124,8 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
     ) -> FocalXGBClassifier:
         """Train. The arguments are those of `xgboost.XGBClassifier.fit`.
 
-        With a `base_score`, `base_margin` or `xgb_model` of the caller's, training starts there and not at the solved
-        start score; as everywhere in XGBoost, a `base_margin` is no part of later predictions.
+        With a `base_score`, `base_margin` or `xgb_model`, training starts there instead of at the solved start score.
+        As everywhere in XGBoost, a `base_margin` is not part of later predictions.
         """
         self._refuse()
         margins = {"base_margin": base_margin, "base_margin_eval_set": base_margin_eval_set}
@@ -280,7 +280,7 @@ def _of_logits(start: Array) -> float | list[float]:
     Raises
     ------
     ValueError
-        If XGBoost cannot hold it, who keeps it in float32.
+        If XGBoost, which keeps it in float32, cannot hold it.
     """
     with np.errstate(over="ignore"):
         score = np.asarray(start if start.ndim else 1 / (1 + np.exp(-start)))

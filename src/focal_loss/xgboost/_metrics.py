@@ -22,9 +22,9 @@ OF_SCORES = ("auc", "aucpr")
 class Metrics(xgboost.callback.TrainingCallback):
     """Every metric that is computed here.
 
-    XGBoost takes one function, and cuts its value to six decimals. As that function this computes them all; as a
-    callback it then writes them into the log, whole, and in the order they were asked for: the last one decides when
-    training stops early.
+    XGBoost takes one metric function, and truncates its value to six decimals. This object is that function, which
+    computes all metrics, and a callback, which writes them into the log exactly and in the requested order: the last
+    one decides early stopping.
     """
 
     def __init__(self, ours: dict[str, classifier.Metric], order: list[str]) -> None:

@@ -19,7 +19,7 @@ class Comparison:
     name : str
         The metric as a reader knows it, such as "average precision".
     focal, baseline : float
-        Its two values.
+        The values of the two losses.
     low, high : float
         The 95 % interval of focal - baseline, by a paired bootstrap over the examples.
     higher_is_better : bool
@@ -51,9 +51,9 @@ class Bins:
     mean : list of float
         The mean prediction in each bin that holds an example, ascending.
     frequency : list of float
-        The share of positives in it.
+        The fraction of positives in each.
     count : list of int
-        How many examples it holds.
+        The number of examples in each.
     """
 
     mean: list[float]
@@ -68,9 +68,9 @@ class Trial:
     Attributes
     ----------
     number : int
-        Its place in the order of trials, from 0.
+        The position in the order of trials, from 0.
     loss : {"focal", "cross-entropy"}
-        What the booster was trained with.
+        The loss of the training.
     gamma : float or None
         The focusing parameter; None for cross-entropy.
     pos_weight : float
@@ -117,9 +117,9 @@ class Report:
     answer : str
         The answer in one sentence.
     paragraphs : list of str
-        What is to be said beyond it, in words.
+        Further sentences below the answer.
     facts : list of (str, str)
-        Label and value of what to know at a glance, such as rows, positives, gamma, weight and threshold.
+        Label and value of the main facts, such as rows, positives, gamma, weight and threshold.
     comparisons : list of Comparison
         The metrics, the chosen one first.
     precision_recall : dict of str to Curve
@@ -131,19 +131,19 @@ class Report:
     trials : list of Trial
         The search.
     metric : str
-        What the trials were scored by, in words.
+        The metric that scored the trials, in words.
     outcomes : Outcomes
         Confusion counts over the threshold.
     threshold : float
-        The threshold that was chosen. The page starts at the nearest of `outcomes`; let it be one of them.
+        The chosen threshold, which should be one of `outcomes`. The page starts at the nearest of them.
     cost_fp, cost_fn : float
-        What a false alarm and a miss cost.
+        The costs of a false alarm and of a miss.
     importance : list of (str, float)
-        Features and how much they matter, the most important first.
+        Features and their importance, the most important first.
     settings : list of (str, str)
         Name and value of each setting.
     command : str
-        The command that makes this report again.
+        The command that reproduces this report.
     versions : list of (str, str)
         The software and its versions.
     """

@@ -5,19 +5,19 @@ KERAS_BACKENDS := tensorflow jax torch numpy
 
 export TF_CPP_MIN_LOG_LEVEL := 2
 export TF_ENABLE_ONEDNN_OPTS := 0
-# Threads of OpenMP that wait ask the processor for nothing: tests in processes beside each other need it.
+# Waiting OpenMP threads sleep, because test processes run side by side.
 export OMP_WAIT_POLICY := passive
-# Here a compiler that is missing or fails is an error; by itself the package would install without its kernels.
+# A missing or failing compiler is an error here; by default the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
 .PHONY: test nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors tables ulp sanitize huge clean
 
-# What is one process runs beside another; the rest is as many processes as there are processors.
+# Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
 	$(MAKE) --no-print-directory -j 2 --output-sync=target types keras
 	$(MAKE) --no-print-directory unit formula gpu
 
-# All tests without the kernels, but for those of the kernels themselves.
+# All tests without the kernels, except those of the kernels themselves.
 nightly: .venv/test .venv/browser
 	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
@@ -32,12 +32,12 @@ demo: .venv/demo
 bench: .venv/bench
 	$(BIN)/python benchmarks/run.py
 
-# On a machine with a GPU, and a build of torch for it in the environment.
+# For a machine with a GPU, and a build of torch for it in the environment.
 bench-gpu: .venv/bench .venv/gpu
 	PYTHONPATH=.venv/gpu $(BIN)/python benchmarks/gpu.py
 
-# Environments. A group named in pyproject.toml is installed, and the kernels are compiled, once and again when what
-# they are made of changes. An editable install remembers which modules are packages.
+# Environments. A group of pyproject.toml is installed, and the kernels are compiled, once and again when their sources
+# change. An editable install remembers which modules are packages.
 PARTS := pyproject.toml CMakeLists.txt $(wildcard native/* src/focal_loss/*/__init__.py src/focal_loss/*/*/__init__.py)
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -70,13 +70,13 @@ unit: .venv/test .venv/browser
 	  --ignore=src/focal_loss/torch/_triton.py --ignore=src/focal_loss/torch/_cuda.py
 
 # The golden numbers without the kernels, as on a GPU, under XLA or without a compiler. JAX and TensorFlow, which compile
-# or dispatch each step, compute them in float32 alone; `make nightly` has their other dtypes and limits.
+# or dispatch each step, compute them only in float32; `make nightly` has their other dtypes and limits.
 formula: .venv/test
 	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests/test_numbers.py tests/test_majorizer.py \
 	  -k "not (jax or tensorflow) or golden and float32"
 
-# Triton beside TensorFlow in one process crashes, so it lies in a folder of its own, and its tests are a process of
-# their own: by Triton's interpreter, on the CPU. With a GPU, `make gpu INTERPRET=0` runs them there.
+# Triton crashes beside TensorFlow in one process, so it is installed in a folder of its own, and its tests run in a
+# process of their own: by Triton's interpreter, on the CPU. With a GPU, `make gpu INTERPRET=0` runs them there.
 INTERPRET ?= 1
 
 .venv/gpu: .venv/test
@@ -122,7 +122,7 @@ ulp:
 	set -e; for program in build/ulp/native/tests/functions_*; do echo $$program; $$program; done
 	build/ulp/native/tests/ulp $(ISA) --stride $(STRIDE)
 
-# Twice: what checks for undefined behavior keeps the compiler from making the vector loops whose ends the other checks.
+# Two builds: the undefined-behavior sanitizer prevents the vector loops whose ends the address sanitizer checks.
 sanitize:
 	@set -e; for checks in address undefined,float-cast-overflow; do \
 	  cmake -S . -B build/$$checks -DFOCAL_LOSS_TESTS=ON -DCMAKE_BUILD_TYPE=None \

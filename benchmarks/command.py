@@ -1,8 +1,8 @@
 """``python benchmarks/command.py``: `focal-loss fit` against the same work by hand, time and memory.
 
-By hand is what one would write: pandas reads the CSV, scikit-learn parts it, and the same classifiers, one of the focal
-loss and LightGBM's own, train the same folds with early stopping and the final models. Each runs in a process of its
-own. `plain` is by hand with LightGBM's own classifier both times, whose training may stop earlier.
+"By hand" is the code that one would write: pandas reads the CSV, scikit-learn splits it, and the same classifiers, one
+of the focal loss and LightGBM's own, train the same folds with early stopping and the final models. Each runs in a
+process of its own. `plain` is by hand with LightGBM's own classifier both times, whose training may stop earlier.
 """
 
 from __future__ import annotations

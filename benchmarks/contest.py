@@ -1,7 +1,7 @@
 """A contest: callables that do the same job, timed in turns.
 
-Each repeat runs every contestant once, so that whatever else the machine does meets all of them alike; the median of
-each stands. Only ratios of one contest mean anything.
+Each repeat runs every contestant once, so that other work of the machine affects all of them alike; the median of each
+counts. Only ratios within one contest are meaningful.
 """
 
 from __future__ import annotations

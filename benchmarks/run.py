@@ -1,6 +1,6 @@
 """``make bench``: every contest, one table, into benchmarks/results.
 
-Each framework runs in a process of its own, one after the other: idle pools of one would get in the way of another.
+Each framework runs in a process of its own, one after the other, because idle thread pools of one would slow another.
 """
 
 from __future__ import annotations

@@ -7,15 +7,15 @@ exceeds 1. The bound of a quantity with exact value x is
 
 eps is that of float32 or float64; half precision has float32's, and half a unit in the last place of its own for the
 one rounding. `scale` is |x|, or the sum of the magnitudes of x's terms where they cancel: near a zero of a sum no
-algorithm in working precision has a small error relative to the sum. `underflow` is what is lost where p, q or a power
-is below the smallest normal number, which XLA and Eigen flush to zero: (1 + gamma)^2 |log of it| times that number, as
-p stands in the Hessian beside gamma^2 L; |z| in place of the logarithm in the mix, where a power that small may
-multiply a loss of |z|; times a weight above 1. In half precision, which keeps subnormals, it is one more of those.
+algorithm in working precision has a small error relative to the sum. `underflow` is the precision lost where p, q or a
+power is below the smallest normal number, which XLA and Eigen flush to zero: (1 + gamma)^2 |log of it| times that
+number, as p stands in the Hessian beside gamma^2 L; |z| in place of the logarithm in the mix, where a power that small
+may multiply a loss of |z|; times a weight above 1. In half precision, which keeps subnormals, it is one more of those.
 
-What gamma multiplies is an exponent, and where that exceeds the logarithm of the smallest number the power is 0. So
+Gamma |z| is the exponent of a power, which is 0 where the exponent exceeds the logarithm of the smallest number. So
 gamma |z| counts at most as twice that logarithm, and one gamma of the underflow at most as the logarithm itself.
 
-In a softmax z is the largest difference of two logits and 2 gamma is 2 (gamma + 1), because to round v_j - v_t alone
+In a softmax z is the largest difference of two logits and 2 gamma is 2 (gamma + 1), because rounding v_j - v_t alone
 moves 1 - p_t by |z| eps / 2 at gamma = 0; a sum of K terms adds K.
 """
 
@@ -84,8 +84,8 @@ def error_ratio(
 ):
     """The error as a share of the bound, whose factor of eps * scale is `terms` + 2 `exponent`.
 
-    The exponent is gamma |z|, and `terms` is 8 or what stands in its place. `loss` is what may multiply a power that
-    underflows, beyond the logarithm of the smallest number.
+    `exponent` is gamma |z|, and `terms` is 8 or its equivalent. `loss` is a factor of a power that underflows, if it
+    can exceed the logarithm of the smallest number.
     """
     wide = "float32" if dtype in HALF else dtype
     tiny = np.finfo(wide).tiny
@@ -118,8 +118,8 @@ def factor(row: dict[str, Any]) -> tuple[float, float]:
 def rows_of(section: str, framework: Framework, dtype: str) -> list[dict[str, Any]]:
     """The rows whose inputs are exact in the dtype.
 
-    Gamma and weights are numbers of the dtype computed in, but for NumPy, where they may be any. Threads of JAX and
-    TensorFlow read a label that is a subnormal float as 0.
+    Gamma and weights must be exact in the dtype of the computation, except in NumPy, where they may be any number.
+    Threads of JAX and TensorFlow read a label that is a subnormal float as 0.
     """
     needed, wide = ("half", "float32") if dtype in HALF else ("single", dtype)
     rows = [row for row in golden()[section] if dtype == "float64" or row.get(needed, needed == "single")]

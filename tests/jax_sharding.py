@@ -2,7 +2,7 @@
 
 ``python tests/jax_sharding.py`` prints a JSON object: for each case the largest error of the value and the gradients
 as a share of the bound, or the exception. `test_jax_sharding.py` runs it and holds each case to 1. With the names of a
-split and a mode it prints the matrix of these alone.
+split and a mode it prints only their matrix.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def of_many(name: str, split: str, mode: str) -> list[np.ndarray]:
 def in_shard_map(name: str, mesh: Mesh, specs: Specs) -> list[np.ndarray]:
     """The loss under `shard_map` over whole examples, differentiated from outside.
 
-    A function inside sees its slice only, so that classes which are split outside are gathered on the way in.
+    A function inside sees only its slice, so classes that are split outside are gathered first.
     """
     function, arrays, count, split_by = LOSSES[name]
     rows = specs[0][0]

@@ -350,7 +350,7 @@ def test_a_trace_of_class_indices_computes() -> None:
 def test_exports_to_onnx_by_the_trace(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     """The exporter knows only operators of ONNX, and raises for any other.
 
-    Its last step adds functions of onnxscript, of which there are none here; for that alone it needs the package onnx.
+    Its last step, which adds functions of onnxscript, has nothing to add here but needs the package onnx.
     """
     last_step = "torch.onnx._internal.torchscript_exporter.onnx_proto_utils._add_onnxscript_fn"
     monkeypatch.setattr(last_step, lambda model, _: model)

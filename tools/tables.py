@@ -1,7 +1,7 @@
 """Writes the constants that C++, Triton and Python share: coefficients, limits, powers, the order of the dtypes.
 
-`make tables` runs it. What it writes stands between two marks, as plain source. `python tools/tables.py --check` writes
-nothing and fails where a file is not what would be written.
+`make tables` runs it. It writes plain source between two marks. `python tools/tables.py --check` writes nothing, and
+fails if a file would change.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every parameter of the three libraries: honored, or refused with a remedy.
 
-The tables name each one. The lists of the libraries themselves are compared with them, so that a parameter of a later
-version has to be looked at. `value`, or `(value, others)`, is one with an effect on a small table; of a parameter in
-`PASSED`, which has none there, it is enough that it reaches the library.
+The tables name each one. They are compared with the libraries' own lists, so that a parameter of a later version fails
+until it is added. `value`, or `(value, others)`, has an effect on a small table. A parameter in `PASSED` has none
+there, and must only reach the library.
 """
 
 from __future__ import annotations

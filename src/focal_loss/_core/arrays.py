@@ -31,7 +31,7 @@ def _missing(value: Any, nan: bool) -> int:
         return int(np.ma.getmaskarray(value).sum())
     if isinstance(value, (list, tuple)):
         kinds = {type(entry) for entry in value}  # one or two for numbers
-        # # Numbers are dropped first, because `torch.compile` cannot trace the package of a type.
+        # Numbers are dropped first, because `torch.compile` cannot trace the package of a type.
         others = [kind for kind in kinds if kind not in (int, float, bool)]
         if not any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) or _package(kind) in TABLES for kind in others):
             return 0

@@ -12,7 +12,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 _WEIGHTS = ("class_weight", "pos_weight", "alpha")
 
-# # A name in other libraries -> the names here, of which a function has at most one.
+# A name in other libraries -> the names here, of which a function has at most one.
 REPLACEMENTS = {
     "ignore_index": ("ignore_class",),
     "ignore_label": ("ignore_class",),
@@ -47,7 +47,7 @@ def _answering(function: T, name: str) -> T:
                 raise TypeError(f"`{name}` has no `{option}`; pass `{answers[option]}`")
         return function(*arguments, **options)
 
-    # # The wrapper gets the globals of the function, by which doctest and warnings recognize its module.
+    # The wrapper gets the globals of the function, by which doctest and warnings recognize its module.
     shown = FunctionType(call.__code__, inspect.unwrap(function).__globals__, name, None, call.__closure__)
     wrapped: T = functools.wraps(function)(shown)  # type: ignore[assignment]
     return wrapped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# # Framework -> its missing names and what is lost with them, for `show_config`.
+# Framework -> its missing names and what is lost with them, for `show_config`.
 MISSING: dict[str, list[str]] = {}
 
 

@@ -6,7 +6,7 @@ import sys
 import warnings
 from types import FrameType
 
-# # Packages that call the losses for the caller: frameworks run modules, training loops and traced functions.
+# Packages that call the losses for the caller: frameworks run modules, training loops and traced functions.
 _BETWEEN = {
     "focal_loss",
     *("torch", "jax", "tensorflow", "tf_keras", "keras", "optree", "tree", "wrapt"),

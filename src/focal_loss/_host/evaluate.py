@@ -177,7 +177,7 @@ def in_blocks(function: Callable[..., Array], arguments: tuple[Array, ...], shap
     def fill(start: int) -> None:
         result[start : start + BLOCK] = run(start)
 
-    # # Threads end with the call, so that a fork loses none.
+    # Threads end with the call, so that a fork loses none.
     with ThreadPoolExecutor(kernels.num_threads()) as pool:
         list(pool.map(fill, starts[1:]))
     return result.reshape(shape)

@@ -14,8 +14,8 @@ from typing import Any
 
 from focal_loss._core.options import integer
 
-# # The position of a dtype is its code, as in native/kernels.hpp. <tables: dtypes> Written by tools/tables.py;
-# `make tables` writes it anew.
+# The position of a dtype is its code, as in native/kernels.hpp.
+# <tables: dtypes> Written by tools/tables.py; `make tables` writes it anew.
 DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", "uint8", "int8", "int16", "int32", "int64")
 FLOATING = DTYPES[:4]
 MAX_RANK = 16

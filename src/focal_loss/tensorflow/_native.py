@@ -70,7 +70,7 @@ def _covered(x: Tensor, *others: Any) -> bool:
     tensors = [x, *(t for t in others if not isinstance(t, float))]
     if _ops is None or any(t.dtype.name not in kernels.DTYPES or t.shape.rank > kernels.MAX_RANK for t in tensors):
         return False
-    # # The ops have no forward mode, so the formula runs under a `tf.autodiff.ForwardAccumulator`.
+    # The ops have no forward mode, so the formula runs under a `tf.autodiff.ForwardAccumulator`.
     if has_tangents(tensors):
         return False
     if tf.executing_eagerly():
@@ -120,7 +120,7 @@ def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstre
 
 def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
     """The value of a loss, or the derivative in the logits times the last operand, and the gradient of either."""
-    # # In a graph every tensor is passed on (see `here`), otherwise only those that are differentiated.
+    # In a graph every tensor is passed on (see `here`), otherwise only those that are differentiated.
     eager = tf.executing_eagerly()
     places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and is_followed(t))]
     if not places:
@@ -129,7 +129,7 @@ def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
 
     @tf.custom_gradient
     def run(*given: Tensor) -> tuple[Tensor, Any]:
-        # # A tape that is open while a graph is built would ask for the gradient of every operation in here.
+        # A tape that is open while a graph is built would ask for the gradient of every operation in here.
         inner = _filled(operands, places, [tf.stop_gradient(tensor) for tensor in given])
         upstream, tensors = _split(order, inner)
 
@@ -248,7 +248,7 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
 def _binary_formula(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
         logits = FORMULA.at_least_float32(x)
-        # # A power with a Python number as gamma is a product, with a tensor an exponential.
+        # A power with a Python number as gamma is a product, with a tensor an exponential.
         given = (call.gamma, call.positive, call.negative)
         numbers = (p if isinstance(p, float) else t for p, t in zip(given, parameters, strict=True))
         labels = pipeline.binary_labels(FORMULA, y, logits, call.smoothing)

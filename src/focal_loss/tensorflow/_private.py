@@ -24,7 +24,7 @@ _tangents = private("tensorflow.python.pywrap_tfe", "TFE_Py_PackJVPs", "the form
 _stop_recording = private("tensorflow.python.eager.record", "stop_recording", _FORWARD_MODE)
 _record = private("tensorflow.python.eager.record", "record_operation", _FORWARD_MODE)
 
-# # In graphs an op must have a rule for `tf.vectorized_map`, and the formula must run under XLA and in exports.
+# In graphs an op must have a rule for `tf.vectorized_map`, and the formula must run under XLA and in exports.
 SERVES_GRAPHS = None not in (
     _FuncGraph,
     _is_in_xla,

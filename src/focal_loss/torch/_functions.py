@@ -27,7 +27,7 @@ def checked(kind: type[Declared], **values: Any) -> Declared:
 
 def _refuse_dual_numbers() -> None:
     """Refuse dual numbers from outside compiled code, which would silently lose their tangents."""
-    # # The compiler guards what it reads, so this code is compiled again, and refused, when a level is opened later.
+    # The compiler guards what it reads, so this code is compiled again, and refused, when a level is opened later.
     if torch.compiler.is_dynamo_compiling() and _no_level_is_opened_inside() and forward_mode_is_on():
         _raise_without_forward_mode()
 

@@ -15,7 +15,7 @@ import os
 import triton
 import triton.language as tl
 
-# # The interpreter, which runs these kernels on the host in tests, rounds the product within `tl.fma`.
+# The interpreter, which runs these kernels on the host in tests, rounds the product within `tl.fma`.
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 INFINITY = tl.constexpr(float("inf"))
 NAN = tl.constexpr(float("nan"))
@@ -429,7 +429,7 @@ def softmax(
     else:
         line, stride = (i // inner) * classes * inner + i % inner, inner
     own = tl.load(v_pointer + line + target * stride, mask=alive, other=0.0).to(tl.float32)
-    # # The sum over the other classes has two parts: the largest exponentials, each exactly 1, and the rest. So many
+    # The sum over the other classes has two parts: the largest exponentials, each exactly 1, and the rest. So many
     # small terms lose no digits beside the 1 of a dominant class.
     peak = tl.full([width], -INFINITY, tl.float32)
     largest, rest = tl.zeros([width], tl.float32), tl.zeros([width], tl.float32)

@@ -80,12 +80,12 @@ def prepared(name: str, X: pd.DataFrame, target: pd.Series) -> Table:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# Engines
+# Boosters
 # ---------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Engine:
+class Booster:
     plain: Callable[..., Any]
     focal: Callable[..., Any]
     options: dict[str, Any]
@@ -111,8 +111,8 @@ def fit_catboost(model: Any, X: Any, y: Any, evaluated: tuple[Any, Any]) -> None
     model.fit(X, y, eval_set=evaluated)
 
 
-ENGINES = {
-    "LightGBM": Engine(
+BOOSTERS = {
+    "LightGBM": Booster(
         lightgbm.LGBMClassifier,
         FocalLGBMClassifier,
         {"n_estimators": ROUNDS, "learning_rate": 0.1, "n_jobs": 1, "verbosity": -1},
@@ -120,7 +120,7 @@ ENGINES = {
         fit_lightgbm,
         {"raw_score": True},
     ),
-    "XGBoost": Engine(
+    "XGBoost": Booster(
         xgboost.XGBClassifier,
         FocalXGBClassifier,
         {"n_estimators": ROUNDS, "learning_rate": 0.1, "n_jobs": 1, "enable_categorical": True},
@@ -128,7 +128,7 @@ ENGINES = {
         fit_xgboost,
         {"output_margin": True},
     ),
-    "CatBoost": Engine(
+    "CatBoost": Booster(
         catboost.CatBoostClassifier,
         FocalCatBoostClassifier,
         {
@@ -154,13 +154,13 @@ Row = dict[str, Any]
 
 def measures(y: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     classes = probabilities.shape[1]
-    hot = np.eye(classes)[y]
+    true_class_mask = np.eye(classes)[y]
     ranked = probabilities[:, 1] if classes == 2 else probabilities
     shown = y if classes == 2 else label_binarize(y, classes=range(classes))
     return {
         "average precision": average_precision_score(shown, ranked),
         "log loss": log_loss(y, probabilities, labels=range(classes)),
-        "Brier": float(((probabilities - hot) ** 2).sum(axis=1).mean()) / (2 if classes == 2 else 1),
+        "Brier": float(((probabilities - true_class_mask) ** 2).sum(axis=1).mean()) / (2 if classes == 2 else 1),
         "ECE": expected_calibration_error(y, ranked),
     }
 
@@ -168,25 +168,25 @@ def measures(y: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def of_fold(table: Table, name: str, train: np.ndarray, test: np.ndarray) -> list[Row]:
     """Cross-entropy and every gamma and policy on one split."""
     warnings.simplefilter("ignore")
-    engine, rows = ENGINES[name], []
+    booster, rows = BOOSTERS[name], []
     grown, held = train_test_split(train, test_size=0.25, stratify=table.y[train], random_state=0)
     for gamma, policy in [(0.0, "own"), *((g, p) for g in GAMMAS for p in POLICIES)]:
         loss = {"gamma": gamma, "hessian": policy} if gamma else {}
-        model = (engine.focal if gamma else engine.plain)(**loss, **engine.options)
+        model = (booster.focal if gamma else booster.plain)(**loss, **booster.options)
         held_set = table.X.iloc[held], table.y[held]
-        engine.fit(model, table.X.iloc[grown], table.y[grown], held_set)
-        for form, probabilities in forms(engine, model, gamma, held_set, table.X.iloc[test]).items():
-            labels = {"table": table.name, "engine": name, "gamma": gamma, "hessian": policy, "form": form}
+        booster.fit(model, table.X.iloc[grown], table.y[grown], held_set)
+        for form, probabilities in forms(booster, model, gamma, held_set, table.X.iloc[test]).items():
+            labels = {"table": table.name, "booster": name, "gamma": gamma, "hessian": policy, "form": form}
             rows.append(labels | measures(table.y[test], probabilities))
     return rows
 
 
-def forms(engine: Engine, model: Any, gamma: float, held: tuple[Any, Any], X: Any) -> dict[str, np.ndarray]:
+def forms(booster: Booster, model: Any, gamma: float, held: tuple[Any, Any], X: Any) -> dict[str, np.ndarray]:
     """The test probabilities in each form; of cross-entropy, whose scores are posteriors, in two."""
     found = {"posterior": model.predict_proba(X)}
     if gamma:
         found["scores"] = model.set_params(calibrated=False).predict_proba(X)
-    held_scores, scores = (np.asarray(model.predict(part, **engine.scores)) for part in (held[0], X))
+    held_scores, scores = (np.asarray(model.predict(part, **booster.scores)) for part in (held[0], X))
     temperature = FocalTemperature(gamma).fit(held_scores, held[1])
     return found | {"temperature": temperature.predict_proba(scores)}
 
@@ -194,15 +194,15 @@ def forms(engine: Engine, model: Any, gamma: float, held: tuple[Any, Any], X: An
 def of_harsh_run(table: Table, name: str, policy: str) -> Row:
     """No regularisation, steps of full length, gamma 5: the largest score, and the log loss on a test part."""
     warnings.simplefilter("ignore")
-    engine = ENGINES[name]
+    booster = BOOSTERS[name]
     train, test = train_test_split(np.arange(len(table.y)), test_size=0.25, stratify=table.y, random_state=0)
-    model = engine.focal(gamma=5.0, hessian=policy, **(engine.options | engine.harsh))
+    model = booster.focal(gamma=5.0, hessian=policy, **(booster.options | booster.harsh))
     columns = [c for c in table.X if table.X[c].dtype == "category"]
     extra = {"cat_features": columns} if name == "CatBoost" and columns else {}
     model.fit(table.X.iloc[train], table.y[train], **extra)
-    scores = np.abs(np.asarray(model.predict(table.X, **engine.scores))).max()
+    scores = np.abs(np.asarray(model.predict(table.X, **booster.scores))).max()
     loss = log_loss(table.y[test], model.predict_proba(table.X.iloc[test]))
-    return {"table": table.name, "engine": name, "hessian": policy, "largest score": float(scores), "log loss": loss}
+    return {"table": table.name, "booster": name, "hessian": policy, "largest score": float(scores), "log loss": loss}
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -229,12 +229,12 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def section(title: str, header: list[str], groups: list[Any], cells: Callable[[pd.DataFrame], list[str]]) -> str:
-    """A table with a row for each table and engine."""
-    return f"## {title}\n\n" + markdown(["table", "engine", *header], [[*key, *cells(group)] for key, group in groups])
+    """A table with a row for each table and booster."""
+    return f"## {title}\n\n" + markdown(["table", "booster", *header], [[*key, *cells(group)] for key, group in groups])
 
 
 def page(frame: pd.DataFrame, harsh: pd.DataFrame, about: dict[str, str]) -> str:
-    groups = list(frame.groupby(["table", "engine"], sort=False))
+    groups = list(frame.groupby(["table", "booster"], sort=False))
     gammas = [f"gamma {g:g}" for g in GAMMAS]
 
     def plain(group: pd.DataFrame) -> list[str]:
@@ -256,7 +256,7 @@ def page(frame: pd.DataFrame, harsh: pd.DataFrame, about: dict[str, str]) -> str
         by = group.set_index("hessian")
         return [f"{by['largest score'][p]:.1f}, {by['log loss'][p]:.3f}" for p in POLICIES]
 
-    runs = list(harsh.groupby(["table", "engine"], sort=False))
+    runs = list(harsh.groupby(["table", "booster"], sort=False))
     times = "as a multiple of cross-entropy's"
     return "\n".join(
         [
@@ -304,8 +304,8 @@ def described(repeats: int) -> dict[str, str]:
     }
 
 
-def feasible(table: Table, engine: str) -> bool:
-    return engine != "CatBoost" or table.y.max() == 1 or len(table.y) < 1000
+def feasible(table: Table, booster: str) -> bool:
+    return booster != "CatBoost" or table.y.max() == 1 or len(table.y) < 1000
 
 
 def main() -> None:
@@ -313,13 +313,13 @@ def main() -> None:
     parser.add_argument(
         "--tables", type=Path, required=True, help="a directory of CSV files; the last column is the target"
     )
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
+    parser.add_argument("--boosters", nargs="+", choices=BOOSTERS, default=list(BOOSTERS))
     parser.add_argument("--repeats", type=int, default=2, help=f"of {SPLITS}-fold cross-validation")
     parser.add_argument("--jobs", type=int, default=-1)
     options = parser.parse_args()
     every = list(tables(options.tables))
     folds = RepeatedStratifiedKFold(n_splits=SPLITS, n_repeats=options.repeats, random_state=0)
-    pairs = [(t, e) for t in every for e in options.engines if feasible(t, e)]
+    pairs = [(t, e) for t in every for e in options.boosters if feasible(t, e)]
     jobs = [(t, e, *split) for t, e in pairs for split in folds.split(t.X, t.y)]
     found = Parallel(options.jobs, verbose=5)(delayed(of_fold)(*job) for job in jobs)
     harsh = Parallel(options.jobs)(delayed(of_harsh_run)(*pair, policy) for pair in pairs for policy in POLICIES)

@@ -55,8 +55,8 @@ class BinaryBlocks {
   const bool integer_labels_ = call_.labels.dtype >= DType::boolean;
   const bool folds_upstream_ = folds(call_);
   const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // for each kind of label
-  const bool direct_ = result_dtype(call_.logits.dtype, call_.wide_values) == dtype_of<T>();
-  const bool direct_slopes_ = result_dtype(call_.logits.dtype, call_.wide_derivatives) == dtype_of<T>();
+  const bool direct_ = result_dtype(call_.logits.dtype, call_.values_at_least_float32) == dtype_of<T>();
+  const bool direct_slopes_ = result_dtype(call_.logits.dtype, call_.derivatives_at_least_float32) == dtype_of<T>();
   bool soft_ = call_.smoothing != 0;  // from the first soft label on
   Buffers<T> buffers_;
 
@@ -132,14 +132,14 @@ class BinaryBlocks {
             item_size(call_.logits.dtype), item_size(call_.labels.dtype)};
   }
 
-  // y -> (1 - a) y + a / 2, and the weights, which are applied element by element.
+  // Smooths the labels, and loads the weights, which are applied element by element.
   void soften(int64_t begin, int64_t n, Block<T>& block) {
     block.positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, false);
     block.negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
     if (call_.smoothing == 0) return;
-    const T keep = T(1 - call_.smoothing), shift = T(call_.smoothing / 2);
+    const LabelSmoothing<T> smooth(call_.smoothing, 2);
     const T* y = block.y;
-    for (int64_t i = 0; i < n; ++i) buffers_.y[i] = mul_add(keep, y[i], shift);
+    for (int64_t i = 0; i < n; ++i) buffers_.y[i] = smooth(y[i]);
     block.y = buffers_.y;
   }
 
@@ -164,9 +164,9 @@ class BinaryBlocks {
       if (block.order > 0) multiply_by(upstream, n, block.gradient);
       if (block.order > 1) multiply_by(upstream, n, block.hessian);
     }
-    if (!direct_) store(call_.value, result_dtype(call_.logits.dtype, call_.wide_values), begin, n, block.value);
+    if (!direct_) store(call_.value, result_dtype(call_.logits.dtype, call_.values_at_least_float32), begin, n, block.value);
     if (direct_slopes_) return;
-    const DType slopes = result_dtype(call_.logits.dtype, call_.wide_derivatives);
+    const DType slopes = result_dtype(call_.logits.dtype, call_.derivatives_at_least_float32);
     store(call_.gradient, slopes, begin, n, block.gradient);
     store(call_.hessian, slopes, begin, n, block.hessian);
   }

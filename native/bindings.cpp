@@ -68,7 +68,7 @@ void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
 nb::tuple binary(bool p_t_loss, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
                  nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value,
-                 uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer, bool wide_values) {
+                 uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer, bool values_at_least_float32) {
   Binary call;
   call.family = p_t_loss ? Family::p_t_loss : Family::expected_loss;
   call.shape.rank = int(nb::len(shape));
@@ -86,7 +86,7 @@ nb::tuple binary(bool p_t_loss, nb::tuple shape, nb::handle logits, nb::handle l
   call.gradient = address(gradient);
   call.hessian = address(hessian);
   call.majorizer = majorizer;
-  call.wide_values = wide_values;
+  call.values_at_least_float32 = values_at_least_float32;
   Outcome outcome;
   if (call.shape.size() > 0) outcome = run_released(call, threads, of_team);  // a number is not read from an empty array
   return nb::make_tuple(outcome.sum, outcome.first_bad);
@@ -95,7 +95,7 @@ nb::tuple binary(bool p_t_loss, nb::tuple shape, nb::handle logits, nb::handle l
 nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sparse, nb::handle ignored,
                   std::vector<double> gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
                   uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer,
-                  bool wide_values) {
+                  bool values_at_least_float32) {
   Softmax call;
   call.outer = integer(shape[0]);
   call.classes = integer(shape[1]);
@@ -122,7 +122,7 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   call.gradient = address(gradient);
   call.hessian = address(hessian);
   call.majorizer = majorizer;
-  call.wide_values = wide_values;
+  call.values_at_least_float32 = values_at_least_float32;
   const Outcome outcome = run_released(call, threads, of_team);
   return nb::make_tuple(outcome.sum, outcome.count, outcome.first_bad);
 }
@@ -137,12 +137,12 @@ NB_MODULE(_native, m) {
   m.def("use_team", &use_team, "address"_a, "The address of GOMP_parallel, for calls that ask for `of_team`.");
   m.def("binary", &binary, "p_t_loss"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
-        "majorizer"_a = false, "wide_values"_a = false,
+        "majorizer"_a = false, "values_at_least_float32"_a = false,
         "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the "
         "values and the position of the first label that is none, or -1.");
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
-        "majorizer"_a = false, "wide_values"_a = false,
+        "majorizer"_a = false, "values_at_least_float32"_a = false,
         "As `binary`. Returns the sum, the number of examples not ignored, and the first label that is no class.");
   m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },
         "The address of the kernels, for the TensorFlow library.");

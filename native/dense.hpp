@@ -73,7 +73,7 @@ void dense_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, co
                 Outcome& outcome) {
   const Shape shape{2, {call.outer, call.inner}};
   const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
-  const T keep = T(1 - call.smoothing), shift = T(call.smoothing / double(call.classes));
+  const LabelSmoothing<T> smooth(call.smoothing, double(call.classes));
   others_of_tile(call, load_tile(call, call.logits, call.dtype, call.strides, begin, n, t.buffer, x.stride), n,
                  t.e, t.others, t.margin, x);
   const Tile<T> labels = load_tile(call, call.labels, call.label_dtype, call.label_strides, begin, n, t.labels,
@@ -93,7 +93,7 @@ void dense_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, co
     focal_of_margins(two_gamma, 1, T(1), n, t.margin + k * x.stride, x, value, slope, x.second);
     for (int64_t i = 0; i < n; ++i) {
       outside |= hardness_of(y[i]) <= 0 ? Bits<T>(0) : Bits<T>(1);
-      const T label = call.smoothing != 0 ? mul_add(keep, y[i], shift) : y[i];
+      const T label = call.smoothing != 0 ? smooth(y[i]) : y[i];
       const bool absent = (label == 0) | (weight == 0);
       // The weight last: its product with the label may be too small for a number.
       x.value[i] += absent && value[i] == T(INFINITY) ? T(0) : weight * (label * value[i]);

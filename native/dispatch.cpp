@@ -111,8 +111,8 @@ Softmax completed(Softmax call, std::vector<double>& gamma, std::vector<double>&
 // Results that a framework has just been given the memory for.
 template <class Call>
 void prepare(const Call& call, DType dtype, int64_t values, int64_t derivatives) {
-  const int64_t of_derivatives = item_size(result_dtype(dtype, call.wide_derivatives));
-  ask_for_large_pages(call.value, values * item_size(result_dtype(dtype, call.wide_values)));
+  const int64_t of_derivatives = item_size(result_dtype(dtype, call.derivatives_at_least_float32));
+  ask_for_large_pages(call.value, values * item_size(result_dtype(dtype, call.values_at_least_float32)));
   ask_for_large_pages(call.gradient, derivatives * of_derivatives);
   ask_for_large_pages(call.hessian, derivatives * of_derivatives);
 }

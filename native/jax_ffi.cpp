@@ -85,8 +85,8 @@ Operand operand(const Buffer& array, const Buffer& value) {
   result.data = array.data;
   result.dtype = dtype_of(array.type);
   const std::vector<int64_t> strides = strides_of(array);
-  for (int64_t d = 0, kept = 0; d < array.rank; ++d)
-    if (value.dims[d] != 1) result.strides[kept++] = strides[d];
+  for (int64_t d = 0, axis = 0; d < array.rank; ++d)
+    if (value.dims[d] != 1) result.strides[axis++] = strides[d];
   return result;
 }
 
@@ -116,7 +116,7 @@ void binary(const CallFrame& frame) {
   call.negative = parameter(buffer(frame.arguments, 4), value);
   call.upstream.value = 1;
   if (call.shape.rank == 0) call.shape.sizes[call.shape.rank++] = 1;
-  call.wide_derivatives = true;
+  call.derivatives_at_least_float32 = true;
   call.value = result(frame, 0);
   call.gradient = result(frame, 1);
   call.hessian = result(frame, 2);
@@ -199,7 +199,7 @@ void softmax(const CallFrame& frame) {
   call.label_strides[1] = call.sparse ? 0 : call.inner;
   call.strides[2] = call.label_strides[2] = 1;
   call.upstream.value = 1;
-  call.wide_derivatives = true;
+  call.derivatives_at_least_float32 = true;
   const int64_t values = call.outer * call.inner, slopes = values * call.classes;
   char *const to_value = static_cast<char*>(result(frame, 0)), *const to_slope = static_cast<char*>(result(frame, 1));
   for (int64_t i = 0; i < leading.calls; ++i) {

@@ -38,19 +38,21 @@ struct Shape {
 
 // Results may be kept in float where the logits are half precision: a derivative that is yet to be multiplied by what
 // comes from above, so that it is rounded once, and losses that are yet to be added up.
-inline DType result_dtype(DType logits, bool wide) { return wide && logits != DType::f64 ? DType::f32 : logits; }
+inline DType result_dtype(DType logits, bool at_least_float32) {
+  return at_least_float32 && logits != DType::f64 ? DType::f32 : logits;
+}
 
 enum class Family : int { expected_loss, p_t_loss };
 
 // The binary losses: (logit, label) -> value and derivatives in the logit, unreduced, in C order, in the dtype of the
-// logits, or in float where it says `wide`. A derivative is multiplied by `upstream`. The Hessian of soft labels under
+// logits, or in float if they are narrower and it says `at_least_float32`. A derivative is multiplied by `upstream`. The Hessian of soft labels under
 // `p_t_loss` is not covered.
 struct Binary {
   Family family = Family::expected_loss;
   Shape shape;
   Operand logits, labels, gamma, positive, negative, upstream;
   double smoothing = 0;
-  bool wide_values = false, wide_derivatives = false;
+  bool values_at_least_float32 = false, derivatives_at_least_float32 = false;
   bool majorizer = false;  // in place of the Hessian: see scalar.hpp
   bool in_double = false;  // set by `run`
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // null: not wanted
@@ -73,7 +75,7 @@ struct Softmax {
   const double *gamma = nullptr, *weight = nullptr;  // one number, or one per class
   int64_t gammas = 1, weights = 1;
   Operand upstream;  // shape (outer, inner): the two strides stand first
-  bool wide_values = false, wide_derivatives = false;
+  bool values_at_least_float32 = false, derivatives_at_least_float32 = false;
   bool majorizer = false;
   bool in_double = false;
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, the others as the logits

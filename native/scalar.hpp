@@ -10,6 +10,15 @@
 
 namespace focal::FOCAL_ISA {
 
+// A label y of one of `classes` classes, smoothed by a: (1 - a) y + a / classes.
+template <class T>
+struct LabelSmoothing {
+  T scale, shift;
+
+  LabelSmoothing(double a, double classes) : scale(T(1 - a)), shift(T(a / classes)) {}
+  FOCAL_INLINE T operator()(T y) const { return mul_add(scale, y, shift); }
+};
+
 // p, q, L and l from one exponential u = exp(-|s|): the smaller of p and q is u / (1 + u), the larger 1 / (1 + u).
 // They are raised to the power gamma, and their roundings with them, hence pairs. q is never 1 - p.
 template <class T>

@@ -100,7 +100,7 @@ inline int power_of(const Softmax& call) {
 template <class T>
 void put_values(const Softmax& call, int64_t begin, int64_t n, const T* values) {
   if (call.value == nullptr) return;
-  const DType dtype = result_dtype(call.dtype, call.wide_values);
+  const DType dtype = result_dtype(call.dtype, call.values_at_least_float32);
   if (dtype == dtype_of<T>()) std::memcpy(static_cast<T*>(call.value) + begin, values, n * sizeof(T));
   else store(call.value, dtype, begin, n, values);
 }
@@ -137,7 +137,7 @@ Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int
 template <class T>
 void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, const T* tile, int64_t stride) {
   if (array == nullptr) return;
-  const DType dtype = result_dtype(call.dtype, call.wide_derivatives);
+  const DType dtype = result_dtype(call.dtype, call.derivatives_at_least_float32);
   for (int64_t i = 0; i < n;) {
     const Place at = place_of(call, begin + i);
     const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;

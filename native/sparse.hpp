@@ -151,7 +151,7 @@ void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
   load_labels(call, begin, n, x, outcome);
   load_parameters(call, begin, n, x);
   const int64_t classes = call.classes;
-  const DType slope_dtype = result_dtype(call.dtype, call.wide_derivatives);
+  const DType slope_dtype = result_dtype(call.dtype, call.derivatives_at_least_float32);
   const bool direct = call.gradient != nullptr && slope_dtype == dtype_of<T>();
   T* const e = direct ? static_cast<T*>(call.gradient) + begin * classes : scratch;
   for (int64_t i = 0; i < n; ++i) {

@@ -33,11 +33,11 @@ struct Errors {
   }
 };
 
-// Prints an error beside what is promised of it. Whether it is kept.
+// Prints an error beside what is promised of it. Whether the promise is kept.
 bool keeps(const char* type, const char* what, double error, double promised) {
-  const bool kept = error <= promised;
-  std::printf("%-7s %-32s %.3f of %.1f%s\n", type, what, error, promised, kept ? "" : "  BROKEN");
-  return kept;
+  const bool within = error <= promised;
+  std::printf("%-7s %-32s %.3f of %.1f%s\n", type, what, error, promised, within ? "" : "  BROKEN");
+  return within;
 }
 
 template <class T, class Wide>
@@ -62,18 +62,18 @@ bool check(const char* name, int points) {
       log_error = std::fmax(log_error, std::fabs(double(Wide(log_of(x)) - truth)) / size);
     }
   }
-  bool kept = keeps(name, "exp_of_negative, pair, ULP", fast.pair, 0.3);
-  kept &= keeps(name, "exp_of_negative, hi, ULP", fast.high, 1.1);
+  bool within = keeps(name, "exp_of_negative, pair, ULP", fast.pair, 0.3);
+  within &= keeps(name, "exp_of_negative, hi, ULP", fast.high, 1.1);
   // Of subnormal results each of the two factors rounds.
-  kept &= keeps(name, "extreme exp_of_negative, hi, ULP", extreme.high, 1.1);
-  kept &= keeps(name, "log1p, ULP", log1p.high, fused ? 1.6 : 1.9);
-  kept &= keeps(name, "log_of, eps (1 + |log x|)", log_error / double(std::numeric_limits<T>::epsilon()), 1.3);
-  return kept;
+  within &= keeps(name, "extreme exp_of_negative, hi, ULP", extreme.high, 1.1);
+  within &= keeps(name, "log1p, ULP", log1p.high, fused ? 1.6 : 1.9);
+  within &= keeps(name, "log_of, eps (1 + |log x|)", log_error / double(std::numeric_limits<T>::epsilon()), 1.3);
+  return within;
 }
 
 }  // namespace
 
 int main() {
-  const bool kept = check<float, double>("float", 20000000);
-  return check<double, __float128>("double", 300000) && kept ? 0 : 1;
+  const bool within = check<float, double>("float", 20000000);
+  return check<double, __float128>("double", 300000) && within ? 0 : 1;
 }

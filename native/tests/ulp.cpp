@@ -206,7 +206,7 @@ struct Stated {
 // Whether no error is above what docs/accuracy.md states, to the two digits that it has; prints those that are. Beyond
 // |z| = 87 it states 0.75 for values and gradients, and 510 for the Hessian.
 bool as_stated(const Table& table, const Stated& stated) {
-  bool kept = true;
+  bool within = true;
   for (int range : {0, 1})
     for (int k = 0; k < 7; ++k)
       for (int quantity = 0; quantity < 3; ++quantity) {
@@ -215,9 +215,9 @@ bool as_stated(const Table& table, const Stated& stated) {
         if (got <= most) continue;
         std::printf("%s, gamma %g, %s: %.3f ULP where docs/accuracy.md states %.2f\n", ranges[range], gammas[k],
                     quantities[quantity], got, range == 0 ? stated.ulp[k][quantity] : most);
-        kept = false;
+        within = false;
       }
-  return kept;
+  return within;
 }
 
 bool within_the_bound(const Table& table) {
@@ -280,10 +280,10 @@ int main(int count, char** arguments) {
       }
     std::printf("\n");
   }
-  const bool right = infinities_are_right(), kept = within_the_bound(table);
+  const bool right = infinities_are_right(), within = within_the_bound(table);
   const bool stated = as_stated(table, Stated(arguments[1]));
   std::printf("infinite logits: %s\n", right ? "the limits" : "WRONG");
-  std::printf("the bound: %s\n", kept ? "kept" : "BROKEN");
+  std::printf("the bound: %s\n", within ? "kept" : "BROKEN");
   std::printf("docs/accuracy.md: %s\n", stated ? "kept" : "BROKEN");
-  return right && kept && stated ? 0 : 1;
+  return right && within && stated ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 """The `focal-loss` command: does focal loss help on this table, and with which gamma?
 
-    focal-loss fit DATA --target COLUMN       search, compare with cross-entropy, leave a model and a report
+    focal-loss fit DATA --target COLUMN       search, compare with cross-entropy, write a model and a report
     focal-loss predict DIR DATA               probabilities and decisions of such a model
     focal-loss curve                          the loss over the probability, for several gamma
     focal-loss demo                           fit on data that comes with scikit-learn
@@ -92,7 +92,7 @@ class Parser(argparse.ArgumentParser):
 def parser() -> Parser:
     whole_command = Parser(prog="focal-loss", description=str(__doc__).splitlines()[0])
     commands = whole_command.add_subparsers(dest="command", required=True, metavar="{fit,predict,curve,demo}")
-    add_fit(commands.add_parser("fit", help="search, compare with cross-entropy, leave a model and a report"))
+    add_fit(commands.add_parser("fit", help="search, compare with cross-entropy, write a model and a report"))
     add_predict(commands.add_parser("predict", help="probabilities and decisions of a model"))
     curve = commands.add_parser("curve", help="the loss over the probability, for several gamma")
     curve.add_argument("--gamma", type=number(0), nargs="+", default=[0.0, 0.5, 1.0, 2.0, 5.0], metavar="G")
@@ -112,10 +112,12 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--gamma", type=number(0, 20, "auto"), metavar="auto|G", help="(default: auto)")
     fit.add_argument("--pos-weight", type=number(1e-3, 1e6, "auto"), metavar="auto|W", help="(default: auto)")
     fit.add_argument("--metric", choices=METRICS, default="average_precision", help="(default: %(default)s)")
-    fit.add_argument("--trials", type=whole(1), default=30, metavar="N", help="of each loss (default: %(default)s)")
+    fit.add_argument(
+        "--trials", type=whole(1), default=30, metavar="N", help="trials of each loss (default: %(default)s)"
+    )
     fit.add_argument("--folds", type=whole(2), default=5, metavar="K", help="(default: %(default)s)")
     fit.add_argument(
-        "--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it, but for one of each loss"
+        "--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it, except the first of each loss"
     )
     fit.add_argument(
         "--storage", metavar="URL", help="a database of trials, such as sqlite:///trials.db, to resume from"
@@ -130,14 +132,14 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
 
 
 def add_predict(predict: argparse.ArgumentParser) -> None:
-    predict.add_argument("directory", type=Path, metavar="DIR", help="what `focal-loss fit` left")
+    predict.add_argument("directory", type=Path, metavar="DIR", help="the output of `focal-loss fit`")
     predict.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet")
     predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
     rule = predict.add_mutually_exclusive_group()
-    rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="call positive what is at least so probable")
-    rule.add_argument("--precision", type=number(0, 1), metavar="P", help="as many as this precision allows")
-    rule.add_argument("--recall", type=number(0, 1), metavar="R", help="as few as this recall takes")
-    rule.add_argument("--cost", type=costs, metavar="FP:FN", help="what a false alarm and a miss cost")
+    rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="flag rows of at least this probability")
+    rule.add_argument("--precision", type=number(0, 1), metavar="P", help="flag as many rows as this precision allows")
+    rule.add_argument("--recall", type=number(0, 1), metavar="R", help="flag as few rows as this recall needs")
+    rule.add_argument("--cost", type=costs, metavar="FP:FN", help="costs of a false alarm and a miss")
 
 
 # ---------------------------------------------------------------------------------------------------------------

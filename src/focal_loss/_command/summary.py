@@ -54,7 +54,7 @@ def caution(result: fit.Result) -> str:
     if fewer >= FEW:
         return ""
     of = result.data.target.positive if held.sum() == fewer else result.data.target.negative
-    return f"Only {fewer} of the rows that were held out are {of!r}; with so few the interval is a rough one."
+    return f"Only {fewer} of the held-out rows are {of!r}; with so few the interval is rough."
 
 
 def decision(result: fit.Result) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def choice(result: fit.Result) -> str:
     handed = "focal loss" if kept else "cross-entropy"
     threshold = f"{result.threshold:.3g}" if result.threshold < 0.99 else f"{result.threshold:.7g}"
     return (
-        f"The best focal loss has {chosen}. The model that is handed over is that of {handed}, which was "
+        f"The best focal loss has {chosen}. The stored model is that of {handed}, which was "
         f"{'no worse' if kept else 'better'} in cross-validation ({result.focal.best.score:.4g} against "
-        f"{result.plain.best.score:.4g}). It calls positive what is at least {threshold} probable, the "
+        f"{result.plain.best.score:.4g}). It flags rows with a probability of at least {threshold}, the "
         "threshold with the highest F1 out of fold."
     )
 

@@ -1,7 +1,7 @@
 // The binary losses, block by block.
 //
-// An operand that is contiguous and of the type computed in is read where it lies; any other dtype, stride or broadcast
-// is first brought into a buffer of one block. So there need be no loop per combination of dtypes and strides.
+// An operand that is contiguous and of the type computed in is read in place; any other is first converted into a
+// buffer of one block. So no loop per combination of dtypes and strides is needed.
 #pragma once
 
 #include "blocks.hpp"
@@ -18,7 +18,7 @@ struct Buffers {
   alignas(64) T upstream[block_size], value[block_size], gradient[block_size], hessian[block_size];
 };
 
-// Where a result goes: straight to its array, or to a buffer first if that is of another dtype or not wanted.
+// The memory for a result: its array, or a buffer if the array has another dtype or is not wanted.
 template <class T>
 T* target(void* array, bool direct, int64_t position, T* buffer) {
   return array != nullptr && direct ? static_cast<T*>(array) + position : buffer;
@@ -29,13 +29,13 @@ void multiply_by(const T* __restrict factor, int64_t n, T* __restrict values) {
   for (int64_t i = 0; i < n; ++i) values[i] *= factor[i];
 }
 
-// Where the elements from `begin` on lie, if they lie together.
+// The address of the elements from `begin` on, or null if they are not contiguous.
 inline const char* contiguous_from(const Operand& operand, const Shape& shape, int64_t begin) {
   if (operand.data == nullptr || !is_contiguous(operand, shape)) return nullptr;
   return static_cast<const char*>(operand.data) + begin * item_size(operand.dtype);
 }
 
-// A call, and what its blocks have in common.
+// A call, and values that all its blocks share.
 template <class T>
 class BinaryBlocks {
  public:
@@ -54,13 +54,13 @@ class BinaryBlocks {
   const int twice_ = power_of(call_.gamma);
   const bool integer_labels_ = call_.labels.dtype >= DType::boolean;
   const bool folds_upstream_ = folds(call_);
-  const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // for each kind of label
+  const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // one weight per label
   const bool direct_ = result_dtype(call_.logits.dtype, call_.values_at_least_float32) == dtype_of<T>();
   const bool direct_slopes_ = result_dtype(call_.logits.dtype, call_.derivatives_at_least_float32) == dtype_of<T>();
-  bool soft_ = call_.smoothing != 0;  // from the first soft label on
+  bool soft_ = call_.smoothing != 0;  // true from the first soft label on
   Buffers<T> buffers_;
 
-  // Whether the upstream gradient is one number that can be part of the weights: their product must be a number, too.
+  // Whether the upstream gradient is one number whose products with the weights neither overflow nor underflow.
   static bool folds(const Binary& call) {
     if (call.upstream.data != nullptr) return false;
     for (const Operand* weight : {&call.positive, &call.negative}) {
@@ -70,7 +70,7 @@ class BinaryBlocks {
     return true;
   }
 
-  // Whether the elements of parameters that are arrays of double beside narrower logits fit.
+  // Whether parameters that are arrays of double beside narrower logits fit in float.
   bool fit_float(int64_t begin, int64_t n) {
     bool fit = true;
     for (const Operand* operand : {&call_.gamma, &call_.positive, &call_.negative})
@@ -108,7 +108,7 @@ class BinaryBlocks {
     block.gamma = twice_ == any_power ? gammas(begin, n) : nullptr;
     block.order = call_.hessian != nullptr ? 2 : call_.gradient != nullptr ? 1 : 0;
     block.keep_negative_term = T(call_.majorizer ? 0 : 1);
-    block.positive = block.negative = nullptr;  // until `soften`
+    block.positive = block.negative = nullptr;  // set by `soften`
     block.value = target(call_.value, direct_, begin, buffers_.value);
     block.gradient = target(call_.gradient, direct_slopes_, begin, buffers_.gradient);
     block.hessian = target(call_.hessian, direct_slopes_, begin, buffers_.hessian);
@@ -132,7 +132,7 @@ class BinaryBlocks {
             item_size(call_.logits.dtype), item_size(call_.labels.dtype)};
   }
 
-  // Smooths the labels, and loads the weights, which are applied element by element.
+  // Smooths the labels, and loads the weights, which the loop applies element by element.
   void soften(int64_t begin, int64_t n, Block<T>& block) {
     block.positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, false);
     block.negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
@@ -143,7 +143,7 @@ class BinaryBlocks {
     block.y = buffers_.y;
   }
 
-  // Weights that are arrays, for hard labels: computed with weight 1, then multiplied.
+  // Multiplies losses of hard labels, computed with weight 1, by weights that are arrays.
   void weigh(int64_t begin, int64_t n, const Block<T>& block) {
     const T* positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, true);
     const T* negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, true);
@@ -157,7 +157,7 @@ class BinaryBlocks {
     if (block.order > 1) multiply_by(weight, n, block.hessian);
   }
 
-  // The upstream gradient where the loop did not have it, and results of another dtype.
+  // Multiplies by the upstream gradient if the loop did not, and stores results of another dtype.
   void finish(int64_t begin, int64_t n, const Block<T>& block) {
     if (!folds_upstream_ || (soft_ && call_.upstream.value != 1)) {
       const T* upstream = load(call_.upstream, call_.shape, begin, n, buffers_.upstream, false);

@@ -1,5 +1,5 @@
-// The door for Python. Arrays come as (address, dtype, strides), which every framework can say of its own; the caller
-// keeps them alive and has checked shapes. The GIL is released while the kernels run.
+// The bindings for Python. Arrays come as (address, dtype, strides), which every framework can give; the caller keeps
+// them alive and has checked shapes. The GIL is released while the kernels run.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -35,7 +35,7 @@ double read(const void* data, DType dtype) {
   return dtype == DType::f64 ? *static_cast<const double*>(data) : double(*static_cast<const float*>(data));
 }
 
-// As `operand`, but one number that broadcasts to everything is read here: a number has loops of its own.
+// As `operand`, except that a single number is read here, because numbers have loops of their own.
 Operand parameter(nb::handle object, int rank) {
   Operand result = operand(object, rank);
   if (result.data == nullptr || result.dtype > DType::f64) return result;
@@ -46,13 +46,13 @@ Operand parameter(nb::handle object, int rank) {
   return result;
 }
 
-// Whether a signal has been raised into an exception, such as KeyboardInterrupt: Python looks in the main thread alone.
+// Whether a signal has raised an exception, such as KeyboardInterrupt. Python checks only in the main thread.
 bool signalled() {
   nb::gil_scoped_acquire acquired;
   return PyErr_CheckSignals() != 0;
 }
 
-// Without the GIL. What has been computed of an interrupted call is lost with the exception.
+// Runs without the GIL. The results of an interrupted call are lost with the exception.
 template <class Call>
 Outcome run_released(const Call& call, int threads, bool of_team) {
   Outcome outcome;
@@ -88,7 +88,7 @@ nb::tuple binary(bool p_t_loss, nb::tuple shape, nb::handle logits, nb::handle l
   call.majorizer = majorizer;
   call.values_at_least_float32 = values_at_least_float32;
   Outcome outcome;
-  if (call.shape.size() > 0) outcome = run_released(call, threads, of_team);  // a number is not read from an empty array
+  if (call.shape.size() > 0) outcome = run_released(call, threads, of_team);  // an empty array has no number to read
   return nb::make_tuple(outcome.sum, outcome.first_bad);
 }
 

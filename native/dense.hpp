@@ -5,8 +5,8 @@
 
 namespace focal::FOCAL_ISA {
 
-// The exponential of each class, and for each class the sum of the others: the total minus the class would cancel
-// where the class is most of it. Only the largest can be, and its sum is made without it.
+// The exponential of each class, and for each class the sum of the others. The total minus the class would cancel where
+// the class is most of it. Only the largest can be, so its sum is formed without it.
 template <class T>
 void others_of_tile(const Softmax& call, const Tile<T>& logits, int64_t n, T* e, T* others, T* margin, Examples<T>& x) {
   T *__restrict peak = x.peak, *__restrict rest = x.rest;
@@ -45,7 +45,7 @@ void others_of_tile(const Softmax& call, const Tile<T>& logits, int64_t n, T* e,
 
 // The gradient g_j - e_j * (sum over t != j of g_t / others_t), again without the largest; `slope` holds the g.
 template <class T>
-void pull_of_tile(const Softmax& call, int64_t n, const T* e, const T* others, T* slope, Examples<T>& x) {
+void vjp_of_tile(const Softmax& call, int64_t n, const T* e, const T* others, T* slope, Examples<T>& x) {
   T *__restrict rest = x.rest, *__restrict at_top = x.own;
   for (int64_t i = 0; i < n; ++i) rest[i] = at_top[i] = 0;
   for (int64_t k = 0; k < call.classes; ++k)
@@ -107,7 +107,7 @@ void dense_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, co
   outcome.count += n;
   put_values(call, begin, n, x.value);
   if (call.gradient == nullptr) return;
-  pull_of_tile(call, n, t.e, t.others, t.slope, x);
+  vjp_of_tile(call, n, t.e, t.others, t.slope, x);
   store_tile(call, call.gradient, begin, n, t.slope, x.stride);
 }
 

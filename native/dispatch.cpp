@@ -1,4 +1,4 @@
-// Which instruction set runs, and on how many threads.
+// The choice of the instruction set and of the number of threads.
 #include "dispatch.hpp"
 
 #include <atomic>
@@ -74,13 +74,13 @@ const Kernels& kernels() {
   return *chosen;
 }
 
-// Chunks, and not the number of threads, decide how a sum is rounded.
+// The chunks, not the number of threads, determine the rounding of a sum.
 constexpr int64_t binary_chunk = 1 << 15, softmax_logits_per_chunk = 1 << 15;
 
-// To start a thread costs about as much as 20,000 elements of a binary loss, to wake one of a team a fifth of that.
+// Starting a thread costs about as much as 20,000 elements of a binary loss, waking one of a team a fifth of that.
 int64_t fewest_per_thread(Team team) { return team == nullptr ? 1 << 17 : 1 << 15; }
 
-// A number beyond float, which a framework may have made infinite on its way.
+// Limits an infinite number to the largest: a framework may have made a large one infinite.
 void bound(Operand& x) { x.value = std::min(x.value, DBL_MAX); }
 
 Binary completed(Binary call) {
@@ -93,7 +93,7 @@ Binary completed(Binary call) {
   return call;
 }
 
-// The numbers, or in `copy` finite ones.
+// The numbers themselves, or a copy with infinite ones limited to the largest.
 const double* bounded(const double* numbers, int64_t count, std::vector<double>& copy) {
   if (std::none_of(numbers, numbers + count, [](double x) { return x > DBL_MAX; })) return numbers;
   for (int64_t k = 0; k < count; ++k) copy.push_back(std::min(numbers[k], DBL_MAX));
@@ -108,7 +108,7 @@ Softmax completed(Softmax call, std::vector<double>& gamma, std::vector<double>&
   return call;
 }
 
-// Results that a framework has just been given the memory for.
+// Asks for large pages for results whose memory may be new.
 template <class Call>
 void prepare(const Call& call, DType dtype, int64_t values, int64_t derivatives) {
   const int64_t of_derivatives = item_size(result_dtype(dtype, call.derivatives_at_least_float32));

@@ -1,5 +1,5 @@
-// The door for XLA. Every array is in C order and of one rank, with axes of length 1 where it broadcasts: so leading
-// axes that `vmap` adds to some of the arrays need no copy. Numbers come as arrays too, and are read here.
+// The handlers for XLA. All arrays are in C order and of one rank, with axes of length 1 where they broadcast, so that
+// leading axes that `vmap` adds to some of them need no copy. Numbers come as arrays too, and are read here.
 #include "jax_ffi.hpp"
 
 #include <exception>
@@ -41,7 +41,7 @@ const Buffer& buffer(const xla::Buffers& buffers, int64_t k) {
   return result;
 }
 
-// Where result k goes, or null where it is not wanted.
+// The memory of result k, or null if it is not wanted.
 void* result(const CallFrame& frame, int64_t k) {
   if (k >= frame.results.count) return nullptr;
   return buffer(frame.results, k).data;
@@ -78,7 +78,7 @@ std::vector<int64_t> strides_of(const Buffer& array) {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-// Axes of length 1 are left out: they are those that `vmap` adds, and a kernel takes only so many.
+// Axes of length 1, which `vmap` adds, are left out because a kernel takes few axes.
 Operand operand(const Buffer& array, const Buffer& value) {
   if (array.rank != value.rank) throw std::invalid_argument("arrays of different ranks");
   Operand result;
@@ -90,7 +90,7 @@ Operand operand(const Buffer& array, const Buffer& value) {
   return result;
 }
 
-// A gamma or a weight: as a number, which has faster loops, where it is one.
+// A gamma or a weight, as a number if it is one, for which there are faster loops.
 Operand parameter(const Buffer& array, const Buffer& value) {
   for (int64_t d = 0; d < array.rank; ++d)
     if (array.dims[d] != 1) return operand(array, value);
@@ -125,13 +125,13 @@ void binary(const CallFrame& frame) {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-// The axes in front of the classes. Those at the end that all arrays run through alike are one axis of a call; over the
-// others, which only `vmap` makes, the calls are repeated.
+// The axes before the classes. The last ones, with the same layout in all arrays, are merged into one axis of a call;
+// the call is repeated over the others, which only `vmap` adds.
 struct Leading {
   std::vector<int64_t> sizes;
   int64_t calls = 1;
 
-  // Where an array begins in call i.
+  // The offset of an array in call i.
   int64_t offset(const std::vector<int64_t>& strides, int64_t i) const {
     int64_t sum = 0;
     for (int64_t d = int64_t(sizes.size()) - 1; d >= 0; i /= sizes[d--]) sum += i % sizes[d] * strides[d];
@@ -177,7 +177,7 @@ const void* shifted(const Buffer& array, int64_t elements) {
 void softmax(const CallFrame& frame) {
   const Buffer &x = buffer(frame.arguments, 0), &y = buffer(frame.arguments, 1);
   const Buffer &gamma = buffer(frame.arguments, 2), &weight = buffer(frame.arguments, 3);
-  const Buffer& value = buffer(frame.results, 0);  // without the axis of the classes
+  const Buffer& value = buffer(frame.results, 0);  // lacks the axis of the classes
   const int64_t axis = x.rank + attribute<int64_t>(frame.attributes, "axis");
   if (axis < 0 || axis >= x.rank || y.rank != x.rank || gamma.rank != x.rank || weight.rank != x.rank ||
       value.rank != x.rank - 1)
@@ -219,7 +219,7 @@ void softmax(const CallFrame& frame) {
 
 // ---------------------------------------------------------------------------------------------------------------
 
-// The members that are read have not moved between the minor versions, so the handler is of whichever asks.
+// The members read here are the same in all minor versions, so the handler answers with the version of its caller.
 void describe(const CallFrame& frame) {
   const auto* extension = reinterpret_cast<const xla::MetadataExtension*>(frame.header.extensions);
   if (extension->metadata->size < xla::metadata_size) throw std::invalid_argument("unknown layout of the metadata");

@@ -1,4 +1,5 @@
-// What the doors (bindings, XLA, TensorFlow) hand to the kernels, and what they get back. No mathematics, no Python.
+// The arguments and results of the kernels, as the bindings, XLA's handlers and TensorFlow's ops pass them. No
+// mathematics, no Python.
 #pragma once
 
 #include <cfloat>
@@ -36,8 +37,8 @@ struct Shape {
   }
 };
 
-// Results may be kept in float where the logits are half precision: a derivative that is yet to be multiplied by what
-// comes from above, so that it is rounded once, and losses that are yet to be added up.
+// With half-precision logits results may stay in float: derivatives that are multiplied later by the upstream gradient,
+// so that they are rounded once, and losses that are summed later.
 inline DType result_dtype(DType logits, bool at_least_float32) {
   return at_least_float32 && logits != DType::f64 ? DType::f32 : logits;
 }
@@ -45,21 +46,21 @@ inline DType result_dtype(DType logits, bool at_least_float32) {
 enum class Family : int { expected_loss, p_t_loss };
 
 // The binary losses: (logit, label) -> value and derivatives in the logit, unreduced, in C order, in the dtype of the
-// logits, or in float if they are narrower and it says `at_least_float32`. A derivative is multiplied by `upstream`. The Hessian of soft labels under
-// `p_t_loss` is not covered.
+// logits, or in float if they are narrower and `..._at_least_float32` is set. A derivative is multiplied by `upstream`.
+// The Hessian of soft labels under `p_t_loss` is not covered.
 struct Binary {
   Family family = Family::expected_loss;
   Shape shape;
   Operand logits, labels, gamma, positive, negative, upstream;
   double smoothing = 0;
   bool values_at_least_float32 = false, derivatives_at_least_float32 = false;
-  bool majorizer = false;  // in place of the Hessian: see scalar.hpp
+  bool majorizer = false;  // computed instead of the Hessian: see scalar.hpp
   bool in_double = false;  // set by `run`
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // null: not wanted
 };
 
 // The softmax losses. `logits` has the shape (outer, classes, inner) with any strides; everything else is per example,
-// in C order of (outer, inner), but for dense labels, which have the shape of the logits.
+// in C order of (outer, inner), except dense labels, which have the shape of the logits.
 struct Softmax {
   int64_t outer = 0, classes = 0, inner = 0;
   const void* logits = nullptr;
@@ -78,18 +79,18 @@ struct Softmax {
   bool values_at_least_float32 = false, derivatives_at_least_float32 = false;
   bool majorizer = false;
   bool in_double = false;
-  void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, the others as the logits
+  void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, others like the logits
 };
 
-// Of a range of elements. Everything but `sum` is exact whatever the range; `sum` is added up over fixed chunks, so
-// that the number of threads does not change it.
+// The outcome of a range of elements. `sum` is accumulated over fixed chunks, so that the number of threads does not
+// change it.
 struct Outcome {
   double sum = 0;
   int64_t count = 0;       // of examples that are not ignored
-  int64_t first_bad = -1;  // the first invalid label: outside of [0, 1], an integer but 0 and 1, or no class
+  int64_t first_bad = -1;  // first invalid label, or -1: outside [0, 1], an integer but 0 and 1, or no class
 };
 
-// Whether a number loses nothing but digits in float. Gamma and the weights may be any number, whatever the logits are.
+// Whether a number loses only digits in float. Gamma and the weights may be any number, whatever the logits' dtype.
 inline bool fits_float(double x) {
   const double size = std::fabs(x);
   return !(size > double(FLT_MAX) || (size < double(FLT_MIN) && size != 0));

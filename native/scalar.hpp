@@ -1,9 +1,9 @@
-// ONE element: the focal loss of a margin and its first and second derivative. What makes a margin of a softmax is in
-// softmax_common.hpp; the derivations are in CONTRIBUTING.md.
+// One element: the focal loss of a margin and its first and second derivative. softmax_common.hpp computes the margin
+// of a softmax; CONTRIBUTING.md has the derivations.
 //
 //     f(s) = q^g L,   p = sigmoid(s), q = 1 - p, L = -log p, l = -log q
 //
-// |s| is at most the largest finite number, or NaN. What an infinite logit gives is up to who calls.
+// |s| is at most the largest finite number, or NaN. The caller handles infinite logits.
 #pragma once
 
 #include "vector_math.hpp"
@@ -29,7 +29,7 @@ struct Sigmoid {
   FOCAL_INLINE Sigmoid flipped() const { return {q, p, other, loss}; }
 };
 
-// Of s and the pair u (1 + u_error) = exp(-|s|) that exp_of_negative gives.
+// The sigmoid of s, from the pair u (1 + u_error) = exp(-|s|) of exp_of_negative.
 template <class T>
 FOCAL_INLINE Sigmoid<T> sigmoid(T s, T u, T u_error) {
   const T a = std::fabs(s);
@@ -56,13 +56,13 @@ constexpr double power_is_zero = 1e30;  // from this exponent on, whatever is ta
 constexpr double splittable_gamma = 1e18;  // a larger one is too large for Dekker's splitting
 // </tables: powers>
 
-// m^g by exp(-g a), where a is -log(m) but for its rounding, which gamma would multiply: it is taken back by comparing
-// exp(-a) with m. Where m is subnormal, a stands alone. For any gamma from 0 to the largest number.
+// m^g by exp(-g a), where a is -log(m) with a rounding error, which gamma multiplies. Comparing exp(-a) with m corrects
+// it, unless m is subnormal. Gamma may be any number from 0 to the largest.
 template <class T>
 FOCAL_INLINE T power(Pair<T> m, T a, T gamma) {
   constexpr T far = T(far_exponents) * Traits<T>::exp_limit;  // inf * 0 must not arise
   constexpr T beyond = T(power_is_zero);
-  constexpr T splittable = T(splittable_gamma);  // what the splitting would give back is too small beyond it
+  constexpr T splittable = T(splittable_gamma);  // beyond it the correction is negligible
   a = a > far ? far : a < 0 ? T(0) : a;
   const Pair<T> back = exp_of_negative<true>(a);
   const T missed = ((m.hi - back.hi) + mul_add(-back.hi, back.lo, m.lo)) / m.hi;
@@ -75,7 +75,7 @@ FOCAL_INLINE T power(Pair<T> m, T a, T gamma) {
   return mul_add(e.hi, e.lo - exponent.lo, e.hi);
 }
 
-// q^g, rounded once more at most than its pair. Small integers and half-integers are products and a square root.
+// q^g with at most one rounding beyond its pair. Small integers and half-integers are products and a square root.
 template <int two_gamma, class T>
 FOCAL_INLINE T power_of_q(const Sigmoid<T>& sigmoid, T gamma) {
   if constexpr (two_gamma == any_power) {
@@ -91,7 +91,7 @@ FOCAL_INLINE T power_of_q(const Sigmoid<T>& sigmoid, T gamma) {
     if constexpr (two_gamma == 10) return rounded_product(square(square(q)), q);
   } else {
     const Pair<T> q = sigmoid.q;
-    const T root = std::sqrt(q.hi + q.lo);  // which halves what the sum rounds
+    const T root = std::sqrt(q.hi + q.lo);  // halves the rounding of the sum
     if constexpr (two_gamma == 1) return root;
     if constexpr (two_gamma == 3) return rounded_product(q, root);
     if constexpr (two_gamma == 5) return rounded_product(square(q), root);
@@ -115,7 +115,7 @@ template <int two_gamma, int order, class T>
 FOCAL_INLINE Derivatives<T> focal(const Sigmoid<T>& sigmoid, T gamma, T keep_negative_term) {
   if constexpr (two_gamma != any_power) gamma = T(two_gamma) / 2;
   const T factor = power_of_q<two_gamma>(sigmoid, gamma);
-  // Rounded once from their pairs. In the slope p stands beside more of q, or itself is near enough.
+  // p and q are rounded once from their pairs. In the slope p.hi suffices: q is larger there, or p.hi is accurate.
   const T p = order > 1 ? sigmoid.p.hi + sigmoid.p.lo : sigmoid.p.hi, q = sigmoid.q.hi + sigmoid.q.lo;
   const T p_loss = p * sigmoid.loss;
   const T slope = mul_add(gamma, p_loss, q);
@@ -131,8 +131,8 @@ FOCAL_INLINE Derivatives<T> focal(const Sigmoid<T>& sigmoid, T gamma, T keep_neg
   return result;
 }
 
-// The weights of positives and negatives. They multiply last: a label times a weight may be too small for a number where
-// its product with the loss is not.
+// The weights of positives and negatives. They multiply last, because a label times a weight may underflow where its
+// product with the loss does not.
 template <class T>
 struct Weights {
   T positive, negative;
@@ -154,8 +154,8 @@ FOCAL_INLINE Derivatives<T> expected_loss(const Sigmoid<T>& positive, T y, Weigh
 //
 //     d/dz = m^g [ (1 - y) p - y q + g (1 - 2y) (p q / m) B ]
 //
-// A hard label makes m p or q, which may underflow: then p q / m is p_t, and -log m is L or l. A label may be subnormal
-// itself, and m with it, but then m is the label and has its logarithm.
+// For a hard label m is p or q, which may underflow; then p q / m is p_t, and -log m is L or l. If the label itself is
+// subnormal, m equals it, and -log m is computed from m.
 template <int two_gamma, class T>
 FOCAL_INLINE Derivatives<T> p_t_loss(Sigmoid<T> at, T y, Weights<T> weights, T gamma) {
   if constexpr (two_gamma != any_power) gamma = T(two_gamma) / 2;

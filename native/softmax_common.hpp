@@ -1,5 +1,5 @@
-// What the softmax losses have in common. A softmax is a margin: s = v_t - log of the sum of exp(v_k) over the other
-// classes k, so that each example, once its margin is known, is one element of scalar.hpp with a hard label of 1.
+// Code that the softmax losses share. The margin of class t is s = v_t - log of the sum of exp(v_k) over the other
+// classes k; given its margin, each example is one element of scalar.hpp with a hard label of 1.
 #pragma once
 
 #include "blocks.hpp"
@@ -15,8 +15,8 @@ FOCAL_INLINE T shifted_exp(T v, T peak) {
   return exp_of_negative<true>(v == peak ? T(0) : peak - v).hi;
 }
 
-// v_t - peak - log(others). A sum of 0 means that nothing else is left: an infinite margin, whose loss is 0. No finite
-// logits give an infinite loss.
+// v_t - peak - log(others). A sum of 0 means that the other classes have no probability: the margin is infinite and the
+// loss 0. No finite logits give an infinite loss.
 template <class T>
 FOCAL_INLINE T margin_of(T own, T peak, T others) {
   constexpr T largest = Traits<T>::largest;
@@ -26,7 +26,7 @@ FOCAL_INLINE T margin_of(T own, T peak, T others) {
   return finite ? clipped : margin;
 }
 
-// What belongs to each of up to tile_size examples.
+// Numbers per example, for up to tile_size examples.
 template <class T>
 struct Examples {
   alignas(64) T own[tile_size], peak[tile_size], others[tile_size], rest[tile_size];
@@ -38,7 +38,7 @@ struct Examples {
   static constexpr int32_t ignored = -1, invalid = -2;
 };
 
-// Where example `position` of a call lies.
+// The position of an example in a call.
 struct Place {
   int64_t outer, inner;
 };
@@ -113,7 +113,7 @@ struct Tile {
   const T* line(int64_t k) const { return data + k * stride; }
 };
 
-// The logits, where they lie if they lie side by side, else copied.
+// The logits of examples side by side: in place if they are contiguous, else copied.
 template <class T>
 Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int64_t* strides, int64_t begin, int64_t n,
                   T* buffer, int64_t stride) {
@@ -121,7 +121,7 @@ Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int
   if (dtype == dtype_of<T>() && (strides[2] == 1 || n == 1) && first.inner + n <= call.inner)
     return {static_cast<const T*>(array) + first.outer * strides[0] + first.inner * strides[2], strides[1]};
   typed(array, dtype, [&](const auto* data) {
-    for (int64_t i = 0; i < n;) {  // one stretch of examples with the same outer index at a time
+    for (int64_t i = 0; i < n;) {  // a stretch of examples with one outer index
       const Place at = place_of(call, begin + i);
       const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;
       const auto* start = data + at.outer * strides[0] + at.inner * strides[2];

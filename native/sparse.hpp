@@ -9,8 +9,8 @@
 
 namespace focal::FOCAL_ISA {
 
-// Value and derivatives in the margin of n examples, weighted. Ignored examples get 0, those with a label that is
-// no class NaN, without a gradient.
+// Weighted value and derivatives in the margin of n examples. An ignored example gives 0, an invalid class NaN and no
+// gradient.
 template <class T>
 void finish(const Softmax& call, int two_gamma, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
   const int order = call.hessian != nullptr ? 2 : call.gradient != nullptr ? 1 : 0;
@@ -96,7 +96,7 @@ void gradient_of_tile(const Softmax& call, int64_t n, const T* e, T* result, Exa
     const T* line = e + k * x.stride;
     T* out = result + k * x.stride;
     for (int64_t i = 0; i < n; ++i) {
-      const T off = first[i] == 0 ? T(0) : line[i] * ratio[i];  // what is ignored may hold NaN
+      const T off = first[i] == 0 ? T(0) : line[i] * ratio[i];  // ignored logits may be NaN
       out[i] = label[i] == k ? first[i] : off;
     }
   }
@@ -132,7 +132,7 @@ T max_of(const T* __restrict v, int64_t n, T peak) {
   return peak;
 }
 
-// `e` may be `v`: a gradient may take the place of its logits.
+// `e` may be `v`: a gradient may overwrite its logits.
 template <class T>
 T exps_of(const T* v, int64_t n, T peak, T* e) {
 #pragma GCC ivdep
@@ -143,8 +143,8 @@ T exps_of(const T* v, int64_t n, T peak, T* e) {
   return sum;
 }
 
-// Few examples at a time, so that their exponentials, which stand where the gradient will, are still in the cache when
-// the margins of all of them have been through the loop of scalar.hpp together.
+// Few examples at a time: their exponentials, stored in the place of the gradient, are then still in the cache after
+// one loop of scalar.hpp over all their margins.
 template <class T>
 void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T* buffer, T* scratch, Examples<T>& x,
                  Outcome& outcome) {

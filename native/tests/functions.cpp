@@ -1,5 +1,5 @@
-// The errors that the comments of vector_math.hpp promise, measured and asserted: floats against double, doubles against
-// __float128, both at random points of every binade that matters.
+// Measures and asserts the error bounds in the comments of vector_math.hpp: floats against double, doubles against
+// __float128, both at random points of every relevant binade.
 #include <quadmath.h>
 
 #include <cstdio>
@@ -23,7 +23,7 @@ template <class T, class Wide>
 struct Errors {
   double pair = 0, high = 0;
 
-  // In ULP of the exact result.
+  // The error in ULP of the exact result.
   void see(Pair<T> got, Wide low, Wide exact) {
     const T nearest = T(exact), next = std::nextafter(nearest, T(INFINITY));
     const Wide spacing = std::ilogb(nearest) == std::ilogb(next) ? Wide(next) - Wide(nearest) : Wide(nearest) * std::numeric_limits<T>::epsilon() / 2;
@@ -33,7 +33,7 @@ struct Errors {
   }
 };
 
-// Prints an error beside what is promised of it. Whether the promise is kept.
+// Prints an error beside its bound, and returns whether the bound holds.
 bool keeps(const char* type, const char* what, double error, double promised) {
   const bool within = error <= promised;
   std::printf("%-7s %-32s %.3f of %.1f%s\n", type, what, error, promised, within ? "" : "  BROKEN");
@@ -64,7 +64,7 @@ bool check(const char* name, int points) {
   }
   bool within = keeps(name, "exp_of_negative, pair, ULP", fast.pair, 0.3);
   within &= keeps(name, "exp_of_negative, hi, ULP", fast.high, 1.1);
-  // Of subnormal results each of the two factors rounds.
+  // In a subnormal result each of the two factors rounds.
   within &= keeps(name, "extreme exp_of_negative, hi, ULP", extreme.high, 1.1);
   within &= keeps(name, "log1p, ULP", log1p.high, fused ? 1.6 : 1.9);
   within &= keeps(name, "log_of, eps (1 + |log x|)", log_error / double(std::numeric_limits<T>::epsilon()), 1.3);

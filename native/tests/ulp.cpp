@@ -56,7 +56,7 @@ inline double spacing(double x) {
   return std::max(power * 0x1p-23, 0x1p-149);
 }
 
-// What does not depend on gamma, for logits s of one sign.
+// Numbers that do not depend on gamma, for logits s of one sign.
 struct Margins {
   alignas(64) double s[block], p[block], q[block], loss[block];
 };
@@ -101,7 +101,7 @@ void truth(const Margins& m, double g, int64_t n, Truth& t) {
   else truth(m, g, n, t, [](double q) { return (q * q * q * q * q) * (q * q * q * q * q); });
 }
 
-// What is not a number is infinitely wrong.
+// NaN counts as an infinite error.
 inline double error(double got, double exact) {
   const double e = std::fabs(got - exact);
   return e == e ? e : INFINITY;
@@ -132,7 +132,7 @@ struct Results {
   alignas(64) float values[3][block];
 };
 
-// Each quantity by a call that asks for nothing beyond it: the loops for fewer derivatives leave out more.
+// Each quantity is measured by a call for no higher derivative, because the loops for fewer derivatives differ.
 void compute(const float* z, float label, double gamma, int64_t n, Results& results) {
   static thread_local float unused[2][block];
   focal::Binary call;
@@ -184,7 +184,7 @@ void take(const Worst& other, Worst& worst) {
   if (other.bound > worst.bound) worst.bound = other.bound, worst.bound_at = other.bound_at;
 }
 
-// The worst ULP for |z| < 87 as the table of docs/accuracy.md states them. Negative where it has no such row or column.
+// The worst ULP for |z| < 87 in the table of docs/accuracy.md, or a negative number without such a row or column.
 struct Stated {
   double ulp[7][3];
 
@@ -203,8 +203,8 @@ struct Stated {
   }
 };
 
-// Whether no error is above what docs/accuracy.md states, to the two digits that it has; prints those that are. Beyond
-// |z| = 87 it states 0.75 for values and gradients, and 510 for the Hessian.
+// Whether every error is at most that of docs/accuracy.md, to its two digits; prints the others. Beyond |z| = 87 it
+// states 0.75 for values and gradients, and 510 for the Hessian.
 bool as_stated(const Table& table, const Stated& stated) {
   bool within = true;
   for (int range : {0, 1})

@@ -17,12 +17,15 @@ test: .venv/test .venv/browser .venv/gpu lint
 	$(MAKE) --no-print-directory -j 2 --output-sync=target types keras
 	$(MAKE) --no-print-directory unit formula gpu
 
-# All tests without the kernels, except those of the kernels themselves.
+# First the tests that `make test` leaves out, then all tests without the kernels, except those of the kernels themselves.
+# The cache on the disk is another one: code that torch compiled with the kernels calls them.
 nightly: .venv/test .venv/browser
-	FOCAL_LOSS_ISA=formula $(BIN)/pytest -n auto --dist worksteal tests \
+	$(BIN)/pytest -n auto --dist worksteal -m nightly tests --ignore=tests/keras --ignore=tests/gpu
+	FOCAL_LOSS_ISA=formula TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/build/inductor-formula \
+	  $(BIN)/pytest -n auto --dist worksteal -m "" tests \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
 	  --ignore=tests/test_native.py --ignore=tests/test_torch_native.py
-	FOCAL_LOSS_ISA=formula $(MAKE) --no-print-directory -j 2 --output-sync=target keras
+	FOCAL_LOSS_ISA=formula $(MAKE) --no-print-directory -j 2 --output-sync=target keras MARKED='-m ""'
 
 demo: .venv/demo
 	$(BIN)/focal-loss demo --force
@@ -91,7 +94,7 @@ KERAS := $(addprefix keras-,$(KERAS_BACKENDS))
 .PHONY: $(KERAS)
 keras: $(KERAS)
 $(KERAS): keras-%: .venv/test
-	KERAS_BACKEND=$* $(BIN)/pytest tests/keras
+	KERAS_BACKEND=$* $(BIN)/pytest $(MARKED) tests/keras
 
 # Photographs the page of a report.
 picture: .venv/test .venv/browser
@@ -100,6 +103,7 @@ picture: .venv/test .venv/browser
 golden: .venv/test
 	$(BIN)/python -m pip install --quiet mpmath==1.3.0
 	$(BIN)/python tests/golden/make_golden.py
+	$(BIN)/python tests/golden/make_extremes.py
 	$(BIN)/python tests/golden/make_family.py
 	$(BIN)/python tests/golden/make_majorizer.py
 	$(BIN)/python tests/golden/make_posterior.py

@@ -42,8 +42,8 @@ HALF = ("float16", "bfloat16")
 
 @cache
 def golden() -> dict[str, list[dict[str, Any]]]:
-    """The sections of both files."""
-    return {**json.loads((GOLDEN / "golden.json").read_text()), **json.loads((GOLDEN / "family.json").read_text())}
+    files = ("golden.json", "extremes.json", "family.json")
+    return {section: rows for file in files for section, rows in json.loads((GOLDEN / file).read_text()).items()}
 
 
 @dataclass(frozen=True)

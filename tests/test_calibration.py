@@ -470,6 +470,9 @@ def test_calibration_error_by_hand() -> None:
     np.testing.assert_allclose(expected_calibration_error(y, p, bins=2, sample_weight=weight), (0.9 + 1.0) / 4)
     # halves by number: .1 .2 .5 and .8 1.
     np.testing.assert_allclose(expected_calibration_error(y, p, bins=2, strategy="quantile"), (1.2 + 0.8) / 5)
+    # halves by weight: .1 and .5
+    heavy = expected_calibration_error(y, p, bins=2, strategy="quantile", sample_weight=[3, 0, 1, 0, 0])
+    np.testing.assert_allclose(heavy, (0.3 + 0.5) / 4)
     thirds = expected_calibration_error([0, 1, 1, 0], [0.1, 0.2, 0.21, 0.22], bins=2, strategy="quantile")
     np.testing.assert_allclose(thirds, (0.7 + 0.57) / 4)
     classes = [[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.2, 0.2, 0.6]]

@@ -146,3 +146,11 @@ def test_log_loss_is_that_of_the_probabilities(gamma: float, odds: float, scale:
             labels, focus.probabilities(scores, True), sample_weight=sample_weight, labels=range(classes)
         )
         assert focus.log_loss(scores, labels, sample_weight, True) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [None, "", False, "default"])
+def test_parameters_left_as_they_are_are_not_refused(value: Any) -> None:
+    """An empty string is LightGBM's own word for none."""
+    classifier.refuse({"alias": value}, {"name": "has no effect"}, {"name": value or False}, {"alias": "name"})
+    with pytest.raises(ValueError, match="`alias` must be left alone, got 'other': has no effect"):
+        classifier.refuse({"alias": "other"}, {"name": "has no effect"}, {"name": value}, {"alias": "name"})

@@ -31,6 +31,7 @@ CASES = [
     for name in LOSSES
     for split in ("batch", "class", "both", "neither")
     for mode in ("eager", "jit", "explicit", "shard_map")
+    if mode != "eager" or split == "both"
 ]
 
 
@@ -58,6 +59,16 @@ def test_as_on_one_device(case: str) -> None:
     assert found <= 1
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("split", ["batch", "class", "neither"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_split_in_eager_mode(name: str, split: str) -> None:
+    found = results(split, "eager")["matrix"][f"{name}, {split}, eager"]
+    assert isinstance(found, float), found
+    assert found <= 1
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", LOSSES)
 def test_by_the_formula(name: str) -> None:
     found = results("both", "explicit", isa="formula")["matrix"][f"{name}, both, explicit"]

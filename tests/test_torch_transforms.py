@@ -103,6 +103,8 @@ TRANSFORMS: dict[str, tuple[Callable[[Function, Tensor], Tensor], Callable[..., 
     ),
     "forward in forward": (lambda f, x: jacfwd(jacfwd(total(f)))(x), lambda g, g2, h: h),
 }
+# Transforms that the compiler traces like another: grad, jvp of grad, vmap of grad, backward.
+TWINS = ("vjp", "jacrev", "hessian", "grad of vmap", "checkpoint")
 # Messages of expected errors, with a remedy: ours, or the compiler's own, which has no double backward at all.
 REFUSED = {
     ("eager", "double backward", "linear"): "take the layer and the loss",
@@ -137,8 +139,16 @@ def expected() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:torch.*")
-@pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("how", ["eager", "compiled"])
+@pytest.mark.parametrize(
+    ("how", "transform"),
+    [
+        *(("eager", transform) for transform in TRANSFORMS),
+        *(
+            pytest.param("compiled", transform, marks=[pytest.mark.nightly] if transform in TWINS else [])
+            for transform in TRANSFORMS
+        ),
+    ],
+)
 def test_the_right_derivative_or_an_error(how: str, transform: str, expected: dict[str, Any]) -> None:
     function, of_derivatives = TRANSFORMS[transform]
     refused = {name: message for (h, t, name), message in REFUSED.items() if (h, t) == (how, transform)}

@@ -127,7 +127,6 @@ def jit(compute: Callable[[], Any]) -> Callable[[], Any]:
 
 
 MODES = {"numpy": [eager], "torch": [eager, jit], "jax": [eager, jit], "tensorflow": [eager, graph, jit]}
-in_every_mode = pytest.mark.parametrize("mode", MODES[keras.backend.backend()], ids=lambda mode: mode.__name__)
 
 
 def measured(metric: Any) -> Callable[..., Any]:
@@ -140,8 +139,21 @@ def measured(metric: Any) -> Callable[..., Any]:
     return measure
 
 
-@in_every_mode
-@pytest.mark.parametrize("name", CLASSES)
+def is_repeated(name: str, mode: Callable[..., Any]) -> bool:
+    """XLA compiles on TensorFlow, in its time, what it compiles on JAX: the simplest losses stand for all."""
+    return mode is jit and keras.backend.backend() == "tensorflow" and not name.endswith("FocalLoss")
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        pytest.param(
+            name, mode, id=f"{name}-{mode.__name__}", marks=[pytest.mark.nightly] if is_repeated(name, mode) else []
+        )
+        for name in CLASSES
+        for mode in MODES[keras.backend.backend()]
+    ],
+)
 def test_every_loss_and_metric(name: str, mode: Callable[..., Any]) -> None:
     """All shapes in one program. The metric gives the mean over the sum of the weights."""
     cases = [case for case in ACCEPTED if case.name == name and (mode is eager or case.plain)]

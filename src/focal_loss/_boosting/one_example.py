@@ -16,7 +16,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from focal_loss._core import formula, majorizer
+from focal_loss._core import majorizer
+from focal_loss._core.focal import margin_derivative
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits
 from focal_loss._host.derivatives import FLOOR, Hessian
 
 
@@ -52,8 +54,8 @@ def softmax(
     total = sum(exponentials)
     probabilities = [e / total for e in exponentials]
     probabilities.insert(label, 0.0)
-    sigmoid = formula.sigmoid_from_logits(OPS, scores[label] - top - math.log(total), gamma)
-    first = formula.margin_derivative(OPS, (1, 0), sigmoid, gamma)
+    sigmoid = sigmoid_from_logits(OPS, scores[label] - top - math.log(total), gamma)
+    first = margin_derivative(OPS, (1, 0), sigmoid, gamma)
     slope = weight * first
     gradient = [-slope * probability for probability in probabilities]
     gradient[label] = slope
@@ -73,9 +75,9 @@ def rows(
         yield row
 
 
-def curvature(sigmoid: formula.Sigmoid, first: float, gamma: float, hessian: Hessian) -> float:
+def curvature(sigmoid: Sigmoid, first: float, gamma: float, hessian: Hessian) -> float:
     """f_ss, or its replacement under the Hessian policy."""
     if hessian == "majorizer":
         return majorizer.majorizer(OPS, sigmoid, gamma)
-    second = formula.margin_derivative(OPS, (2, 0), sigmoid, gamma)
+    second = margin_derivative(OPS, (2, 0), sigmoid, gamma)
     return max(second, -FLOOR * first) if hessian == "relative_floor" else second

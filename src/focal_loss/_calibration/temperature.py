@@ -14,8 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
 from focal_loss._core import arrays, options, posterior
-from focal_loss._core.formula import Sigmoid
 from focal_loss._core.options import ParameterLike
+from focal_loss._core.sigmoid import Sigmoid
 from focal_loss._core.warnings import warn
 from focal_loss._host import evaluate
 

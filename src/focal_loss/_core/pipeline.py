@@ -32,7 +32,7 @@ class BinaryCall(NamedTuple):
     positive: float | Array  # the weights
     negative: float | Array = 1.0
     smoothing: float = 0.0
-    p_t_loss: bool = False  # what soft labels mean: `formula.p_t_loss`, or `formula.expected_loss`
+    p_t_loss: bool = False  # what soft labels mean: `p_t_loss`, or `expected_loss`
     reduction: options.Reduction = "none"
 
 

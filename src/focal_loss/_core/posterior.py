@@ -29,7 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from focal_loss._core.formula import FAMILIES, Array, Index, Ops, Sigmoid, sigmoid_from_logits
+from focal_loss._core.formula import FAMILIES, Array, Index, Ops
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits
 
 STEPS = 4  # of Newton's method in `inverse`; see there
 

@@ -6,7 +6,7 @@ With o_t the sum of exp(v_k - max v) over the other classes k != t,
     ds_t / dv_j = [j = t] - P_tj,     P_tj = exp(v_j - max v) / o_t  for j != t, and 0 for j = t
 
 sigmoid(s_t) is the softmax probability p_t and sigmoid(-s_t) is 1 - p_t as a sum over the others, so that the
-softmax focal loss is f(s_t) of `formula`. Two cases stand side by side: one class per row, given by the mask
+softmax focal loss is f(s_t) of `focal`. Two cases stand side by side: one class per row, given by the mask
 `true_class_mask` (then s has length 1 along the axis), and every class at once, ``true_class_mask=None``.
 """
 

@@ -14,16 +14,16 @@ chooses the replacement of the Hessian:
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from focal_loss._core import checks, majorizer, pipeline
+from focal_loss._core import checks, focal, majorizer, pipeline
 from focal_loss._core.checks import shown
+from focal_loss._core.formula import Array, Index
 from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
 from focal_loss._host import evaluate
 
-Array = Any
 Hessian = Literal["exact", "majorizer", "relative_floor"]
 HESSIANS = get_args(Hessian)
 FLOOR = 0.25
@@ -79,10 +79,14 @@ def binary_formula(
     if y.dtype.kind != "b" or smoothing:
         y = pipeline.smoothed(y.astype(logits.dtype), smoothing, 2)
     arguments = (logits, y, gamma, positive, negative)
-    value, first, second = (evaluate.elementwise("expected_loss", index, *arguments) for index in ("", "0", "00"))
+    value, first, second = (expected_loss(index, *arguments) for index in ("", "0", "00"))
     if hessian == "majorizer":
         second = evaluate.apply(partial(majorizer.expected_loss, evaluate.OPS), *arguments)
     return Derivatives(*(evaluate.OPS.cast(a, x) for a in (value, first * upstream, second * upstream)))
+
+
+def expected_loss(index: Index, *arguments: Array) -> Array:
+    return evaluate.apply(partial(focal.expected_loss, evaluate.OPS, index, from_logits=True), *arguments)
 
 
 def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
@@ -90,7 +94,7 @@ def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: A
     done = evaluate.native_binary(BinaryCall(x, y, gamma, positive, negative), order=0)
     if done is None:
         labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
-        return evaluate.elementwise("expected_loss", "", x, labels, gamma, positive, negative)
+        return expected_loss("", x, labels, gamma, positive, negative)
     return done[0][0]
 
 
@@ -136,7 +140,9 @@ def softmax_formula(
     logits = evaluate.OPS.at_least_float32(v)
     above = upstream if isinstance(upstream, float) else np.expand_dims(upstream, axis)
     arguments = (evaluate.margin(logits, true_class_mask, axis), gamma, weight)
-    value, first, second = (evaluate.elementwise("margin", index, *arguments) for index in ("", "0", "00"))
+    value, first, second = (
+        evaluate.apply(partial(focal.margin, evaluate.OPS, index), *arguments) for index in ("", "0", "00")
+    )
     if hessian == "majorizer":
         second = evaluate.apply(partial(majorizer.margin, evaluate.OPS), *arguments)
     gradient = evaluate.vjp(logits, true_class_mask, axis, first * above)

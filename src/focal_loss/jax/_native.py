@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss._core import checks, formula, pipeline
+from focal_loss._core import checks, formula, pipeline, powers
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
@@ -69,7 +69,7 @@ def covered(x: Array, *others: float | Array) -> bool:
 def static_gamma(gamma: float | Array) -> float | None:
     """A gamma that is part of the program: one whose power the formula makes of a few products, instead of an exp."""
     by_kernels = kernels.NATIVE is not None and jax.default_backend() == "cpu"
-    return gamma if isinstance(gamma, float) and formula.by_products(gamma) and not by_kernels else None
+    return gamma if isinstance(gamma, float) and powers.by_products(gamma) and not by_kernels else None
 
 
 def as_array(value: float | Array, dtype: Any) -> Array:

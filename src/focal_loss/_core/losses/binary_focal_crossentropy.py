@@ -4,11 +4,20 @@ axis, soft labels mixed into the probability of the true class.
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 from focal_loss._core import pipeline
 from focal_loss._core.declare import Example, Loss, Option, option, options
 from focal_loss._core.declare import Options as Declared
+from focal_loss._core.extremes import at_infinity, at_most, grows_with, weighed
+from focal_loss._core.focal import expected_loss
+from focal_loss._core.formula import Array, Index, Ops
+from focal_loss._core.leibniz import Coefficient, add, complementary, leibniz, linear
 from focal_loss._core.losses import common
+from focal_loss._core.mixture import Mix, mix_derivative
 from focal_loss._core.options import Parameter
+from focal_loss._core.powers import CENTRAL
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits, sigmoid_from_probabilities
 
 
 @options
@@ -33,6 +42,92 @@ class Options(Declared):
     axis: int = option(Option(common.AXIS, "int", "The axis over which the mean is taken."), default=-1)
 
 
+HUGE, SHRINK = 2.0**64, 2.0**-50  # a logit of HUGE * SHRINK still is one of p = 1
+
+
+def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array) -> Mix:
+    """m = 1 - p_t = y q + (1 - y) p and B = y L + (1 - y) l. For a hard label m is p or q itself.
+
+    A label may be subnormal, and m with it, but then m is the label.
+    """
+    p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
+    sign = 1 - 2 * y
+    m_p_minus_q = sign * p_minus_q
+    m = ops.where(ops.abs(m_p_minus_q) < CENTRAL, 0.5 + 0.5 * m_p_minus_q, y * q + (1 - y) * p)
+    p_t = y * p + (1 - y) * q
+    hard_neg_log_m = y * neg_log_q + (1 - y) * neg_log_p
+    present = (m >= ops.smallest(m)) | ((y > 0) & (y < 1) & (m > 0))
+    divisor = ops.where(present, m, 1.0)
+    neg_log_m = ops.where(m < 0.5, -ops.log(divisor), ops.log1p(p_t / divisor))
+    B = y * neg_log_p + (1 - y) * neg_log_q
+    B_z = (1 - y) * p - y * q  # p - y, without the subtraction
+    # L / q -> 1 as q -> 0. For a soft label the quotient tends to |x|, and must not round to more than the largest.
+    B_over_m = ops.where(present, ops.clip(B / divisor, 0.0, ops.largest(m)), 1.0)
+    if from_logits:
+        ratio = ops.where(present, p * q / divisor, p_t)  # p q / m
+        x_parts = (sign * ratio, B_z, p * q, -1.0, -p_minus_q * sign * ratio * B, -2 * ratio * B)
+        B_x_over_m = ops.where(present, B_z / divisor, sign)
+        B_y = -ops.clip(x, -ops.largest(x), ops.largest(x))
+    else:
+        B_x = (1 - y) / q - y / p
+        x_parts = (sign / m, B_x, y / (p * p) + (1 - y) / (q * q), -1 / p - 1 / q, 0.0, -2 * B_over_m)
+        B_x_over_m = B_x / m
+        B_y = neg_log_p - neg_log_q
+    return Mix(
+        m,
+        ops.where(present, neg_log_m, hard_neg_log_m),
+        m_p_minus_q,
+        B,
+        *x_parts,
+        B_over_m,
+        B_x_over_m,
+        -p_minus_q,
+        B_y,
+    )
+
+
+def p_t_loss(
+    ops: Ops, index: Index, x: Array, y: Array, gamma: Array, positive: Array, negative: Array, *, from_logits: bool
+) -> Array | None:
+    """(positive y + negative (1 - y)) (1 - p_t)^g B with p_t = y p + (1 - y) q: Keras, torchvision and optax.
+
+    Arguments as in `expected_loss`, which it equals on hard labels.
+    """
+    if ops.is_bool(y):
+        return expected_loss(ops, index, x, y, gamma, positive, negative, from_logits=from_logits)
+    gamma, z = at_most(ops, gamma, x), x
+    # Terms of the label's derivatives may exceed the largest number where the whole does not. They are linear in logits
+    # so large that p and q are 0 and 1, and so computed of smaller ones.
+    shrunk = from_logits and "1" in index
+    if shrunk:
+        z = ops.clip(x, -ops.largest(x), ops.largest(x))
+        huge = ops.abs(z) > HUGE
+        z = ops.where(huge, SHRINK * z, z)
+    sigmoid = sigmoid_from_logits(ops, z) if from_logits else sigmoid_from_probabilities(ops, z, 1 - z)
+    parts = mix(ops, from_logits, sigmoid, z, y)
+
+    @cache
+    def kernel(rest: Index) -> Array | None:
+        return mix_derivative(ops, rest, parts, gamma) if set(rest) <= {"0", "1", "2"} else None
+
+    if isinstance(positive, float) and positive == negative:  # the weight does not depend on the label
+        value = leibniz(ops, index, {"": (1.0, positive)}, kernel)
+    else:
+        # The derivative of the weight in the label is one difference, which may be far smaller than the two weights.
+        by_label: Coefficient = {"1": (1.0, positive - negative)}
+        positives = linear(positive, y, "3", "1") | {"1": None}
+        negatives = complementary(negative, y, "4", "1") | {"1": None}
+        value = None
+        for coefficient in (positives, negatives, by_label):
+            value = add(value, leibniz(ops, index, coefficient, kernel, may_overflow=shrunk))
+    if shrunk and "0" not in index and value is not None:
+        return ops.where(huge, value / SHRINK, value)
+    if not from_logits or index:
+        return value
+    present = weighed(y > 0, positive) | weighed(y < 1, negative)
+    return at_infinity(ops, value, x, present & grows_with(1.0, 1.0, y, x))
+
+
 LOSS = Loss(
     name="binary_focal_crossentropy",
     summary="Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.",
@@ -40,6 +135,10 @@ LOSS = Loss(
     options=Options,
     positional=6,
     compute=pipeline.binary_p_t_loss,
+    closed_forms={
+        "p_t_loss": partial(p_t_loss, from_logits=True),
+        "p_t_loss_of_probabilities": partial(p_t_loss, from_logits=False),
+    },
     trial={"apply_class_balancing": True},
     labels=(("a probability, mixed into that of the true class (see [Soft labels](#soft-labels))", "binary, soft"),),
     notes="""Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from focal_loss._core import pipeline
+from focal_loss._core import focal, pipeline
 from focal_loss._core.declare import Example, Loss, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
@@ -29,6 +29,7 @@ LOSS = Loss(
     options=Options,
     positional=1,
     compute=pipeline.categorical,
+    closed_forms=focal.MARGIN,
     torch_module=True,
     labels=(
         ("a one-hot vector", "multiclass"),

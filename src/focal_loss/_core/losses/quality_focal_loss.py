@@ -2,7 +2,7 @@
 
     |y - p|^b B,    B = y L + (1 - y) l
 
-It is the product m^g B of `formula.Mix` with m = |d|, d = y q - (1 - y) p. At y of 0 and 1 d is y - p without the
+It is the product m^g B of `mixture.Mix` with m = |d|, d = y q - (1 - y) p. At y of 0 and 1 d is y - p without the
 subtraction, and the loss is the focal loss of the margin.
 """
 
@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from focal_loss._core import formula, pipeline
+from focal_loss._core import pipeline
 from focal_loss._core.declare import Example, Loss, Option, option, options
 from focal_loss._core.declare import Options as Declared
-from focal_loss._core.formula import Array, Index, Mix, Ops
+from focal_loss._core.extremes import at_infinity, at_most, grows_with
+from focal_loss._core.focal import expected_loss
+from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.losses import common
+from focal_loss._core.mixture import Mix, mix_derivative
 from focal_loss._core.options import Parameter
+from focal_loss._core.sigmoid import sigmoid_from_logits, sigmoid_from_probabilities
 
 
 @options
@@ -36,12 +40,12 @@ def quality(ops: Ops, index: Index, x: Array, y: Array, beta: Array, *, from_log
     """|y - p|^beta B. Arguments: 0 the prediction, 1 the label, 2 beta."""
     if ops.is_bool(y):
         # `expected_loss` numbers the prediction, the label and gamma alike. A boolean label has no derivative.
-        return formula.expected_loss(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
-    beta = formula.at_most(ops, beta, x)
-    value = formula.mix_derivative(ops, index, parts_of(ops, from_logits, x, y), beta)
+        return expected_loss(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
+    beta = at_most(ops, beta, x)
+    value = mix_derivative(ops, index, parts_of(ops, from_logits, x, y), beta)
     if not from_logits or index:
         return value
-    return formula.at_infinity(ops, value, x, formula.grows_with(1.0, 1.0, y, x))
+    return at_infinity(ops, value, x, grows_with(1.0, 1.0, y, x))
 
 
 def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
@@ -51,7 +55,7 @@ def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
     p q / |d| has the limit 1 - |d| and B / |d| the limit 1. For a soft one |d| = 0 is the minimum: the quotients are
     taken as 0 there, so that a slope, which has two sides for beta <= 1, is 0.
     """
-    sigmoid = formula.sigmoid_from_logits(ops, x) if from_logits else formula.sigmoid_from_probabilities(ops, x, 1 - x)
+    sigmoid = sigmoid_from_logits(ops, x) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
     p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     d = y * q - (1 - y) * p
     hard = (y == 0) | (y == 1)

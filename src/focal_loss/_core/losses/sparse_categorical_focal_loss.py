@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from focal_loss._core import pipeline
+from focal_loss._core import focal, pipeline
 from focal_loss._core.declare import Example, Loss, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
@@ -27,6 +27,7 @@ LOSS = Loss(
     options=Options,
     positional=1,
     compute=pipeline.sparse_categorical,
+    closed_forms=focal.MARGIN,
     torch_module=True,
     keras_positional=5,
     keras_positional_because="By position too: so does the class of the package that this one succeeds.",

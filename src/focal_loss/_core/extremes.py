@@ -1,0 +1,46 @@
+"""What is no number of a dtype: parameters beyond its largest number, and infinite logits, where a loss has a limit."""
+
+from __future__ import annotations
+
+from focal_loss._core.formula import Array, Ops
+
+
+def times(ops: Ops, factor: Array, x: Array) -> Array:
+    """factor * x, where 0 times a factor beyond the largest number is 0, and anything else times it infinite.
+
+    A parameter may be any finite number, and 1e300 is infinite among float32.
+    """
+    if not isinstance(factor, float):
+        return ops.where(x == 0, 0.0, factor * x)
+    if factor == 1:
+        return x
+    largest = ops.largest(x)
+    while abs(factor) > largest:
+        x, factor = largest * x, factor / largest
+    return factor * x
+
+
+def at_most(ops: Ops, parameter: Array, x: Array) -> Array:
+    """A gamma as a finite number of the dtype of x."""
+    largest = ops.largest(x)
+    return min(parameter, largest) if isinstance(parameter, float) else ops.clip(parameter, 0.0, largest)
+
+
+def at_infinity(ops: Ops, value: Array, z: Array, grows: Array) -> Array:
+    """The limit of `value` at infinite z: inf where the loss `grows` without bound, else what it is.
+
+    It is inf though the factors of the loss may be too small for a number.
+    """
+    return ops.where((ops.abs(z) == float("inf")) & grows, value + float("inf"), value)
+
+
+def grows_with(positive: Array, negative: Array, y: Array, z: Array) -> Array:
+    """Whether a loss with these weights grows without bound towards the infinity on the side of the logit z."""
+    return weighed((z < 0) & (y > 0), positive) | weighed((z > 0) & (y < 1), negative)
+
+
+def weighed(condition: Array, weight: Array) -> Array:
+    """The condition where the weight is not 0."""
+    if isinstance(weight, float):
+        return condition if weight else condition & ~condition
+    return condition & (weight > 0)

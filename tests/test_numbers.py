@@ -23,7 +23,9 @@ EPS = np.finfo(np.float32).eps
 
 
 def repeats(framework: Framework, dtype: str, section: Callable[..., Any]) -> bool:
-    """JAX compiles each section; float16, and extremes but in float32, run kernels that NumPy and torch run too."""
+    """Whether other cases cover this one: JAX compiles each section, and float16 and the extremes other than float32
+    run kernels that NumPy and torch run too.
+    """
     return framework.name == "jax" and (dtype == "float16" or (dtype != "float32" and section in accuracy.EXTREMES))
 
 

@@ -1,4 +1,4 @@
-"""Golden numbers outside the range that is usual, by the rows of make_golden.py.
+"""Golden numbers outside the usual range, by the rows of make_golden.py.
 
     python tests/golden/make_extremes.py
 

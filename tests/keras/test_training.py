@@ -31,7 +31,7 @@ def model(masked: bool = False) -> keras.Model:
 
 
 def trained(name: str, directory: Path) -> tuple[list[float], dict[str, float]]:
-    """A model saved with its data. Returns the loss of each epoch, and what the model is at the end."""
+    """Save a trained model with its data. Returns the loss of each epoch, and the final evaluation."""
     options, _, _ = CASES[name]
     if name == "BinaryFocalCrossentropy":
         options = options | {"axis": -1}
@@ -63,7 +63,7 @@ print(json.dumps(found))
 
 
 def test_fit_save_and_load_in_a_fresh_process(tmp_path: Path) -> None:
-    """One process for all: to import Keras takes longer than the rest."""
+    """One process serves all, because importing Keras takes longer than the rest."""
     expected = {}
     for name in CASES:
         history, expected[name] = trained(name, tmp_path)

@@ -140,7 +140,7 @@ def measured(metric: Any) -> Callable[..., Any]:
 
 
 def is_repeated(name: str, mode: Callable[..., Any]) -> bool:
-    """XLA compiles on TensorFlow, in its time, what it compiles on JAX: the simplest losses stand for all."""
+    """XLA compiles the same on TensorFlow as on JAX, slowly, so the simplest losses stand for all."""
     return mode is jit and keras.backend.backend() == "tensorflow" and not name.endswith("FocalLoss")
 
 

@@ -1,4 +1,6 @@
-"""What is no number of a dtype: parameters beyond its largest number, and infinite logits, where a loss has a limit."""
+"""Numbers that a dtype cannot hold: parameters beyond its largest number, and infinite logits, where a loss has a
+limit.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from focal_loss._core.formula import Array, Ops
 
 
 def times(ops: Ops, factor: Array, x: Array) -> Array:
-    """factor * x, where 0 times a factor beyond the largest number is 0, and anything else times it infinite.
+    """factor * x, where 0 times a factor beyond the largest number is 0, and any other product with it is infinite.
 
     A parameter may be any finite number, and 1e300 is infinite among float32.
     """
@@ -27,9 +29,9 @@ def at_most(ops: Ops, parameter: Array, x: Array) -> Array:
 
 
 def at_infinity(ops: Ops, value: Array, z: Array, grows: Array) -> Array:
-    """The limit of `value` at infinite z: inf where the loss `grows` without bound, else what it is.
+    """The limit of `value` at infinite z: inf where the loss `grows` without bound, else `value`.
 
-    It is inf though the factors of the loss may be too small for a number.
+    It is inf even if factors of the loss underflow.
     """
     return ops.where((ops.abs(z) == float("inf")) & grows, value + float("inf"), value)
 
@@ -40,7 +42,7 @@ def grows_with(positive: Array, negative: Array, y: Array, z: Array) -> Array:
 
 
 def weighed(condition: Array, weight: Array) -> Array:
-    """The condition where the weight is not 0."""
+    """The condition, and False where the weight is 0."""
     if isinstance(weight, float):
         return condition if weight else condition & ~condition
     return condition & (weight > 0)

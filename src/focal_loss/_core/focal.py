@@ -176,7 +176,7 @@ def hard(
     return at_infinity(ops, value, x, value > 0) if from_logits and not index else value
 
 
-# What a loss declares as its `closed_forms`.
+# The `closed_forms` that losses declare.
 MARGIN: dict[str, Callable[..., Array | None]] = {"margin": margin, "probability": probability}
 EXPECTED_LOSS: dict[str, Callable[..., Array | None]] = {
     "expected_loss": partial(expected_loss, from_logits=True),

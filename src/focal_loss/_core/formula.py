@@ -1,4 +1,4 @@
-"""What a closed form is, once for every array library: elementwise algebra over a handful of primitives, `Ops`.
+"""The form of closed forms, once for every array library: elementwise algebra over a few primitives, `Ops`.
 
 No framework ever differentiates one: each derivative is a closed form of its own, named by the positions of the
 arguments that it differentiates. ``evaluate(ops, "margin", "00", s, gamma, weight)`` is the second derivative in the
@@ -11,8 +11,8 @@ q = 1 - p, g = gamma. The whole family is built of one function of the margin s,
 
 A softmax is a margin too: s = v_t - logsumexp of the other classes.
 
-`sigmoid` and `powers` make the factors, `focal` the derivatives of f, `leibniz` those of its products with labels and
-weights, `extremes` brings in what no number of a dtype is.
+`sigmoid` and `powers` compute the factors, `focal` the derivatives of f, `leibniz` those of its products with labels
+and weights. `extremes` handles numbers that a dtype cannot hold.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-Array = Any  # An array of whichever library `Ops` speaks for.
-Index = str  # The positions of the arguments that are differentiated, a digit each, at most two.
+Array = Any  # an array of the library that `Ops` stands for
+Index = str  # the positions of the differentiated arguments, at most two digits
 
 
 class Ops(Protocol):
@@ -45,7 +45,7 @@ class Ops(Protocol):
     def constant(self, x: Array, /) -> Array: ...  # has no derivative
 
 
-# What each loss declares as its `closed_forms`, and those of `posterior`.
+# The `closed_forms` that each loss declares, and those of `posterior`.
 FAMILIES: dict[str, Callable[..., Array | None]] = {}
 
 

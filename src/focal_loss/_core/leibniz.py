@@ -10,7 +10,7 @@ from focal_loss._core.extremes import times
 from focal_loss._core.formula import Array, Index, Ops
 
 Kernel = Callable[[Index], Array | None]  # a derivative of the function; None where it is zero
-Factors = tuple[Any, Any]  # made of a label, and a weight
+Factors = tuple[Any, Any]  # (a factor from the label, a weight)
 # Derivatives of a product that is linear in each argument; absent or None means zero.
 Coefficient = dict[Index, Factors | None]
 
@@ -30,7 +30,7 @@ def leibniz(
     *,
     may_overflow: bool = False,
 ) -> Array | None:
-    """The derivative of coefficient * kernel: every way to deal the differentiated arguments out to the two.
+    """The derivative of coefficient * kernel: the sum over all ways to assign the differentiated arguments to the two.
 
     The weight multiplies last: its product with a label may be too small for a number where that of all three is not.
     Where the kernel `may_overflow`, a label of 0 makes 0 of it.

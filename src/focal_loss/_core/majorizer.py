@@ -1,4 +1,4 @@
-"""What stands in the place of the Hessian where a Newton step is taken: the focal loss is not convex.
+"""Replacements of the Hessian for Newton steps: the focal loss is not convex.
 
 The second derivative of f(s) = q^g (-log p) in the margin (`focal.margin_derivative`) has one negative term,
 -g q p L; it outweighs the others for the worst mistakes, below a margin of about -2.8 at g = 2. Without it,
@@ -24,13 +24,13 @@ def majorizer(ops: Ops, sigmoid: Sigmoid, gamma: Array) -> Array:
 
 
 def margin(ops: Ops, s: Array, gamma: Array, weight: Array) -> Array:
-    """Of a margin; as `focal.margin`."""
+    """The majorizer of `focal.margin`, with its arguments."""
     gamma = at_most(ops, gamma, s)
     return times(ops, weight, majorizer(ops, sigmoid_from_logits(ops, s, gamma), gamma))
 
 
 def expected_loss(ops: Ops, x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
-    """Of a logit and a label in [0, 1]; as `focal.expected_loss`."""
+    """The majorizer of `focal.expected_loss`, with its arguments."""
     gamma = at_most(ops, gamma, x)
     sigmoid = sigmoid_from_logits(ops, x, gamma)
     own, other = majorizer(ops, sigmoid, gamma), majorizer(ops, sigmoid.flipped(), gamma)

@@ -36,7 +36,8 @@ def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> 
     m^g comes before a second gamma, as in `focal.margin_derivative`.
     """
     m, neg_log_m, m_p_minus_q, B = parts[:4]
-    # Only the label's derivatives can outlive m^g by so much that m itself must not underflow in it.
+    # Only derivatives in the label can be large where m^g is small, so only there m must not underflow inside the
+    # power.
     by_label = "1" in index
     base = (neg_log_m, m_p_minus_q)
     factor = exponential(ops, *base, gamma) if by_label else power(ops, m, *base, gamma)

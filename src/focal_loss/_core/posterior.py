@@ -32,7 +32,7 @@ import numpy as np
 from focal_loss._core.formula import FAMILIES, Array, Index, Ops
 from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits
 
-STEPS = 4  # of Newton's method in `inverse`; see there
+STEPS = 4  # of Newton's method; derived in `inverse`
 
 
 class Evidence(NamedTuple):
@@ -98,14 +98,14 @@ def log_odds(ops: Ops, z: Array, gamma: Array) -> LogOdds:
 
 
 def inverse(ops: Ops, t: Array, gamma: Array) -> Array:
-    """The z with T(z) = t, by a number of Newton steps that is the same for every element.
+    """The z with T(z) = t, by the same number of Newton steps for every element.
 
     T differs from (1 + g) z by a(z) - a(-z) with a = log(1 + g R), at most log(1 + g), so that t / (1 + g) is within
     log(1 + g) / (1 + g) < 0.37 of z. a rises, so T' <= 1 + g; and T' > 0.88 (1 + g) for every gamma. So a step leaves
     at most 0.14 of the error, and soon squares it: no step needs a guard, and the fourth changes only the last place
     of float64.
     """
-    t = ops.clip(t, -ops.largest(t) / 4, ops.largest(t) / 4)  # where the score is 0 or 1 long since
+    t = ops.clip(t, -ops.largest(t) / 4, ops.largest(t) / 4)  # the score is 0 or 1 far before
     z = t / (1 + gamma)
     for _ in range(STEPS):
         found = log_odds(ops, z, gamma)
@@ -138,7 +138,9 @@ def posterior(ops: Ops, index: Index, z: Array, gamma: Array, weight: Array) -> 
 
 
 def posterior_of_score(ops: Ops, index: Index, x: Array, gamma: Array, weight: Array) -> Array:
-    """As `posterior`, of the score x = sigmoid(z). NaN outside [0, 1]; at 0 and 1 the derivative next to them."""
+    """`posterior` as a function of the score x = sigmoid(z). NaN outside [0, 1]; at 0 and 1 it has the derivative of
+    the next number.
+    """
     first_order(index)
     if index != "0":
         return posterior(ops, index, ops.log(x / (1 - x)), gamma, weight)
@@ -162,7 +164,7 @@ def score_of_posterior(ops: Ops, index: Index, x: Array, gamma: Array, weight: A
 
 
 def inner_logit(ops: Ops, x: Array) -> Array:
-    """The logit of x, or at 0 and 1 of the numbers next to them."""
+    """The logit of x; at 0 and 1 that of the next number inside."""
     tiny = ops.smallest(x)
     return ops.log(ops.clip(x, tiny, 1.0) / ops.clip(1 - x, tiny, 1.0))
 
@@ -205,14 +207,14 @@ FAMILIES.update(
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# The scores whose posteriors are given, for K classes; on the host
+# Scores with given posteriors, for K classes, on the host
 # ---------------------------------------------------------------------------------------------------------------
 
-FAR = 1e4  # the margin of a probability that is 0 or 1 in any format
+FAR = 1e4  # at this margin a probability is 0 or 1 in any format
 
 
 def increasing_root(function: Callable[[Array], tuple[Array, Array]], low: Array, high: Array) -> Array:
-    """The root of an increasing function, of which `function` gives value and slope.
+    """The root of an increasing function; `function` returns its value and slope.
 
     Newton's steps; the middle of the bracket where one leaves it or is more than half of the one before.
     """

@@ -17,7 +17,7 @@ LN2_HIGH, LN2_LOW = (0.693145751953125, 1.4286068203094173e-06)  # 15 bits and t
 
 
 def is_small(gamma: float | Array | None) -> bool:
-    """Whether base^gamma is two products at most, so that it multiplies the error of the base by no more than 3."""
+    """Whether base^gamma is at most two products, which multiply the error of the base by at most 3."""
     return isinstance(gamma, float) and gamma <= 3 and by_products(gamma)
 
 
@@ -33,14 +33,14 @@ def power(ops: Ops, base: Array, neg_log_base: Array, p_minus_q: Array, gamma: f
 
 
 def exponential(ops: Ops, neg_log_base: Array, p_minus_q: Array, gamma: float | Array) -> Array:
-    """`power`, which this way does not underflow with the base.
+    """base^gamma as an exponential, which does not underflow where the base does.
 
     The argument of an exponential is rounded to eps/2 of itself, which is harmless where it is small or the bound is
     wide: near base = 1/2 it is not. There the power is exp(gamma log1p(p_minus_q) - gamma log 2), the second term in
     two parts, and the rounding of their sum is taken back.
     """
     central = ops.abs(p_minus_q) < CENTRAL
-    # Beyond this gamma the power of any base as near to 1/2 underflows, in float64 too; n * LN2_HIGH is exact up to it.
+    # Beyond this gamma the power of every base near 1/2 underflows, also in float64; n * LN2_HIGH is exact up to it.
     near = min(gamma, 2500.0) if isinstance(gamma, float) else ops.clip(gamma, 0.0, 2500.0)
     whole = math.floor(near) if isinstance(near, float) else ops.floor(near)
     halvings = whole * LN2_HIGH
@@ -52,7 +52,7 @@ def exponential(ops: Ops, neg_log_base: Array, p_minus_q: Array, gamma: float | 
 
 
 def log_of_near_one(ops: Ops, p_minus_q: Array) -> Array:
-    """log(1 + p_minus_q) for |p_minus_q| < CENTRAL. Of negative numbers XLA's float64 log1p may be 120 eps off."""
+    """log(1 + p_minus_q) for |p_minus_q| < CENTRAL. XLA's float64 log1p of negative numbers may be 120 eps off."""
     p_minus_q = ops.clip(p_minus_q, -CENTRAL, CENTRAL)
     size = ops.log1p(ops.abs(p_minus_q) / (1 + ops.clip(p_minus_q, -CENTRAL, 0.0)))
     return ops.where(p_minus_q < 0, -size, size)

@@ -24,7 +24,7 @@ class Sigmoid(NamedTuple):
 
 
 def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None) -> Sigmoid:
-    """All from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
+    """A `Sigmoid` from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
 
     Near z = 0 p and q come from p - q = tanh(z/2) instead: they are raised to the power gamma, and a rounding of
     1 + u, raised with them, would be most of the error. A small power by products can do without: then p - q, which
@@ -55,7 +55,7 @@ def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None) 
 
 
 def sigmoid_from_probabilities(ops: Ops, p: Array, q: Array) -> Sigmoid:
-    """From p and q, both given because 1 - p loses a small q. Outside the clamp, the sigmoid at its edge."""
+    """A `Sigmoid` from p and q, both given because 1 - p loses a small q. Outside the clamp it is that of the edge."""
     p, q = ops.clip(p, CLAMP, 1 - CLAMP), ops.clip(q, CLAMP, 1 - CLAMP)
     # Near p = 1 the logarithm is taken of q, as p may have been rounded. log1p(q / p) is -log p; log1p(-q) would be
     # too, were it not 128 ULP off in XLA's float64.

@@ -18,7 +18,7 @@ from focal_loss._core.formula import Array, Ops
 
 
 class Rest(NamedTuple):
-    """The other classes: `e`, their exponentials, scaled; `others`, the sum (1 where it is 0); `margin`."""
+    """Sums over the other classes: their scaled exponentials `e`, the sum `others` (1 where it is 0), the `margin`."""
 
     e: Array
     others: Array
@@ -36,7 +36,9 @@ def sum_of_others(ops: Ops, x: Array, top: Array, axis: int) -> Array:
 
 
 def rest_of(ops: Ops, v: Array, true_class_mask: Array | None, axis: int) -> Rest:
-    """A sum of 0 means that nothing else is left: an infinite margin, whose loss and derivatives are 0."""
+    """The `Rest` of a row. A sum of 0 means that the other classes have no probability: the margin is infinite, and its
+    loss and derivatives are 0.
+    """
     masked = v if true_class_mask is None else ops.where(true_class_mask, -float("inf"), v)
     peak = ops.max(masked, axis)
     shifted = ops.where(masked == peak, 0.0, masked - peak)  # also where both are infinite
@@ -117,7 +119,7 @@ def diagonal(ops: Ops, v: Array, true_class_mask: Array, axis: int, first: Array
 
 
 def probabilities(ops: Ops, x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
-    """The probability of a class and of all others, of values x that need not sum to 1.
+    """The probability of a class and that of all others, from values x that need not sum to 1.
 
     The only place that a framework differentiates: quotients of sums, of x over its largest, which neither overflow
     nor underflow. Where every x is 0, so is each probability, and the loss is that of the clamp. NaN stays NaN.

@@ -1,4 +1,4 @@
-"""Value, gradient and Hessian of host arrays in one pass, for those who take a Newton step themselves: boosted trees.
+"""Value, gradient and Hessian of host arrays in one pass, for boosted trees, which take Newton steps.
 
 A Newton step needs a positive curvature, and that of the focal loss is negative for the worst mistakes. A policy
 chooses the replacement of the Hessian:
@@ -52,7 +52,7 @@ def binary(
     smoothing: float = 0.0,
     hessian: Hessian = "exact",
 ) -> Derivatives:
-    """Of the binary focal loss of logits `x`; the derivatives are multiplied by `upstream`.
+    """Value and derivatives of the binary focal loss of logits `x`; the derivatives are multiplied by `upstream`.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def expected_loss(index: Index, *arguments: Array) -> Array:
 
 
 def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
-    """The loss alone, of labels in [0, 1]."""
+    """The loss alone, for labels in [0, 1]."""
     done = evaluate.native_binary(BinaryCall(x, y, gamma, positive, negative), order=0)
     if done is None:
         labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
@@ -108,7 +108,8 @@ def softmax(
     upstream: Array = 1.0,
     hessian: Hessian = "exact",
 ) -> Derivatives:
-    """Of the softmax focal loss of class indices; the Hessian is a diagonal. `y` and `upstream`: without `axis`.
+    """Value and derivatives of the softmax focal loss of class indices; the Hessian is a diagonal. `y` and `upstream`
+    lack `axis`.
 
     Raises
     ------

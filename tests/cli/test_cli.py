@@ -353,7 +353,7 @@ def test_what_an_engine_refuses_is_said_in_its_words(tmp_path: Path, capsys: pyt
 def test_few_rows_that_are_held_out_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("fit", few(tmp_path), "--target", "rare", *QUICK, "--out", tmp_path / "m") == 0
     assert "Only 2 of the held-out rows are '1'" in capsys.readouterr().out
-    assert "Only 2 of the rows" in (tmp_path / "m" / "report.html").read_text()
+    assert "Only 2 of the held-out rows" in (tmp_path / "m" / "report.html").read_text()
 
 
 def few(folder: Path) -> Path:

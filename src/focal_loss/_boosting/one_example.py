@@ -7,6 +7,9 @@ classes, 0 for t itself, the margin has the gradient u = e_t - r and the Hessian
     gradient = f_s u,    Hessian = f_ss u u^T - f_s (diag r - r r^T)
 
 f_s is negative, so the Hessian is positive semidefinite where f_ss, or its replacement, is not negative.
+
+The softmax and its derivatives are stated for arrays in `_core/softmax.py`, and once more here because of the cost: for
+one example of 3 or 10 classes NumPy takes about 900 us by that file, and Python takes 10 or 70 us by this one.
 """
 
 from __future__ import annotations

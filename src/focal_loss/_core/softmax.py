@@ -12,6 +12,7 @@ softmax focal loss is f(s_t) of `focal`. Two cases stand side by side: one class
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from focal_loss._core.formula import Array, Ops
@@ -79,7 +80,21 @@ def own(ops: Ops, true_class_mask: Array | None, axis: int, tangent: Array) -> A
 
 def jvp(ops: Ops, v: Array, true_class_mask: Array | None, axis: int, tangent: Array) -> Array:
     """ds for a change of the logits: u_t - sum_j P_tj u_j."""
-    return own(ops, true_class_mask, axis, tangent) - average(ops, v, true_class_mask, axis, tangent)
+    return jvp_of_average(ops, true_class_mask, axis, tangent, average(ops, v, true_class_mask, axis, tangent))
+
+
+def jvp_of_average(ops: Ops, true_class_mask: Array | None, axis: int, tangent: Array, mean: Array) -> Array:
+    """`jvp` where the `average` of the tangent is at hand."""
+    return own(ops, true_class_mask, axis, tangent) - mean
+
+
+def average_jvp(mean: Callable[[Array], Array], tangent: Array, change: Array, tangent_change: Array) -> Array:
+    """The change of ``mean(tangent)`` with the logits and the tangent; `mean` is `average` of these logits.
+
+    An average changes with its weights by a covariance.
+    """
+    covariance = mean(tangent * change) - mean(tangent) * mean(change)
+    return mean(tangent_change) + covariance
 
 
 def vjp(ops: Ops, v: Array, true_class_mask: Array | None, axis: int, cotangent: Array) -> Array:

@@ -100,8 +100,8 @@ def _margin(axis: int, true_class_mask: Array | None, v: Array) -> Array:
 def _margin_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     true_class_mask, v = primals
     _, tangent = tangents
-    change = softmax.own(OPS, true_class_mask, axis, tangent) - _average(axis, true_class_mask, v, tangent)
-    return _margin(axis, true_class_mask, v), change
+    mean = _average(axis, true_class_mask, v, tangent)  # JAX differentiates it as `_average_jvp` says
+    return _margin(axis, true_class_mask, v), softmax.jvp_of_average(OPS, true_class_mask, axis, tangent, mean)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -112,12 +112,10 @@ def _average(axis: int, true_class_mask: Array | None, v: Array, tangent: Array)
 
 @_average.defjvp
 def _average_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
-    """A mean changes with its weights by a covariance."""
+    """`softmax.average_jvp`."""
     true_class_mask, v, tangent = primals
-    _, change, tangent_change = tangents
     mean = partial(_average, axis, true_class_mask, v)
-    covariance = mean(tangent * change) - mean(tangent) * mean(change)
-    return mean(tangent), mean(tangent_change) + covariance
+    return mean(tangent), softmax.average_jvp(mean, tangent, *tangents[1:])
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -1,14 +1,20 @@
-"""PyTorch on the native kernels: that they run, that results stay the same, memory, operators."""
+"""PyTorch on the native kernels: that they run, that results stay the same, memory, operators, the way to them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+import focal_loss
+import focal_loss.numpy
 import focal_loss.torch as ours
 from focal_loss._host import kernels
 from focal_loss.torch import _backend
@@ -189,17 +195,39 @@ def test_compiled(name: str, reduction: str) -> None:
     assert sum("focal_loss" in str(node.target) for node in graphs[0].graph.nodes) == 1
 
 
+class EveryOperation(TorchDispatchMode):
+    """Sees each operation, and runs it."""
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen = [*getattr(self, "seen", []), str(operation)]
+        return operation(*args, **(kwargs or {}))
+
+
+@reductions
+@each
+def test_backward_under_a_mode_that_sees_operations(name: str, reduction: str) -> None:
+    """The forward pass may have been outside of it, with the gradient of a mean made ready."""
+    x = logits(name)
+    (expected,) = torch.autograd.grad(LOSSES[name](x, reduction).sum(), x)
+    loss = LOSSES[name](x, reduction).sum()
+    with EveryOperation() as mode:
+        (found,) = torch.autograd.grad(loss, x)
+    torch.testing.assert_close(found, expected)
+    assert any("focal_loss" in operation for operation in mode.seen)
+
+
 @pytest.mark.parametrize("order", [0, 1])
 @reductions
 def test_operators_keep_the_rules_of_torch(order: int, reduction: str) -> None:
     z, y = logits("hard").detach(), torch.tensor([[1.0, 0.0]] * 7, dtype=torch.float64)
     upstream = torch.rand(7, 2, dtype=torch.float64) if order else None
     gamma = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    binary = (order, z, y, gamma, None, None, upstream, [2.0, 1.0, 1.0, 1.0, 0.0], False, reduction, False)
+    binary = (order, upstream, 1.0, z, y, gamma, None, None, 2.0, 1.0, 1.0, 0.0, False, reduction, False)
     torch.library.opcheck(torch.ops.focal_loss.binary.default, binary)
     v, t = logits("sparse").detach(), INDEX.clamp(max=2)
     upstream = torch.rand(3, 2, dtype=torch.float64) if order else None
-    softmax = (order, v, t, None, torch.tensor([1.0, 2.0, 0.5]), upstream, [2.0], [], 1, True, 2, 0.0, reduction, False)
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    softmax = (order, upstream, 1.0, v, t, None, weights, [2.0], [], 1, True, 2, 0.0, reduction, False)
     torch.library.opcheck(torch.ops.focal_loss.softmax.default, softmax)
 
 
@@ -207,10 +235,10 @@ def test_operators_keep_the_rules_of_torch(order: int, reduction: str) -> None:
 def test_operators_under_vmap(reduction: str) -> None:
     operator = torch.ops.focal_loss.binary_loss
     z, y = torch.randn(5, 4, 3), (torch.rand(4, 3) < 0.5).float()
-    gamma, numbers = torch.rand(5), [0.0, 1.0, 1.0, 0.1]
+    gamma = torch.rand(5)
 
     def loss(z: Tensor, gamma: Tensor) -> Tensor:
-        return operator(z, y, gamma, None, None, numbers, False, reduction, False)
+        return operator(z, y, gamma, None, None, 0.0, 1.0, 1.0, 0.1, False, reduction, False)
 
     expected = torch.stack([loss(z[k], gamma[k]) for k in range(5)])
     torch.testing.assert_close(torch.vmap(loss)(z, gamma), expected)
@@ -218,7 +246,7 @@ def test_operators_under_vmap(reduction: str) -> None:
     v, t = torch.randn(5, 4, 3), torch.randint(3, (5, 4))
 
     def sparse(v: Tensor, t: Tensor) -> Tensor:
-        return torch.ops.focal_loss.softmax_loss(v, t, None, None, [2.0, 1.0, 0.0], 1, True, 1, reduction, False)
+        return torch.ops.focal_loss.softmax_loss(v, t, None, None, [2.0], [1.0], 1, True, 1, 0.0, reduction, False)
 
     torch.testing.assert_close(torch.vmap(sparse)(v, t), torch.stack([sparse(v[k], t[k]) for k in range(5)]))
 
@@ -335,3 +363,33 @@ def check_everything_ignored(reduction: str) -> None:
 def test_everything_ignored_is_0_by_the_formula_too(reduction: str, formula: Callable[..., object]) -> None:
     check_everything_ignored(reduction)
     formula(check_everything_ignored, reduction)
+
+
+def returns(function: Callable[[], object]) -> int:
+    """How many calls go to another file of ours than the call before, but to none that is new."""
+    home, files = str(Path(focal_loss.__file__).parent), []
+
+    def called(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(home):
+            files.append(frame.f_code.co_filename)
+
+    function()  # what is imported and remembered at the first call has no part in the others
+    sys.setprofile(called)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    changes = [name for name, before in zip(files, ["", *files], strict=False) if name != before]
+    return len(changes) - len(set(files))
+
+
+@pytest.mark.parametrize(("way", "most"), [("forward and backward", 10), ("of NumPy", 7), ("at top level", 7)])
+def test_a_call_is_converted_in_one_visit_to_its_backend(way: str, most: int) -> None:
+    x = torch.linspace(-3, 3, 16, requires_grad=True)
+    y, values = x.detach() > 0.5, x.detach().numpy()
+    ways: dict[str, Callable[[], object]] = {
+        "forward and backward": lambda: ours.binary_focal_loss(y, x, 2.0, reduction="mean", **LOGITS).backward(),
+        "of NumPy": lambda: focal_loss.numpy.binary_focal_loss(y.numpy(), values, 2.0, **LOGITS),
+        "at top level": lambda: focal_loss.binary_focal_loss(y, x, 2.0, **LOGITS),
+    }
+    assert 0 < returns(ways[way]) <= most

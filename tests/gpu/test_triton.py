@@ -29,7 +29,7 @@ from torch.nn import functional
 
 import focal_loss.torch as ours
 from focal_loss.torch import _autograd, _backend, _cuda
-from focal_loss.torch._options import SoftmaxOptions
+from focal_loss.torch._calls import SoftmaxCall
 
 # The interpreter computes with NumPy, which warns where a GPU does not.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -154,8 +154,8 @@ def test_parameters_that_are_tensors_stay_on_the_device() -> None:
     x, y = torch.randn(5, 7), torch.randint(0, 7, (5,), dtype=torch.uint8)
     for gamma in (torch.tensor(2.0), torch.linspace(0, 3, 7)):
         for weight in (torch.tensor(0.5), torch.rand(7)):
-            options = SoftmaxOptions(gamma, weight, 1, True, -100, 0.0, "mean")
-            found = _cuda.softmax(0, 1.0, x, y, options)
+            call = SoftmaxCall(x, y, gamma, weight, 1, True, -100, 0.0, "mean")
+            found = _cuda.softmax(0, 1.0, call)
             more = {"class_weight": weight.double(), "reduction": "mean"}
             expected = ours.sparse_categorical_focal_loss(y.long(), x.double(), gamma.double(), **more, **LOGITS)
             torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)

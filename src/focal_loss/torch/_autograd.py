@@ -1,6 +1,8 @@
 """The kernels as autograd functions. A derivative is the same function at the next order, times what comes from above.
 
 Where tensors are traced, the kernels are the operators of `_operators.py`, which would cost an eager tensor more.
+
+An autograd function is handed the logits, which autograd follows, and the whole call, of which it reads the rest.
 """
 
 from __future__ import annotations
@@ -12,22 +14,38 @@ import torch
 from torch import Tensor
 
 from focal_loss.torch import _operators
-from focal_loss.torch._options import (
+from focal_loss.torch._calls import (
+    BinaryCall,
     Parameter,
-    SoftmaxOptions,
+    SoftmaxCall,
     at_least_float32,
-    is_traced,
     reduction_weight,
     reduction_weight_of_example,
-    save_for_backward,
-    saved,
 )
-from focal_loss.torch._private import is_batched
+from focal_loss.torch._private import has_no_numbers, is_batched, is_traced
 
 
 def kernels(x: Tensor) -> ModuleType:
     """Those of the device of the logits, or the operators."""
     return _operators if is_traced(x) else _operators.kernels(x)
+
+
+def _is_recorded(x: Tensor, upstream: Parameter = 1.0) -> bool:
+    followed = x.requires_grad or (isinstance(upstream, Tensor) and upstream.requires_grad)
+    return followed and torch.is_grad_enabled()
+
+
+def _keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
+    """For the backward pass: tensors where autograd sees whether they are changed meanwhile, the rest as it is."""
+    tensors = {name: value for name, value in zip(call._fields, call, strict=True) if isinstance(value, Tensor)}
+    ctx.save_for_backward(upstream, *tensors.values())
+    nothing: dict[str, Any] = dict.fromkeys(tensors)
+    ctx.names, ctx.call = tuple(tensors), call._replace(**nothing)
+
+
+def _kept(ctx: Any) -> tuple[Any, Tensor | None]:
+    upstream, *tensors = ctx.saved_tensors
+    return ctx.call._replace(**dict(zip(ctx.names, tensors, strict=True))), upstream
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -39,27 +57,27 @@ class _Binary(torch.autograd.Function):
     """`binary` of the kernels of an eager tensor. Nothing but its inputs is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, order: int, upstream: Parameter, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, upstream: Parameter, order: int, call: BinaryCall, chosen: ModuleType) -> Tensor:
         ctx.order = order
-        save_for_backward(ctx, upstream, x, y, *rest)
-        return kernels(x).binary(order, upstream, x, y, *rest)
+        _keep(ctx, call, upstream if isinstance(upstream, Tensor) else None)
+        return chosen.binary(order, upstream, call)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        upstream, x, y, *rest = saved(ctx)
-        in_upstream = None
         if ctx.order > 1:
             raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
+        call, upstream = _kept(ctx)
+        in_upstream = None
         if ctx.order == 1:
-            if ctx.needs_input_grad[1]:
-                in_upstream = at_least_float32(_times(1, grad, x, y, *rest)).sum_to_size(upstream.shape)
-            factor = upstream if isinstance(upstream, float) else at_least_float32(upstream)
-            in_x = _times(2, at_least_float32(grad) * factor, x, y, *rest)
-        elif rest[-1].reduction == "mean":
-            in_x = _first(at_least_float32(grad) * reduction_weight(x, rest[-1]), x, y, *rest)
+            wide = at_least_float32(grad)
+            in_x = _times(2, wide if upstream is None else wide * at_least_float32(upstream), call)
+            if upstream is not None and ctx.needs_input_grad[1]:
+                in_upstream = at_least_float32(_times(1, grad, call)).sum_to_size(upstream.shape)
+        elif call.reduction == "mean":
+            in_x = _first(at_least_float32(grad) * reduction_weight(call), call)
         else:
-            in_x = _first(grad, x, y, *rest)
-        return None, in_upstream, in_x, None, None, None, None, None
+            in_x = _first(grad, call)
+        return in_x, in_upstream, None, None, None
 
 
 class _ReducedBinary(torch.autograd.Function):
@@ -71,45 +89,45 @@ class _ReducedBinary(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-        save_for_backward(ctx, x, y, *rest)
-        value, ctx.gradient = kernels(x).binary_with_gradient(x, y, *rest)
+    def forward(ctx: Any, x: Tensor, call: BinaryCall, chosen: ModuleType) -> Tensor:
+        ctx.chosen = chosen
+        _keep(ctx, call)
+        value, ctx.gradient = chosen.binary_with_gradient(call)
         return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        x, y, *rest = saved(ctx)
+        call, _ = _kept(ctx)
         ready, ctx.gradient = ctx.gradient, None
-        if ready is None or torch.is_grad_enabled() or is_batched(grad):
-            ready = _first(at_least_float32(grad) * reduction_weight(x, rest[-1]), x, y, *rest)
-        else:
-            ready = kernels(x).times_upstream(ready, grad, x, y, *rest)
-        return ready, None, None, None, None, None
+        if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
+            return _first(at_least_float32(grad) * reduction_weight(call), call), None, None
+        return ctx.chosen.times_upstream(ready, grad, call), None, None
 
 
-def _first(upstream: Tensor, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
+def _first(upstream: Tensor, call: BinaryCall) -> Tensor:
     """Upstream times the first derivative, for whoever may want another one of it."""
-    if torch.is_grad_enabled() and rest[-1].formula is not None:
-        unreduced = rest[-1].formula(x, y)
-        upstream = upstream.to(unreduced.dtype).expand(x.shape)
-        return torch.autograd.grad(unreduced, x, upstream, create_graph=True)[0]
-    return _times(1, upstream, x, y, *rest)
+    if torch.is_grad_enabled() and call.formula is not None:
+        unreduced = call.formula(call.x, call.y)
+        upstream = upstream.to(unreduced.dtype).expand(call.x.shape)
+        return torch.autograd.grad(unreduced, call.x, upstream, create_graph=True)[0]
+    return _times(1, upstream, call)
 
 
-def _times(order: int, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
+def _times(order: int, upstream: Tensor, call: BinaryCall) -> Tensor:
     """The derivative of this order times `upstream`, in the dtype of the logits."""
     if is_batched(upstream):
-        return (at_least_float32(upstream) * binary(order, 1.0, x, *rest)).to(x.dtype)
-    return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), x, *rest)
+        return (at_least_float32(upstream) * binary(order, 1.0, call)).to(call.x.dtype)
+    return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call)
 
 
-def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
-    """`binary` of the kernels, recorded for autograd where that is on."""
-    if not torch.is_grad_enabled():
-        return kernels(x).binary(order, upstream, x, *rest)
-    if order == 0 and rest[-1].reduction != "none" and x.requires_grad and not is_traced(x):
-        return _ReducedBinary.apply(x, *rest)
-    return _Binary.apply(order, upstream, x, *rest)
+def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
+    """`binary` of the kernels, recorded for autograd if that follows what it is a function of."""
+    x, chosen = call.x, kernels(call.x)
+    if not _is_recorded(x, upstream):
+        return chosen.binary(order, upstream, call)
+    if order == 0 and call.reduction != "none" and chosen is not _operators:
+        return _ReducedBinary.apply(x, call, chosen)
+    return _Binary.apply(x, upstream, order, call, chosen)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -118,57 +136,56 @@ def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
 
 
 class _Softmax(torch.autograd.Function):
-    """`softmax` of the kernels. `formula` is the same loss, for whoever wants a second derivative."""
+    """`softmax` of the kernels."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
-        ctx.save_for_backward(x, y)
-        ctx.options, ctx.formula = options, formula
-        return kernels(x).softmax(0, 1.0, x, y, options)
+    def forward(ctx: Any, x: Tensor, call: SoftmaxCall, chosen: ModuleType) -> Tensor:
+        _keep(ctx, call)
+        return chosen.softmax(0, 1.0, call)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        x, y = ctx.saved_tensors
-        return _first_softmax(grad, x, y, ctx.options, ctx.formula), None, None, None
+        call, _ = _kept(ctx)
+        return _first_softmax(grad, call), None, None
 
 
 class _ReducedSoftmax(torch.autograd.Function):
     """As `_ReducedBinary`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
-        ctx.save_for_backward(x, y)
-        ctx.options, ctx.formula = options, formula
-        value, ctx.gradient = kernels(x).softmax_with_gradient(x, y, options)
+    def forward(ctx: Any, x: Tensor, call: SoftmaxCall, chosen: ModuleType) -> Tensor:
+        ctx.chosen = chosen
+        _keep(ctx, call)
+        value, ctx.gradient = chosen.softmax_with_gradient(call)
         return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        x, y = ctx.saved_tensors
+        call, _ = _kept(ctx)
         ready, ctx.gradient = ctx.gradient, None
-        if ready is None or torch.is_grad_enabled() or is_batched(grad):
-            ready = _first_softmax(grad, x, y, ctx.options, ctx.formula)
-        else:
-            ready = kernels(x).softmax_times_upstream(ready, grad, x, y, ctx.options)
-        return ready, None, None, None
+        if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
+            return _first_softmax(grad, call), None, None
+        return ctx.chosen.softmax_times_upstream(ready, grad, call), None, None
 
 
-def _first_softmax(grad: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
+def _first_softmax(grad: Tensor, call: SoftmaxCall) -> Tensor:
     """As `_first`."""
+    x = call.x
     if torch.is_grad_enabled():
-        return torch.autograd.grad(formula(x, y), x, grad, create_graph=True)[0]
+        return torch.autograd.grad(call.formula(x, call.y), x, grad, create_graph=True)[0]
     grad = at_least_float32(grad if grad.layout == torch.strided else grad.to_dense())
-    grad = grad * reduction_weight_of_example(x, y, options)
+    grad = grad * reduction_weight_of_example(call)
     if not is_batched(grad):
-        return kernels(x).softmax(1, grad, x, y, options)
-    grad = grad if options.reduction != "none" else grad.unsqueeze(options.axis)
-    return (grad * kernels(x).softmax(1, 1.0, x, y, options)).to(x.dtype)
+        return kernels(x).softmax(1, grad, call)
+    grad = grad if call.reduction != "none" else grad.unsqueeze(call.axis)
+    return (grad * kernels(x).softmax(1, 1.0, call)).to(x.dtype)
 
 
-def softmax(x: Tensor, y: Tensor, options: SoftmaxOptions, formula: Any) -> Tensor:
-    """The value, reduced as the options say, recorded for autograd where that is on."""
-    if not torch.is_grad_enabled():
-        return kernels(x).softmax(0, 1.0, x, y, options)
-    if options.reduction != "none" and x.requires_grad and not is_traced(x):
-        return _ReducedSoftmax.apply(x, y, options, formula)
-    return _Softmax.apply(x, y, options, formula)
+def softmax(call: SoftmaxCall) -> Tensor:
+    """The value, reduced as the call says, recorded for autograd if that follows the logits."""
+    x, chosen = call.x, kernels(call.x)
+    if not _is_recorded(x):
+        return chosen.softmax(0, 1.0, call)
+    if call.reduction != "none" and chosen is not _operators:
+        return _ReducedSoftmax.apply(x, call, chosen)
+    return _Softmax.apply(x, call, chosen)

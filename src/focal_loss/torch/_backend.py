@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss._core import checks, options, pipeline, softmax
+from focal_loss._core import checks, pipeline, softmax
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.warnings import warn
 from focal_loss._host import kernels
 from focal_loss.torch import _autograd, _closed_forms, _cpu
-from focal_loss.torch._operators import define_composite, joined, separate
-from focal_loss.torch._options import BinaryOptions, SoftmaxOptions, is_plain, is_traced, under_autocast
+from focal_loss.torch._calls import BinaryCall, SoftmaxCall
+from focal_loss.torch._operators import BINARY, SOFTMAX, FlatBinary, FlatSoftmax, define_composite, per_class
 from focal_loss.torch._private import (
     TRACED_TYPES,
     below_autograd,
-    forward_mode_is_on,
     is_dual,
+    is_ordinary,
+    is_plain,
     is_transformed,
     is_under_a_mode,
 )
@@ -67,9 +68,10 @@ def _is_open(number: float) -> bool:
     return not has_static_value(number)
 
 
-def _per_class(p: Tensor) -> list[float] | Tensor:
-    """The kernels of the CPU take a list, which keeps nothing alive; the numbers of a traced tensor come later."""
-    return p.reshape(-1).tolist() if p.device.type == "cpu" and not is_traced(p) else p
+def under_autocast(x: Tensor) -> bool:
+    """Whether every loss of these half-precision logits is to be float32, as torch's own losses are."""
+    device = x.device.type
+    return x.dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 class _Torch(_closed_forms.TorchOps):
@@ -82,57 +84,73 @@ class _Torch(_closed_forms.TorchOps):
         for other in others:
             if other.dtype not in _cpu.CODES or other.device != x.device or other.requires_grad:
                 return False
-        return self.is_ordinary() and self.has_numbers(x, *others)
-
-    def is_ordinary(self) -> bool:
-        """Not under `torch.func`, nor forward mode, nor in a trace of TorchScript's, which would see a constant."""
-        return not (is_transformed() or forward_mode_is_on() or torch.jit.is_tracing())
+        return self.has_numbers(x, *others)
 
     def has_numbers(self, *tensors: Tensor) -> bool:
-        """What records operations would see none of a kernel's."""
-        return not is_under_a_mode() and all(map(is_plain, tensors))
+        """What records or transforms operations would see none of a kernel's."""
+        return is_ordinary() and not is_under_a_mode() and all(map(is_plain, tensors))
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
         float32 = under_autocast(call.x)
         return _binary_in_graph(call, float32) if torch.compiler.is_compiling() else self.binary_kernel(call, float32)
 
     def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-        x, y, gamma, positive, negative = call.x, call.y, call.gamma, call.positive, call.negative
-        others = [a for a in (y, gamma, positive, negative) if not isinstance(a, float)]
-        if not self.covers(x, *others) or max(x.ndim, *(a.ndim for a in others)) > kernels.MAX_RANK:
+        x, y = call.x, call.y
+        others = [a for a in (y, call.gamma, call.positive, call.negative) if not isinstance(a, float)]
+        if not self.covers(x, *others):
             return None
-        # The ranks first: (3,) beside (N, 3) would otherwise ask an open N whether it is 3.
-        if any(a.ndim != x.ndim or a.shape != x.shape for a in others):
-            x = x.expand(torch.broadcast_shapes(x.shape, *(a.shape for a in others)))
-        soft = call.p_t_loss and (y.is_floating_point() or call.smoothing > 0)
+        for a in (x, *others):
+            if a.ndim > kernels.MAX_RANK:
+                return None
+            # The ranks first: (3,) beside (N, 3) would otherwise ask an open N whether it is 3.
+            if a.ndim != x.ndim or a.shape != x.shape:
+                x = x.expand(torch.broadcast_shapes(x.shape, a.shape))
         formula = None
-        if soft:
+        if call.p_t_loss and (y.is_floating_point() or call.smoothing > 0):
             unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
             formula = lambda x, y: pipeline.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
-        options = BinaryOptions(call.smoothing, call.p_t_loss, call.reduction, float32, formula)
-        return _autograd.binary(0, 1.0, x, y, gamma, positive, negative, options)
+        of_torch = BinaryCall(
+            x,
+            y,
+            call.gamma,
+            call.positive,
+            call.negative,
+            smoothing=call.smoothing,
+            p_t_loss=call.p_t_loss,
+            reduction=call.reduction,
+            float32=float32,
+            formula=formula,
+        )
+        return _autograd.binary(0, 1.0, of_torch)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         float32 = under_autocast(call.x)
         return _softmax_in_graph(call, float32) if torch.compiler.is_compiling() else self.softmax_kernel(call, float32)
 
     def softmax_kernel(self, call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
-        options = self.softmax_options(call)
-        if options is None:
-            return None
-        options = options._replace(float32=float32)
-        unreduced = call._replace(x=None, y=None)
-        return _autograd.softmax(call.x, call.y, options, lambda x, y: _softmax_formula(unreduced._replace(x=x, y=y)))
+        unreduced = call._replace(x=None, y=None)  # lest the formula keep them alive
+        formula = lambda x, y: _softmax_formula(unreduced._replace(x=x, y=y))  # noqa: E731
+        of_torch = self.softmax_call(call, float32, formula)
+        return None if of_torch is None else _autograd.softmax(of_torch)
 
-    def softmax_options(self, call: pipeline.SoftmaxCall) -> SoftmaxOptions | None:
-        """As the kernels take them; None where there are no kernels for this call."""
-        x = call.x
+    def softmax_call(self, call: pipeline.SoftmaxCall, float32: bool, formula: Any = None) -> SoftmaxCall | None:
+        """As the kernels take it; None where there are none for this call."""
         parameters = [p for p in (call.gamma, call.weight) if not isinstance(p, float)]
-        if not self.covers(x, call.y, *parameters) or not (x.device.type == "cpu" or call.sparse):
+        if not self.covers(call.x, call.y, *parameters) or not (call.x.device.type == "cpu" or call.sparse):
             return None
-        gammas, weights = ([p] if isinstance(p, float) else _per_class(p) for p in (call.gamma, call.weight))
-        return SoftmaxOptions(
-            gammas, weights, call.axis, call.sparse, call.ignore, call.smoothing, call.reduction, under_autocast(x)
+        gamma, weight = ([p] if isinstance(p, float) else per_class(p) for p in (call.gamma, call.weight))
+        return SoftmaxCall(
+            call.x,
+            call.y,
+            gamma,
+            weight,
+            call.axis,
+            call.sparse,
+            ignore=call.ignore,
+            smoothing=call.smoothing,
+            reduction=call.reduction,
+            float32=float32,
+            formula=formula,
         )
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
@@ -141,7 +159,8 @@ class _Torch(_closed_forms.TorchOps):
         return x if keep else x.to(torch.float32)
 
     def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:
-        y = _closed_forms.beside(_tensor(name, y_true, like.device), like)
+        y = _tensor(name, y_true, like.device)
+        y = _closed_forms.beside(y, like) if hasattr(like, "device_mesh") else y
         # torch stores wide unsigned integers, but compares none
         return y.long() if y.dtype in (torch.uint16, torch.uint32, torch.uint64) else y
 
@@ -246,7 +265,7 @@ class _TorchTraced(_Torch):
     """In what the compiler traces: with the kernels, as operators."""
 
     def has_numbers(self, *tensors: Tensor) -> bool:
-        if below_autograd is None:
+        if below_autograd is None or not is_ordinary():
             return False
         return all((is_plain(x) or isinstance(x, TRACED_TYPES)) and not is_dual(x) for x in tensors)
 
@@ -262,46 +281,48 @@ TRACED = _TorchTraced()
 
 
 def _binary_in_graph(call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-    if _is_open(call.smoothing):
-        return None
-    tensors, numbers = separate(call.gamma, call.positive, call.negative)
-    numbers.append(call.smoothing)
-    return torch.ops.focal_loss.binary_loss(call.x, call.y, *tensors, numbers, call.p_t_loss, call.reduction, float32)
+    return None if _is_open(call.smoothing) else torch.ops.focal_loss.binary_loss(*FlatBinary.of(call, float32))
 
 
-def _binary_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    *tensors, numbers, p_t_loss, reduction, float32 = rest
-    gamma, positive, negative = joined(tensors, numbers[:3])
-    call = pipeline.BinaryCall(x, y, gamma, positive, negative, numbers[3], p_t_loss, reduction)
-    value = TRACED.binary_kernel(call, float32)
-    return _rounded(pipeline.binary_formula(FORMULA, call), x, reduction, float32) if value is None else value
+def _binary_loss(*loss: Any) -> Tensor:
+    flat = FlatBinary(*loss)
+    call: Any = flat.call()  # the fields of `pipeline.BinaryCall` are among its own
+    value = TRACED.binary_kernel(call, flat.float32)
+    return _rounded(pipeline.binary_formula(FORMULA, call), flat) if value is None else value
 
 
 def _softmax_in_graph(call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
-    if _is_open(call.smoothing):
-        return None
-    tensors, numbers = separate(call.gamma, call.weight)
-    numbers.append(call.smoothing)
-    return torch.ops.focal_loss.softmax_loss(
-        call.x, call.y, *tensors, numbers, call.axis, call.sparse, call.ignore, call.reduction, float32
-    )
+    return None if _is_open(call.smoothing) else torch.ops.focal_loss.softmax_loss(*FlatSoftmax.of(call, float32))
 
 
-def _softmax_loss(x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    *tensors, numbers, axis, sparse, ignore, reduction, float32 = rest
-    gamma, weight = joined(tensors, numbers[:2])
-    if sparse:
-        spec: Any = SparseOptions(gamma=gamma, class_weight=weight, from_logits=True, axis=axis, ignore_class=ignore)
+def _softmax_loss(*loss: Any) -> Tensor:
+    flat = FlatSoftmax(*loss)
+    gamma = flat.gamma[0] if flat.gammas is None else flat.gammas
+    weight = flat.weight[0] if flat.weights is None else flat.weights
+    more: dict[str, Any] = {"gamma": gamma, "class_weight": weight, "from_logits": True, "axis": flat.axis}
+    if flat.sparse:
+        spec: Any = SparseOptions(**more, ignore_class=flat.ignore)
     else:
-        spec = DenseOptions(gamma=gamma, class_weight=weight, from_logits=True, label_smoothing=numbers[2], axis=axis)
-    call = pipeline.SoftmaxCall(x, y, gamma, weight, axis, sparse, ignore, numbers[2], reduction, spec)
-    value = TRACED.softmax_kernel(call, float32)
-    return _rounded(_softmax_formula(call), x, reduction, float32) if value is None else value
+        spec = DenseOptions(**more, label_smoothing=flat.smoothing)
+    call = pipeline.SoftmaxCall(
+        flat.logits,
+        flat.labels,
+        gamma,
+        weight,
+        flat.axis,
+        flat.sparse,
+        ignore=flat.ignore,
+        smoothing=flat.smoothing,
+        reduction=flat.reduction,
+        spec=spec,
+    )
+    value = TRACED.softmax_kernel(call, flat.float32)
+    return _rounded(_softmax_formula(call), flat) if value is None else value
 
 
-def _rounded(value: Tensor, x: Tensor, reduction: options.Reduction, float32: bool) -> Tensor:
+def _rounded(value: Tensor, loss: FlatBinary | FlatSoftmax) -> Tensor:
     """Losses per example in the dtype of the logits, if they are not to be float32."""
-    return value.to(x.dtype) if reduction == "none" and not float32 else value
+    return value.to(loss.logits.dtype) if loss.reduction == "none" and not loss.float32 else value
 
 
 def _softmax_formula(call: pipeline.SoftmaxCall) -> Tensor:
@@ -309,13 +330,5 @@ def _softmax_formula(call: pipeline.SoftmaxCall) -> Tensor:
     return loss(FORMULA, call.y, call.x, call.spec, call.reduction)
 
 
-define_composite(
-    "binary_loss(Tensor logits, Tensor labels, Tensor? gamma, Tensor? positive, Tensor? negative, float[] numbers, "
-    "bool p_t_loss, str reduction, bool float32) -> Tensor",
-    _binary_loss,
-)
-define_composite(
-    "softmax_loss(Tensor logits, Tensor labels, Tensor? gamma, Tensor? weight, float[] numbers, int axis, "
-    "bool sparse, int? ignore, str reduction, bool float32) -> Tensor",
-    _softmax_loss,
-)
+define_composite(f"binary_loss({BINARY}) -> Tensor", _binary_loss)
+define_composite(f"softmax_loss({SOFTMAX}) -> Tensor", _softmax_loss)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from focal_loss._core import checks
 from focal_loss._host import kernels
-from focal_loss.torch._options import (
-    BinaryOptions,
+from focal_loss.torch._calls import (
+    BinaryCall,
     Parameter,
-    SoftmaxOptions,
+    SoftmaxCall,
     at_least_float32,
     dtype_of_results,
     reduction_weight,
@@ -67,58 +67,67 @@ def numbers_of(labels: Tensor) -> Any:
 
 
 def _run_binary(
-    results: tuple[Tensor | None, ...],
+    call: BinaryCall,
     upstream: Parameter,
-    x: Tensor,
-    y: Tensor,
-    gamma: Parameter,
-    positive: Parameter,
-    negative: Parameter,
-    options: BinaryOptions,
+    *,
+    value: Tensor | None = None,
+    gradient: Tensor | None = None,
+    hessian: Tensor | None = None,
 ) -> float:
     """Fill what is asked for of value, gradient and Hessian, the last two times `upstream`. Returns the sum."""
-    shape = x.shape
+    shape = call.x.shape
     total, bad = kernels.NATIVE.binary(
-        options.p_t_loss,
+        call.p_t_loss,
         tuple(shape),
-        *[_operand(a, shape) for a in (x, y, gamma, positive, negative, upstream)],
-        options.smoothing,
-        *[0 if r is None else r.data_ptr() for r in results],
+        _operand(call.x, shape),
+        _operand(call.y, shape),
+        _operand(call.gamma, shape),
+        _operand(call.positive, shape),
+        _operand(call.negative, shape),
+        _operand(upstream, shape),
+        call.smoothing,
+        0 if value is None else value.data_ptr(),
+        0 if gradient is None else gradient.data_ptr(),
+        0 if hessian is None else hessian.data_ptr(),
         kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,
         False,
-        options.float32,
+        call.float32,
     )
-    if bad >= 0 and options.check:
-        checks.check_labels(numbers_of(y), numbers_of(x))
+    if bad >= 0 and call.check:
+        checks.check_labels(numbers_of(call.y), numbers_of(call.x))
     return total
 
 
-def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
-    """The value (order 0), reduced as the options say, or upstream times the derivative of this order, unreduced."""
-    if order == 0 and rest[-1].reduction != "none":
-        return _reduced(_run_binary((None, None, None), 1.0, x, *rest), x, rest[-1])
-    result = torch.empty(x.shape, dtype=dtype_of_results(order, x, rest[-1]), device=HOST)
-    _run_binary(tuple(result if k == order else None for k in range(3)), upstream, x, *rest)
+def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
+    """The value (order 0), reduced as the call says, or upstream times the derivative of this order, unreduced."""
+    dtype = dtype_of_results(order, call)
+    if order == 0 and call.reduction != "none":
+        total = reduction_weight(call) * _run_binary(call, 1.0)
+        return torch.scalar_tensor(total, dtype=dtype, device=HOST)
+    result = torch.empty(call.x.shape, dtype=dtype, device=HOST)
+    if order == 0:
+        _run_binary(call, upstream, value=result)
+    elif order == 1:
+        _run_binary(call, upstream, gradient=result)
+    else:
+        _run_binary(call, upstream, hessian=result)
     return result
 
 
-def _reduced(total: float, x: Tensor, options: BinaryOptions) -> Tensor:
-    return torch.scalar_tensor(total * reduction_weight(x, options), dtype=dtype_of_results(0, x, options), device=HOST)
-
-
-def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def binary_with_gradient(call: BinaryCall) -> tuple[Tensor, Tensor]:
     """The reduced value, and its gradient."""
-    gradient = torch.empty(x.shape, dtype=x.dtype, device=HOST)
-    total = _run_binary((None, gradient, None), reduction_weight(x, rest[-1]), x, *rest)
-    return _reduced(total, x, rest[-1]), gradient
+    weight, dtype = reduction_weight(call), dtype_of_results(0, call)
+    gradient = torch.empty(call.x.shape, dtype=call.x.dtype, device=HOST)
+    total = weight * _run_binary(call, weight, gradient=gradient)
+    return torch.scalar_tensor(total, dtype=dtype, device=HOST), gradient
 
 
-def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
+def times_upstream(gradient: Tensor, upstream: Tensor, call: BinaryCall) -> Tensor:
     """The gradient of `binary_with_gradient` times an upstream number, which is nearly always 1."""
     if upstream.item() == 1:
         return gradient
-    return binary(1, at_least_float32(upstream) * reduction_weight(x, rest[-1]), x, *rest)
+    return binary(1, at_least_float32(upstream) * reduction_weight(call), call)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -126,75 +135,73 @@ def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) ->
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def softmax(
-    order: int, upstream: Parameter, x: Tensor, y: Tensor, options: SoftmaxOptions, result: Tensor | None = None
-) -> Tensor:
+def softmax(order: int, upstream: Parameter, call: SoftmaxCall, result: Tensor | None = None) -> Tensor:
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
-    if order == 0 and options.reduction != "none":
-        total, count = _run_softmax((None, None), 1.0, x, y, options)
-        return _reduced_softmax(total, count, dtype_of_results(0, x, options), options)
-    shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
+    dtype = dtype_of_results(order, call)
+    if order == 0 and call.reduction != "none":
+        return _reduced(*_run_softmax(call, 1.0), dtype, call)
+    shape = call.x.shape
     if result is None:
-        result = torch.empty(shape, dtype=dtype_of_results(order, x, options), device=HOST)
-    _run_softmax((None, result) if order else (result, None), upstream, x, y, options)
+        result = torch.empty(shape if order else shape[: call.axis] + shape[call.axis + 1 :], dtype=dtype, device=HOST)
+    if order:
+        _run_softmax(call, upstream, gradient=result)
+    else:
+        _run_softmax(call, upstream, value=result)
     return result
 
 
 def softmax_with_gradient(
-    x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None, dtype: torch.dtype | None = None
+    call: SoftmaxCall, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
     """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
     if gradient is None:
-        gradient = torch.empty(x.shape, dtype=x.dtype, device=HOST)
-    total, count = _run_softmax((None, gradient), reduction_weight_of_example(x, y, options), x, y, options)
-    return _reduced_softmax(total, count, dtype or dtype_of_results(0, x, options), options), gradient
+        gradient = torch.empty(call.x.shape, dtype=call.x.dtype, device=HOST)
+    total, count = _run_softmax(call, reduction_weight_of_example(call), gradient=gradient)
+    return _reduced(total, count, dtype or dtype_of_results(0, call), call), gradient
 
 
-def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
+def softmax_times_upstream(gradient: Tensor, upstream: Tensor, call: SoftmaxCall) -> Tensor:
     """The gradient of `softmax_with_gradient` times an upstream number, which is nearly always 1."""
     if upstream.item() == 1:
         return gradient
-    return softmax(1, at_least_float32(upstream) * reduction_weight_of_example(x, y, options), x, y, options)
+    return softmax(1, at_least_float32(upstream) * reduction_weight_of_example(call), call)
 
 
-def _reduced_softmax(total: float, count: int, dtype: torch.dtype, options: SoftmaxOptions) -> Tensor:
-    mean = options.reduction == "mean"
+def _reduced(total: float, count: int, dtype: torch.dtype, call: SoftmaxCall) -> Tensor:
+    mean = call.reduction == "mean"
     return torch.scalar_tensor(total / max(count, 1) if mean else total, dtype=dtype, device=HOST)
 
 
 def _run_softmax(
-    results: tuple[Tensor | None, Tensor | None],
-    upstream: Parameter,
-    x: Tensor,
-    y: Tensor,
-    options: SoftmaxOptions,
+    call: SoftmaxCall, upstream: Parameter, *, value: Tensor | None = None, gradient: Tensor | None = None
 ) -> tuple[float, int]:
     """Fill what is asked for of value and upstream times gradient. Returns the sum, and how many are not ignored."""
-    axis = options.axis
+    x, axis = call.x, call.axis
     shape = (x.shape[:axis].numel(), x.shape[axis], x.shape[axis + 1 :].numel())
-    logits, labels = x.reshape(shape), y.reshape((shape[0], 1, shape[2]) if options.sparse else shape)
+    logits, labels = x.reshape(shape), call.y.reshape((shape[0], 1, shape[2]) if call.sparse else shape)
     if isinstance(upstream, Tensor) and upstream.ndim:
         upstream = upstream.reshape(shape[0], shape[2])
     total, count, bad = kernels.NATIVE.softmax(
         shape,
         _operand(logits, logits.shape),
         _operand(labels, labels.shape),
-        options.sparse,
-        options.ignore,
-        options.gamma,
-        options.weight,
+        call.sparse,
+        call.ignore,
+        call.gamma,
+        call.weight,
         _operand(upstream, torch.Size((shape[0], shape[2]))),
-        options.smoothing,
-        *[0 if r is None else r.data_ptr() for r in results],
+        call.smoothing,
+        0 if value is None else value.data_ptr(),
+        0 if gradient is None else gradient.data_ptr(),
         0,
         kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,
         False,
-        options.float32,
+        call.float32,
     )
-    if bad >= 0 and options.check:
-        if options.sparse:
-            checks.check_classes(numbers_of(y), x.shape[axis], options.ignore)
+    if bad >= 0 and call.check:
+        if call.sparse:
+            checks.check_classes(numbers_of(call.y), x.shape[axis], call.ignore)
         else:
-            checks.check_labels(numbers_of(y), dense=True)
+            checks.check_labels(numbers_of(call.y), dense=True)
     return total, count

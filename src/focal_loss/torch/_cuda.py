@@ -7,17 +7,16 @@ copied there. Float32, float16 and bfloat16; of the softmax losses that of class
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
 from focal_loss.torch import _triton
-from focal_loss.torch._options import (
-    BinaryOptions,
+from focal_loss.torch._calls import (
+    BinaryCall,
     Parameter,
-    SoftmaxOptions,
+    SoftmaxCall,
     dtype_of_results,
     reduction_weight,
     reduction_weight_of_example,
@@ -74,44 +73,51 @@ def _sums(programs: int, x: Tensor) -> Tensor:
 
 
 def _run_binary(
-    results: tuple[Tensor | None, Tensor | None, Tensor | None],
-    order: int,
-    factor: float,
-    upstream: Parameter,
-    unless_one: bool,
-    x: Tensor,
-    y: Tensor,
-    gamma: Parameter,
-    positive: Parameter,
-    negative: Parameter,
-    options: BinaryOptions,
+    call: BinaryCall,
+    order: int = 1,
+    factor: float = 1.0,
+    upstream: Parameter = 1.0,
+    *,
+    unless_one: bool = False,
+    value: Tensor | None = None,
+    sums: Tensor | None = None,
+    slope: Tensor | None = None,
 ) -> None:
     """Fill what is wanted of the value, its partial sums, and factor * upstream * the derivative of this order."""
-    if not x.numel():
+    if not call.x.numel():
         return
-    shape = x.shape
-    x, y = x.contiguous(), _labels(y.expand(shape))
-    operands = [_operand(p, shape) for p in (gamma, positive, negative, upstream)]
-    numbers, arrays, periods = zip(*operands, strict=True)
-    value, sums, slope = results
+    shape = call.x.shape
+    x, y = call.x.contiguous(), _labels(call.y.expand(shape))
+    gamma, gammas, gamma_period = _operand(call.gamma, shape)
+    positive, positives, positive_period = _operand(call.positive, shape)
+    negative, negatives, negative_period = _operand(call.negative, shape)
+    above, aboves, above_period = _operand(upstream, shape)
     with torch.cuda.device_of(x):  # Triton launches on the current device
         _triton.binary[(_programs(x),)](
             x,
             y,
-            *arrays,
+            gammas,
+            positives,
+            negatives,
+            aboves,
             value,
             sums,
             slope,
             x.numel(),
-            *periods,
-            *numbers[:3],
-            factor * numbers[3],
-            options.smoothing,
+            gamma_period,
+            positive_period,
+            negative_period,
+            above_period,
+            gamma,
+            positive,
+            negative,
+            factor * above,
+            call.smoothing,
             order=order,
-            two_gamma=_two_gamma(gamma),
-            mix=options.p_t_loss,
+            two_gamma=_two_gamma(call.gamma),
+            mix=call.p_t_loss,
             integer_labels=not y.is_floating_point(),
-            smooth=options.smoothing > 0,
+            smooth=call.smoothing > 0,
             precise=_is_precise(x, value),
             unless_one=unless_one,
             block=BLOCK,
@@ -123,31 +129,35 @@ def _programs(x: Tensor) -> int:
     return -(-x.numel() // BLOCK)
 
 
-def binary(order: int, upstream: Parameter, x: Tensor, *rest: Any) -> Tensor:
-    """The value (order 0), reduced as the options say, or upstream times the derivative of this order, unreduced."""
-    if order == 0 and rest[-1].reduction != "none":
+def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
+    """The value (order 0), reduced as the call says, or upstream times the derivative of this order, unreduced."""
+    x = call.x
+    if order == 0 and call.reduction != "none":
         sums = _sums(_programs(x), x)
-        _run_binary((None, sums, None), 1, 1.0, 1.0, False, x, *rest)
-        return _total(sums * reduction_weight(x, rest[-1]))
-    result = torch.empty(x.shape, dtype=dtype_of_results(order, x, rest[-1]), device=x.device)
-    _run_binary((None, None, result) if order else (result, None, None), order or 1, 1.0, upstream, False, x, *rest)
+        _run_binary(call, sums=sums)
+        return _total(sums * reduction_weight(call))
+    result = torch.empty(x.shape, dtype=dtype_of_results(order, call), device=x.device)
+    if order:
+        _run_binary(call, order, upstream=upstream, slope=result)
+    else:
+        _run_binary(call, value=result)
     return result
 
 
-def binary_with_gradient(x: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+def binary_with_gradient(call: BinaryCall) -> tuple[Tensor, Tensor]:
     """The reduced value, and its gradient."""
-    factor = reduction_weight(x, rest[-1])
+    x, factor = call.x, reduction_weight(call)
     sums, gradient = _sums(_programs(x), x), torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    _run_binary((None, sums, gradient), 1, factor, 1.0, False, x, *rest)
+    _run_binary(call, factor=factor, sums=sums, slope=gradient)
     return _total(sums * factor), gradient
 
 
-def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) -> Tensor:
+def times_upstream(gradient: Tensor, upstream: Tensor, call: BinaryCall) -> Tensor:
     """The gradient of `binary_with_gradient` for another upstream than 1, which only the device knows.
 
     It is not scaled but computed anew: in float16 a small gradient may be 0 that the scale of the loss was to save.
     """
-    _run_binary((None, None, gradient), 1, reduction_weight(x, rest[-1]), upstream, True, x, *rest)
+    _run_binary(call, factor=reduction_weight(call), upstream=upstream, unless_one=True, slope=gradient)
     return gradient
 
 
@@ -156,51 +166,52 @@ def times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, *rest: Any) ->
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def softmax(
-    order: int, upstream: Parameter, x: Tensor, y: Tensor, options: SoftmaxOptions, result: Tensor | None = None
-) -> Tensor:
+def softmax(order: int, upstream: Parameter, call: SoftmaxCall, result: Tensor | None = None) -> Tensor:
     """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
-    if order == 0 and options.reduction != "none":
-        sums = _run_softmax((None, None), True, 1.0, 1.0, x, y, options)
-        return _total(sums * reduction_weight_of_example(x, y, options))
-    shape = x.shape if order else x.shape[: options.axis] + x.shape[options.axis + 1 :]
+    if order == 0 and call.reduction != "none":
+        sums = _run_softmax(call, reduced=True)
+        return _total(sums * reduction_weight_of_example(call))
+    x = call.x
     if result is None:
-        result = torch.empty(shape, dtype=dtype_of_results(order, x, options), device=x.device)
-    _run_softmax((None, result) if order else (result, None), False, 1.0, upstream, x, y, options)
+        shape = x.shape if order else x.shape[: call.axis] + x.shape[call.axis + 1 :]
+        result = torch.empty(shape, dtype=dtype_of_results(order, call), device=x.device)
+    if order:
+        _run_softmax(call, upstream=upstream, slope=result)
+    else:
+        _run_softmax(call, value=result)
     return result
 
 
 def softmax_with_gradient(
-    x: Tensor, y: Tensor, options: SoftmaxOptions, gradient: Tensor | None = None, dtype: torch.dtype | None = None
+    call: SoftmaxCall, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
     """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
-    factor = reduction_weight_of_example(x, y, options)
+    x, factor = call.x, reduction_weight_of_example(call)
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    sums = _run_softmax((None, gradient), True, 1.0, factor, x, y, options)
+    sums = _run_softmax(call, upstream=factor, reduced=True, slope=gradient)
     return _total(sums * factor, dtype or torch.float32), gradient
 
 
-def softmax_times_upstream(gradient: Tensor, upstream: Tensor, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
+def softmax_times_upstream(gradient: Tensor, upstream: Tensor, call: SoftmaxCall) -> Tensor:
     """As `times_upstream`."""
-    factor = reduction_weight_of_example(x, y, options)
-    _run_softmax((None, gradient), False, factor, upstream, x, y, options, unless_one=True)
+    _run_softmax(call, reduction_weight_of_example(call), upstream, unless_one=True, slope=gradient)
     return gradient
 
 
 def _run_softmax(
-    results: tuple[Tensor | None, Tensor | None],
-    reduced: bool,
-    factor: Parameter,
-    upstream: Parameter,
-    x: Tensor,
-    y: Tensor,
-    options: SoftmaxOptions,
+    call: SoftmaxCall,
+    factor: Parameter = 1.0,
+    upstream: Parameter = 1.0,
+    *,
+    reduced: bool = False,
     unless_one: bool = False,
+    value: Tensor | None = None,
+    slope: Tensor | None = None,
 ) -> Tensor:
     """Fill what is asked for: the value per example, factor * upstream * gradient. Returns partial sums, if wanted."""
-    axis, classes = options.axis, x.shape[options.axis]
-    inner, examples = math.prod(x.shape[axis + 1 :]), y.numel()
+    x, axis, classes = call.x, call.axis, call.x.shape[call.axis]
+    inner, examples = math.prod(x.shape[axis + 1 :]), call.y.numel()
     rows = inner == 1
     step = min(triton.next_power_of_2(max(classes, 1)), TILE) if rows else 1
     width = max(1, min(TILE // step, 32)) if rows else 256
@@ -208,32 +219,32 @@ def _run_softmax(
     sums = _sums(programs if reduced else 0, x)
     if not examples:
         return sums
-    (gamma, gammas), (weight, weights) = (_per_class(p, x, classes) for p in (options.gamma, options.weight))
+    (gamma, gammas), (weight, weights) = (_per_class(p, x, classes) for p in (call.gamma, call.weight))
     factor_number, factor_pointer = (1.0, factor) if isinstance(factor, Tensor) else (factor, None)
     number, pointer = (1.0, upstream.contiguous()) if isinstance(upstream, Tensor) else (upstream, None)
     with torch.cuda.device_of(x):
         _triton.softmax[(programs,)](
             x.contiguous(),
-            _labels(y),
+            _labels(call.y),
             gammas,
             weights,
             pointer,
             factor_pointer,
-            results[0],
+            value,
             sums if reduced else None,
-            results[1],
+            slope,
             examples,
             classes,
             inner,
-            0 if options.ignore is None else options.ignore,
+            0 if call.ignore is None else call.ignore,
             0 if pointer is None or pointer.ndim == 0 else 1,
             gamma,
             weight,
             factor_number * number,
             two_gamma=_two_gamma(gamma) if gammas is None else _triton.ANY_POWER.value,
-            has_ignored=options.ignore is not None,
+            has_ignored=call.ignore is not None,
             rows=rows,
-            precise=_is_precise(x, results[0]),
+            precise=_is_precise(x, value),
             unless_one=unless_one,
             width=width,
             step=step,

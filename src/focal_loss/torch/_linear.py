@@ -18,9 +18,9 @@ from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import check_linear, chunk_rows
 from focal_loss.torch import _autograd
-from focal_loss.torch._backend import FORMULA, XP
+from focal_loss.torch._backend import FORMULA, XP, under_autocast
+from focal_loss.torch._calls import SoftmaxCall, at_least_float32, is_counted
 from focal_loss.torch._functions import checked
-from focal_loss.torch._options import at_least_float32, is_counted
 from focal_loss.torch._private import is_batched
 
 
@@ -142,7 +142,7 @@ def _of_layer(
 ) -> Tensor:
     """Fused, or the layer and then its loss where tensors are transformed, recorded or sharded, or have no memory."""
     given = [t for t in (hidden, weight, bias, y) if t is not None]
-    if hidden.is_meta or not (XP.is_ordinary() and XP.has_numbers(*given)):
+    if hidden.is_meta or not XP.has_numbers(*given):
         logits = torch.nn.functional.linear(hidden, weight, bias)
         return pipeline.sparse_categorical(XP, y, logits, spec, reduction)
     problem = _Problem(spec, reduction, torch.is_grad_enabled())
@@ -200,26 +200,28 @@ def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tup
 
 def _loss(logits: Tensor, y: Tensor, spec: SparseOptions, float32: bool) -> Tensor:
     """By the kernels or the formula; `float32`: not rounded to half precision."""
-    options = _options(logits, y, spec, "none")
-    if options is not None:
-        return _autograd.kernels(logits).softmax(
-            0, 1.0, logits, y, options._replace(float32=float32 or options.float32)
-        )
+    call = _call(logits, y, spec, "none", float32)
+    if call is not None:
+        return _autograd.kernels(logits).softmax(0, 1.0, call)
     return pipeline.sparse_categorical(FORMULA if float32 else XP, y, logits, spec)
 
 
-def _options(logits: Tensor, y: Tensor, spec: SparseOptions, reduction: options.Reduction) -> Any:
-    """Of the kernels, or None."""
+def _call(
+    logits: Tensor, y: Tensor, spec: SparseOptions, reduction: options.Reduction, float32: bool = False
+) -> SoftmaxCall | None:
+    """As the kernels take it, if they do."""
     gamma, weight = pipeline.class_parameters(XP, logits, 1, spec)
-    call = pipeline.SoftmaxCall(logits, y, gamma, weight, 1, True, spec.ignore_class, 0.0, reduction, spec)
-    return XP.softmax_options(call)
+    call = pipeline.SoftmaxCall(
+        logits, y, gamma, weight, axis=1, sparse=True, ignore=spec.ignore_class, reduction=reduction
+    )
+    return XP.softmax_call(call, float32 or under_autocast(logits))
 
 
 def _sum_and_slope(logits: Tensor, y: Tensor, spec: SparseOptions) -> tuple[Tensor, Tensor]:
     """The sum of the losses, and its gradient: in the place of the logits where there are kernels."""
-    options = _options(logits, y, spec, "sum")
-    if options is not None:
-        return _autograd.kernels(logits).softmax_with_gradient(logits, y, options, logits, torch.float64)
+    call = _call(logits, y, spec, "sum")
+    if call is not None:
+        return _autograd.kernels(logits).softmax_with_gradient(call, logits, torch.float64)
     with torch.enable_grad():
         losses = pipeline.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
     slope = torch.autograd.grad(losses, logits, torch.ones_like(losses))[0]
@@ -228,9 +230,9 @@ def _sum_and_slope(logits: Tensor, y: Tensor, spec: SparseOptions) -> tuple[Tens
 
 def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: SparseOptions) -> Tensor:
     """The gradient of upstream * loss, likewise."""
-    options = _options(logits, y, spec, "none")
-    if options is not None:
-        return _autograd.kernels(logits).softmax(1, upstream, logits, y, options, logits)
+    call = _call(logits, y, spec, "none")
+    if call is not None:
+        return _autograd.kernels(logits).softmax(1, upstream, call, logits)
     with torch.enable_grad():
         loss = pipeline.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
     return torch.autograd.grad(loss, logits, upstream.to(loss.dtype))[0]

@@ -7,31 +7,34 @@ makes the loss of its example NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from focal_loss._core.options import Reduction
 from focal_loss.torch import _cpu
-from focal_loss.torch._options import BinaryOptions, Parameter, SoftmaxOptions, dtype_of_results
-from focal_loss.torch._private import below_autograd, is_dual
+from focal_loss.torch._calls import BinaryCall, Parameter, SoftmaxCall, dtype_of_results
+from focal_loss.torch._private import below_autograd, is_dual, is_traced
 
 COMPILED_WITHOUT_FORWARD_MODE = (
     "the focal loss was compiled without forward mode; compile the function that calls `torch.func.jvp`"
 )
 
 LIBRARY = torch.library.Library("focal_loss", "DEF")
-LIBRARY.define(
-    "binary(int order, Tensor logits, Tensor labels, Tensor? gamma, Tensor? positive, Tensor? negative, "
-    "Tensor? upstream, float[] numbers, bool p_t_loss, str reduction, bool float32) -> Tensor"
+# The arguments of a loss, as `FlatBinary` and `FlatSoftmax` have them.
+BINARY = (
+    "Tensor logits, Tensor labels, Tensor? gammas, Tensor? positives, Tensor? negatives, float gamma, float positive, "
+    "float negative, float smoothing, bool p_t_loss, str reduction, bool float32"
 )
-LIBRARY.define(
-    "softmax(int order, Tensor logits, Tensor labels, Tensor? gammas, Tensor? weights, Tensor? upstream, "
-    "float[] gamma, float[] weight, int axis, bool sparse, int? ignore, float smoothing, str reduction, "
-    "bool float32) -> Tensor"
+SOFTMAX = (
+    "Tensor logits, Tensor labels, Tensor? gammas, Tensor? weights, float[] gamma, float[] weight, int axis, "
+    "bool sparse, int? ignore, float smoothing, str reduction, bool float32"
 )
+LIBRARY.define(f"binary(int order, Tensor? upstreams, float upstream, {BINARY}) -> Tensor")
+LIBRARY.define(f"softmax(int order, Tensor? upstreams, float upstream, {SOFTMAX}) -> Tensor")
 
 
 def define_composite(schema: str, function: Callable[..., Tensor]) -> None:
@@ -54,65 +57,156 @@ def kernels(x: Tensor) -> ModuleType:
     return _cuda
 
 
-def separate(*parameters: Parameter) -> tuple[list[Tensor | None], list[float]]:
-    """The tensors among them, and the numbers."""
-    tensors = [p if isinstance(p, Tensor) else None for p in parameters]
-    return tensors, [1.0 if isinstance(p, Tensor) else p for p in parameters]
+# ---------------------------------------------------------------------------------------------------------------
+# What an operator takes: tensors, numbers and strings. A parameter is two arguments, a tensor or None and numbers.
+# ---------------------------------------------------------------------------------------------------------------
 
 
-def joined(tensors: Sequence[Tensor | None], numbers: list[float]) -> list[Parameter]:
-    return [number if tensor is None else tensor for tensor, number in zip(tensors, numbers, strict=True)]
+def tensor_of(p: Parameter) -> Tensor | None:
+    return p if isinstance(p, Tensor) else None
 
 
-def binary(
-    order: int,
-    upstream: Parameter,
-    x: Tensor,
-    y: Tensor,
-    gamma: Parameter,
-    positive: Parameter,
-    negative: Parameter,
-    options: BinaryOptions,
-) -> Tensor:
+def number_of(p: Parameter) -> float:
+    return 1.0 if isinstance(p, Tensor) else p
+
+
+def numbers_of(p: Parameter | list[float]) -> list[float]:
+    return [] if isinstance(p, Tensor) else p if isinstance(p, list) else [p]
+
+
+class FlatBinary(NamedTuple):
+    """A `BinaryCall` as arguments, in the order of `BINARY`."""
+
+    logits: Tensor
+    labels: Tensor
+    gammas: Tensor | None
+    positives: Tensor | None
+    negatives: Tensor | None
+    gamma: float
+    positive: float
+    negative: float
+    smoothing: float
+    p_t_loss: bool
+    reduction: Reduction
+    float32: bool
+
+    @classmethod
+    def of(cls, call: Any, float32: bool) -> FlatBinary:
+        """Of this module's `BinaryCall` or the pipeline's."""
+        return cls(
+            call.x,
+            call.y,
+            tensor_of(call.gamma),
+            tensor_of(call.positive),
+            tensor_of(call.negative),
+            number_of(call.gamma),
+            number_of(call.positive),
+            number_of(call.negative),
+            call.smoothing,
+            call.p_t_loss,
+            call.reduction,
+            float32,
+        )
+
+    def call(self) -> BinaryCall:
+        return BinaryCall(
+            self.logits,
+            self.labels,
+            self.gamma if self.gammas is None else self.gammas,
+            self.positive if self.positives is None else self.positives,
+            self.negative if self.negatives is None else self.negatives,
+            smoothing=self.smoothing,
+            p_t_loss=self.p_t_loss,
+            reduction=self.reduction,
+            float32=self.float32,
+            check=False,
+        )
+
+
+class FlatSoftmax(NamedTuple):
+    """A `SoftmaxCall` as arguments, in the order of `SOFTMAX`."""
+
+    logits: Tensor
+    labels: Tensor
+    gammas: Tensor | None
+    weights: Tensor | None
+    gamma: list[float]
+    weight: list[float]
+    axis: int
+    sparse: bool
+    ignore: int | None
+    smoothing: float
+    reduction: Reduction
+    float32: bool
+
+    @classmethod
+    def of(cls, call: Any, float32: bool) -> FlatSoftmax:
+        """Of this module's `SoftmaxCall` or the pipeline's."""
+        return cls(
+            call.x,
+            call.y,
+            tensor_of(call.gamma),
+            tensor_of(call.weight),
+            numbers_of(call.gamma),
+            numbers_of(call.weight),
+            call.axis,
+            call.sparse,
+            call.ignore,
+            call.smoothing,
+            call.reduction,
+            float32,
+        )
+
+    def call(self) -> SoftmaxCall:
+        return SoftmaxCall(
+            self.logits,
+            self.labels,
+            self.gamma if self.gammas is None else per_class(self.gammas),
+            self.weight if self.weights is None else per_class(self.weights),
+            self.axis,
+            self.sparse,
+            ignore=self.ignore,
+            smoothing=self.smoothing,
+            reduction=self.reduction,
+            float32=self.float32,
+            check=False,
+        )
+
+
+def per_class(p: Tensor) -> list[float] | Tensor:
+    """The kernels of the CPU take a list, which keeps nothing alive; the numbers of a traced tensor come later."""
+    return p.reshape(-1).tolist() if p.device.type == "cpu" and not is_traced(p) else p
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# The operators
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
     """As `_cpu.binary`, of tensors that are traced."""
-    tensors, numbers = separate(gamma, positive, negative, upstream)
-    numbers.append(options.smoothing)
-    return torch.ops.focal_loss.binary(
-        order, x, y, *tensors, numbers, options.p_t_loss, options.reduction, options.float32
-    )
+    above = tensor_of(upstream), number_of(upstream)
+    return torch.ops.focal_loss.binary(order, *above, *FlatBinary.of(call, call.float32))
 
 
-def softmax(order: int, upstream: Parameter, x: Tensor, y: Tensor, options: SoftmaxOptions) -> Tensor:
+def softmax(order: int, upstream: Parameter, call: SoftmaxCall) -> Tensor:
     """As `_cpu.softmax`, of tensors that are traced."""
-    tensors = [p if isinstance(p, Tensor) else None for p in (options.gamma, options.weight, upstream)]
-    lists = [[] if isinstance(p, Tensor) else p for p in (options.gamma, options.weight)]
-    return torch.ops.focal_loss.softmax(
-        order, x, y, *tensors, *lists, options.axis, options.sparse, options.ignore, options.smoothing,
-        options.reduction, options.float32
-    )  # fmt: skip
+    above = tensor_of(upstream), number_of(upstream)
+    return torch.ops.focal_loss.softmax(order, *above, *FlatSoftmax.of(call, call.float32))
 
 
 @torch.library.impl(LIBRARY, "binary", "CPU")
 @torch.library.impl(LIBRARY, "binary", "CUDA")
-def _binary(order: int, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    *tensors, numbers, p_t_loss, reduction, float32 = rest
-    *parameters, upstream = joined(tensors, numbers[:4])
-    options = BinaryOptions(numbers[4], p_t_loss, reduction, float32, check=False)
-    return kernels(x).binary(order, upstream, x, y, *parameters, options)
+def _binary(order: int, upstreams: Tensor | None, upstream: float, *loss: Any) -> Tensor:
+    call = FlatBinary(*loss).call()
+    return kernels(call.x).binary(order, upstream if upstreams is None else upstreams, call)
 
 
 @torch.library.impl(LIBRARY, "softmax", "CPU")
 @torch.library.impl(LIBRARY, "softmax", "CUDA")
-def _softmax(order: int, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    gammas, weights, upstream, gamma, weight, *others = rest
-    gamma, weight = (p if t is None else _per_class(t) for t, p in ((gammas, gamma), (weights, weight)))
-    options = SoftmaxOptions(gamma, weight, *others)._replace(check=False)
-    return kernels(x).softmax(order, 1.0 if upstream is None else upstream, x, y, options)
-
-
-def _per_class(p: Tensor) -> list[float] | Tensor:
-    """As the kernels of the device take it."""
-    return p.reshape(-1).tolist() if p.device.type == "cpu" else p
+def _softmax(order: int, upstreams: Tensor | None, upstream: float, *loss: Any) -> Tensor:
+    call = FlatSoftmax(*loss).call()
+    return kernels(call.x).softmax(order, upstream if upstreams is None else upstreams, call)
 
 
 def _without_derivatives(operator: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -132,16 +226,15 @@ LIBRARY.impl("softmax", _without_derivatives(torch.ops.focal_loss.softmax), "Aut
 
 
 @torch.library.register_fake("focal_loss::binary", lib=LIBRARY)
-def _binary_fake(order: int, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    numbers, *others = rest[-4:]
-    options = BinaryOptions(numbers[4], *others)
-    shape = x.shape if order or options.reduction == "none" else ()
-    return x.new_empty(shape, dtype=dtype_of_results(order, x, options))
+def _binary_fake(order: int, upstreams: Tensor | None, upstream: float, *loss: Any) -> Tensor:
+    call = FlatBinary(*loss).call()
+    shape = call.x.shape if order or call.reduction == "none" else ()
+    return call.x.new_empty(shape, dtype=dtype_of_results(order, call))
 
 
 @torch.library.register_fake("focal_loss::softmax", lib=LIBRARY)
-def _softmax_fake(order: int, x: Tensor, y: Tensor, *rest: Any) -> Tensor:
-    options = SoftmaxOptions(*rest[3:])
-    unreduced = x.shape[: options.axis] + x.shape[options.axis + 1 :]
-    shape = x.shape if order else unreduced if options.reduction == "none" else ()
-    return x.new_empty(shape, dtype=dtype_of_results(order, x, options))
+def _softmax_fake(order: int, upstreams: Tensor | None, upstream: float, *loss: Any) -> Tensor:
+    call = FlatSoftmax(*loss).call()
+    unreduced = call.x.shape[: call.axis] + call.x.shape[call.axis + 1 :]
+    shape = call.x.shape if order else unreduced if call.reduction == "none" else ()
+    return call.x.new_empty(shape, dtype=dtype_of_results(order, call))

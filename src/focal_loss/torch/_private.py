@@ -57,6 +57,26 @@ def is_under_a_mode() -> bool:
     return _modes is None or _modes() > 0
 
 
+def is_plain(x: Tensor) -> bool:
+    """Whether a tensor has memory of its own that holds its numbers as they are."""
+    return type(x) in (Tensor, torch.nn.Parameter) and x.layout == torch.strided and not x.is_neg()
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether something records what is done with a tensor, or runs it without its numbers."""
+    return is_under_a_mode() or not is_plain(x)
+
+
+def is_ordinary() -> bool:
+    """Not under `torch.func`, nor forward mode, nor in a trace of TorchScript's, which would see a constant."""
+    return not (is_transformed() or forward_mode_is_on() or torch.jit.is_tracing())
+
+
+def has_no_numbers(x: Tensor) -> bool:
+    """Whether a kernel cannot read a tensor now: one of `vmap`, one that is traced, a sparse one."""
+    return is_batched(x) or is_traced(x)
+
+
 def forward_mode_is_on() -> bool:
     return not SEES_LEVELS or torch.autograd.forward_ad._current_level >= 0
 

@@ -1,0 +1,79 @@
+"""A loss as the kernels of every device are handed it, and what follows from that."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from focal_loss._core.options import Reduction
+from focal_loss.torch._private import is_traced
+
+Parameter: TypeAlias = Any  # a tensor, or a float
+
+
+class BinaryCall(NamedTuple):
+    """A binary loss: the fields of `pipeline.BinaryCall`, and what only torch knows."""
+
+    x: Tensor
+    y: Tensor
+    gamma: Parameter
+    positive: Parameter
+    negative: Parameter
+    smoothing: float
+    p_t_loss: bool
+    reduction: Reduction
+    float32: bool = False  # losses of half precision are float32, unreduced ones too
+    formula: Any = None  # the same loss of (x, y), where the kernels have no second derivative
+    check: bool = True  # whether a label that is none is an error
+
+
+class SoftmaxCall(NamedTuple):
+    """A softmax loss: the fields of `pipeline.SoftmaxCall` that the kernels read, and what only torch knows."""
+
+    x: Tensor
+    y: Tensor
+    gamma: list[float] | Tensor  # one, or one per class
+    weight: list[float] | Tensor
+    axis: int
+    sparse: bool
+    ignore: int | None
+    smoothing: float
+    reduction: Reduction
+    float32: bool = False
+    formula: Any = None  # the same loss of (x, y), for whoever wants a second derivative
+    check: bool = True
+
+
+def reduction_weight(call: BinaryCall) -> float:
+    """Factor of each element under the reduction: 1/N for "mean", else 1."""
+    return 1 / max(call.x.numel(), 1) if call.reduction == "mean" else 1.0
+
+
+def is_counted(y: Tensor, ignore: int) -> Tensor:
+    """Whether an example is not ignored. Narrow integers are widened: in uint8, -100 would be 156."""
+    return (y if y.is_floating_point() else y.long()) != ignore
+
+
+def reduction_weight_of_example(call: SoftmaxCall) -> Parameter:
+    """Factor of each example that is not ignored; a tensor where only the device of `y` knows how many those are."""
+    if call.reduction != "mean":
+        return 1.0
+    if call.ignore is not None:
+        count = is_counted(call.y, call.ignore).sum()
+        if call.y.device.type == "cpu" and not is_traced(call.y):
+            return 1 / max(int(count), 1)
+        return 1.0 / count.clamp(min=1).float()
+    return 1 / max(call.x.numel() // max(call.x.shape[call.axis], 1), 1)
+
+
+def dtype_of_results(order: int, call: BinaryCall | SoftmaxCall) -> torch.dtype:
+    """Derivatives and losses per example have the dtype of the logits; a mean or a sum of half precision is float32."""
+    narrow = order > 0 or (call.reduction == "none" and not call.float32)
+    return call.x.dtype if narrow or call.x.dtype.itemsize >= 4 else torch.float32
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor, half precision as float32: a product of it is not rounded before it is multiplied further."""
+    return x.float() if x.dtype.itemsize < 4 else x

@@ -212,6 +212,16 @@ def test_half_precision_gradients_are_rounded_once() -> None:
     np.testing.assert_allclose(slope, 16384 * exact, rtol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["binary hard", "sparse"])
+def test_a_number_first_met_in_a_trace_is_a_number(name: str) -> None:
+    """Eager code remembers gamma and weights as arrays; a trace must leave none of its own behind."""
+    y, x = (Y > 0.5, Z) if name == "binary hard" else (T, V)
+    loss = ours.binary_focal_loss if name == "binary hard" else ours.sparse_categorical_focal_loss
+    given = jnp.asarray(y), jnp.asarray(x)
+    traced = jax.jit(lambda: loss(*given, 2.4375, **LOGITS))()
+    np.testing.assert_array_equal(loss(*given, 2.4375, **LOGITS), traced)
+
+
 def test_labels_that_are_none() -> None:
     v, bad = jnp.asarray(V, jnp.float32), jnp.asarray([0, 3, -1, 1])
     loss = jax.value_and_grad(lambda v, t: jnp.nansum(ours.sparse_categorical_focal_loss(t, v, 2, **LOGITS)))

@@ -106,7 +106,7 @@ def linear_sparse_categorical_focal_loss(
         checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
     parameters = pipeline.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
     problem = _Problem(static_gamma(parameters[0]), spec.ignore_class, options.reduction(reduction))
-    given = _Inputs(x, w, b, y, *(as_array(p, x.dtype) for p in parameters))._asdict()
+    given = _Inputs(x, w, b, y, *(as_array(p, at_least_float32(x.dtype)) for p in parameters))._asdict()
 
     def computed(**arrays: Array) -> Array:
         inputs = _Inputs(**(given | arrays))

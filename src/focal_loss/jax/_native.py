@@ -6,7 +6,7 @@ the rest, including all derivatives in labels, gamma and weights.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -28,13 +28,24 @@ class Native(Formula):
     """`pipeline.Backend` for JAX."""
 
     def fused_binary(self, call: pipeline.BinaryCall, /) -> Array | None:
-        if not covered(call.x, call.y, call.gamma, call.positive, call.negative):
+        parameters = (call.gamma, call.positive, call.negative)
+        if not covered(call.x, call.y, *parameters):
             return None
         if self.readable(call.y):
             checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)
         setting = BinarySetting(static_gamma(call.gamma), call.smoothing != 0, call.p_t_loss)
-        numbers = call.gamma, call.positive, call.negative, call.smoothing
-        return binary(setting, ("",), call.x, call.y, *(as_array(n, call.x.dtype) for n in numbers))[0]
+        traced = is_traced(call.x, call.y, *parameters)
+        number = partial(as_array if traced else constant, dtype=at_least_float32(call.x.dtype))
+        tensors = BinaryTensors(
+            call.x,
+            call.y,
+            number(call.gamma),
+            number(call.positive),
+            number(call.negative),
+            number(call.smoothing),
+        )
+        # Of what nobody traces nobody takes a derivative, and JAX takes hundreds of microseconds to be ready for one.
+        return (binary if traced else binary_program)(setting, ("",), tensors)[0]
 
     def fused_softmax(self, call: pipeline.SoftmaxCall, /) -> Array | None:
         ignored = call.ignore or 0
@@ -49,21 +60,28 @@ class Native(Formula):
                 checks.check_labels(labels, dense=True)
         axis, smooth = call.axis - call.x.ndim, call.smoothing != 0
         setting = SoftmaxSetting(static_gamma(call.gamma), axis, call.sparse, call.ignore, smooth)
-        numbers = call.gamma, call.weight, call.smoothing
-        return softmax(setting, call.x, call.y, *(as_array(n, call.x.dtype) for n in numbers))
+        traced = is_traced(call.x, call.y, call.gamma, call.weight)
+        number = partial(as_array if traced else constant, dtype=at_least_float32(call.x.dtype))
+        tensors = SoftmaxTensors(call.x, call.y, number(call.gamma), number(call.weight), number(call.smoothing))
+        return (softmax if traced else softmax_program)(setting, tensors)
 
 
 XP = Native()
 
 
 def covered(x: Array, *others: float | Array) -> bool:
+    """Whether the kernels take these logits, labels and parameters."""
     tensors = [x, *(a for a in others if not isinstance(a, float))]
-    rank = max(a.ndim for a in tensors)
-    if kernels.NATIVE is None or x.dtype.name not in kernels.FLOATING or rank > kernels.MAX_RANK:
+    if kernels.NATIVE is None or max(a.ndim for a in tensors) > kernels.MAX_RANK or partly_manual():
         return False
-    if partly_manual():
-        return False
-    return {a.dtype.name for a in tensors} <= set(kernels.DTYPES)
+    number = kernels.code(x.dtype)
+    is_floating = number is not None and number < len(kernels.FLOATING)
+    return is_floating and None not in [kernels.code(a.dtype) for a in tensors]
+
+
+def is_traced(*given: float | Array) -> bool:
+    """Whether an array stands for others: somebody compiles, differentiates or maps."""
+    return any(isinstance(a, jax.core.Tracer) for a in given)
 
 
 def static_gamma(gamma: float | Array) -> float | None:
@@ -74,7 +92,18 @@ def static_gamma(gamma: float | Array) -> float | None:
 
 def as_array(value: float | Array, dtype: Any) -> Array:
     """A number is handed over, lest a program be compiled for each."""
-    return np.asarray(value, at_least_float32(dtype)) if isinstance(value, float) else value
+    return np.asarray(value, dtype) if isinstance(value, float) else value
+
+
+def constant(value: float | Array, dtype: Any) -> Array:
+    """As `as_array`, of numbers that are remembered: to bring one to the device takes ten microseconds."""
+    return _remembered(value, dtype) if isinstance(value, float) else value
+
+
+@lru_cache(maxsize=256)
+def _remembered(value: float, dtype: Any) -> Array:
+    with jax.ensure_compile_time_eval():  # a number even where this is called in a trace
+        return jnp.asarray(np.asarray(value, dtype))
 
 
 def aligned(value: Array, rank: int) -> Array:
@@ -82,9 +111,9 @@ def aligned(value: Array, rank: int) -> Array:
     return jnp.expand_dims(value, tuple(range(rank - value.ndim)))
 
 
-def live(tangents: tuple[Any, ...]) -> list[int]:
-    """Which tangents are there. Those of integers and of whatever is not differentiated are not."""
-    return [k for k, tangent in enumerate(tangents) if not isinstance(tangent, SymbolicZero)]
+def live(tangents: Any) -> list[str]:
+    """The fields whose tangents are there. Those of integers and of whatever is not differentiated are not."""
+    return [name for name, tangent in tangents._asdict().items() if not isinstance(tangent, SymbolicZero)]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -93,7 +122,7 @@ def live(tangents: tuple[Any, ...]) -> list[int]:
 
 
 class BinarySetting(NamedTuple):
-    """All of a binary loss but its tensors: logits, labels, gamma, weights of positives and of negatives, smoothing."""
+    """All of a binary loss but its tensors."""
 
     gamma: float | None  # `static_gamma`
     smooth: bool  # whether the smoothing is above 0
@@ -105,48 +134,72 @@ class BinarySetting(NamedTuple):
         return ("", "0", "00") if hard or not self.p_t_loss else ("", "0")
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+class BinaryTensors(NamedTuple):
+    """The arrays of a binary loss, in the order of the arguments of the formula and of the kernels."""
+
+    x: Array
+    y: Array
+    gamma: Array
+    positive: Array
+    negative: Array
+    smoothing: Array
+
+    def shape(self) -> tuple[int, ...]:
+        return jnp.broadcast_shapes(*(t.shape for t in self))
+
+    def of_rank(self, rank: int) -> BinaryTensors:
+        """With axes of length 1 in front."""
+        return BinaryTensors(*(aligned(t, rank) for t in self))
+
+
 @partial(jax.jit, static_argnums=(0, 1))
-def binary(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
+def binary_program(
+    setting: BinarySetting, indices: tuple[formula.Index, ...], tensors: BinaryTensors
+) -> tuple[Array, ...]:
     """Derivatives of the loss by `formula.Index`, the value in the dtype of the logits, the others at least float32.
 
     Several are computed at once, since the kernels compute the value and the first derivative together.
     """
     return jax.lax.platform_dependent(
-        *tensors, cpu=partial(binary_native, setting, indices), default=partial(binary_formula, setting, indices)
+        tensors, cpu=partial(binary_native, setting, indices), default=partial(binary_formula, setting, indices)
     )
 
 
-def binary_native(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
-    covered = [index for index in setting.native(tensors[1]) if index in indices]
+binary = jax.custom_jvp(binary_program, nondiff_argnums=(0, 1))
+
+
+def binary_native(
+    setting: BinarySetting, indices: tuple[formula.Index, ...], tensors: BinaryTensors
+) -> tuple[Array, ...]:
+    covered = [index for index in setting.native(tensors.y) if index in indices]
     found = {}
     if covered:
-        shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
-        rank = max(len(shape), 1)
+        shape = tensors.shape()
         call = Call("focal_loss_binary", (("p_t_loss", int(setting.p_t_loss)),), max(map(len, covered)))
-        results = kernel(call)(*(aligned(a, rank) for a in tensors))
+        results = kernel(call)(*tensors.of_rank(max(len(shape), 1)))
         found = dict(zip(("", "0", "00"), (r.reshape(shape) for r in results), strict=False))
     rest = tuple(index for index in indices if index not in found)
-    found |= dict(zip(rest, binary_formula(setting, rest, *tensors), strict=True))
+    found |= dict(zip(rest, binary_formula(setting, rest, tensors), strict=True))
     return tuple(found[index] for index in indices)
 
 
-def binary_formula(setting: BinarySetting, indices: tuple[formula.Index, ...], *tensors: Array) -> tuple[Array, ...]:
-    shape = jnp.broadcast_shapes(*(t.shape for t in tensors))
-    x, y, gamma, positive, negative, smoothing = (aligned(t, len(shape)) if t.ndim else t for t in tensors)
-    v = x.astype(at_least_float32(x.dtype))
-    labels = pipeline.binary_labels(FORMULA, y, v, 0.0)
+def binary_formula(
+    setting: BinarySetting, indices: tuple[formula.Index, ...], tensors: BinaryTensors
+) -> tuple[Array, ...]:
+    shape, dtype = tensors.shape(), tensors.x.dtype
+    given = BinaryTensors(*(aligned(t, len(shape)) if t.ndim else t for t in tensors))
+    v = given.x.astype(at_least_float32(dtype))
+    labels = pipeline.binary_labels(FORMULA, given.y, v, 0.0)
     if setting.smooth:
-        labels = pipeline.smoothed(labels.astype(v.dtype), smoothing, 2)
-    parameters = gamma if setting.gamma is None else setting.gamma, positive, negative
+        labels = pipeline.smoothed(labels.astype(v.dtype), given.smoothing, 2)
+    family = "p_t_loss" if setting.p_t_loss else "expected_loss"
+    gamma = given.gamma if setting.gamma is None else setting.gamma
 
     def derivative(index: formula.Index) -> Array:
-        found = formula.evaluate(
-            OPS, "p_t_loss" if setting.p_t_loss else "expected_loss", index, v, labels, *parameters
-        )
-        chain = (1 - smoothing) ** index.count("1")  # the formula's labels are smoothed ones
+        found = formula.evaluate(OPS, family, index, v, labels, gamma, given.positive, given.negative)
+        chain = (1 - given.smoothing) ** index.count("1")  # the formula's labels are smoothed ones
         value = jnp.zeros(shape, v.dtype) if found is None else jnp.broadcast_to(chain * found, shape)
-        return value if index else value.astype(x.dtype)
+        return value if index else value.astype(dtype)
 
     return tuple(map(derivative, indices))
 
@@ -155,13 +208,14 @@ def binary_formula(setting: BinarySetting, indices: tuple[formula.Index, ...], *
 def binary_jvp(
     setting: BinarySetting,
     indices: tuple[formula.Index, ...],
-    tensors: tuple[Array, ...],
-    tangents: tuple[Any, ...],
+    primals: tuple[BinaryTensors],
+    changes: tuple[BinaryTensors],
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """The derivative is the same function at the next index."""
-    inputs = {str(k): tangents[k] for k in live(tangents)}
+    (tensors,), (tangents,) = primals, changes
+    inputs = {str(tangents._fields.index(name)): getattr(tangents, name) for name in live(tangents)}
     wanted = tuple(dict.fromkeys((*indices, *(index + k for index in indices for k in inputs))))
-    found = dict(zip(wanted, binary(setting, wanted, *tensors), strict=True))
+    found = dict(zip(wanted, binary(setting, wanted, tensors), strict=True))
 
     def tangent(index: formula.Index) -> Array:
         parts = [found[index + k] * t.astype(found[index + k].dtype) for k, t in inputs.items()]
@@ -175,8 +229,18 @@ def binary_jvp(
 # ---------------------------------------------------------------------------------------------------------------
 
 
+class SoftmaxTensors(NamedTuple):
+    """The arrays of a softmax loss."""
+
+    x: Array
+    y: Array
+    gamma: Array
+    weight: Array
+    smoothing: Array
+
+
 class SoftmaxSetting(NamedTuple):
-    """All of a softmax loss but its tensors: logits, labels, gamma, weight, smoothing."""
+    """All of a softmax loss but its tensors."""
 
     gamma: float | None
     axis: int  # counted from the last, negative
@@ -184,44 +248,49 @@ class SoftmaxSetting(NamedTuple):
     ignore: int | None
     smooth: bool
 
-    def formula(self, *tensors: Array) -> Array:
+    def formula(self, tensors: SoftmaxTensors) -> Array:
         """The value, differentiable in every way."""
-        x, y, gamma, weight, smoothing = tensors
-        gamma = gamma if self.gamma is None else self.gamma
+        x, y = tensors.x, tensors.y
+        gamma = tensors.gamma if self.gamma is None else self.gamma
         if self.sparse:
             sparse = SparseOptions(
-                gamma=gamma, class_weight=weight, from_logits=True, axis=self.axis, ignore_class=self.ignore
+                gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis, ignore_class=self.ignore
             )
             return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
         if self.smooth:
-            y = pipeline.smoothed(y.astype(at_least_float32(x.dtype)), smoothing, x.shape[self.axis])
-        dense = DenseOptions(gamma=gamma, class_weight=weight, from_logits=True, axis=self.axis)
+            y = pipeline.smoothed(y.astype(at_least_float32(x.dtype)), tensors.smoothing, x.shape[self.axis])
+        dense = DenseOptions(gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis)
         return pipeline.categorical_formula(FORMULA, y, x, dense)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 @partial(jax.jit, static_argnums=0)
-def softmax(setting: SoftmaxSetting, *tensors: Array) -> Array:
+def softmax_program(setting: SoftmaxSetting, tensors: SoftmaxTensors) -> Array:
     return jax.lax.platform_dependent(
-        *tensors, cpu=lambda *t: softmax_native(setting, 0, *t)[0], default=setting.formula
+        tensors, cpu=lambda given: softmax_native(setting, 0, given)[0], default=setting.formula
     )
 
 
+softmax = jax.custom_jvp(softmax_program, nondiff_argnums=(0,))
+
+
 @partial(softmax.defjvp, symbolic_zeros=True)
-def softmax_jvp(setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+def softmax_jvp(
+    setting: SoftmaxSetting, primals: tuple[SoftmaxTensors], changes: tuple[SoftmaxTensors]
+) -> tuple[Array, Array]:
     """Linear in the tangent, so that both modes are right: in reverse mode it is the gradient times the cotangent.
 
     The kernel could multiply by the cotangent itself, but would have to run once for the value and again for that: a
     pass over the gradient, which XLA makes in place, costs less.
     """
+    (tensors,), (tangents,) = primals, changes
     wanted = live(tangents)
     parts = []
-    if 0 in wanted:
-        value, slope = softmax_slope(setting, *tensors)
-        parts.append(jnp.sum(slope * tangents[0].astype(slope.dtype), setting.axis).astype(value.dtype))
+    if "x" in wanted:
+        value, slope = softmax_slope(setting, tensors)
+        parts.append(jnp.sum(slope * tangents.x.astype(slope.dtype), setting.axis).astype(value.dtype))
     else:
-        value = softmax(setting, *tensors)
-    others = [k for k in wanted if k]
+        value = softmax(setting, tensors)
+    others = [name for name in wanted if name != "x"]
     if others:
         parts.append(jvp_in(setting.formula, others, tensors, tangents)[1])
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
@@ -229,27 +298,27 @@ def softmax_jvp(setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: t
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 @partial(jax.jit, static_argnums=0)
-def softmax_slope(setting: SoftmaxSetting, *tensors: Array) -> tuple[Array, Array]:
+def softmax_slope(setting: SoftmaxSetting, tensors: SoftmaxTensors) -> tuple[Array, Array]:
     """The value, and its derivative in the logits, which is at least float32."""
     return jax.lax.platform_dependent(
-        *tensors, cpu=partial(softmax_native, setting, 1), default=partial(slope_formula, setting)
+        tensors, cpu=partial(softmax_native, setting, 1), default=partial(slope_formula, setting)
     )
 
 
 @partial(softmax_slope.defjvp, symbolic_zeros=True)
 def softmax_slope_jvp(
-    setting: SoftmaxSetting, tensors: tuple[Array, ...], tangents: tuple[Any, ...]
+    setting: SoftmaxSetting, primals: tuple[SoftmaxTensors], changes: tuple[SoftmaxTensors]
 ) -> tuple[Any, Any]:
-    value, slope = softmax_slope(setting, *tensors)
+    (tensors,), (tangents,) = primals, changes
+    value, slope = softmax_slope(setting, tensors)
     wanted = live(tangents)
     if not wanted:
         return (value, slope), (jnp.zeros_like(value), jnp.zeros_like(slope))
     return (value, slope), jvp_in(partial(slope_formula, setting), wanted, tensors, tangents)[1]
 
 
-def softmax_native(setting: SoftmaxSetting, order: int, *tensors: Array) -> tuple[Array, ...]:
-    x, y, gamma, weight, smoothing = tensors
-    shape = x.shape
+def softmax_native(setting: SoftmaxSetting, order: int, tensors: SoftmaxTensors) -> tuple[Array, ...]:
+    x, y, shape = tensors.x, tensors.y, tensors.x.shape
     if x.ndim == 1:
         x, y = x[None], y[None]
     y = jnp.expand_dims(y, setting.axis) if setting.sparse else y
@@ -264,22 +333,24 @@ def softmax_native(setting: SoftmaxSetting, order: int, *tensors: Array) -> tupl
         ("sparse", int(setting.sparse)),
     )
     call = Call("focal_loss_softmax", attributes, order, setting.axis)
-    value, *slope = kernel(call)(x, y, *map(per_class, (gamma, weight, smoothing)))
-    rest = shape[: setting.axis] + shape[len(shape) + setting.axis + 1 :]
-    return value.reshape(rest), *(s.reshape(shape) for s in slope)
+    value, *slope = kernel(call)(
+        x, y, per_class(tensors.gamma), per_class(tensors.weight), per_class(tensors.smoothing)
+    )
+    others = shape[: setting.axis] + shape[len(shape) + setting.axis + 1 :]
+    return value.reshape(others), *(s.reshape(shape) for s in slope)
 
 
-def slope_formula(setting: SoftmaxSetting, *tensors: Array) -> tuple[Array, Array]:
-    x, *others = tensors
-    value, vjp = jax.vjp(lambda x: setting.formula(x, *others), x.astype(at_least_float32(x.dtype)))
-    return value.astype(x.dtype), vjp(jnp.ones_like(value))[0]
+def slope_formula(setting: SoftmaxSetting, tensors: SoftmaxTensors) -> tuple[Array, Array]:
+    x = tensors.x.astype(at_least_float32(tensors.x.dtype))
+    value, vjp = jax.vjp(lambda x: setting.formula(tensors._replace(x=x)), x)
+    return value.astype(tensors.x.dtype), vjp(jnp.ones_like(value))[0]
 
 
-def jvp_in(function: Any, wanted: list[int], tensors: tuple[Array, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+def jvp_in(function: Any, wanted: list[str], tensors: SoftmaxTensors, tangents: SoftmaxTensors) -> tuple[Any, Any]:
     """`jax.jvp` in the wanted arguments only."""
 
-    def of_wanted(*chosen: Array) -> Any:
-        replaced = dict(zip(wanted, chosen, strict=True))
-        return function(*(replaced.get(k, t) for k, t in enumerate(tensors)))
+    def of_wanted(chosen: dict[str, Array]) -> Any:
+        return function(tensors._replace(**chosen))
 
-    return jax.jvp(of_wanted, tuple(tensors[k] for k in wanted), tuple(tangents[k] for k in wanted))
+    chosen, changes = ({name: getattr(given, name) for name in wanted} for given in (tensors, tangents))
+    return jax.jvp(of_wanted, (chosen,), (changes,))

@@ -163,6 +163,14 @@ def _mask(true_class_mask: tuple[Tensor, ...]) -> Tensor | None:
 
 def real_tensor(name: str, value: Any) -> Tensor:
     """A tensor of real numbers, of any rank."""
+    tensor = value if isinstance(value, tf.Tensor) else _converted(name, value)
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+        raise checks.not_real(name, value)
+    return tensor
+
+
+def _converted(name: str, value: Any) -> Tensor:
+    """A tensor of what is none yet: a variable, a sequence, an array of another library."""
     if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
         raise TypeError(
             f"`{name}` must be a dense tensor, got {type(value).__name__}; call `.to_tensor()` and weight or mask"
@@ -174,12 +182,9 @@ def real_tensor(name: str, value: Any) -> Tensor:
         else:
             checks.refuse_unreal(name, value)
     try:
-        tensor = tf.convert_to_tensor(given)
+        return tf.convert_to_tensor(given)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise checks.not_real(name, value) from error
-    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
-        raise checks.not_real(name, value)
-    return tensor
 
 
 def _tensor(name: str, value: Any) -> Tensor:

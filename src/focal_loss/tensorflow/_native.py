@@ -89,21 +89,24 @@ def _choose(native: Callable[[], Tensor], formula: Callable[[], Tensor]) -> Tens
 # ---------------------------------------------------------------------------------------------------------------
 
 
-class _Loss(NamedTuple):
-    """A loss as a function of tensors; the logits come first."""
+Operands = dict[str, Tensor]  # the tensors of a loss by name, of a derivative also "upstream", which multiplies it
 
-    formula: Callable[..., Tensor]  # (*tensors) -> value
-    op: Callable[..., Tensor]  # (order, upstream, *tensors) -> value, or upstream * derivative in the logits
+
+class _Loss(NamedTuple):
+    """A loss as a function of tensors, in which "x" are the logits."""
+
+    formula: Callable[[Operands], Tensor]  # the value
+    op: Callable[[int, Operands], Tensor]  # the value at order 0, else upstream * derivative in the logits
     orders: int  # the highest derivative of the op
     elementwise: bool  # the Hessian is diagonal
 
 
-def _by_formula(loss: _Loss, order: int, upstream: Tensor | None, tensors: Sequence[Tensor]) -> Tensor:
+def _by_formula(loss: _Loss, order: int, operands: Operands) -> Tensor:
     if not order:
-        return loss.formula(*tensors)
-    x, *rest = tensors
-    upstream = None if upstream is None else tf.cast(upstream, x.dtype)
-    return _differentiate(lambda x: _by_formula(loss, order - 1, None, [x, *rest]), [x], upstream)[0]
+        return loss.formula(operands)
+    x, inner = operands["x"], {name: t for name, t in operands.items() if name != "upstream"}
+    upstream = tf.cast(operands["upstream"], x.dtype) if "upstream" in operands else None
+    return _differentiate(lambda x: _by_formula(loss, order - 1, inner | {"x": x}), [x], upstream)[0]
 
 
 def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstream: Tensor | None) -> list[Tensor]:
@@ -118,64 +121,50 @@ def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstre
     return tape.gradient(value, at, upstream, zero)
 
 
-def _derivative(loss: _Loss, order: int, operands: Sequence[Tensor]) -> Tensor:
-    """The value of a loss, or the derivative in the logits times the last operand, and the gradient of either."""
+def _derivative(loss: _Loss, order: int, operands: Operands) -> Tensor:
+    """The value of a loss, or the derivative in the logits times the upstream, and the gradient of either."""
     # In a graph every tensor is passed on (see `here`), otherwise only those that are differentiated.
     eager = tf.executing_eagerly()
-    places = [k for k, t in enumerate(operands) if not eager or (t.dtype.is_floating and is_followed(t))]
-    if not places:
-        upstream, tensors = _split(order, operands)
-        return loss.op(order, upstream, *tensors)
+    if eager and not is_followed(*operands.values()):
+        return loss.op(order, operands)
+    names = [name for name, t in operands.items() if not eager or (t.dtype.is_floating and is_followed(t))]
 
     @tf.custom_gradient
     def run(*given: Tensor) -> tuple[Tensor, Any]:
         # A tape that is open while a graph is built would ask for the gradient of every operation in here.
-        inner = _filled(operands, places, [tf.stop_gradient(tensor) for tensor in given])
-        upstream, tensors = _split(order, inner)
+        inner = operands | {name: tf.stop_gradient(t) for name, t in zip(names, given, strict=True)}
 
         def gradient(outer: Tensor) -> list[Tensor | None]:
-            found = _gradients(loss, order, outer, _filled(operands, places, here(*given)), places)
-            return [found.get(k) for k in places]
+            found = _gradients(loss, order, outer, operands | dict(zip(names, here(*given), strict=True)), names)
+            return [found.get(name) for name in names]
 
-        value = _choose(lambda: loss.op(order, upstream, *tensors), lambda: _by_formula(loss, order, upstream, tensors))
+        value = _choose(lambda: loss.op(order, inner), lambda: _by_formula(loss, order, inner))
         return value, gradient
 
-    return run(*here(*(operands[k] for k in places)))
+    return run(*here(*(operands[name] for name in names)))
 
 
-def _split(order: int, operands: Sequence[Tensor]) -> tuple[Tensor | None, Sequence[Tensor]]:
-    """The upstream, which is the last operand of a derivative, and the tensors of the loss."""
-    return (operands[-1], operands[:-1]) if order else (None, operands)
-
-
-def _filled(operands: Sequence[Tensor], places: Sequence[int], given: Sequence[Tensor]) -> list[Tensor]:
-    filled = list(operands)
-    for k, tensor in zip(places, given, strict=True):
-        filled[k] = tensor
-    return filled
-
-
-def _gradients(
-    loss: _Loss, order: int, outer: Tensor, operands: Sequence[Tensor], places: Sequence[int]
-) -> dict[int, Tensor]:
+def _gradients(loss: _Loss, order: int, outer: Tensor, operands: Operands, names: Sequence[str]) -> Operands:
     """The gradients of <outer, `_derivative`>: in the logits and the upstream by ops if there are any, else by the
     formula.
     """
-    upstream, tensors = _split(order, operands)
-    found: dict[int, Tensor] = {}
-    if 0 in places and order < loss.orders:
-        factor = outer if upstream is None else _at_least_float32(outer) * _at_least_float32(upstream)
-        found[0] = _derivative(loss, order + 1, [*tensors, factor])
-    last = len(operands) - 1
-    if order and loss.elementwise and last in places:
-        found[last] = tf.cast(_derivative(loss, order, [*tensors, outer]), operands[last].dtype)
-    rest = [k for k in places if k not in found and operands[k].dtype.is_floating]
-    if rest:
+    found: Operands = {}
+    if "x" in names and order < loss.orders:
+        factor = outer
+        if "upstream" in operands:
+            factor = _at_least_float32(outer) * _at_least_float32(operands["upstream"])
+        found["x"] = _derivative(loss, order + 1, operands | {"upstream": factor})
+    if loss.elementwise and "upstream" in names:
+        slope = _derivative(loss, order, operands | {"upstream": outer})
+        found["upstream"] = tf.cast(slope, operands["upstream"].dtype)
+    others = [name for name in names if name not in found and operands[name].dtype.is_floating]
+    if others:
 
         def value(*given: Tensor) -> Tensor:
-            return _by_formula(loss, order, *_split(order, _filled(operands, rest, given)))
+            return _by_formula(loss, order, operands | dict(zip(others, given, strict=True)))
 
-        found |= zip(rest, _differentiate(value, [operands[k] for k in rest], outer), strict=True)
+        by_formula = _differentiate(value, [operands[name] for name in others], outer)
+        found |= zip(others, by_formula, strict=True)
     return found
 
 
@@ -192,24 +181,31 @@ class Native(Formula):
     """`pipeline.Backend` for TensorFlow."""
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
-        x, y, parameters = call.x, call.y, (call.gamma, call.positive, call.negative)
-        if not _covered(x, y, *parameters):
+        x, y = call.x, call.y
+        if not _covered(x, y, call.gamma, call.positive, call.negative):
             return None
         soft = call.smoothing or y.dtype.is_floating
         loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.p_t_loss and soft else 2, True)
         dtype = _dtype_at_least_float32(x)
-        tensors = [y, *(_constant(p, dtype) if isinstance(p, float) else p for p in parameters)]
-        return _derivative(loss, 0, [_spread(x, tensors), *tensors])
+        operands = {
+            "x": _spread(x, y, call.gamma, call.positive, call.negative),
+            "y": y,
+            "gamma": _parameter(call.gamma, dtype),
+            "positive": _parameter(call.positive, dtype),
+            "negative": _parameter(call.negative, dtype),
+        }
+        return _derivative(loss, 0, operands)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
-        x, y, parameters = call.x, call.y, (call.gamma, call.weight)
-        if not _covered(x, y, *parameters):
+        x, y = call.x, call.y
+        if not _covered(x, y, call.gamma, call.weight):
             return None
         if not call.sparse and not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
             y = tf.broadcast_to(y, tf.shape(x))
-        dtype = _dtype_at_least_float32(x)
-        tensors = [_constant(p, dtype) if isinstance(p, float) else p for p in parameters]
-        return _derivative(_Loss(_softmax_formula(call), _softmax_op(call), 1, False), 0, [x, y, *tensors])
+        # The op takes float64, and the formula the numbers themselves.
+        gamma, weight = (_parameter(p, tf.float64) for p in (call.gamma, call.weight))
+        loss = _Loss(_softmax_formula(call), _softmax_op(call), 1, False)
+        return _derivative(loss, 0, {"x": x, "y": y, "gamma": gamma, "weight": weight})
 
 
 @lru_cache(maxsize=256)
@@ -223,17 +219,21 @@ def _constant(value: float, dtype: tf.DType) -> Tensor:
     return _eager_constant(value, dtype) if tf.executing_eagerly() else tf.constant(value, dtype)
 
 
+def _parameter(value: float | Tensor, dtype: tf.DType) -> Tensor:
+    return _constant(value, dtype) if isinstance(value, float) else value
+
+
 def _dtype_at_least_float32(x: Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
 
 
-def _spread(x: Tensor, others: Sequence[Tensor]) -> Tensor:
+def _spread(x: Tensor, *others: float | Tensor) -> Tensor:
     """The logits in the shape of the result. TensorFlow sums the gradient back."""
-    others = [t for t in others if not _fits(t.shape, x.shape)]
-    if not others:
+    wider = [t for t in others if not isinstance(t, float) and not _fits(t.shape, x.shape)]
+    if not wider:
         return x
-    static = reduce(tf.broadcast_static_shape, (t.shape for t in others), x.shape)
-    shape = reduce(tf.broadcast_dynamic_shape, (tf.shape(t) for t in others), tf.shape(x))
+    static = reduce(tf.broadcast_static_shape, (t.shape for t in wider), x.shape)
+    shape = reduce(tf.broadcast_dynamic_shape, (tf.shape(t) for t in wider), tf.shape(x))
     return tf.ensure_shape(tf.broadcast_to(x, shape), static)
 
 
@@ -245,25 +245,42 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
     return all(a == 1 or (a is not None and a == b) for a, b in pairs)
 
 
-def _binary_formula(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
-    def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
+def _own(number: float | Tensor, tensor: Tensor) -> float | Tensor:
+    """What the formula takes: the power of a Python number is a product, that of a tensor an exponential."""
+    return number if isinstance(number, float) else tensor
+
+
+def _binary_formula(call: pipeline.BinaryCall) -> Callable[[Operands], Tensor]:
+    def formula(operands: Operands) -> Tensor:
+        x = operands["x"]
         logits = FORMULA.at_least_float32(x)
-        # A power with a Python number as gamma is a product, with a tensor an exponential.
-        given = (call.gamma, call.positive, call.negative)
-        numbers = (p if isinstance(p, float) else t for p, t in zip(given, parameters, strict=True))
-        labels = pipeline.binary_labels(FORMULA, y, logits, call.smoothing)
-        return tf.cast(
-            FORMULA.elementwise("p_t_loss" if call.p_t_loss else "expected_loss", logits, labels, *numbers), x.dtype
+        value = FORMULA.elementwise(
+            "p_t_loss" if call.p_t_loss else "expected_loss",
+            logits,
+            pipeline.binary_labels(FORMULA, operands["y"], logits, call.smoothing),
+            _own(call.gamma, operands["gamma"]),
+            _own(call.positive, operands["positive"]),
+            _own(call.negative, operands["negative"]),
         )
+        return tf.cast(value, x.dtype)
 
     return formula
 
 
-def _binary_op(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
-    def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        factor = _constant(1.0, tf.float64) if upstream is None else upstream
-        smoothing = _constant(call.smoothing, tf.float64)
-        value, bad = _ops.focal_loss_binary(x, y, *parameters, factor, smoothing, order=order, p_t_loss=call.p_t_loss)
+def _binary_op(call: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:
+    def op(order: int, operands: Operands) -> Tensor:
+        x, y, upstream = operands["x"], operands["y"], operands.get("upstream")
+        value, bad = _ops.focal_loss_binary(
+            x,
+            y,
+            operands["gamma"],
+            operands["positive"],
+            operands["negative"],
+            _constant(1.0, tf.float64) if upstream is None else upstream,
+            _constant(call.smoothing, tf.float64),
+            order=order,
+            p_t_loss=call.p_t_loss,
+        )
         if not order and tf.executing_eagerly() and bad.numpy() >= 0:
             checks.check_labels(y.numpy(), x.numpy())
         return value
@@ -271,10 +288,10 @@ def _binary_op(call: pipeline.BinaryCall) -> Callable[..., Tensor]:
     return op
 
 
-def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
-    def formula(x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        given = (call.gamma, call.weight)
-        gamma, weight = (p if isinstance(p, float) else t for p, t in zip(given, parameters, strict=True))
+def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[[Operands], Tensor]:
+    def formula(operands: Operands) -> Tensor:
+        x, y = operands["x"], operands["y"]
+        gamma, weight = _own(call.gamma, operands["gamma"]), _own(call.weight, operands["weight"])
         if call.sparse:
             sparse = SparseOptions(
                 gamma=gamma, class_weight=weight, from_logits=True, axis=call.axis, ignore_class=call.ignore
@@ -288,7 +305,7 @@ def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
     return formula
 
 
-def _softmax_op(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
+def _softmax_op(call: pipeline.SoftmaxCall) -> Callable[[int, Operands], Tensor]:
     settings = {
         "axis": call.axis,
         "sparse": call.sparse,
@@ -296,19 +313,28 @@ def _softmax_op(call: pipeline.SoftmaxCall) -> Callable[..., Tensor]:
         "ignored": call.ignore or 0,
     }
 
-    def op(order: int, upstream: Tensor | None, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
-        operands = x, y, *(tf.cast(p, tf.float64) for p in parameters), _constant(call.smoothing, tf.float64)
+    def op(order: int, operands: Operands) -> Tensor:
+        x, y = operands["x"], operands["y"]
+        gamma, weight = (_float64(operands[name]) for name in ("gamma", "weight"))
+        smoothing = _constant(call.smoothing, tf.float64)
         if order:
-            return _ops.focal_loss_softmax_gradient(*operands, upstream, **settings)[0]
-        value, bad = _ops.focal_loss_softmax(*operands, **settings)
-        if tf.executing_eagerly() and bad.numpy() >= 0:
+            upstream = operands["upstream"]
+            return _ops.focal_loss_softmax_gradient(x, y, gamma, weight, smoothing, upstream, **settings)[0]
+        value, bad = _ops.focal_loss_softmax(x, y, gamma, weight, smoothing, **settings)
+        if not tf.executing_eagerly():
+            return tf.ensure_shape(value, x.shape[: call.axis] + x.shape[call.axis + 1 :])
+        if bad.numpy() >= 0:
             if call.sparse:
                 checks.check_classes(y.numpy(), x.shape[call.axis], call.ignore)
             else:
                 checks.check_labels(y.numpy(), dense=True)
-        return tf.ensure_shape(value, x.shape[: call.axis] + x.shape[call.axis + 1 :])
+        return value
 
     return op
+
+
+def _float64(x: Tensor) -> Tensor:
+    return x if x.dtype == tf.float64 else tf.cast(x, tf.float64)
 
 
 # ---------------------------------------------------------------------------------------------------------------

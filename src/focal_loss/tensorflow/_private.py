@@ -44,9 +44,9 @@ def is_for_ops(graph: Any) -> bool:
     return SERVES_GRAPHS and isinstance(graph, _FuncGraph) and not _is_in_xla(graph) and not _is_exported()
 
 
-def is_followed(tensor: Any) -> bool:
-    """Whether a tape follows this tensor, or may."""
-    return _is_followed is None or bool(_is_followed([tensor]))
+def is_followed(*tensors: Any) -> bool:
+    """Whether a tape follows one of these tensors, or may."""
+    return _is_followed is None or bool(_is_followed(tensors))
 
 
 def has_tangents(tensors: Sequence[Any]) -> bool:

@@ -25,6 +25,8 @@ def of_any_rank(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tenso
     """``loss.compute`` for tensors of any rank. If the rank is unknown, classes and averages are along the last
     axis.
     """
+    if tf.executing_eagerly():  # where every shape is known
+        return loss.compute(XP, y_true, y_pred, options)
     if loss.layout in ("dense", "sparse"):
         return _of_classes(loss, y_true, y_pred, options)
     arrays = {name: getattr(options, name) for name in options.arrays}

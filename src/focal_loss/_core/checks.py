@@ -97,7 +97,8 @@ def _is_lazy(value: Any) -> bool:
 
 def host_array(name: str, value: Any) -> np.ndarray[Any, Any]:
     """A NumPy array of real numbers from anything on the host: NumPy, pandas, a sequence."""
-    refuse_unreal(name, value)
+    if type(value) is not np.ndarray:  # such as a masked array, or one of a library that has no module here
+        refuse_unreal(name, value)
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, OverflowError, RuntimeError, RecursionError) as error:

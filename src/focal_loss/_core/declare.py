@@ -52,22 +52,15 @@ def options(kind: type[Declared]) -> type[Declared]:
 
 @dataclass(frozen=True, eq=False)
 class Options:
-    """The options of one call of a loss, checked, each under its own name.
-
-    The computation reads the weights as `weight`, whatever the loss calls them.
-    """
+    """The options of one call of a loss, checked, each under its own name."""
 
     checks: ClassVar[dict[str, Callable[[str, Any], Any]]]
     arrays: ClassVar[tuple[str, ...]]  # the options that may be arrays
-    weight_name: ClassVar[str] = ""
+    weight_name: ClassVar[str] = ""  # what the loss calls its weights
 
     def __post_init__(self) -> None:
         for name, check in self.checks.items():
             object.__setattr__(self, name, check(name, getattr(self, name)))
-
-    @property
-    def weight(self) -> Any:
-        return getattr(self, self.weight_name)
 
     @property
     def values(self) -> dict[str, Any]:

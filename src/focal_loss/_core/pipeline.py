@@ -52,12 +52,12 @@ class SoftmaxCall(NamedTuple):
 
 
 class Chosen(Protocol):
-    """The checked options of a call, as far as the computation reads them. What weighs is `weight` in every loss."""
+    """The checked options of a call, as far as the computation reads them."""
 
     @property
     def gamma(self) -> Any: ...
     @property
-    def weight(self) -> Any: ...
+    def weight_name(self) -> str: ...  # what the loss calls its weights
     @property
     def from_logits(self) -> bool: ...
 
@@ -75,8 +75,6 @@ class Averaged(Smoothed, Protocol):
 
 
 class OfClasses(Chosen, Protocol):
-    @property
-    def weight_name(self) -> str: ...
     @property
     def axis(self) -> int: ...
 
@@ -153,13 +151,28 @@ def matches(shape: Shape, known: Shape) -> bool:
     return len(shape) == len(known) and all(n in (None, m) for m, n in zip(shape, known, strict=True))
 
 
-def focus(xp: Backend, gamma: options.Parameter, like: Array) -> Array:
-    return at_least_zero(xp, "gamma", gamma, like)
+class Inputs(NamedTuple):
+    """What a loss is handed, as arrays of its framework."""
+
+    x: Array  # predictions
+    y: Array  # labels
+    gamma: float | Array
+    weight: float | Array
+    alike: bool  # whether predictions and labels are known to have one shape
 
 
-def at_least_zero(xp: Backend, name: str, given: options.Parameter, like: Array) -> Array:
+def inputs(xp: Backend, y_true: Any, y_pred: Any, spec: Chosen) -> Inputs:
+    """Everything that a call converts, in one visit to the backend; what it is checked for comes after."""
+    x = xp.prediction(y_pred)
+    y = xp.labels(y_true, x)
+    gamma = xp.parameter("gamma", spec.gamma, x)
+    weight = xp.parameter(spec.weight_name, getattr(spec, spec.weight_name), x)
+    shape = xp.shape(y)
+    return Inputs(x, y, gamma, weight, shape == xp.shape(x) and None not in shape)
+
+
+def at_least_zero(xp: Backend, value: float | Array) -> Array:
     """Gamma, or what takes its place; a tensor below 0 counts as 0, and so does its derivative there."""
-    value = xp.parameter(name, given, like)
     if isinstance(value, float) or (xp.readable(value) and not (xp.to_numpy(value) < 0).any()):
         return value  # itself, not a copy
     return xp.where(value < 0, 0.0, value)
@@ -170,8 +183,8 @@ def check_labels(xp: Backend, y: Array, x: Array) -> None:
         checks.check_labels(xp.to_numpy(y), xp.to_numpy(x) if xp.readable(x) else None)
 
 
-def check_predictions(xp: Backend, x: Array, from_logits: bool) -> None:
-    if not from_logits and xp.readable(x):
+def check_predictions(xp: Backend, x: Array) -> None:
+    if xp.readable(x):
         checks.check_probabilities(xp.to_numpy(x))
 
 
@@ -222,10 +235,8 @@ def mean(xp: Backend, value: Array, axis: int) -> Array:
 
 def binary(xp: Backend, y_true: Any, y_pred: Any, spec: Smoothed, reduction: options.Reduction = "none") -> Array:
     """`binary_focal_loss`."""
-    x = xp.prediction(y_pred)
-    check_predictions(xp, x, spec.from_logits)
-    y, gamma, positive = binary_inputs(xp, y_true, x, spec)
-    call = BinaryCall(x, y, gamma, positive, smoothing=spec.label_smoothing, reduction=reduction)
+    given = binary_inputs(xp, y_true, y_pred, spec)
+    call = BinaryCall(given.x, given.y, given.gamma, given.weight, smoothing=spec.label_smoothing, reduction=reduction)
     return binary_from(xp, call, spec.from_logits)
 
 
@@ -244,12 +255,15 @@ def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> A
     return reduce(xp, value, None, call.reduction, call.x)
 
 
-def binary_inputs(xp: Backend, y_true: Any, x: Array, spec: Smoothed) -> tuple[Array, Array, Array]:
-    """Labels, gamma and the weight of the positives, of shapes that go together."""
-    y = xp.labels(y_true, x)
-    gamma, positive = focus(xp, spec.gamma, x), xp.parameter("pos_weight", spec.weight, x)
-    check_shapes(xp, y, xp.shape(x), gamma=gamma, pos_weight=positive)
-    return y, gamma, positive
+def binary_inputs(xp: Backend, y_true: Any, y_pred: Any, spec: Chosen) -> Inputs:
+    """Inputs of shapes that go together, and predictions that can be such."""
+    given = inputs(xp, y_true, y_pred, spec)
+    if not (given.alike and isinstance(given.gamma, float) and isinstance(given.weight, float)):
+        given = given._replace(gamma=at_least_zero(xp, given.gamma))
+        check_shapes(xp, given.y, xp.shape(given.x), **{"gamma": given.gamma, spec.weight_name: given.weight})
+    if not spec.from_logits:
+        check_predictions(xp, given.x)
+    return given
 
 
 def binary_p_t_loss(
@@ -262,15 +276,14 @@ def binary_p_t_loss(
     average: bool = True,
 ) -> Array:
     """`binary_focal_crossentropy`; without the average over an axis, the `sigmoid_focal_loss` of torchvision."""
-    x = xp.prediction(y_pred)
-    y = xp.labels(y_true, x)
-    check_predictions(xp, x, spec.from_logits)
-    gamma, alpha = focus(xp, spec.gamma, x), xp.parameter("alpha", spec.weight, x)
-    check_shapes(xp, y, xp.shape(x), gamma=gamma, alpha=alpha)
+    given = binary_inputs(xp, y_true, y_pred, spec)
+    x, y, gamma, alpha = given.x, given.y, given.gamma, given.weight
     positive, negative = (alpha, 1 - alpha) if spec.apply_class_balancing else (1.0, 1.0)
     if not (spec.apply_class_balancing or (isinstance(alpha, float) and alpha == 0.25)):
         xp.warn("`alpha` has no effect; pass `apply_class_balancing=True` to weigh by it")
-    call = BinaryCall(x, y, gamma, positive, negative, spec.label_smoothing, True, reduction)
+    call = BinaryCall(
+        x, y, gamma, positive, negative, smoothing=spec.label_smoothing, p_t_loss=True, reduction=reduction
+    )
     if not average:
         return binary_from(xp, call, spec.from_logits)
     axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
@@ -289,8 +302,9 @@ def elements(family: str, *names: str) -> Any:
     def compute(xp: Backend, y_true: Any, y_pred: Any, spec: Any, reduction: options.Reduction = "none") -> Array:
         prediction = xp.prediction(y_pred)
         y = xp.labels(y_true, prediction)
-        check_predictions(xp, prediction, spec.from_logits)
-        given = {name: at_least_zero(xp, name, getattr(spec, name), prediction) for name in names}
+        if not spec.from_logits:
+            check_predictions(xp, prediction)
+        given = {name: at_least_zero(xp, xp.parameter(name, getattr(spec, name), prediction)) for name in names}
         check_shapes(xp, y, xp.shape(prediction), **given)
         check_labels(xp, y, prediction)
         x = xp.at_least_float32(prediction)
@@ -314,10 +328,17 @@ def per_class(xp: Backend, name: str, value: Array, classes: int | None) -> Arra
 
 
 def class_parameters(xp: Backend, x: Array, axis: int, spec: OfClasses) -> tuple[Array, Array]:
-    classes = xp.shape(x)[axis]
-    gamma = per_class(xp, "gamma", focus(xp, spec.gamma, x), classes)
+    """Gamma and the weights, each a number or one entry per class."""
     name = spec.weight_name
-    return gamma, per_class(xp, name, xp.parameter(name, spec.weight, x), classes)
+    gamma, weight = xp.parameter("gamma", spec.gamma, x), xp.parameter(name, getattr(spec, name), x)
+    return of_classes(xp, gamma, weight, xp.shape(x)[axis], name)
+
+
+def of_classes(xp: Backend, gamma: Array, weight: Array, classes: int | None, weight_name: str) -> tuple[Array, Array]:
+    if isinstance(gamma, float) and isinstance(weight, float):
+        return gamma, weight
+    gamma = per_class(xp, "gamma", at_least_zero(xp, gamma), classes)
+    return gamma, per_class(xp, weight_name, weight, classes)
 
 
 def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
@@ -354,24 +375,26 @@ def check_dense(y_true: Shape, y_pred: Shape, axis: int, is_floating: bool = Tru
 
 def categorical(xp: Backend, y_true: Any, y_pred: Any, spec: Dense, reduction: options.Reduction = "none") -> Array:
     """`categorical_focal_loss`: sum over the classes of weight * label * f."""
-    prediction = xp.prediction(y_pred)
-    y = xp.labels(y_true, prediction)
-    shape = xp.shape(prediction)
+    given = inputs(xp, y_true, y_pred, spec)
+    x, y, shape = given.x, given.y, xp.shape(given.x)
     axis = normalize_axis(spec.axis, len(shape))
     check_classes(xp, shape, axis)
-    check_dense(xp.shape(y), shape, axis, xp.kind(y) == "floating")
-    check_shapes(xp, y, shape)
-    check_predictions(xp, prediction, spec.from_logits)
-    if spec.from_logits and shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
-        smoothing = spec.label_smoothing
-        gamma, weight = class_parameters(xp, prediction, axis, spec)
-        call = SoftmaxCall(prediction, y, gamma, weight, axis, False, None, smoothing, reduction, spec)
+    if not given.alike:
+        check_dense(xp.shape(y), shape, axis, xp.kind(y) == "floating")
+        check_shapes(xp, y, shape)
+    if not spec.from_logits:
+        check_predictions(xp, x)
+    elif shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
+        gamma, weight = of_classes(xp, given.gamma, given.weight, shape[axis], spec.weight_name)
+        call = SoftmaxCall(
+            x, y, gamma, weight, axis, sparse=False, smoothing=spec.label_smoothing, reduction=reduction, spec=spec
+        )
         fused = xp.fused_softmax(call)
         if fused is not None:
             return fused
     if xp.readable(y) and xp.kind(y) != "bool":
         checks.check_labels(xp.to_numpy(y), dense=True)
-    return categorical_formula(xp, y, prediction, spec, reduction)
+    return categorical_formula(xp, y, x, spec, reduction)
 
 
 def categorical_formula(
@@ -398,7 +421,10 @@ def categorical_formula(
 
 def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
     """Class indices without a class axis: one of length 1 is dropped."""
-    index = xp.labels(y_true, x)
+    return without_axis(xp, xp.labels(y_true, x), x, axis)
+
+
+def without_axis(xp: Backend, index: Array, x: Array, axis: int) -> Array:
     shape, rank = xp.shape(index), len(xp.shape(x))
     kept = len(shape) == rank and shape[axis] == 1
     index = xp.squeeze(index, axis) if kept else index
@@ -470,21 +496,23 @@ def sparse_categorical(
     xp: Backend, y_true: Any, y_pred: Any, spec: Sparse, reduction: options.Reduction = "none"
 ) -> Array:
     """`sparse_categorical_focal_loss`: f of one margin per example, no one-hot labels, no log of every class."""
-    prediction = xp.prediction(y_pred)
-    shape = xp.shape(prediction)
+    given = inputs(xp, y_true, y_pred, spec)
+    x, shape = given.x, xp.shape(given.x)
     axis = normalize_axis(spec.axis, len(shape))
     check_classes(xp, shape, axis)
     if spec.from_logits:
-        y = class_labels(xp, y_true, prediction, axis)
+        y = without_axis(xp, given.y, x, axis)
         if shape[axis] != 0 and tuple(xp.shape(y)) == tuple(n for k, n in enumerate(shape) if k != axis):
-            gamma, weight = class_parameters(xp, prediction, axis, spec)
-            call = SoftmaxCall(prediction, y, gamma, weight, axis, True, spec.ignore_class, 0.0, reduction, spec)
+            gamma, weight = of_classes(xp, given.gamma, given.weight, shape[axis], spec.weight_name)
+            call = SoftmaxCall(
+                x, y, gamma, weight, axis, sparse=True, ignore=spec.ignore_class, reduction=reduction, spec=spec
+            )
             fused = xp.fused_softmax(call)
             if fused is not None:
                 return fused
-    if not spec.from_logits and xp.readable(prediction):
-        checks.check_probabilities(xp.to_numpy(prediction), lambda: ignored_places(xp, y_true, prediction, spec))
-    return sparse_categorical_formula(xp, y_true, prediction, spec, reduction)
+    elif xp.readable(x):
+        checks.check_probabilities(xp.to_numpy(x), lambda: ignored_places(xp, given.y, x, spec))
+    return sparse_categorical_formula(xp, given.y, x, spec, reduction)
 
 
 def sparse_categorical_formula(

@@ -39,12 +39,15 @@ _backend: str | None = None
 
 def framework_of(value: Any) -> str | None:
     """The framework whose tensor this is; None for numbers, sequences, NumPy, pandas."""
-    for name, types in FRAMEWORKS.items():
+    if value is None or isinstance(value, (int, float)):
+        return None
+    for name, kinds in FRAMEWORKS.items():
         framework = sys.modules.get(name)
-        # another thread may be half-way through the import: attributes may be missing
-        classes = tuple(c for c in (getattr(framework, t, None) for t in types) if isinstance(c, type))
-        if classes and isinstance(value, classes):
-            return name
+        for kind in kinds:
+            # Another thread may be half-way through the import: the attribute may be missing.
+            found = getattr(framework, kind, None)
+            if isinstance(found, type) and isinstance(value, found):
+                return name
     keras = sys.modules.get("keras")
     if isinstance(value, getattr(keras, "Variable", ())):
         return str(keras.backend.backend())  # type: ignore[union-attr]

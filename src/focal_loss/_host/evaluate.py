@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,12 +73,6 @@ OPS = NumpyOps()
 # ---------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def code(dtype: np.dtype[Any]) -> int | None:
-    """The kernels' number for a dtype, or None. It is cached because NumPy takes microseconds to name a dtype."""
-    return kernels.CODES.get(dtype.name)
-
-
 def regular(x: Array) -> Array:
     """The array itself, or a copy if it has foreign byte order, is misaligned, or has strides within an element."""
     whole = x.flags.c_contiguous or not any(s % x.itemsize for s in x.strides)
@@ -94,7 +88,7 @@ def operand(x: Array, shape: tuple[int, ...] | None = None) -> Any:
     if shape is not None and x.shape != shape:
         x = np.broadcast_to(x, shape)
     size = x.itemsize
-    return address(x), code(x.dtype), tuple(s // size for s in x.strides)
+    return address(x), kernels.code(x.dtype), tuple([s // size for s in x.strides])
 
 
 def address(x: Array | None) -> int:
@@ -108,22 +102,30 @@ def native_binary(
 
     The derivatives are multiplied by `upstream`. None if the kernels do not cover the call.
     """
-    x = call.x
-    given = (x, call.y, call.gamma, call.positive, call.negative, upstream)
-    tensors = [a for a in given if not isinstance(a, float)]
-    shape = x.shape
-    if any(a.shape != shape for a in tensors):
-        shape = np.broadcast_shapes(*(a.shape for a in tensors))
-    if kernels.NATIVE is None or any(code(a.dtype) is None for a in tensors) or len(shape) > kernels.MAX_RANK:
+    given = (call.x, call.y, call.gamma, call.positive, call.negative, upstream)
+    dtype, shape = call.x.dtype, call.x.shape
+    for a in given:
+        if isinstance(a, float):
+            continue
+        if kernels.code(a.dtype) is None:
+            return None
+        if a.shape != shape:
+            shape = np.broadcast_shapes(shape, a.shape)
+    if kernels.NATIVE is None or len(shape) > kernels.MAX_RANK:
         return None
     arrays = [a if isinstance(a, float) else regular(a) for a in given]
-    results = [np.empty(shape, x.dtype.newbyteorder("=")) for _ in range(order + 1)]
-    addresses = [address(r) for r in results] + [0] * (2 - order)
+    results = [np.empty(shape, dtype.newbyteorder("=")) for _ in range(order + 1)]
     total, bad = kernels.NATIVE.binary(
-        call.p_t_loss, shape, *(operand(a, shape) for a in arrays), call.smoothing, *addresses, kernels.num_threads(),
-        majorizer=majorizer
-    )  # fmt: skip
-    return [r.astype(x.dtype, copy=False) for r in results], total, bad
+        call.p_t_loss,
+        shape,
+        *[operand(a, shape) for a in arrays],
+        call.smoothing,
+        *[address(r) for r in results],
+        *[0] * (2 - order),
+        kernels.num_threads(),
+        majorizer=majorizer,
+    )
+    return results if dtype.isnative else [r.astype(dtype) for r in results], total, bad
 
 
 def native_softmax(
@@ -134,7 +136,7 @@ def native_softmax(
     `upstream` has the shape of the logits without the class axis.
     """
     x, y, axis = call.x, call.y, call.axis
-    if kernels.NATIVE is None or code(x.dtype) is None or code(y.dtype) is None:
+    if kernels.NATIVE is None or kernels.code(x.dtype) is None or kernels.code(y.dtype) is None:
         return None
     rest = x.shape[:axis] + x.shape[axis + 1 :]
     shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))

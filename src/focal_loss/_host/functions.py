@@ -685,9 +685,10 @@ def binary_focal_loss_derivatives(
     """
     options = BinaryOptions(gamma=gamma, pos_weight=pos_weight, from_logits=True, label_smoothing=label_smoothing)
     policy = derivatives.hessian_of(hessian)
-    x = _xp.prediction(y_pred)
-    y, gamma, positive = pipeline.binary_inputs(_xp, y_true, x, options)
-    found = derivatives.binary(x, y, gamma, positive, smoothing=options.label_smoothing, hessian=policy)
+    given = pipeline.binary_inputs(_xp, y_true, y_pred, options)
+    found = derivatives.binary(
+        given.x, given.y, given.gamma, given.weight, smoothing=options.label_smoothing, hessian=policy
+    )
     return derivatives.Derivatives(*(a[()] for a in found))
 
 

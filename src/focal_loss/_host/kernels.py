@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,7 +21,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", "uint8", "int8", 
 FLOATING = DTYPES[:4]
 MAX_RANK = 16
 # </tables: dtypes>
-CODES = {name: code for code, name in enumerate(DTYPES)}
+CODES = {name: number for number, name in enumerate(DTYPES)}
 MOST_THREADS = 2**31 - 1  # an int in C++
 
 _threads: int | None = None
@@ -53,6 +54,12 @@ def open_native() -> tuple[Any, str]:
 
 
 NATIVE, DESCRIPTION = open_native()
+
+
+@lru_cache(maxsize=64)
+def code(dtype: Any) -> int | None:
+    """The kernels' number for a dtype, or None. It is cached because NumPy takes microseconds to name a dtype."""
+    return CODES.get(dtype.name)
 
 
 def triton_usable() -> bool:

@@ -35,7 +35,6 @@ FLOORS = [
     {"_boosting"},
     set(frameworks.BOOSTERS),
     {"_command"},
-    {"cli"},
     {"__main__"},
 ]
 

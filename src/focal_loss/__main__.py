@@ -2,7 +2,7 @@
 
 import sys
 
-from focal_loss.cli import main
+from focal_loss._command.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

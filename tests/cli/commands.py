@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from focal_loss import cli
-from focal_loss._command import boosters, store
+from focal_loss._command import boosters, cli, store
 
 QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
 

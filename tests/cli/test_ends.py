@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss import cli
 from focal_loss._boosting import objective
-from focal_loss._command import fit, reading, search, tables
+from focal_loss._command import cli, fit, reading, search, tables
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 

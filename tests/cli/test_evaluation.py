@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from focal_loss import cli
-from focal_loss._command import evaluation, summary
+from focal_loss._command import cli, evaluation, summary
 from focal_loss._command.report import data as report
 
 

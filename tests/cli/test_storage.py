@@ -19,8 +19,7 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run, typed
 
-from focal_loss import cli
-from focal_loss._command import fit, search, urls
+from focal_loss._command import cli, fit, search, urls
 
 
 @pytest.mark.parametrize("moment", range(5))

@@ -17,6 +17,7 @@ import numpy as np
 
 from focal_loss._core import declare, losses
 from focal_loss._core.declare import REQUIRED
+from focal_loss._core.losses import common
 
 if TYPE_CHECKING:
     import jax
@@ -226,6 +227,18 @@ class Loss:
         """The focusing parameter."""
         return next(name for name in self.arrays if name != self.declared.options.weight_name)
 
+    def numbers(self, value: float) -> dict[str, float]:
+        """For every option that is a number: the value, or a tenth of it where that is at most 1."""
+        scale = {common.PARAMETER: 1.0, common.WEIGHT: 1.0, common.FRACTION: 0.1, common.SMOOTHING: 0.1}
+        declared = self.declared.options.declared().items()
+        return {name: scale[option.kind] * value for name, (option, _) in declared if option.kind in scale}
+
+    def plain(self, xp: Any, y: Any, p: Any, q: Any, **options: Any) -> Any:
+        """The formula of its notes, with the functions of an array module; q is 1 - p."""
+        values = {name: default for name, (_, default) in self.declared.options.declared().items()}
+        names = {name: getattr(xp, name) for name in ("abs", "log", "maximum", "minimum", "where")}
+        return eval(self.declared.formula, names | values | self.options | options | {"y": y, "p": p, "q": q})
+
     @property
     def has_axis(self) -> bool:
         return "axis" in self.declared.options.declared()
@@ -246,5 +259,8 @@ ONE_HOT = np.array([[1, 0, 0], [0, 1, 0]])
 
 LOSSES = [Loss(loss) for loss in losses.LOSSES]
 LOSS = {loss.name: loss for loss in LOSSES}
+# Losses that are no focal loss of a margin. What is theirs alone is their closed forms; the ways that these are
+# differentiated, traced and sharded are those of every loss, and they take fewer of them than the others.
+OWN_FORM = [loss for loss in LOSSES if loss.declared.closed_forms]
 SPARSE = [loss for loss in LOSSES if loss.declared.layout == "sparse"]
 CLASSES = {loss.name: loss.declared.class_name for loss in LOSSES}

@@ -22,6 +22,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cases import FRAMEWORK, OWN_FORM
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -133,7 +134,17 @@ LOSSES: dict[str, tuple[Callable[..., jax.Array], Arrays, int, Callable[..., Spe
         1,
         sparse,
     ),
+    **{
+        loss.name: (
+            lambda z, y, w, loss=loss: loss(FRAMEWORK["jax"], y, z, **{loss.arrays[0]: w}),
+            (Z, SOFT, PER_CLASS),
+            1,
+            dense,
+        )
+        for loss in OWN_FORM
+    },
 }
+OWN = [loss.name for loss in OWN_FORM]
 
 
 def value_and_gradients(name: str) -> Callable[..., tuple[jax.Array, Arrays]]:
@@ -307,6 +318,7 @@ def main() -> None:
         for split in SPLITS
         for mode in MODES
         if ([split, mode] == wanted if wanted else mode != "eager" or split == "both")
+        and (name not in OWN or split == "both")
     }
     if wanted:
         print(json.dumps({"matrix": matrix}))

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from cases import FRAMEWORK, OWN_FORM
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Shard, distribute_tensor
@@ -32,6 +33,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
         t, x, WEIGHTS, class_weight=WEIGHTS, ignore_class=1, reduction="mean", **LOGITS
     ),
     "sparse of probabilities": lambda x, y, t: ours.sparse_categorical_focal_crossentropy(t, x.softmax(1)),
+    **{loss.name: lambda x, y, t, loss=loss: loss(FRAMEWORK["torch"], y, x) for loss in OWN_FORM},
 }
 WHOLE, ROWS, COLUMNS, SUMMANDS = Replicate(), Shard(0), Shard(1), Partial()
 # Placements of logits, dense labels and class indices. Labels with None are plain tensors.

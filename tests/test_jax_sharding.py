@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from cases import OWN_FORM
 
 SCRIPT = Path(__file__).parent / "jax_sharding.py"
 LOSSES = [
@@ -25,11 +26,12 @@ LOSSES = [
     "binary_focal_loss of probabilities",
     "categorical_focal_loss of probabilities",
     "sparse_categorical_focal_loss of probabilities",
+    *(loss.name for loss in OWN_FORM),
 ]
 CASES = [
     f"{name}, {split}, {mode}"
     for name in LOSSES
-    for split in ("batch", "class", "both", "neither")
+    for split in (("both",) if name in map(str, OWN_FORM) else ("batch", "class", "both", "neither"))
     for mode in ("eager", "jit", "explicit", "shard_map")
     if mode != "eager" or split == "both"
 ]

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import FRAMEWORK, OWN_FORM, Loss
 from jax.nn import log_softmax, sigmoid, softplus
 
 import focal_loss.jax as ours
@@ -112,6 +113,24 @@ LOSSES: dict[str, tuple[Function, Function, np.ndarray]] = {
         V[:, :3],
     ),
 }
+
+
+def row_of(loss: Loss, from_logits: bool) -> tuple[Function, Function, np.ndarray]:
+    """Of a loss with a formula of its own: that formula, differentiated by JAX."""
+
+    def function(x: jax.Array) -> jax.Array:
+        return loss(FRAMEWORK["jax"], SOFT, x if from_logits else x / 20, from_logits=from_logits)
+
+    def plain(x: jax.Array) -> jax.Array:
+        p, q = (sigmoid(x), sigmoid(-x)) if from_logits else (x / 20, 1 - x / 20)
+        return loss.plain(jnp, SOFT, p, q)
+
+    return function, plain, V if from_logits else POSITIVE
+
+
+OWN = {loss.name: row_of(loss, True) for loss in OWN_FORM}
+OWN |= {f"{loss.name}, probabilities": row_of(loss, False) for loss in OWN_FORM}
+LOSSES |= OWN
 each = pytest.mark.parametrize("name", LOSSES)
 modes = pytest.mark.parametrize("mode", ["eager", "jit"])
 
@@ -145,6 +164,8 @@ TRANSFORMS: dict[str, Callable[[Function, jax.Array, jax.Array], Any]] = {
 
 SECOND = ("hessian", "grad of grad", "jvp of grad", "grad of jvp", "jvp of jvp")
 IN_EAGER = ("value", "jvp", "grad", "vmap of grad", "jvp of grad")
+# Each rule of a closed form once: forward, reverse, the next derivative both ways, batched.
+RULES = ("jvp", "grad", "hessian", "grad of jvp", "vmap of grad")
 
 
 def transformed(f: Function, names: Iterable[str]) -> Callable[..., Any]:
@@ -157,20 +178,31 @@ def point(name: str) -> tuple[jax.Array, jax.Array]:
     return x, jnp.linspace(-0.3, 0.4, x.size).reshape(x.shape)
 
 
+def transforms_of(name: str, mode: str) -> tuple[str, ...]:
+    return IN_EAGER if mode == "eager" else RULES if name in OWN and mode == "jit" else tuple(TRANSFORMS)
+
+
 @cache
 def by_the_plain_formula(name: str) -> dict[str, Any]:
-    return jax.jit(transformed(LOSSES[name][1], TRANSFORMS))(*point(name))
+    names = {*IN_EAGER, *RULES} if name in OWN else TRANSFORMS
+    return jax.jit(transformed(LOSSES[name][1], names))(*point(name))
 
 
-@pytest.mark.parametrize("mode", ["eager", pytest.param("eager, all", marks=pytest.mark.nightly), "jit"])
-@each
+def rows() -> Iterator[Any]:
+    """Every loss in every mode. What takes its time is nightly: all in eager mode, and a loss of its own in any."""
+    for name in LOSSES:
+        for mode in ("eager", "jit") if name in OWN else ("eager", "eager, all", "jit"):
+            nightly = mode == "eager, all" or (mode == "eager" and name in OWN)
+            yield pytest.param(name, mode, marks=pytest.mark.nightly if nightly else ())
+
+
+@pytest.mark.parametrize(("name", "mode"), rows())
 def test_every_transformation(name: str, mode: str) -> None:
     """In eager mode each operation is a compilation: those that differ in what is dispatched, and nightly all."""
     with jax.enable_x64(True):
         function, x, t = LOSSES[name][0], *point(name)
         refused = SECOND if name.endswith(", none") else ()
-        tried = IN_EAGER if mode == "eager" else TRANSFORMS
-        transforms = [what for what in tried if what not in refused]
+        transforms = [what for what in transforms_of(name, mode) if what not in refused]
         expected = by_the_plain_formula(name)
         run = transformed(function, transforms)
         found = (jax.jit(run) if mode == "jit" else run)(x, t)
@@ -209,6 +241,7 @@ ANNEALED: dict[str, Callable[[jax.Array, float], jax.Array]] = {
     "linear_sparse_categorical_focal_loss": lambda w, a: ours.linear_sparse_categorical_focal_loss(
         V32.T, w.T, np.array([0, 1, 2, 0], np.int32), a, class_weight=a
     ),
+    **{loss.name: lambda z, a, loss=loss: loss(FRAMEWORK["jax"], Y32, z, **loss.numbers(a)) for loss in OWN_FORM},
 }
 
 

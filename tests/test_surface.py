@@ -225,6 +225,14 @@ def test_one_signature_everywhere(loss: Loss) -> None:
         assert torch_module is None
 
 
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_a_loss_with_closed_forms_of_its_own_says_its_formula(loss: Loss) -> None:
+    """From which the tests take the plain function that the closed forms are compared with."""
+    declared = loss.declared
+    assert bool(declared.formula) == bool(declared.closed_forms)
+    assert declared.formula in declared.notes
+
+
 def test_one_class_of_keras_takes_its_options_by_position() -> None:
     """The class of the 2021 package did so."""
     assert [loss.name for loss in LOSSES if loss.declared.keras_positional_because] == ["sparse_categorical_focal_loss"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from cases import FRAMEWORK, OWN_FORM
 
 import focal_loss.tensorflow as ours
 from focal_loss._host import kernels
@@ -34,9 +35,14 @@ FUNCTIONS: dict[str, tuple[Callable[..., tf.Tensor], np.ndarray]] = {
     "dense": (lambda v: ours.categorical_focal_loss(SOFT, v, 2, class_weight=[1, 2, 3], **LOGITS), V),
     "dense of probabilities": (lambda v: ours.categorical_focal_loss(SOFT, tf.exp(v - 9.0), [0, 0.5, 2]), V),
 }
-each = pytest.mark.parametrize(("function", "x"), FUNCTIONS.values(), ids=FUNCTIONS)
+OWN: dict[str, tuple[Callable[..., tf.Tensor], np.ndarray]] = {
+    loss.name: (lambda z, loss=loss: loss(FRAMEWORK["tensorflow"], Y, z), Z) for loss in OWN_FORM
+}
+ALL = FUNCTIONS | OWN
+each = pytest.mark.parametrize(("function", "x"), ALL.values(), ids=ALL)
 COMPILERS = {"eager": lambda f: f, "graph": tf.function, "XLA": lambda f: tf.function(f, jit_compile=True)}
-# XLA compiles the graph that the formula makes, and takes its time: two losses stand for all.
+# XLA compiles the graph that the formula makes, and takes its time: two losses stand for all. Of a loss that declares
+# its formula the graph stands for all three.
 each_compiled = pytest.mark.parametrize(
     ("compiler", "name"),
     [
@@ -46,7 +52,7 @@ each_compiled = pytest.mark.parametrize(
             marks=[pytest.mark.nightly] if compiler == "XLA" and name not in ("binary hard", "sparse") else [],
         )
         for compiler in COMPILERS
-        for name in FUNCTIONS
+        for name in (ALL if compiler == "graph" else FUNCTIONS)
     ],
 )
 
@@ -74,7 +80,7 @@ def differences(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> 
 
 @each_compiled
 def test_nested_tapes(compiler: str, name: str) -> None:
-    function, x = FUNCTIONS[name]
+    function, x = ALL[name]
     slope, hessian = gradient_and_hessian(COMPILERS[compiler](function), tf.constant(x))
 
     def value(x: np.ndarray) -> np.ndarray:
@@ -149,6 +155,7 @@ def test_tensors_of_unknown_rank(shape: tuple[int, ...], from_logits: bool) -> N
         ),
         (index, lambda y, x: ours.sparse_categorical_focal_loss(y, x, [0, 0.5, 2], ignore_class=1, **options)),
         (index[..., None], lambda y, x: ours.sparse_categorical_focal_loss(y, x, 2, **options)),
+        *((soft, lambda y, x, loss=loss: loss(FRAMEWORK["tensorflow"], y, x, **options)) for loss in OWN_FORM),
     ]
     for labels, loss in losses:
         function = tf.function(lambda y, x, loss=loss: (loss(y, x), gradient(lambda x: loss(y, x), x)))
@@ -261,7 +268,7 @@ def forward_derivatives(
 @each_compiled
 def test_forward_mode(compiler: str, name: str) -> None:
     """Also at logits of 0, where automatic differentiation of the formula would be wrong."""
-    function, x = FUNCTIONS[name]
+    function, x = ALL[name]
     x = np.where(np.arange(x.size).reshape(x.shape) == 1, 0, x)
     tangent = RNG.normal(size=x.shape)
     slope, hessian = gradient_and_hessian(function, tf.constant(x))

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
+from cases import FRAMEWORK, OWN_FORM, Loss
+from cases import LOSSES as DECLARED
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -47,6 +49,16 @@ LOSSES: dict[str, Function] = {
     "sparse crossentropy": lambda x: ours.sparse_categorical_focal_crossentropy(INDEX, x, [0.2, 0.3, 0.4], **LOGITS),
     "linear": linear,
 }
+
+
+def row_of(loss: Loss, **options: Any) -> Function:
+    """A loss with closed forms of its own."""
+    return lambda x: loss(FRAMEWORK["torch"], SOFT, x, **options)
+
+
+LOSSES |= {loss.name: row_of(loss) for loss in OWN_FORM}
+# Each rule of a closed form once, compiled; the other transformations of compiled code are made of these.
+RULES = ("backward", "jvp", "hessian", "vmap of grad")
 
 
 def slope(f: Function, x: Tensor, **options: Any) -> Tensor:
@@ -152,7 +164,9 @@ def expected() -> dict[str, tuple[Tensor, Tensor, Tensor]]:
 def test_the_right_derivative_or_an_error(how: str, transform: str, expected: dict[str, Any]) -> None:
     function, of_derivatives = TRANSFORMS[transform]
     refused = {name: message for (h, t, name), message in REFUSED.items() if (h, t) == (how, transform)}
-    together = {name: f for name, f in LOSSES.items() if name not in refused and name != "linear"}
+    fewer = map(str, OWN_FORM) if how == "compiled" and transform not in RULES else ()
+    apart = {"linear", *refused, *fewer}
+    together = {name: f for name, f in LOSSES.items() if name not in apart}
     groups = [together, *({name: LOSSES[name]} for name in ("linear", *list(refused)[:1]) if name not in together)]
     for group in groups:
         call = lambda x: {name: function(f, x) for name, f in group.items()}  # noqa: B023, E731
@@ -244,15 +258,18 @@ CHANGING: dict[str, Callable[[Tensor, float], Tensor]] = {
     "dense alpha": lambda x, v: ours.categorical_focal_crossentropy(SOFT, x, v, **LOGITS),
     "sparse gamma": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, v, ignore_class=2, **LOGITS),
     "sparse class_weight": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, 2, class_weight=v, **LOGITS),
+    **{loss.name: lambda x, v, loss=loss: row_of(loss, **loss.numbers(v))(x) for loss in OWN_FORM},
 }
+LABELS = {"elements": HARD, "dense": SOFT, "sparse": INDEX}
 MODULES: dict[str, tuple[torch.nn.Module, Tensor, str]] = {
-    f"{kind.__name__} {option}": (kind(0.5, from_logits=True), labels, option)
-    for kind, labels, options in (
-        (ours.BinaryFocalLoss, HARD, ("gamma", "pos_weight", "label_smoothing")),
-        (ours.CategoricalFocalLoss, SOFT, ("gamma", "class_weight", "label_smoothing")),
-        (ours.SparseCategoricalFocalLoss, INDEX, ("gamma", "class_weight")),
+    f"{loss.declared.class_name} {option}": (
+        getattr(ours, loss.declared.class_name)(**{loss.focus: 0.5}, from_logits=True),
+        LABELS[loss.declared.layout],
+        option,
     )
-    for option in options
+    for loss in DECLARED
+    if loss.declared.torch_module
+    for option in ((loss.focus,) if loss in OWN_FORM else loss.numbers(1))
 }
 
 
@@ -309,8 +326,19 @@ of_examples = pytest.mark.parametrize(
         lambda x, y, t: ours.linear_sparse_categorical_focal_loss(
             x, torch.ones(5, 3, dtype=F64, device=x.device), t, 2
         ),
+        *(lambda x, y, t, loss=loss: loss(FRAMEWORK["torch"], y, x) for loss in OWN_FORM),
     ],
-    ids=["binary", "p_t_loss", "sigmoid", "dense", "dense crossentropy", "sparse", "sparse of probabilities", "linear"],
+    ids=[
+        "binary",
+        "p_t_loss",
+        "sigmoid",
+        "dense",
+        "dense crossentropy",
+        "sparse",
+        "sparse of probabilities",
+        "linear",
+        *map(str, OWN_FORM),
+    ],
 )
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from cases import LOSSES, Loss
 
 import focal_loss
 import focal_loss.numpy as reference
+from focal_loss._core.losses import common
 from focal_loss.keras import losses, metrics
 
 RNG = np.random.default_rng(0)
@@ -19,40 +21,34 @@ V, T = RNG.normal(0, 2, (6, 3)).astype("float32"), RNG.integers(0, 3, 6)
 ONE_HOT = np.eye(3, dtype="float32")[T]
 LOGITS = {"from_logits": True}
 
-# Every class with options that are all different from the defaults, labels, and predictions.
-CASES = {
-    "BinaryFocalLoss": ({"gamma": [0.5, 1, 2], "pos_weight": 3.0, "label_smoothing": 0.1, **LOGITS}, Y, V),
-    "CategoricalFocalLoss": (
-        {"gamma": [0.5, 1, 2], "class_weight": [1.0, 2.0, 3.0], "label_smoothing": 0.1, "axis": 1, **LOGITS},
-        ONE_HOT,
-        V,
-    ),
-    "SparseCategoricalFocalLoss": (
-        {"gamma": [0.5, 1, 2], "class_weight": [1.0, 2.0, 3.0], "axis": 1, "ignore_class": 2, **LOGITS},
-        T,
-        V,
-    ),
-    "BinaryFocalCrossentropy": (
-        {"apply_class_balancing": True, "alpha": 0.4, "gamma": 1.5, "label_smoothing": 0.1, "axis": 0, **LOGITS},
-        Y,
-        V,
-    ),
-    "CategoricalFocalCrossentropy": (
-        {"alpha": [0.1, 0.2, 0.3], "gamma": 1.5, "label_smoothing": 0.1, "axis": 1, **LOGITS},
-        ONE_HOT,
-        V,
-    ),
-    "SparseCategoricalFocalCrossentropy": (
-        {"alpha": [0.1, 0.2, 0.3], "gamma": 1.5, "axis": 1, "ignore_class": 2, **LOGITS},
-        T,
-        V,
-    ),
+# An option of each kind as no loss has it by default, but for flags. What may be an array has an entry for each class.
+DIFFERENT: dict[Any, Any] = {
+    common.PARAMETER: [0.5, 1.0, 2.0],
+    common.WEIGHT: [1.0, 2.0, 3.0],
+    common.FRACTION: [0.1, 0.2, 0.3],
+    common.SMOOTHING: 0.1,
+    common.CLASS: 2,
 }
+LABELS = {"elements": Y, "average": Y, "dense": ONE_HOT, "sparse": T}
+
+
+def different(loss: Loss) -> dict[str, Any]:
+    """All options of a loss, different from its defaults. An average is over the examples."""
+    values = DIFFERENT | {common.AXIS: 0 if loss.declared.layout == "average" else 1}
+    options = loss.declared.options.declared().items()
+    return {
+        name: not default if option.kind is common.FLAG else values[option.kind] for name, (option, default) in options
+    }
+
+
+# The options of every class, labels, and predictions.
+CASES = {loss.declared.class_name: (different(loss), LABELS[loss.declared.layout], V) for loss in LOSSES}
+DECLARED = {loss.declared.class_name: loss for loss in LOSSES}
 each = pytest.mark.parametrize("name", CASES)
 
 
 def function(name: str) -> Any:
-    return getattr(reference, "".join("_" + c.lower() if c.isupper() else c for c in name)[1:])
+    return getattr(reference, DECLARED[name].name)
 
 
 def expected_mean(name: str) -> float:
@@ -119,11 +115,12 @@ def test_metric_streams_the_same_mean(name: str) -> None:
 
 @each
 def test_errors_at_construction(name: str) -> None:
+    focus = DECLARED[name].focus
     for module in (losses, metrics):
-        with pytest.raises(ValueError, match="`gamma` must be a non-negative number, got -1"):
-            getattr(module, name)(gamma=-1)
+        with pytest.raises(ValueError, match=f"`{focus}` must be a non-negative number, got -1"):
+            getattr(module, name)(**{focus: -1})
         with pytest.raises(TypeError, match="`from_logits` must be True or False"):
-            getattr(module, name)(gamma=2, from_logits="yes")
+            getattr(module, name)(**{focus: 2}, from_logits="yes")
 
 
 def test_sample_weight_mask_and_reductions() -> None:

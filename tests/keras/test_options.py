@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from test_keras import CASES, LOGITS
+from test_keras import CASES, DECLARED, LOGITS, function
 
 import focal_loss.numpy as reference
 from focal_loss.keras import _backend, losses, metrics
@@ -32,16 +32,17 @@ def test_every_option_is_an_attribute(name: str, module: Any) -> None:
     """Every attribute has the given value, and setting all of them gives an object equal to one built with them."""
     options, y_true, y_pred = CASES[name]
     built = getattr(module, name)(**options)
-    changed = getattr(module, name)(gamma=5)
+    focus = DECLARED[name].focus
+    changed = getattr(module, name)(**{focus: 5})
     for option, chosen in options.items():
         assert getattr(built, option) == chosen
         setattr(changed, option, chosen)
     assert changed.get_config() == built.get_config()
     assert value(changed, y_true, y_pred) == value(built, y_true, y_pred)
-    for option in ("gamma", "from_logits"):
+    for option in (focus, "from_logits"):
         with pytest.raises((TypeError, ValueError), match=f"`{option}` must be .*, got -1"):
             setattr(built, option, -1)
-    assert built.gamma == options["gamma"]
+    assert getattr(built, focus) == options[focus]
 
 
 @both
@@ -71,8 +72,7 @@ def test_class_indices_are_what_they_are_in_half_precision(name: str, dtype: str
         y_pred[:, index] = 8.0
         y_true = np.array([index, index], labels)
         found = value(getattr(module, name)(gamma=2, dtype=dtype, **LOGITS), y_true, y_pred)
-        function = getattr(reference, "".join("_" + c.lower() if c.isupper() else c for c in name)[1:])
-        assert found == pytest.approx(function(y_true, y_pred, gamma=2, **LOGITS).mean(), rel=1e-2)
+        assert found == pytest.approx(function(name)(y_true, y_pred, gamma=2, **LOGITS).mean(), rel=1e-2)
 
 
 def test_integers_of_eight_bits_beside_an_ignored_class() -> None:
@@ -112,9 +112,10 @@ def test_labels_go_in_pairs_with_predictions(name: str, module: Any) -> None:
 @both
 def test_a_softmax_over_one_class_is_warned_of(name: str, module: Any) -> None:
     """The warning is Keras' own, at the caller's line."""
-    computation = getattr(module, name)(gamma=2)
-    y_true = np.zeros(2, "int32") if name.startswith("Sparse") else np.ones((2, 1))
-    if name.startswith("Binary"):
+    computation = getattr(module, name)(**{DECLARED[name].focus: 2})
+    layout = DECLARED[name].declared.layout
+    y_true = np.zeros(2, "int32") if layout == "sparse" else np.ones((2, 1))
+    if layout in ("elements", "average"):
         value(computation, y_true, np.full((2, 1), 0.5, "float32"))
         return
     with pytest.warns(SyntaxWarning, match=r"`y_pred` of shape \(2, 1\) has one class on axis 1") as caught:

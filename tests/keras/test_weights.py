@@ -8,20 +8,17 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from cases import OWN_FORM, SPARSE
 from keras.src.backend import set_keras_mask  # layers use it; it has no public name
+from test_keras import DECLARED, function
 
-import focal_loss.numpy as reference
 from focal_loss.keras import losses, metrics
 
 RNG = np.random.default_rng(0)
 N, T, K = 4, 4, 3  # as many steps as examples, so that weights on the wrong axis still fit
-CLASSES = {
-    "BinaryFocalLoss": {"gamma": 2.0},
-    "CategoricalFocalLoss": {"gamma": 2.0},
-    "SparseCategoricalFocalLoss": {"gamma": 2.0, "ignore_class": -1},
-    "BinaryFocalCrossentropy": {"gamma": 1.0},
-    "CategoricalFocalCrossentropy": {"alpha": 1.0},
-    "SparseCategoricalFocalCrossentropy": {"alpha": 1.0, "ignore_class": -1},
+# What must be given, and a class that is ignored where there is one.
+CLASSES: dict[str, dict[str, Any]] = {
+    name: loss.options | ({"ignore_class": -1} if loss in SPARSE else {}) for name, loss in DECLARED.items()
 }
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", None)
 PREDICTIONS = {"(N, K)": (N, K), "(N, T, K)": (N, T, K)}
@@ -40,10 +37,6 @@ def data(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         labels[(1,) * labels.ndim] = -1
         return labels, y_pred
     return np.eye(K, dtype="float32")[labels], y_pred
-
-
-def function(name: str) -> Callable[..., np.ndarray]:
-    return getattr(reference, "".join("_" + c.lower() if c.isupper() else c for c in name)[1:])
 
 
 def on_examples(values: np.ndarray, loss: np.ndarray) -> np.ndarray | None:
@@ -95,7 +88,7 @@ class Case:
 CASES = [
     Case(name, shape, weight, mask)
     for name in CLASSES
-    for shape in PREDICTIONS
+    for shape in (["(N, T, K)"] if DECLARED[name] in OWN_FORM else PREDICTIONS)
     for weight in (None, *WEIGHTS[shape])
     for mask in MASKS[shape]
 ]
@@ -183,7 +176,7 @@ def test_what_belongs_to_no_example_is_refused(name: str) -> None:
     loss = getattr(losses, name)(from_logits=True, **CLASSES[name])
     metric = getattr(metrics, name)(from_logits=True, **CLASSES[name])
     refused = [case for case in REFUSED if case.name == name]
-    assert bool(refused) == (name != "BinaryFocalLoss")
+    assert bool(refused) == (DECLARED[name].declared.layout != "elements")
     for case in refused:
         for computation in (loss, measured(metric)):
             with pytest.raises(ValueError, match=r"`sample_weight` of shape .* must have the shape .* of the loss"):

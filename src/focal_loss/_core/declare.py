@@ -17,7 +17,7 @@ LIN = """T. Lin, P. Goyal, R. Girshick, K. He and P. Dollár, "Focal loss for de
 arXiv:1708.02002, equations 4 and 5."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
     """A kind of option: its check, its annotation, and invalid values for the tests."""
 
@@ -111,6 +111,7 @@ class Loss:
     keras_positional_because: str = ""
     trial: Mapping[str, Any] = field(default_factory=dict)  # options with which the tests call it
     closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # families of `formula`
+    formula: str = ""  # of a loss with closed forms of its own: in Python, of y, p, q = 1 - p and the options
 
     @property
     def class_name(self) -> str:

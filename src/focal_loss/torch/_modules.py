@@ -387,9 +387,9 @@ class QualityFocalLoss(_OfElements):
     Notes
     -----
     Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
-    probability the loss is [1]_
+    probability of the positive class and q = 1 - p the loss is [1]_
 
-        abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+        abs(y - p)**beta * (y * -log(p) + (1 - y) * -log(q))
 
     On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.
 

@@ -85,6 +85,8 @@ def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
     )
 
 
+FORMULA = "abs(y - p)**beta * (y * -log(p) + (1 - y) * -log(q))"
+
 LOSS = Loss(
     name="quality_focal_loss",
     summary="Quality focal loss: labels are scores, such as the overlap of a box with the truth.",
@@ -98,10 +100,11 @@ LOSS = Loss(
     },
     torch_module=True,
     labels=(("a score, such as the overlap of a box with the truth", "detection"),),
-    notes="""Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
-probability the loss is [1]_
+    formula=FORMULA,
+    notes=f"""Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+probability of the positive class and q = 1 - p the loss is [1]_
 
-    abs(y - p)**beta * (-y log(p) - (1 - y) log(1 - p))
+    {FORMULA}
 
 On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.""",
     references="""X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense

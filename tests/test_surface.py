@@ -16,6 +16,8 @@ import pytest
 from cases import CLASSES, FRAMEWORKS, LOSSES, Framework, Loss
 
 import focal_loss
+from focal_loss._boosting.declared import FUNCTIONS
+from focal_loss._core.declare import REQUIRED
 from focal_loss._dispatch import frameworks
 
 SOURCE = Path(focal_loss.__file__).parent
@@ -113,7 +115,7 @@ SAME = {
     tuple(frameworks.FRAMEWORKS): {"_backend": ("FORMULA",), "_functions": ()},
     frameworks.BOOSTERS: {
         "_parameters": ("NAMES", "DEFAULTS", "REFUSED"),
-        "_objectives": ("objective_of", "binary_focal_objective", "categorical_focal_metric"),
+        "_objectives": ("objective_of", "metric_of", "binary_focal_objective", "categorical_focal_metric"),
         "_metrics": ("OURS", "OF_SCORES"),
         "_estimator": (),
     },
@@ -231,6 +233,26 @@ def test_a_loss_with_closed_forms_of_its_own_says_its_formula(loss: Loss) -> Non
     declared = loss.declared
     assert bool(declared.formula) == bool(declared.closed_forms)
     assert declared.formula in declared.notes
+
+
+@pytest.mark.parametrize("booster", frameworks.BOOSTERS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_boosters_take_what_is_declared(booster: str, name: str) -> None:
+    """Names, defaults, kinds; and each option refuses what its declaration says."""
+    function = getattr(importlib.import_module(f"focal_loss.{booster}"), name)
+    found = inspect.signature(function).parameters
+    options = FUNCTIONS[name].declared()
+    assert {n: p.default for n, p in found.items() if p.default is not p.empty} == {
+        n: default for n, (_, default) in options.items() if default is not REQUIRED
+    }
+    assert {n: p.kind for n, p in found.items()} == {
+        n: inspect.Parameter.KEYWORD_ONLY if k else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        for k, n in enumerate(options)
+    }
+    for option, (kind, _) in options.items():
+        for value, error, words in kind.kind.invalid:
+            with pytest.raises(error, match=f"^`{option}` {re.escape(words)}"):
+                function(**{"gamma": 2.0, option: value})
 
 
 def test_one_class_of_keras_takes_its_options_by_position() -> None:

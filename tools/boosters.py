@@ -1,6 +1,7 @@
-"""The sections that the docstrings of all boosters' objectives, metrics and classifiers share.
+"""The source of the boosters' objectives and metrics, and the sections that their classifiers' docstrings share.
 
-They stand between the lines above `Parameters` and the `Examples`, which each booster has of its own.
+A function is written from its options in `focal_loss._boosting.declared` and from the booster's own text. The sections
+of a classifier stand between the lines above `Parameters` and the `Examples`, which each booster has of its own.
 """
 
 from __future__ import annotations
@@ -9,22 +10,12 @@ import ast
 import textwrap
 from itertools import groupby
 
-from docstrings import filled
+from booster_words import WORDS as OWN_WORDS
+from docstrings import entry, filled, option_parameters
 
-GAMMA = """gamma : float{or_more}
-    The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy."""
-POS_WEIGHT = """pos_weight : float, optional
-    The weight of the positives. 1 if None."""
-CLASS_WEIGHT = """class_weight : float or sequence of K floats, optional
-    The weight of each class. 1 if None."""
-HESSIAN = """hessian : {'majorizer', 'exact', 'relative_floor'}
-    The denominator of Newton steps. The focal loss is not convex: its Hessian is negative for the worst mistakes
-    (below a margin of about -2.8 at gamma = 2), where such a step would go the wrong way. 'majorizer' leaves its only
-    negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the Hessian
-    where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the evidence."""
-NAME = """name : str, optional
-    The name in the library's records. If None, 'focal_loss' with the options, such as 'focal_loss(gamma=2)', so that
-    several can be recorded at once."""
+from focal_loss._boosting import declared
+from focal_loss._core.declare import Options
+
 RAISES = """TypeError, ValueError
     If an option has the wrong type or is out of range. When it is called: if labels are missing or invalid, or shapes
     do not match."""
@@ -37,10 +28,14 @@ START = """{{start}} `focal_loss.calibration.{prior}` is the best constant score
 scores; `focal_loss.calibration.{posterior}` turns them into probabilities."""
 
 
-def sections(parameters: list[str], returns: str, notes: str) -> str:
+PRIORS = {"binary": "prior_logit", "categorical": "categorical_prior_logits"}
+POSTERIORS = {"binary": "posterior_from_logits", "categorical": "categorical_posterior_from_logits"}
+
+
+def sections(options: type[Options], returns: str, notes: str) -> str:
     return "\n\n".join(
         [
-            "Parameters\n----------\n" + "\n".join(parameters),
+            "Parameters\n----------\n" + "\n".join(entry(name, o) for name, (o, _) in options.declared().items()),
             f"Returns\n-------\n{returns}",
             f"Raises\n------\n{RAISES}",
             f"Notes\n-----\n{notes}",
@@ -49,36 +44,28 @@ def sections(parameters: list[str], returns: str, notes: str) -> str:
     )
 
 
-def objective(gamma: str, weight: str, prior: str, posterior: str) -> str:
-    returns = "objective : callable\n    {form} It can be pickled."
-    return sections([gamma, weight, HESSIAN], returns, START.format(prior=prior, posterior=posterior))
-
-
-def metric(gamma: str, weight: str) -> str:
+def contract(name: str, options: type[Options]) -> str:
+    """The sections of an objective or a metric, with places for the texts that differ between boosters."""
+    kind, _, what = name.partition("_focal_")
+    if what == "objective":
+        returns = "objective : callable\n    {form} It can be pickled."
+        return sections(options, returns, START.format(prior=PRIORS[kind], posterior=POSTERIORS[kind]))
     returns = "metric : callable\n    The weighted mean of the loss [1]_ of raw scores. {form} It can be pickled."
-    return sections([gamma, weight, NAME], returns, "Less is better. It goes with the objective of the same arguments.")
+    return sections(options, returns, "Less is better. It goes with the objective of the same arguments.")
 
 
-BINARY, CATEGORICAL = (GAMMA.format(or_more=more) for more in ("", " or sequence of K floats"))
-
-CONTRACTS = {
-    "binary_focal_objective": objective(BINARY, POS_WEIGHT, "prior_logit", "posterior_from_logits"),
-    "categorical_focal_objective": objective(
-        CATEGORICAL, CLASS_WEIGHT, "categorical_prior_logits", "categorical_posterior_from_logits"
-    ),
-    "binary_focal_metric": metric(BINARY, POS_WEIGHT),
-    "categorical_focal_metric": metric(CATEGORICAL, CLASS_WEIGHT),
+CONTRACTS = {name: contract(name, options) for name, options in declared.FUNCTIONS.items()} | {
     "classifier": "\n\n".join(
         [
             "Parameters\n----------\n"
             + "\n".join(
                 [
-                    BINARY,
+                    entry("gamma", declared.GAMMA),
                     """pos_weight : float, optional
     The weight of the positives, the second of the two sorted classes. 1 if None.""",
                     """class_weight : dict or 'balanced', optional
     The weight of each class, as everywhere in scikit-learn. `pos_weight` multiplies it.""",
-                    HESSIAN,
+                    entry("hessian", declared.HESSIAN),
                     """calibrated : bool
     Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
     class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
@@ -137,16 +124,42 @@ WORDS = {
 CLASSES = {"lightgbm": "FocalLGBMClassifier", "xgboost": "FocalXGBClassifier", "catboost": "FocalCatBoostClassifier"}
 
 
-def files() -> dict[str, dict[str, str]]:
-    """The shared sections, by file and by function or class."""
-    found: dict[str, dict[str, str]] = {}
-    for booster, words in WORDS.items():
-        contracts = dict(CONTRACTS)
-        for word, text in words.items():
-            contracts = {name: contract.replace(f"{{{word}}}", text) for name, contract in contracts.items()}
-        found[f"{booster}/_estimator.py"] = {CLASSES[booster]: contracts.pop("classifier")}
-        found[f"{booster}/_objectives.py"] = contracts
+def contracts(booster: str) -> dict[str, str]:
+    """The sections of a booster's objectives, metrics and classifier, by name."""
+    found = dict(CONTRACTS)
+    for word, text in WORDS[booster].items():
+        found = {name: contract.replace(f"{{{word}}}", text) for name, contract in found.items()}
     return found
+
+
+def classifiers() -> dict[str, dict[str, str]]:
+    """The sections of the classifiers, by file and by class."""
+    return {f"{b}/_estimator.py": {name: contracts(b)["classifier"]} for b, name in CLASSES.items()}
+
+
+def function(booster: str, name: str) -> str:
+    options = declared.FUNCTIONS[name]
+    first, example = OWN_WORDS[booster][name]
+    text = "\n\n".join([first, wrapped(contracts(booster)[name]), f"Examples\n--------\n{example}"])
+    text = textwrap.indent(text, "    ", lambda line: bool(line.strip())).strip()
+    values = ", ".join(f"{option}={option}" for option in options.declared())
+    spec = f"declared.{options.__name__}({values})"
+    body = f"return objective_of({spec}.loss)"
+    if name.endswith("metric"):
+        body = f"options = {spec}\n    return metric_of(options.loss, options.record)"
+    return f'''def {name}({", ".join(option_parameters(options, 1))}) -> Any:
+    """{text}
+    """
+    {body}
+'''
+
+
+def regions() -> dict[str, dict[str, str]]:
+    """The generated text, by file and by name of its region."""
+    return {
+        f"{booster}/_objectives.py": {"functions": "\n\n".join(function(booster, name) for name in declared.FUNCTIONS)}
+        for booster in WORDS
+    }
 
 
 def wrapped(contract: str) -> str:

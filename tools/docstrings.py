@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss._core.declare import REQUIRED, Example, Loss
+from focal_loss._core.declare import REQUIRED, Example, Loss, Option, Options
 
 PREDICTIONS = "of a floating dtype; integers and lists become float32."
 ELEMENTS = f"""y_true : array_like of bool, int or float, any shape
@@ -60,10 +60,24 @@ def filled(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), 116, initial_indent="    ", subsequent_indent="    ")
 
 
+def entry(name: str, option: Option) -> str:
+    """An option as the section `Parameters` describes it."""
+    return f"{name} : {option.type}\n{filled(option.says)}"
+
+
+def option_parameters(options: type[Options], positional: int) -> list[str]:
+    """The options as parameters of a signature, with a star before the keyword-only ones."""
+    lines = []
+    for place, (name, (option, default)) in enumerate(options.declared().items()):
+        if place == positional:
+            lines.append("*")
+        lines.append(f"{name}: {option.kind.annotation}{' | None' if default is None else ''}{default_of(default)}")
+    return lines
+
+
 def parameters(loss: Loss, data: bool, extra: str) -> str:
     entries = [DATA[loss.layout]] if data else []
-    for name, (option, _) in loss.options.declared().items():
-        entries.append(f"{name} : {option.type}\n{filled(option.says)}")
+    entries += [entry(name, option) for name, (option, _) in loss.options.declared().items()]
     return "\n".join([*entries, *([extra] if extra else [])])
 
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import boosters
+import linear
 from docstrings import (
     KERAS_LOSS,
     KERAS_METRIC,
     class_example,
-    default_of,
     docstring,
     function_example,
+    option_parameters,
     torch_reduction,
 )
 from marks import PACKAGE, ROOT, formatted, write, written
@@ -47,15 +48,8 @@ def constant(loss: Loss) -> str:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def option_parameters(loss: Loss, positional: int | None = None) -> list[str]:
-    """The options as parameters of a signature, with a star before the keyword-only ones."""
-    positional = loss.positional if positional is None else positional
-    lines = []
-    for place, (name, (option, default)) in enumerate(loss.options.declared().items()):
-        if place == positional:
-            lines.append("*")
-        lines.append(f"{name}: {option.kind.annotation}{' | None' if default is None else ''}{default_of(default)}")
-    return lines
+def parameters(loss: Loss, positional: int | None = None) -> list[str]:
+    return option_parameters(loss.options, loss.positional if positional is None else positional)
 
 
 def by_keyword(loss: Loss) -> str:
@@ -71,15 +65,13 @@ def function(
     loss: Loss, door: str, body: str, *, data: str = "Any", result: str = "Any", more: str = "", decorators: str = ""
 ) -> str:
     """The source of a function. `more` is a parameter that only this door has."""
-    parameters = [f"y_true: {data}", f"y_pred: {data}", *option_parameters(loss)]
+    given = [f"y_true: {data}", f"y_pred: {data}", *parameters(loss)]
     if more:
-        parameters += [*([] if "*" in parameters else ["*"]), more]
+        given += [*([] if "*" in given else ["*"]), more]
     text = docstring(
         loss, loss.summary, function_example(loss, door), extra=torch_reduction(loss) if door == "torch" else ""
     )
-    return (
-        f"{decorators}@answering\ndef {loss.name}({', '.join(parameters)},) -> {result}:\n{text}\n    return {body}\n"
-    )
+    return f"{decorators}@answering\ndef {loss.name}({', '.join(given)},) -> {result}:\n{text}\n    return {body}\n"
 
 
 def numpy_function(loss: Loss) -> str:
@@ -132,7 +124,7 @@ def torch_module(loss: Loss) -> str:
         f"{' and '.join(f'`{name}`' for name in given)} may be `torch.nn.Parameter`: they have gradients."
     )
     text = docstring(loss, first, class_example(loss, "torch"), data=False, extra=torch_reduction(loss))
-    parameters = ["self", *option_parameters(loss), 'reduction: Reduction = "mean"']
+    taken = ["self", *parameters(loss), 'reduction: Reduction = "mean"']
     values = [f"{name}=self.option({name!r}, prediction)" for name in given] + [f"{name}=self.{name}" for name in plain]
     return f"""@answering
 class {loss.class_name}({BASE[loss.layout]}):
@@ -140,7 +132,7 @@ class {loss.class_name}({BASE[loss.layout]}):
 
     {chr(10).join(f"    {name}: Any" for name in loss.options.declared()).strip()}
 
-    def __init__({", ".join(parameters)},) -> None:
+    def __init__({", ".join(taken)},) -> None:
         super().__init__()
         self.keep(losses.{constant(loss)}, reduction, {by_keyword(loss)})
 
@@ -161,9 +153,9 @@ def keras_class(loss: Loss, kind: str) -> str:
     names = list(loss.options.declared())
     positional = loss.keras_positional if kind == "loss" and loss.keras_positional is not None else loss.positional
     reduction = ['reduction: str | None = "sum_over_batch_size"'] if kind == "loss" else []
-    parameters = [
+    taken = [
         "self",
-        *option_parameters(loss, positional),
+        *parameters(loss, positional),
         *reduction,
         f'name: str = "{loss.name}"',
         "dtype: Any = None",
@@ -177,7 +169,7 @@ class {loss.class_name}({base}):
     loss_name = "{loss.name}"
     {chr(10).join(f"    {name} = Option()" for name in names).strip()}
 
-{why}    def __init__({", ".join(parameters)},) -> None:
+{why}    def __init__({", ".join(taken)},) -> None:
         options = {{{", ".join(f'"{name}": {name}' for name in names)}}}
         super().__init__(options, {"reduction, " if reduction else ""}name, dtype)
 """
@@ -229,6 +221,7 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
     modules = [loss for loss in losses if loss.torch_module]
     functions = [loss.name for loss in losses]
     classes = [loss.class_name for loss in losses]
+    sparse = next(loss for loss in losses if loss.name == "sparse_categorical_focal_loss")
 
     def each(write: Callable[[Loss], str], chosen: list[Loss] = losses) -> str:
         return "\n\n".join(write(loss) for loss in chosen)
@@ -247,6 +240,8 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
             "names": names([*functions, *OWN["numpy"]]),
         },
         "torch/_functions.py": {"functions": each(torch_function)},
+        "torch/_linear.py": {"head": linear.head(sparse, "torch")},
+        "jax/_linear.py": {"head": linear.head(sparse, "jax")},
         "torch/_modules.py": {
             "imports": f"from focal_loss.torch._functions import {', '.join(loss.name for loss in modules)}\n",
             "modules": each(torch_module, modules),
@@ -299,7 +294,9 @@ def main() -> None:
     losses = declared()
     texts = {PACKAGE / name: written(PACKAGE / name, "doors", parts) for name, parts in regions(losses).items()}
     texts[PAGE] = written(PAGE, "doors", {"losses": label_table(losses)})
-    for name, sections in boosters.files().items():
+    for name, parts in boosters.regions().items():
+        texts[PACKAGE / name] = written(PACKAGE / name, "doors", parts)
+    for name, sections in boosters.classifiers().items():
         path = PACKAGE / name
         texts[path] = formatted(boosters.with_sections(path.read_text(encoding="utf-8"), sections), path)
     write(texts, "doors", source)

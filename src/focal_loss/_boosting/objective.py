@@ -63,20 +63,24 @@ def weight_of(weight: Array | None, labels: Array) -> Array:
     return single(weight)
 
 
-def metric_name(given: object, **options: float | tuple[float, ...]) -> str:
-    """The name of a metric: the given one, or that of the loss with its options, except weights of 1.
+def metric_name(**options: float | tuple[float, ...]) -> str:
+    """The default name of a metric: that of the loss with its options, except weights of 1.
 
-    Libraries record metrics by name and average folds by it, so two metrics of one name would become one. Some parse
-    their own records, so a name has neither spaces nor colons.
+    Libraries record metrics by name and average folds by it, so two metrics of one name would become one.
     """
-    if given is None:
-        shown = [f"{name}={_short(value)}" for name, value in options.items() if name == "gamma" or value != 1.0]
-        return f"focal_loss({','.join(shown)})"
-    if not isinstance(given, str):
-        raise TypeError(f"`name` must be a string, got {given!r}")
-    if not given or any(sign.isspace() or sign == ":" for sign in given):
-        raise ValueError(f"`name` must not be empty, nor hold spaces or colons, got {given!r}")
-    return given
+    shown = [f"{name}={_short(value)}" for name, value in options.items() if name == "gamma" or value != 1.0]
+    return f"focal_loss({','.join(shown)})"
+
+
+def record_name(name: str, value: object) -> str | None:
+    """A given name, checked. Some libraries parse their own records, so a name has neither spaces nor colons."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be a string, got {value!r}")
+    if not value or any(sign.isspace() or sign == ":" for sign in value):
+        raise ValueError(f"`{name}` must not be empty, nor hold spaces or colons, got {value!r}")
+    return value
 
 
 def _short(value: float | tuple[float, ...]) -> str:
@@ -181,13 +185,3 @@ def of_classes(name: str, value: float | tuple[float, ...], classes: int) -> Arr
         return value
     options.check_per_class(name, (len(value),), classes)
     return np.asarray(value)
-
-
-def binary_loss(gamma: object, pos_weight: object, hessian: object = "majorizer") -> BinaryLoss:
-    positive = 1.0 if pos_weight is None else one_number("pos_weight", pos_weight)
-    return BinaryLoss(one_number("gamma", gamma), positive, 1.0, derivatives.hessian_of(hessian))
-
-
-def categorical_loss(gamma: object, class_weight: object, hessian: object = "majorizer") -> CategoricalLoss:
-    weight = 1.0 if class_weight is None else per_class("class_weight", class_weight)
-    return CategoricalLoss(per_class("gamma", gamma), weight, derivatives.hessian_of(hessian))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from focal_loss._boosting import objective
+from focal_loss._boosting import declared, objective
 from focal_loss._core.options import ParameterLike
 from focal_loss._host.derivatives import Hessian
 
@@ -69,9 +69,9 @@ class Metric:
         return self.loss.mean(scores, labels, weight, axis=0)
 
 
-def _metric_of(loss: objective.BinaryLoss | objective.CategoricalLoss, name: str) -> Metric:
+def metric_of(loss: objective.BinaryLoss | objective.CategoricalLoss, name: str) -> Metric:
     """A metric of a class of its own, because CatBoost names a metric by its class."""
-    found: type[Metric] = type(name, (Metric,), {"__reduce__": lambda self: (_metric_of, (loss, name))})
+    found: type[Metric] = type(name, (Metric,), {"__reduce__": lambda self: (metric_of, (loss, name))})
     return found(loss)
 
 
@@ -79,6 +79,7 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Any:
     return _BinaryObjective(loss) if isinstance(loss, objective.BinaryLoss) else _CategoricalObjective(loss)
 
 
+# <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: Hessian = "majorizer") -> Any:
     """Binary focal loss as an objective for CatBoost's ``loss_function=``.
 
@@ -132,7 +133,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     >>> catboost.train(pool, loss | settings).predict([[5.0], [95.0]]).round(1)
     array([-0.6,  2. ])
     """
-    return _BinaryObjective(objective.binary_loss(gamma, pos_weight, hessian))
+    return objective_of(declared.BinaryObjective(gamma=gamma, pos_weight=pos_weight, hessian=hessian).loss)
 
 
 def categorical_focal_objective(
@@ -190,7 +191,7 @@ def categorical_focal_objective(
     >>> catboost.train(pool, loss | settings).predict([[5.0], [50.0], [95.0]]).argmax(axis=1)
     array([0, 1, 2])
     """
-    return _CategoricalObjective(objective.categorical_loss(gamma, class_weight, hessian))
+    return objective_of(declared.CategoricalObjective(gamma=gamma, class_weight=class_weight, hessian=hessian).loss)
 
 
 def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: str | None = None) -> Any:
@@ -235,8 +236,8 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     >>> round(metric.get_final_error(*metric.evaluate([np.array([0.0, 0.0])], np.array([0.0, 1.0]), None)), 6)
     0.173287
     """
-    loss = objective.binary_loss(gamma, pos_weight)
-    return _metric_of(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
+    options = declared.BinaryMetric(gamma=gamma, pos_weight=pos_weight, name=name)
+    return metric_of(options.loss, options.record)
 
 
 def categorical_focal_metric(
@@ -283,5 +284,8 @@ def categorical_focal_metric(
     >>> round(metric.get_final_error(*metric.evaluate(np.array([[1.0], [0.0], [-1.0]]), np.array([0.0]), None)), 6)
     0.045678
     """
-    loss = objective.categorical_loss(gamma, class_weight)
-    return _metric_of(loss, objective.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))
+    options = declared.CategoricalMetric(gamma=gamma, class_weight=class_weight, name=name)
+    return metric_of(options.loss, options.record)
+
+
+# </doors: functions>

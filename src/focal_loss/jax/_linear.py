@@ -21,6 +21,7 @@ from focal_loss.jax._mesh import merged, on_automatic_axes, split_of
 from focal_loss.jax._native import XP, as_array, static_gamma
 
 
+# <doors: head> Written by tools/doors.py; `make doors` writes it anew.
 @answering
 def linear_sparse_categorical_focal_loss(
     hidden: Any,
@@ -58,26 +59,26 @@ def linear_sparse_categorical_focal_loss(
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none.
-        A mean or a sum of half precision is float32.
+        How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
+        or a sum of half precision is float32.
 
     Returns
     -------
     loss : a number, or an array of the shape of `y_true` if `reduction` is 'none'
-        The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once.
+        The dtype is that of `hidden`. float16 and bfloat16 are computed in float32 and rounded once.
 
     Raises
     ------
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option or a class index is out of range, or if shapes do not go together. Indices are read where that
-        costs little: eagerly, on the host, unless `focal_loss.set_checks` turns that off. Elsewhere the loss of such
-        an example is NaN.
+        If an option or a class index is out of range, or if shapes do not match. Indices are read where that costs
+        little: eagerly, on the host, unless `focal_loss.set_checks` turns that off. Elsewhere the loss of such an
+        example is NaN.
 
     Notes
     -----
-    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    Domain: `y_true` in 0 .. K-1; the logits real, linked by the softmax. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
     classes. No one-hot labels are made.
 
@@ -96,6 +97,7 @@ def linear_sparse_categorical_focal_loss(
     >>> round(float(value), 3), gradient.shape
     (6.894, (1000, 8))
     """
+    # </doors: head>
     spec = SparseOptions(gamma=gamma, class_weight=class_weight, from_logits=True, ignore_class=ignore_class)
     x, w = XP.prediction(hidden, "hidden"), XP.prediction(weight, "weight")
     b = None if bias is None else XP.prediction(bias, "bias")

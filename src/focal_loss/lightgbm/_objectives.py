@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from focal_loss._boosting import objective
+from focal_loss._boosting import declared, objective
 from focal_loss._core.options import ParameterLike
 from focal_loss._host.derivatives import Hessian
 
@@ -60,6 +60,11 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> _Bin
     return _BinaryObjective(loss) if isinstance(loss, objective.BinaryLoss) else _CategoricalObjective(loss)
 
 
+def metric_of(loss: objective.BinaryLoss | objective.CategoricalLoss, name: str) -> _Metric:
+    return _Metric(loss, name)
+
+
+# <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: Hessian = "majorizer") -> Any:
     """Binary focal loss as an objective for ``lightgbm.train({"objective": ...})``.
 
@@ -111,7 +116,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     >>> bool(scores[0] < 0 < scores[1])
     True
     """
-    return _BinaryObjective(objective.binary_loss(gamma, pos_weight, hessian))
+    return objective_of(declared.BinaryObjective(gamma=gamma, pos_weight=pos_weight, hessian=hessian).loss)
 
 
 def categorical_focal_objective(
@@ -164,7 +169,7 @@ def categorical_focal_objective(
     >>> lightgbm.train(parameters, data, 20).predict([[5.0], [50.0], [95.0]]).argmax(axis=1)
     array([0, 1, 2])
     """
-    return _CategoricalObjective(objective.categorical_loss(gamma, class_weight, hessian))
+    return objective_of(declared.CategoricalObjective(gamma=gamma, class_weight=class_weight, hessian=hessian).loss)
 
 
 def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: str | None = None) -> Any:
@@ -210,8 +215,8 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     >>> shown, round(value, 6), higher_is_better
     ('focal_loss(gamma=2)', 0.173287, False)
     """
-    loss = objective.binary_loss(gamma, pos_weight)
-    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
+    options = declared.BinaryMetric(gamma=gamma, pos_weight=pos_weight, name=name)
+    return metric_of(options.loss, options.record)
 
 
 def categorical_focal_metric(
@@ -259,5 +264,8 @@ def categorical_focal_metric(
     >>> shown, round(value, 6), higher_is_better
     ('focal_loss(gamma=2)', 0.045678, False)
     """
-    loss = objective.categorical_loss(gamma, class_weight)
-    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))
+    options = declared.CategoricalMetric(gamma=gamma, class_weight=class_weight, name=name)
+    return metric_of(options.loss, options.record)
+
+
+# </doors: functions>

@@ -32,6 +32,7 @@ def _autocast(hidden: Tensor) -> bool:
     )
 
 
+# <doors: head> Written by tools/doors.py; `make doors` writes it anew.
 @answering
 def linear_sparse_categorical_focal_loss(
     hidden: Tensor,
@@ -48,8 +49,8 @@ def linear_sparse_categorical_focal_loss(
 
     The same as ``sparse_categorical_focal_loss(y_true, linear(hidden, weight, bias), gamma, from_logits=True, ...)``.
     A mean or a sum computes its gradients at once, chunk by chunk; they are all that is kept. Half precision adds up
-    the gradients of weight and bias in float32, on a GPU the rounded products of the chunks. In float16 a gradient in
-    a logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. Differentiable once, in `hidden`,
+    the gradients of weight and bias in float32, on a GPU the rounded products of the chunks. In float16 a gradient in a
+    logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. Differentiable once, in `hidden`,
     `weight` and `bias`. `torch.compile` breaks its graph here.
 
     Parameters
@@ -69,26 +70,26 @@ def linear_sparse_categorical_focal_loss(
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. The mean is over the examples that are not ignored, and 0 where there are none.
-        A mean or a sum of half precision is float32. Under `torch.autocast` every loss is, reduced or not.
+        How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
+        or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
     loss : a number, or an array of the shape of `y_true` if `reduction` is 'none'
-        The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once.
+        The dtype is that of `hidden`. float16 and bfloat16 are computed in float32 and rounded once.
 
     Raises
     ------
     TypeError
         If an option has the wrong type, or labels or predictions are not real numbers.
     ValueError
-        If an option or a class index is out of range, or if shapes do not go together. Indices are read where that
-        costs little: eagerly, on the host, unless `focal_loss.set_checks` turns that off. Elsewhere the loss of such
-        an example is NaN.
+        If an option or a class index is out of range, or if shapes do not match. Indices are read where that costs
+        little: eagerly, on the host, unless `focal_loss.set_checks` turns that off. Elsewhere the loss of such an
+        example is NaN.
 
     Notes
     -----
-    Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
+    Domain: `y_true` in 0 .. K-1; the logits real, linked by the softmax. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
     classes. No one-hot labels are made.
 
@@ -110,6 +111,7 @@ def linear_sparse_categorical_focal_loss(
     >>> round(loss.item(), 3), layer.weight.grad.shape
     (6.894, torch.Size([1000, 8]))
     """
+    # </doors: head>
     spec = checked(SparseOptions, gamma=gamma, class_weight=class_weight, from_logits=True, ignore_class=ignore_class)
     reduction = options.reduction(reduction)
     for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from focal_loss._boosting import objective
+from focal_loss._boosting import declared, objective
 from focal_loss._core.options import ParameterLike
 from focal_loss._host.derivatives import Hessian
 
@@ -44,6 +44,11 @@ class _Metric:
         return (self.__name__, value) if hasattr(y_pred, "get_label") else value
 
 
+def metric_of(loss: objective.BinaryLoss | objective.CategoricalLoss, name: str) -> _Metric:
+    return _Metric(loss, name)
+
+
+# <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
 def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hessian: Hessian = "majorizer") -> Any:
     """Binary focal loss as an objective for ``xgboost.train(..., obj=...)``.
 
@@ -92,7 +97,7 @@ def binary_focal_objective(gamma: float, *, pos_weight: float | None = None, hes
     >>> booster.predict(xgboost.DMatrix([[5.0], [95.0]])).round(1)
     array([-2.1,  1.1], dtype=float32)
     """
-    return Objective(objective.binary_loss(gamma, pos_weight, hessian))
+    return objective_of(declared.BinaryObjective(gamma=gamma, pos_weight=pos_weight, hessian=hessian).loss)
 
 
 def categorical_focal_objective(
@@ -145,7 +150,7 @@ def categorical_focal_objective(
     >>> booster.predict(xgboost.DMatrix([[5.0], [50.0], [95.0]]), output_margin=True).argmax(axis=1)
     array([0, 1, 2])
     """
-    return Objective(objective.categorical_loss(gamma, class_weight, hessian))
+    return objective_of(declared.CategoricalObjective(gamma=gamma, class_weight=class_weight, hessian=hessian).loss)
 
 
 def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: str | None = None) -> Any:
@@ -191,8 +196,8 @@ def binary_focal_metric(gamma: float, *, pos_weight: float | None = None, name: 
     >>> shown, round(value, 5)
     ('focal_loss(gamma=2)', 0.17329)
     """
-    loss = objective.binary_loss(gamma, pos_weight)
-    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, pos_weight=loss.positive))
+    options = declared.BinaryMetric(gamma=gamma, pos_weight=pos_weight, name=name)
+    return metric_of(options.loss, options.record)
 
 
 def categorical_focal_metric(
@@ -240,5 +245,8 @@ def categorical_focal_metric(
     >>> shown, round(value, 5)
     ('focal_loss(gamma=2)', 0.04568)
     """
-    loss = objective.categorical_loss(gamma, class_weight)
-    return _Metric(loss, objective.metric_name(name, gamma=loss.gamma, class_weight=loss.weight))
+    options = declared.CategoricalMetric(gamma=gamma, class_weight=class_weight, name=name)
+    return metric_of(options.loss, options.record)
+
+
+# </doors: functions>

@@ -227,11 +227,23 @@ class Loss:
         """The focusing parameter."""
         return next(name for name in self.arrays if name != self.declared.options.weight_name)
 
-    def numbers(self, value: float) -> dict[str, float]:
-        """For every option that is a number: the value, or a tenth of it where that is at most 1."""
+    @property
+    def scales(self) -> dict[str, float]:
+        """The options that are numbers: 1 for each, or 0.1 where the number is at most 1."""
         scale = {common.PARAMETER: 1.0, common.WEIGHT: 1.0, common.FRACTION: 0.1, common.SMOOTHING: 0.1}
         declared = self.declared.options.declared().items()
-        return {name: scale[option.kind] * value for name, (option, _) in declared if option.kind in scale}
+        return {name: scale[option.kind] for name, (option, _) in declared if option.kind in scale}
+
+    def annealed(self, framework: Framework, y_true: Any) -> Callable[[Any, float], Any]:
+        """The loss as a function of the predictions and of a value that all its numbers follow."""
+        function, scales = getattr(framework.module, self.name), self.scales
+        given = {"from_logits": True} | self.options
+        return lambda x, value: function(y_true, x, **(given | {name: k * value for name, k in scales.items()}))
+
+    def at(self, framework: Framework, y_true: Any) -> Callable[[Any], Any]:
+        """The loss as a function of the predictions."""
+        function, given = getattr(framework.module, self.name), {"from_logits": True} | self.options
+        return lambda x: function(y_true, x, **given)
 
     def plain(self, xp: Any, y: Any, p: Any, q: Any, **options: Any) -> Any:
         """The formula of its notes, with the functions of an array module; q is 1 - p."""

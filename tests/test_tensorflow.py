@@ -36,7 +36,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., tf.Tensor], np.ndarray]] = {
     "dense of probabilities": (lambda v: ours.categorical_focal_loss(SOFT, tf.exp(v - 9.0), [0, 0.5, 2]), V),
 }
 OWN: dict[str, tuple[Callable[..., tf.Tensor], np.ndarray]] = {
-    loss.name: (lambda z, loss=loss: loss(FRAMEWORK["tensorflow"], Y, z), Z) for loss in OWN_FORM
+    loss.name: (loss.at(FRAMEWORK["tensorflow"], Y), Z) for loss in OWN_FORM
 }
 ALL = FUNCTIONS | OWN
 each = pytest.mark.parametrize(("function", "x"), ALL.values(), ids=ALL)

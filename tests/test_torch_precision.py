@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 import torch
-from cases import LOGITS, LOSSES, ONE_HOT
+from cases import LOGITS, LOSSES, ONE_HOT, OWN_FORM
 from test_torch_native import formula  # noqa: F401  (a fixture)
 from torch import Tensor
 
@@ -156,6 +156,7 @@ def check_large_upstream(name: str, dtype: torch.dtype) -> None:
     x = inputs(name, dtype)
     exact = x.detach().double().requires_grad_()
     eps = torch.finfo(dtype).eps
+    steep = {f"{loss.name}{path}" for loss in OWN_FORM for path in ("", " of probabilities")}
     once = 0.51 * eps  # The fused layer rounds the gradient in its logits too.
     for reduction in REDUCTIONS:
         with casting(dtype, reduction == "none"):
@@ -169,11 +170,13 @@ def check_large_upstream(name: str, dtype: torch.dtype) -> None:
         examples = (CALLS[name](exact, "sum") / expected).round() if reduction == "mean" else 1
         upstream = torch.full_like(found, 2**17 * (1 + 2**-8)) * examples
         slope = torch.autograd.grad(expected, exact, upstream.double())[0]
-        assert slope.abs().max() < torch.finfo(torch.float16).max
+        fits = slope.abs() < torch.finfo(torch.float16).max  # a slope above 1/2 does not; a focal loss here has none
+        assert fits.all() or (name in steep and fits.any())
         for recorded in [False] if name == "linear" else [False, True]:
             first = torch.autograd.grad(found, x, upstream, create_graph=recorded, retain_graph=True)[0]
             assert first.dtype == dtype
-            torch.testing.assert_close(first.double(), slope, rtol=once * (1 + (name == "linear")), atol=1e-3)
+            rounding = once * (1 + (name == "linear"))
+            torch.testing.assert_close(first.double()[fits], slope[fits], rtol=rounding, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["binary_focal_loss", "soft labels", "categorical_focal_loss", "ignored"])

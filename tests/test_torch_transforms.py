@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
-from cases import FRAMEWORK, OWN_FORM, Loss
+from cases import FRAMEWORK, OWN_FORM
 from cases import LOSSES as DECLARED
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -51,12 +51,7 @@ LOSSES: dict[str, Function] = {
 }
 
 
-def row_of(loss: Loss, **options: Any) -> Function:
-    """A loss with closed forms of its own."""
-    return lambda x: loss(FRAMEWORK["torch"], SOFT, x, **options)
-
-
-LOSSES |= {loss.name: row_of(loss) for loss in OWN_FORM}
+LOSSES |= {loss.name: loss.at(FRAMEWORK["torch"], SOFT) for loss in OWN_FORM}
 # Each rule of a closed form once, compiled; the other transformations of compiled code are made of these.
 RULES = ("backward", "jvp", "hessian", "vmap of grad")
 
@@ -258,7 +253,7 @@ CHANGING: dict[str, Callable[[Tensor, float], Tensor]] = {
     "dense alpha": lambda x, v: ours.categorical_focal_crossentropy(SOFT, x, v, **LOGITS),
     "sparse gamma": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, v, ignore_class=2, **LOGITS),
     "sparse class_weight": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, 2, class_weight=v, **LOGITS),
-    **{loss.name: lambda x, v, loss=loss: row_of(loss, **loss.numbers(v))(x) for loss in OWN_FORM},
+    **{loss.name: loss.annealed(FRAMEWORK["torch"], SOFT) for loss in OWN_FORM},
 }
 LABELS = {"elements": HARD, "dense": SOFT, "sparse": INDEX}
 MODULES: dict[str, tuple[torch.nn.Module, Tensor, str]] = {
@@ -269,7 +264,7 @@ MODULES: dict[str, tuple[torch.nn.Module, Tensor, str]] = {
     )
     for loss in DECLARED
     if loss.declared.torch_module
-    for option in ((loss.focus,) if loss in OWN_FORM else loss.numbers(1))
+    for option in ((loss.focus,) if loss in OWN_FORM else loss.scales)
 }
 
 

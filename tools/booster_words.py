@@ -84,10 +84,10 @@ array([0, 1, 2])""",
         "binary_focal_objective": (
             """Binary focal loss as an objective for CatBoost's ``loss_function=``.
 
-With an objective of Python's CatBoost needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of
-about a thousand examples at a time, one part after the other: for 100,000 examples of 28 columns on 2 cores, this
-takes as long as CatBoost's own ``Focal``, and 1.4 times as long as its ``Logloss``. On many cores the difference
-is greater, as those share their examples out.""",
+With an objective in Python CatBoost needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of
+about a thousand examples at a time, sequentially: for 100,000 examples of 28 columns on 2 cores, this takes as long
+as CatBoost's own ``Focal``, and 1.4 times as long as its ``Logloss``. On many cores the difference is greater,
+because those losses run in parallel.""",
             """>>> from focal_loss.catboost import binary_focal_metric, binary_focal_objective
 >>> import catboost, numpy as np
 >>> pool = catboost.Pool(np.arange(100.0)[:, None], np.arange(100) > 90, baseline=np.full(100, -1.1))
@@ -100,9 +100,9 @@ array([-0.6,  2. ])""",
             """Softmax focal loss as an objective for CatBoost's ``loss_function=``, with ``classes_count=K``.
 
 A Newton step divides by the whole K x K Hessian, as that of CatBoost's own ``MultiClass`` does. The policies of
-`hessian` are about the second derivative in the margin of the true class. With an objective of Python's CatBoost
-needs an `eval_metric`, and runs on the CPU. It asks for the derivatives of each example by itself, twice in each
-round: about 30 microseconds an example and round at K = 3, some 20 to 60 times as long as ``MultiClass`` takes.""",
+`hessian` apply to the second derivative in the margin of the true class. With an objective in Python CatBoost needs
+an `eval_metric`, and runs on the CPU. It asks for the derivatives of one example at a time, twice in each round:
+about 30 microseconds an example and round at K = 3, some 20 to 60 times as long as ``MultiClass`` takes.""",
             """>>> from focal_loss.catboost import categorical_focal_metric, categorical_focal_objective
 >>> import catboost, numpy as np
 >>> pool = catboost.Pool(np.arange(99.0)[:, None], np.arange(99) // 33)

@@ -1,5 +1,4 @@
-"""The options of all boosters' objectives and metrics, from which `tools/boosters.py` writes these functions.
-"""
+"""The options of all boosters' objectives and metrics, from which `tools/boosters.py` writes these functions."""
 
 from __future__ import annotations
 

@@ -271,8 +271,8 @@ ONE_HOT = np.array([[1, 0, 0], [0, 1, 0]])
 
 LOSSES = [Loss(loss) for loss in losses.LOSSES]
 LOSS = {loss.name: loss for loss in LOSSES}
-# Losses that are no focal loss of a margin. What is theirs alone is their closed forms; the ways that these are
-# differentiated, traced and sharded are those of every loss, and they take fewer of them than the others.
-OWN_FORM = [loss for loss in LOSSES if loss.declared.closed_forms]
+# The losses that declare their formula, whose rows in the tables of tests are made of it. Only their closed forms are
+# their own: these are differentiated, traced and sharded as those of every loss, so fewer ways of it are tried.
+OWN_FORM = [loss for loss in LOSSES if loss.declared.formula]
 SPARSE = [loss for loss in LOSSES if loss.declared.layout == "sparse"]
 CLASSES = {loss.name: loss.declared.class_name for loss in LOSSES}

@@ -196,7 +196,7 @@ def rows() -> Iterator[Any]:
             yield pytest.param(name, mode, marks=pytest.mark.nightly if nightly else ())
 
 
-@pytest.mark.parametrize(("name", "mode"), rows())
+@pytest.mark.parametrize(("name", "mode"), list(rows()))
 def test_every_transformation(name: str, mode: str) -> None:
     """In eager mode each operation is a compilation: those that differ in what is dispatched, and nightly all."""
     with jax.enable_x64(True):

@@ -111,7 +111,7 @@ class Loss:
     keras_positional_because: str = ""
     trial: Mapping[str, Any] = field(default_factory=dict)  # options with which the tests call it
     closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # families of `formula`
-    formula: str = ""  # of a loss with closed forms of its own: in Python, of y, p, q = 1 - p and the options
+    formula: str = ""  # in Python, of y, p, q = 1 - p and the options; the six focal losses have tests by hand instead
 
     @property
     def class_name(self) -> str:

@@ -109,7 +109,7 @@ def test_vmap_of_grad_is_the_gradient_of_each() -> None:
 @each
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.nightly)])
 def test_compile_has_no_graph_break(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], backend: str) -> None:
-    """Inductor, which takes its time, has two of the losses in the test below."""
+    """The slow Inductor compiles two of the losses in the test below."""
     compiled = torch.compile(function, fullgraph=True, backend=backend)
     found = torch.autograd.grad(compiled(*inputs).sum(), inputs)
     expected = torch.autograd.grad(function(*inputs).sum(), inputs)

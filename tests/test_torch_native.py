@@ -196,7 +196,7 @@ def test_compiled(name: str, reduction: str) -> None:
 
 
 class EveryOperation(TorchDispatchMode):
-    """Sees each operation, and runs it."""
+    """A mode that sees each operation, and runs it."""
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.seen = [*getattr(self, "seen", []), str(operation)]
@@ -206,7 +206,7 @@ class EveryOperation(TorchDispatchMode):
 @reductions
 @each
 def test_backward_under_a_mode_that_sees_operations(name: str, reduction: str) -> None:
-    """The forward pass may have been outside of it, with the gradient of a mean made ready."""
+    """The forward pass may have run outside the mode, with the gradient of a mean precomputed."""
     x = logits(name)
     (expected,) = torch.autograd.grad(LOSSES[name](x, reduction).sum(), x)
     loss = LOSSES[name](x, reduction).sum()

@@ -1,4 +1,4 @@
-"""From what the caller hands over to the loss, once for every framework.
+"""From the caller's arguments to the loss, once for every framework.
 
 A `Backend` is one framework: its primitives, its conversions, and the two places where it takes our derivatives as
 its custom gradient, `elementwise` and `margin`. Everything between those two and the public function is here.
@@ -21,7 +21,7 @@ from focal_loss._core.shapes import Shape, broadcast_shape, normalize_axis
 
 
 class BinaryCall(NamedTuple):
-    """A binary loss from logits, as the native kernels take it: nothing converted, nothing broadcast.
+    """A call of a binary loss from logits in the form for the native kernels: nothing converted, nothing broadcast.
 
     It is read by field. A named tuple is made in under half the time of a frozen dataclass, and Dynamo traces it.
     """
@@ -32,12 +32,12 @@ class BinaryCall(NamedTuple):
     positive: float | Array  # the weights
     negative: float | Array = 1.0
     smoothing: float = 0.0
-    p_t_loss: bool = False  # what soft labels mean: `p_t_loss`, or `expected_loss`
+    p_t_loss: bool = False  # whether soft labels mean `p_t_loss` or `expected_loss`
     reduction: options.Reduction = "none"
 
 
 class SoftmaxCall(NamedTuple):
-    """A softmax loss from logits, as the native kernels take it."""
+    """A call of a softmax loss from logits in the form for the native kernels."""
 
     x: Array
     y: Array  # class indices without the class axis, or a label per logit
@@ -52,7 +52,7 @@ class SoftmaxCall(NamedTuple):
 
 
 class Chosen(Protocol):
-    """The checked options of a call, as far as the computation reads them."""
+    """The checked options of a call that the computation reads."""
 
     @property
     def gamma(self) -> Any: ...
@@ -88,7 +88,7 @@ class Sparse(OfClasses, Protocol):
 
 
 class Backend(Ops, Protocol):
-    """A framework, as the losses below see it."""
+    """A framework, as the losses below use it."""
 
     def fused_binary(self, call: BinaryCall, /) -> Array | None: ...  # None: the kernels do not cover this call
     def fused_softmax(self, call: SoftmaxCall, /) -> Array | None: ...
@@ -101,15 +101,15 @@ class Backend(Ops, Protocol):
         self, name: str, value: Any, like: Array, /
     ) -> Array: ...  # a number, or a tensor of the dtype of `like`, at least float32
     def at_least_float32(self, x: Array, /) -> Array: ...  # float16 and bfloat16 to float32
-    def cast(self, x: Array, like: Array, /) -> Array: ...  # to the dtype of `like`
-    def round_losses(self, x: Array, like: Array, /) -> Array: ...  # the same, of losses per example
+    def cast(self, x: Array, like: Array, /) -> Array: ...  # cast to the dtype of `like`
+    def round_losses(self, x: Array, like: Array, /) -> Array: ...  # the same, for losses per example
     def kind(self, x: Array, /) -> Literal["bool", "integer", "floating"]: ...
     def shape(self, x: Array, /) -> Shape: ...
     def warn(self, message: str, category: type[Warning] = ..., /) -> None: ...
-    def readable(self, x: Array, /) -> bool: ...  # whether Python may look at the numbers, at no cost to speak of
+    def readable(self, x: Array, /) -> bool: ...  # whether Python can read the numbers at little cost
     def to_numpy(self, x: Array, /) -> Any: ...
     def to_integer(self, x: Array, /) -> Array: ...
-    def length(self, x: Array, axis: int, /) -> Any: ...  # an integer, or a scalar tensor where it is not known yet
+    def length(self, x: Array, axis: int, /) -> Any: ...  # an integer, or a scalar tensor where unknown
     def classes(self, like: Array, axis: int, /) -> Array: ...  # 0 .. K-1 along the axis of `like`
     def take(self, x: Array, index: Array, /) -> Array: ...
     def expand(self, x: Array, axis: int, /) -> Array: ...
@@ -131,7 +131,7 @@ class Backend(Ops, Protocol):
 
 
 def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: Array) -> None:
-    """Both orders of surprise: shapes that cannot go together, and shapes that do but make a table of all pairs."""
+    """Raise for shapes that do not broadcast, and warn of shapes that broadcast to a table of all pairs."""
     a, b = xp.shape(y_true), y_pred_shape
     if a == b and None not in a and all(isinstance(value, float) for value in parameters.values()):
         return
@@ -147,12 +147,14 @@ def check_shapes(xp: Backend, y_true: Array, y_pred_shape: Shape, **parameters: 
 
 
 def matches(shape: Shape, known: Shape) -> bool:
-    """Whether a shape is, as far as that is known, another one. An unknown length beside 1 is that of a batch."""
+    """Whether two shapes are equal as far as known. An unknown length equals any other: beside 1 it is that of a
+    batch.
+    """
     return len(shape) == len(known) and all(n in (None, m) for m, n in zip(shape, known, strict=True))
 
 
 class Inputs(NamedTuple):
-    """What a loss is handed, as arrays of its framework."""
+    """The arguments of a loss as arrays of its framework."""
 
     x: Array  # predictions
     y: Array  # labels
@@ -162,7 +164,7 @@ class Inputs(NamedTuple):
 
 
 def inputs(xp: Backend, y_true: Any, y_pred: Any, spec: Chosen) -> Inputs:
-    """Everything that a call converts, in one visit to the backend; what it is checked for comes after."""
+    """The converted arguments of a call, in one visit to the backend. Checks come later."""
     x = xp.prediction(y_pred)
     y = xp.labels(y_true, x)
     gamma = xp.parameter("gamma", spec.gamma, x)
@@ -172,9 +174,9 @@ def inputs(xp: Backend, y_true: Any, y_pred: Any, spec: Chosen) -> Inputs:
 
 
 def at_least_zero(xp: Backend, value: float | Array) -> Array:
-    """Gamma, or what takes its place; a tensor below 0 counts as 0, and so does its derivative there."""
+    """The focusing parameter. A negative number in a tensor counts as 0, with derivative 0."""
     if isinstance(value, float) or (xp.readable(value) and not (xp.to_numpy(value) < 0).any()):
-        return value  # itself, not a copy
+        return value  # not a copy
     return xp.where(value < 0, 0.0, value)
 
 
@@ -199,12 +201,14 @@ def binary_labels(xp: Backend, y_true: Array, x: Array, smoothing: float) -> Arr
 
 
 def smoothed(y_true: Array, smoothing: float | Array, count: Any) -> Array:
-    """Labels of `count` classes, moved towards equal ones."""
+    """Labels of `count` classes, mixed with equal ones."""
     return (1 - smoothing) * y_true + smoothing / count
 
 
 def reduce(xp: Backend, value: Array, valid: Array | None, reduction: options.Reduction, like: Array) -> Array:
-    """A mean is over the examples that are not ignored, and 0 where there are none. `like` are the predictions."""
+    """The reduced loss. A mean is over the examples that are not ignored, or 0 without any. `like` holds the
+    predictions.
+    """
     if reduction == "none":
         return xp.round_losses(value, like)
     total = xp.total(value)
@@ -217,7 +221,7 @@ def reduce(xp: Backend, value: Array, valid: Array | None, reduction: options.Re
 
 
 def mean(xp: Backend, value: Array, axis: int) -> Array:
-    """Over an axis; 0 where it has length 0, as the mean of no examples."""
+    """The mean over an axis; 0 if it has length 0, like the mean of no examples."""
     length = xp.shape(value)[axis]
     if length:
         return xp.mean(value, axis)
@@ -241,7 +245,7 @@ def binary(xp: Backend, y_true: Any, y_pred: Any, spec: Smoothed, reduction: opt
 
 
 def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
-    """By the native kernels if they cover the call, else by the formula."""
+    """The loss by the native kernels if they cover the call, else by the formula."""
     fused = xp.fused_binary(call) if from_logits else None
     return binary_formula(xp, call, from_logits) if fused is None else fused
 
@@ -256,7 +260,7 @@ def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> A
 
 
 def binary_inputs(xp: Backend, y_true: Any, y_pred: Any, spec: Chosen) -> Inputs:
-    """Inputs of shapes that go together, and predictions that can be such."""
+    """The inputs, after a check of their shapes and of the predictions."""
     given = inputs(xp, y_true, y_pred, spec)
     if not (given.alike and isinstance(given.gamma, float) and isinstance(given.weight, float)):
         given = given._replace(gamma=at_least_zero(xp, given.gamma))
@@ -287,14 +291,14 @@ def binary_p_t_loss(
     if not average:
         return binary_from(xp, call, spec.from_logits)
     axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
-    if reduction == "mean":  # the mean of all the averages is the mean of all
+    if reduction == "mean":  # the mean of the averages is the mean of all losses
         return binary_from(xp, call, spec.from_logits)
     value = mean(xp, binary_from(xp, call._replace(x=xp.at_least_float32(x), reduction="none"), spec.from_logits), axis)
     return reduce(xp, value, None, reduction, x)
 
 
 def elements(family: str, *names: str) -> Any:
-    """The loss of each label and prediction by a family of closed forms, of which no kernel knows.
+    """The loss of each label and prediction by a family of closed forms without a native kernel.
 
     `names` are the options that its closed forms take after the prediction and the label.
     """
@@ -321,7 +325,7 @@ def elements(family: str, *names: str) -> Any:
 
 
 def per_class(xp: Backend, name: str, value: Array, classes: int | None) -> Array:
-    """A number, or one entry per class."""
+    """A parameter as a number, or with one entry per class along the axis."""
     if not isinstance(value, float):
         options.check_per_class(name, xp.shape(value), classes)
     return value
@@ -348,7 +352,7 @@ def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
 
 
 def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
-    """A softmax over one class is 1: a loss of 0 and a gradient of 0, with the category that Keras gives it."""
+    """Warn, in Keras' category, of a softmax over one class: its loss and gradient are 0."""
     if shape[axis] == 1:
         xp.warn(
             f"`y_pred` of shape {tuple(shape)} has one class on axis {axis}, so the loss and its gradient are 0; for "
@@ -358,7 +362,8 @@ def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
 
 
 def check_dense(y_true: Shape, y_pred: Shape, axis: int, is_floating: bool = True) -> None:
-    """A probability for each class: class indices, with or without an axis of length 1, would broadcast to one.
+    """Raise for labels without one probability per class: class indices, with or without an axis of length 1, would
+    broadcast.
 
     Class indices of K examples would broadcast too; only dtype and rank distinguish them from one row of labels for
     all.
@@ -405,7 +410,7 @@ def categorical_formula(
     x = xp.at_least_float32(prediction)
     x, y = xp.broadcast(x, xp.cast(y, x))
     rank = len(xp.shape(x))
-    axis += rank - len(shape)  # axes that broadcasting adds stand in front
+    axis += rank - len(shape)  # broadcasting adds axes in front
     classes = xp.shape(x)[axis]
     if spec.label_smoothing:
         count = xp.length(x, axis) if classes is not None else xp.cast(xp.length(x, axis), x)
@@ -420,7 +425,7 @@ def categorical_formula(
 
 
 def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
-    """Class indices without a class axis: one of length 1 is dropped."""
+    """Class indices without a class axis; an axis of length 1 is dropped."""
     return without_axis(xp, xp.labels(y_true, x), x, axis)
 
 
@@ -435,7 +440,9 @@ def without_axis(xp: Backend, index: Array, x: Array, axis: int) -> Array:
 
 
 def check_sparse(index: Shape, y_true: Shape, y_pred: Shape, axis: int) -> None:
-    """Exactly the shape of the predictions without the class axis: labels are not shared between examples."""
+    """Raise unless labels have the shape of the predictions without the class axis: labels do not broadcast over
+    examples.
+    """
     if is_without(index, y_pred, axis):
         return
     other = next((k for k in range(len(y_pred)) if is_without(y_true, y_pred, k)), None)
@@ -449,18 +456,20 @@ def check_sparse(index: Shape, y_true: Shape, y_pred: Shape, axis: int) -> None:
 
 
 def is_without(small: Shape, large: Shape, axis: int) -> bool:
-    """Whether a shape is, as far as they are known, another one without an axis."""
+    """Whether a shape equals another one without an axis, as far as known."""
     rest = [n for k, n in enumerate(large) if k != axis]
     return len(small) == len(rest) and all(None in (m, n) or m == n for m, n in zip(small, rest, strict=True))
 
 
 def class_indices(xp: Backend, index: Array, classes: int | None, ignore: int | None) -> tuple[Array, bool]:
-    """As integers, and whether they were seen to be right. Floats, which Keras makes of every label, must be whole."""
+    """Class indices as integers, and whether all were checked. Floats, to which Keras casts every label, must be
+    whole.
+    """
     checked = classes is not None and checks.enabled() and xp.readable(index)
     if checked:
         checks.check_classes(xp.to_numpy(index), classes, ignore)  # type: ignore[arg-type]
     whole = xp.to_integer(index)
-    if xp.kind(index) == "floating":  # a fraction, NaN or infinity is no class, and not the ignored one either
+    if xp.kind(index) == "floating":  # a fraction, NaN or infinity is neither a class nor the ignored one
         whole = xp.where(xp.cast(whole, index) == index, whole, -2 if ignore == -1 else -1)
     return whole, checked
 
@@ -474,7 +483,7 @@ class Rows(NamedTuple):
     gamma: Array
     weight: Array
     ignored: Array | None
-    invalid: Array | None  # None where every index was seen to be in range
+    invalid: Array | None  # None if every index was checked to be in range
 
 
 def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Rows:
@@ -487,7 +496,7 @@ def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Rows:
     ignored = None if spec.ignore_class is None else index == spec.ignore_class
     gamma, weight = (pick(xp, v, xp.where(inside, index, 0)) for v in class_parameters(xp, x, axis, spec))
     true_class_mask, x = xp.broadcast(true_class_mask, x)
-    if ignored is not None:  # whatever stands in an ignored place must not reach the gradient as 0 * nan
+    if ignored is not None:  # an ignored prediction must not reach the gradient as 0 * nan
         x = xp.where(xp.expand(ignored, axis), 0.0, x)
     return Rows(x, true_class_mask, axis, gamma, weight, ignored, None if checked else ~inside)
 
@@ -533,7 +542,7 @@ def sparse_categorical_formula(
 
 
 def ignored_places(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Any:
-    """On the host, whether each prediction belongs to an ignored example, which may hold anything."""
+    """A mask, on the host, of the predictions of ignored examples, which may hold anything."""
     axis = normalize_axis(spec.axis, len(xp.shape(x)))
     index = class_labels(xp, y_true, x, axis)
     if spec.ignore_class is None or not xp.readable(index):

@@ -1,4 +1,4 @@
-"""A last layer and its softmax focal loss as one: the logits never exist but for a few rows at a time."""
+"""A last layer and its softmax focal loss in one: only a few rows of the logits exist at a time."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def linear_sparse_categorical_focal_loss(
         return _linear(problem, flat).reshape(y.shape if reduction == "none" else ())
 
     split = merged([split_of(x)[:-1], split_of(y)]) if reduction == "none" else []
-    # Rows that are not reduced compute their chunks again as it is, and JAX does not do that twice there.
+    # Unreduced rows recompute their chunks already, and JAX cannot do that twice inside a `shard_map`.
     return on_automatic_axes(computed, given, lambda: split, again=reduction != "none")
 
 
 class _Problem(NamedTuple):
-    """What is no array."""
+    """The parameters of the loss that are not arrays."""
 
     gamma: float | None  # None where it is an array
     ignore: int | None
@@ -145,7 +145,8 @@ def _linear(problem: _Problem, inputs: _Inputs) -> Array:
 
 @partial(_linear.defjvp, symbolic_zeros=True)
 def _linear_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inputs]) -> tuple[Array, Array]:
-    """Linear in the tangents, so that both modes are right: in reverse mode of a reduced loss it hands out gradients.
+    """A rule that is linear in the tangents, so that both modes are right. In reverse mode a reduced loss returns
+    stored gradients.
 
     The gradients are computed here, in one pass with the value. Unreduced rows are differentiated chunk by chunk.
     """
@@ -166,7 +167,7 @@ def _linear_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inp
 
 @jax.custom_jvp
 def _once(inputs: _Inputs) -> _Inputs:
-    """What is not differentiated again."""
+    """The inputs themselves, in which a further derivative is refused."""
     return inputs
 
 
@@ -181,7 +182,7 @@ def _once_jvp(primals: tuple[_Inputs], tangents: tuple[_Inputs]) -> tuple[_Input
 
 
 def _live(changes: _Inputs) -> dict[str, Array]:
-    """The tangents that are there."""
+    """The tangents that are not zero."""
     return {k: t for k, t in changes._asdict().items() if t is not None and not isinstance(t, SymbolicZero)}
 
 
@@ -196,7 +197,7 @@ def _at_least_float32(x: Array) -> Array:
 
 
 def _reduction_weight(problem: _Problem, inputs: _Inputs) -> Array | float:
-    """By which the sum of the losses is multiplied."""
+    """Factor of the sum of the losses under the reduction."""
     y = inputs.y
     if problem.reduction == "sum":
         return 1.0
@@ -223,9 +224,9 @@ def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:
 
 
 def _chunks(inputs: _Inputs, *per_row: Array) -> tuple[Array, ...]:
-    """Rows in front: (chunks, rows, ...), filled up with zeros.
+    """Arrays cut into chunks of rows, (chunks, rows, ...), padded with zeros.
 
-    Neighbors go to different chunks, so that each device has its part of each chunk where it has a run of rows.
+    Neighboring rows go to different chunks, so that a device that holds a run of rows has its part of each chunk.
     """
     chunks, rows = chunking(len(inputs.hidden), inputs.hidden.shape[1], len(inputs.weight))
     missing = chunks * rows - len(inputs.hidden)
@@ -239,7 +240,9 @@ def _rows(chunks: Array, count: int) -> Array:
 
 @partial(jax.jit, static_argnums=0)
 def _values(problem: _Problem, inputs: _Inputs) -> Array:
-    """The loss of each row. Derivatives in weight and bias add up as wide as the copies of them that are made here."""
+    """The loss of each row. Derivatives in weight and bias are summed in the dtype of the copies made here, at least
+    float32.
+    """
     weight, bias = (None if t is None else _at_least_float32(t) for t in (inputs.weight, inputs.bias))
 
     @jax.checkpoint
@@ -256,7 +259,7 @@ def _values(problem: _Problem, inputs: _Inputs) -> Array:
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 @partial(jax.jit, static_argnums=0)
 def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Array | None]]:
-    """The sum of the losses, and its gradients. The rows that fill up count as nothing."""
+    """The sum of the losses, and its gradients. Padding rows do not count."""
     weight, bias = inputs.weight, inputs.bias
 
     def chunk(sums: tuple[Array, Array, Array | None], given: tuple[Array, ...]) -> tuple[Any, Array]:
@@ -279,11 +282,13 @@ def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Arr
 
 @partial(_gradients.defjvp, symbolic_zeros=True)
 def _gradients_jvp(problem: _Problem, primals: tuple[_Inputs], tangents: tuple[_Inputs]) -> Any:
-    """By the rules of what is within, which JAX drops where it takes programs apart that have no rule of their own."""
+    """The derivative by the rules of the inner functions, which JAX drops where it takes apart a program without a rule
+    of its own.
+    """
     return _jvp(partial(_gradients.fun, problem), primals[0], _live(tangents[0]))
 
 
 def _varying(x: Array, inputs: _Inputs) -> Array:
-    """As a sum over the inputs is: inside `shard_map` its type says over which devices it differs."""
+    """x with the type of a sum over the inputs, which inside `shard_map` says over which devices it differs."""
     arrays = [a for a in jax.tree.leaves(inputs) if a.size and jax.typeof(a).sharding.mesh.manual_axes]
     return sum((jnp.where(False, a.ravel()[0], 0).astype(x.dtype) for a in arrays), start=x)

@@ -44,7 +44,7 @@ class Native(Formula):
             number(call.negative),
             number(call.smoothing),
         )
-        # Of what nobody traces nobody takes a derivative, and JAX takes hundreds of microseconds to be ready for one.
+        # Untraced arrays are not differentiated, and a custom derivative costs JAX hundreds of microseconds.
         return (binary if traced else binary_program)(setting, ("",), tensors)[0]
 
     def fused_softmax(self, call: pipeline.SoftmaxCall, /) -> Array | None:
@@ -80,23 +80,25 @@ def covered(x: Array, *others: float | Array) -> bool:
 
 
 def is_traced(*given: float | Array) -> bool:
-    """Whether an array stands for others: somebody compiles, differentiates or maps."""
+    """Whether any array is traced: by a compilation, a derivative or a map."""
     return any(isinstance(a, jax.core.Tracer) for a in given)
 
 
 def static_gamma(gamma: float | Array) -> float | None:
-    """A gamma that is part of the program: one whose power the formula makes of a few products, instead of an exp."""
+    """A gamma that becomes a constant of the program: one whose power the formula computes by a few products instead of
+    an exp.
+    """
     by_kernels = kernels.NATIVE is not None and jax.default_backend() == "cpu"
     return gamma if isinstance(gamma, float) and powers.by_products(gamma) and not by_kernels else None
 
 
 def as_array(value: float | Array, dtype: Any) -> Array:
-    """A number is handed over, lest a program be compiled for each."""
+    """A number as an array argument, so that other numbers need no new program."""
     return np.asarray(value, dtype) if isinstance(value, float) else value
 
 
 def constant(value: float | Array, dtype: Any) -> Array:
-    """As `as_array`, of numbers that are remembered: to bring one to the device takes ten microseconds."""
+    """Like `as_array`, but cached, because bringing a number to the device takes ten microseconds."""
     return _remembered(value, dtype) if isinstance(value, float) else value
 
 
@@ -112,7 +114,7 @@ def aligned(value: Array, rank: int) -> Array:
 
 
 def live(tangents: Any) -> list[str]:
-    """The fields whose tangents are there. Those of integers and of whatever is not differentiated are not."""
+    """The fields with nonzero tangents. Integers and arguments that are not differentiated have none."""
     return [name for name, tangent in tangents._asdict().items() if not isinstance(tangent, SymbolicZero)]
 
 
@@ -122,14 +124,14 @@ def live(tangents: Any) -> list[str]:
 
 
 class BinarySetting(NamedTuple):
-    """All of a binary loss but its tensors."""
+    """The settings of a binary loss that are not tensors."""
 
     gamma: float | None  # `static_gamma`
     smooth: bool  # whether the smoothing is above 0
     p_t_loss: bool
 
     def native(self, labels: Array) -> tuple[formula.Index, ...]:
-        """The derivatives that the kernels have: the second of soft labels in the mix is not among them."""
+        """The derivatives that the kernels have: all but the second one of soft labels in the mix."""
         hard = not (self.smooth or jnp.issubdtype(labels.dtype, jnp.floating))
         return ("", "0", "00") if hard or not self.p_t_loss else ("", "0")
 
@@ -148,7 +150,7 @@ class BinaryTensors(NamedTuple):
         return jnp.broadcast_shapes(*(t.shape for t in self))
 
     def of_rank(self, rank: int) -> BinaryTensors:
-        """With axes of length 1 in front."""
+        """The arrays with axes of length 1 in front."""
         return BinaryTensors(*(aligned(t, rank) for t in self))
 
 
@@ -197,7 +199,7 @@ def binary_formula(
 
     def derivative(index: formula.Index) -> Array:
         found = formula.evaluate(OPS, family, index, v, labels, gamma, given.positive, given.negative)
-        chain = (1 - given.smoothing) ** index.count("1")  # the formula's labels are smoothed ones
+        chain = (1 - given.smoothing) ** index.count("1")  # the formula differentiates in smoothed labels
         value = jnp.zeros(shape, v.dtype) if found is None else jnp.broadcast_to(chain * found, shape)
         return value if index else value.astype(dtype)
 
@@ -240,7 +242,7 @@ class SoftmaxTensors(NamedTuple):
 
 
 class SoftmaxSetting(NamedTuple):
-    """All of a softmax loss but its tensors."""
+    """The settings of a softmax loss that are not tensors."""
 
     gamma: float | None
     axis: int  # counted from the last, negative
@@ -249,7 +251,7 @@ class SoftmaxSetting(NamedTuple):
     smooth: bool
 
     def formula(self, tensors: SoftmaxTensors) -> Array:
-        """The value, differentiable in every way."""
+        """The value by the formula, which has every derivative."""
         x, y = tensors.x, tensors.y
         gamma = tensors.gamma if self.gamma is None else self.gamma
         if self.sparse:
@@ -277,7 +279,8 @@ softmax = jax.custom_jvp(softmax_program, nondiff_argnums=(0,))
 def softmax_jvp(
     setting: SoftmaxSetting, primals: tuple[SoftmaxTensors], changes: tuple[SoftmaxTensors]
 ) -> tuple[Array, Array]:
-    """Linear in the tangent, so that both modes are right: in reverse mode it is the gradient times the cotangent.
+    """A rule that is linear in the tangent, so that both modes are right: in reverse mode it gives the gradient times
+    the cotangent.
 
     The kernel could multiply by the cotangent itself, but would have to run once for the value and again for that: a
     pass over the gradient, which XLA makes in place, costs less.

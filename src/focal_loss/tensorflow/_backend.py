@@ -170,7 +170,7 @@ def real_tensor(name: str, value: Any) -> Tensor:
 
 
 def _converted(name: str, value: Any) -> Tensor:
-    """A tensor of what is none yet: a variable, a sequence, an array of another library."""
+    """A tensor from another value: a variable, a sequence, an array of another library."""
     if isinstance(value, tf.RaggedTensor | tf.SparseTensor):
         raise TypeError(
             f"`{name}` must be a dense tensor, got {type(value).__name__}; call `.to_tensor()` and weight or mask"

@@ -89,7 +89,7 @@ def _choose(native: Callable[[], Tensor], formula: Callable[[], Tensor]) -> Tens
 # ---------------------------------------------------------------------------------------------------------------
 
 
-Operands = dict[str, Tensor]  # the tensors of a loss by name, of a derivative also "upstream", which multiplies it
+Operands = dict[str, Tensor]  # the tensors of a loss by name, and of a derivative also its factor "upstream"
 
 
 class _Loss(NamedTuple):
@@ -246,7 +246,7 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
 
 
 def _own(number: float | Tensor, tensor: Tensor) -> float | Tensor:
-    """What the formula takes: the power of a Python number is a product, that of a tensor an exponential."""
+    """The parameter for the formula. A power with a Python number is a product, with a tensor an exponential."""
     return number if isinstance(number, float) else tensor
 
 

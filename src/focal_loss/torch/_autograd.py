@@ -1,4 +1,4 @@
-"""The kernels as autograd functions. A derivative is the same function at the next order, times what comes from above.
+"""The kernels as autograd functions. A derivative is the same function at the next order, times the upstream gradient.
 
 Where tensors are traced, the kernels are the operators of `_operators.py`, which would cost an eager tensor more.
 
@@ -26,7 +26,7 @@ from focal_loss.torch._private import has_no_numbers, is_batched, is_traced
 
 
 def kernels(x: Tensor) -> ModuleType:
-    """Those of the device of the logits, or the operators."""
+    """The module of kernels for the device of the logits, or the operators in traced code."""
     return _operators if is_traced(x) else _operators.kernels(x)
 
 
@@ -36,7 +36,7 @@ def _is_recorded(x: Tensor, upstream: Parameter = 1.0) -> bool:
 
 
 def _keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
-    """For the backward pass: tensors where autograd sees whether they are changed meanwhile, the rest as it is."""
+    """Save a call for the backward pass: tensors where autograd notices changes in place, the rest on the context."""
     tensors = {name: value for name, value in zip(call._fields, call, strict=True) if isinstance(value, Tensor)}
     ctx.save_for_backward(upstream, *tensors.values())
     nothing: dict[str, Any] = dict.fromkeys(tensors)
@@ -54,7 +54,7 @@ def _kept(ctx: Any) -> tuple[Any, Tensor | None]:
 
 
 class _Binary(torch.autograd.Function):
-    """`binary` of the kernels of an eager tensor. Nothing but its inputs is kept for the backward pass."""
+    """`binary` of the kernels, for eager tensors. Only its inputs are saved for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, upstream: Parameter, order: int, call: BinaryCall, chosen: ModuleType) -> Tensor:
@@ -81,11 +81,11 @@ class _Binary(torch.autograd.Function):
 
 
 class _ReducedBinary(torch.autograd.Function):
-    """A mean or a sum: the gradient is computed together with it, in one pass over the logits.
+    """A mean or a sum whose gradient is computed with it, in one pass over the logits.
 
-    A reduced loss is nearly always what `backward` is called on: then its upstream gradient is 1 and the gradient is
-    ready. It takes the memory that the backward pass would take a moment later. For any other upstream gradient, and a
-    second time, it is computed anew from the inputs.
+    `backward` is nearly always called on a reduced loss itself: its upstream gradient is then 1, and the gradient is
+    ready. It takes memory that the backward pass would need a moment later. For another upstream gradient, or a second
+    pass, it is computed again from the inputs.
     """
 
     @staticmethod
@@ -105,7 +105,7 @@ class _ReducedBinary(torch.autograd.Function):
 
 
 def _first(upstream: Tensor, call: BinaryCall) -> Tensor:
-    """Upstream times the first derivative, for whoever may want another one of it."""
+    """Upstream times the first derivative, itself differentiable."""
     if torch.is_grad_enabled() and call.formula is not None:
         unreduced = call.formula(call.x, call.y)
         upstream = upstream.to(unreduced.dtype).expand(call.x.shape)
@@ -114,14 +114,14 @@ def _first(upstream: Tensor, call: BinaryCall) -> Tensor:
 
 
 def _times(order: int, upstream: Tensor, call: BinaryCall) -> Tensor:
-    """The derivative of this order times `upstream`, in the dtype of the logits."""
+    """The derivative of order `order` times `upstream`, in the dtype of the logits."""
     if is_batched(upstream):
         return (at_least_float32(upstream) * binary(order, 1.0, call)).to(call.x.dtype)
     return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call)
 
 
 def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
-    """`binary` of the kernels, recorded for autograd if that follows what it is a function of."""
+    """`binary` of the kernels, recorded for autograd if it follows the logits or the upstream."""
     x, chosen = call.x, kernels(call.x)
     if not _is_recorded(x, upstream):
         return chosen.binary(order, upstream, call)
@@ -150,7 +150,7 @@ class _Softmax(torch.autograd.Function):
 
 
 class _ReducedSoftmax(torch.autograd.Function):
-    """As `_ReducedBinary`."""
+    """Like `_ReducedBinary`, for a softmax."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, chosen: ModuleType) -> Tensor:
@@ -169,7 +169,7 @@ class _ReducedSoftmax(torch.autograd.Function):
 
 
 def _first_softmax(grad: Tensor, call: SoftmaxCall) -> Tensor:
-    """As `_first`."""
+    """Like `_first`, for a softmax."""
     x = call.x
     if torch.is_grad_enabled():
         return torch.autograd.grad(call.formula(x, call.y), x, grad, create_graph=True)[0]
@@ -182,7 +182,7 @@ def _first_softmax(grad: Tensor, call: SoftmaxCall) -> Tensor:
 
 
 def softmax(call: SoftmaxCall) -> Tensor:
-    """The value, reduced as the call says, recorded for autograd if that follows the logits."""
+    """The value, reduced as the call says, recorded for autograd if it follows the logits."""
     x, chosen = call.x, kernels(call.x)
     if not _is_recorded(x):
         return chosen.softmax(0, 1.0, call)

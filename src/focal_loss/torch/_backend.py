@@ -1,4 +1,4 @@
-"""torch as a backend: its primitives, its conversions, and our derivatives as its autograd functions."""
+"""torch as a `pipeline.Backend`: its conversions, its kernels, and our derivatives as autograd functions."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from focal_loss.torch._private import (
 
 
 def _tensor(name: str, value: Any, device: torch.device | None = None) -> Tensor:
-    """A tensor of what may be one already, a list, or a host array of any byte order, stride and writability."""
+    """A tensor from a tensor, a list, or a host array of any byte order, stride and writability."""
     if isinstance(value, Tensor):
         if value.is_complex():
             raise checks.not_real(name, value)
         return value
     if hasattr(value, "__array__"):
         array = checks.host_array(name, value)
-        if array.dtype.name == "bfloat16":  # NumPy's, which torch does not know
+        if array.dtype.name == "bfloat16":  # NumPy's bfloat16, which torch does not know
             return torch.from_numpy(array.astype(np.float32)).to(device, torch.bfloat16)
-        # from_numpy shares memory, and cannot with arrays that are read-only, reversed or of foreign byte order
+        # `from_numpy` shares memory, which read-only, reversed or byte-swapped arrays do not allow
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True)).to(device)
     checks.refuse_unreal(name, value)
     try:
@@ -51,25 +51,25 @@ def _tensor(name: str, value: Any, device: torch.device | None = None) -> Tensor
 
 
 _HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
-_FLOATING = {  # the logits that kernels take, by the type of their device
+_FLOATING = {  # dtypes of logits that kernels take, by type of device
     "cpu": (*_HALF_AND_SINGLE, torch.float64) if kernels.NATIVE is not None else (),
     "cuda": _HALF_AND_SINGLE,
 }
 
 
 def _is_open(number: float) -> bool:
-    """Whether the compiler keeps this number open, because it has changed between calls."""
+    """Whether the compiler treats this number as dynamic, because it has changed between calls."""
     if not torch.compiler.is_compiling():
         return False
     try:
         from torch.fx.experimental.symbolic_shapes import has_static_value
-    except ImportError:  # each new number is then compiled for anew
+    except ImportError:  # then each new number is compiled again
         return False
     return not has_static_value(number)
 
 
 def under_autocast(x: Tensor) -> bool:
-    """Whether every loss of these half-precision logits is to be float32, as torch's own losses are."""
+    """Whether every loss of these half-precision logits must be float32, as torch's own losses are."""
     device = x.device.type
     return x.dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
@@ -78,7 +78,7 @@ class _Torch(_closed_forms.TorchOps):
     """`pipeline.Backend` for torch."""
 
     def covers(self, x: Tensor, *others: Tensor) -> bool:
-        """Whether there are kernels for these tensors: they give derivatives in the logits alone."""
+        """Whether the kernels cover these tensors. They have derivatives only in the logits."""
         if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not kernels.triton_usable()):
             return False
         for other in others:
@@ -87,7 +87,9 @@ class _Torch(_closed_forms.TorchOps):
         return self.has_numbers(x, *others)
 
     def has_numbers(self, *tensors: Tensor) -> bool:
-        """What records or transforms operations would see none of a kernel's."""
+        """Whether the tensors hold numbers, and nothing records or transforms operations, which would not see those of
+        a kernel.
+        """
         return is_ordinary() and not is_under_a_mode() and all(map(is_plain, tensors))
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
@@ -102,12 +104,12 @@ class _Torch(_closed_forms.TorchOps):
         for a in (x, *others):
             if a.ndim > kernels.MAX_RANK:
                 return None
-            # The ranks first: (3,) beside (N, 3) would otherwise ask an open N whether it is 3.
+            # Ranks are compared first: (3,) beside (N, 3) would otherwise test whether a dynamic N is 3.
             if a.ndim != x.ndim or a.shape != x.shape:
                 x = x.expand(torch.broadcast_shapes(x.shape, a.shape))
         formula = None
         if call.p_t_loss and (y.is_floating_point() or call.smoothing > 0):
-            unreduced = call._replace(x=None, y=None, reduction="none")  # lest it keep them alive
+            unreduced = call._replace(x=None, y=None, reduction="none")  # does not keep them alive
             formula = lambda x, y: pipeline.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
         of_torch = BinaryCall(
             x,
@@ -128,13 +130,13 @@ class _Torch(_closed_forms.TorchOps):
         return _softmax_in_graph(call, float32) if torch.compiler.is_compiling() else self.softmax_kernel(call, float32)
 
     def softmax_kernel(self, call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
-        unreduced = call._replace(x=None, y=None)  # lest the formula keep them alive
+        unreduced = call._replace(x=None, y=None)  # the formula must not keep them alive
         formula = lambda x, y: _softmax_formula(unreduced._replace(x=x, y=y))  # noqa: E731
         of_torch = self.softmax_call(call, float32, formula)
         return None if of_torch is None else _autograd.softmax(of_torch)
 
     def softmax_call(self, call: pipeline.SoftmaxCall, float32: bool, formula: Any = None) -> SoftmaxCall | None:
-        """As the kernels take it; None where there are none for this call."""
+        """The call in the kernels' form, or None if they do not cover it."""
         parameters = [p for p in (call.gamma, call.weight) if not isinstance(p, float)]
         if not self.covers(call.x, call.y, *parameters) or not (call.x.device.type == "cpu" or call.sparse):
             return None
@@ -161,7 +163,7 @@ class _Torch(_closed_forms.TorchOps):
     def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:
         y = _tensor(name, y_true, like.device)
         y = _closed_forms.beside(y, like) if hasattr(like, "device_mesh") else y
-        # torch stores wide unsigned integers, but compares none
+        # torch stores wide unsigned integers but cannot compare them
         return y.long() if y.dtype in (torch.uint16, torch.uint32, torch.uint64) else y
 
     def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
@@ -171,8 +173,8 @@ class _Torch(_closed_forms.TorchOps):
     def parameter(self, name: str, value: Any, like: Tensor) -> float | Tensor:
         dtype = like.dtype if like.dtype.itemsize >= 4 else torch.float32
         if isinstance(value, float):
-            # In a tensor, a number that the compiler keeps open is an input of the graph; elsewhere it would become a
-            # constant of it, and each value a graph of its own.
+            # A dynamic number becomes an input of the graph only as a tensor; otherwise it would be a constant, and
+            # each value would compile another graph.
             return torch.ones((), dtype=dtype, device=like.device) * value if _is_open(value) else value
         if isinstance(value, list):
             return _closed_forms.beside(torch.tensor(value, dtype=dtype, device=like.device), like)
@@ -249,7 +251,7 @@ class _Torch(_closed_forms.TorchOps):
 
 
 class _TorchFormula(_Torch):
-    """Without the kernels, and not rounded: what is multiplied by an upstream gradient."""
+    """The backend without kernels and without rounding, for results that an upstream gradient multiplies."""
 
     def round_losses(self, x: Tensor, like: Tensor) -> Tensor:
         return x
@@ -262,7 +264,7 @@ class _TorchFormula(_Torch):
 
 
 class _TorchTraced(_Torch):
-    """In what the compiler traces: with the kernels, as operators."""
+    """The backend in compiled code: the kernels are operators."""
 
     def has_numbers(self, *tensors: Tensor) -> bool:
         if below_autograd is None or not is_ordinary():
@@ -321,7 +323,7 @@ def _softmax_loss(*loss: Any) -> Tensor:
 
 
 def _rounded(value: Tensor, loss: FlatBinary | FlatSoftmax) -> Tensor:
-    """Losses per example in the dtype of the logits, if they are not to be float32."""
+    """Losses per example, rounded to the dtype of the logits unless they must be float32."""
     return value.to(loss.logits.dtype) if loss.reduction == "none" and not loss.float32 else value
 
 

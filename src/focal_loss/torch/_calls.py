@@ -1,4 +1,4 @@
-"""A loss as the kernels of every device are handed it, and what follows from that."""
+"""The call of a loss in the form for the kernels of every device, and properties of its results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Parameter: TypeAlias = Any  # a tensor, or a float
 
 
 class BinaryCall(NamedTuple):
-    """A binary loss: the fields of `pipeline.BinaryCall`, and what only torch knows."""
+    """A binary loss: the fields of `pipeline.BinaryCall`, and torch's own."""
 
     x: Tensor
     y: Tensor
@@ -26,11 +26,11 @@ class BinaryCall(NamedTuple):
     reduction: Reduction
     float32: bool = False  # losses of half precision are float32, unreduced ones too
     formula: Any = None  # the same loss of (x, y), where the kernels have no second derivative
-    check: bool = True  # whether a label that is none is an error
+    check: bool = True  # whether an invalid label is an error
 
 
 class SoftmaxCall(NamedTuple):
-    """A softmax loss: the fields of `pipeline.SoftmaxCall` that the kernels read, and what only torch knows."""
+    """A softmax loss: the fields of `pipeline.SoftmaxCall` that the kernels read, and torch's own."""
 
     x: Tensor
     y: Tensor
@@ -42,7 +42,7 @@ class SoftmaxCall(NamedTuple):
     smoothing: float
     reduction: Reduction
     float32: bool = False
-    formula: Any = None  # the same loss of (x, y), for whoever wants a second derivative
+    formula: Any = None  # the same loss of (x, y), for second derivatives
     check: bool = True
 
 
@@ -69,11 +69,13 @@ def reduction_weight_of_example(call: SoftmaxCall) -> Parameter:
 
 
 def dtype_of_results(order: int, call: BinaryCall | SoftmaxCall) -> torch.dtype:
-    """Derivatives and losses per example have the dtype of the logits; a mean or a sum of half precision is float32."""
+    """The dtype of results: that of the logits for derivatives and losses per example, float32 for a mean or sum of
+    half precision.
+    """
     narrow = order > 0 or (call.reduction == "none" and not call.float32)
     return call.x.dtype if narrow or call.x.dtype.itemsize >= 4 else torch.float32
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor, half precision as float32: a product of it is not rounded before it is multiplied further."""
+    """The tensor, half precision as float32, so that products of it are rounded only once."""
     return x.float() if x.dtype.itemsize < 4 else x

@@ -23,13 +23,14 @@ from focal_loss.torch._calls import (
 )
 
 CODES = {getattr(torch, name): code for name, code in kernels.CODES.items()}
-HOST = torch.device("cpu")  # whatever the default device is
+HOST = torch.device("cpu")  # independent of the default device
 
 
 def _join_team() -> bool:
     """Let the kernels run on the threads of torch's own operators, which spin for a while after one of them.
 
-    Threads of our own would share the processors with those. Without OpenMP, or one of another name, they have to.
+    Separate threads would compete with those for the processors. They are used if torch has no OpenMP, or one under
+    another name.
     """
     if kernels.NATIVE is None or not hasattr(os, "RTLD_NOLOAD"):
         return False
@@ -47,7 +48,7 @@ _HAS_TEAM = _join_team()
 
 
 def _operand(x: Parameter, shape: torch.Size) -> Any:
-    """A number, or a tensor that broadcasts to the shape, as the kernels take it."""
+    """A number, or a tensor that broadcasts to the shape, in the kernels' form."""
     if isinstance(x, float):
         return x
     if x.ndim == 0:
@@ -56,7 +57,7 @@ def _operand(x: Parameter, shape: torch.Size) -> Any:
 
 
 def numbers_of(labels: Tensor) -> Any:
-    """As a NumPy array, which has none of torch's narrower floats and lazy negations."""
+    """The numbers of a tensor as a NumPy array, with bfloat16 widened and lazy negations resolved."""
     narrow = labels.is_floating_point() and labels.dtype.itemsize < 4 and labels.dtype != torch.float16
     return (labels.detach().float() if narrow else labels.detach()).resolve_neg().numpy()
 
@@ -74,7 +75,9 @@ def _run_binary(
     gradient: Tensor | None = None,
     hessian: Tensor | None = None,
 ) -> float:
-    """Fill what is asked for of value, gradient and Hessian, the last two times `upstream`. Returns the sum."""
+    """Fill those of value, gradient and Hessian that are not None, the last two times `upstream`, and return the
+    sum.
+    """
     shape = call.x.shape
     total, bad = kernels.NATIVE.binary(
         call.p_t_loss,
@@ -136,7 +139,7 @@ def times_upstream(gradient: Tensor, upstream: Tensor, call: BinaryCall) -> Tens
 
 
 def softmax(order: int, upstream: Parameter, call: SoftmaxCall, result: Tensor | None = None) -> Tensor:
-    """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
+    """Like `binary`, for orders 0 and 1. If the logits are given as `result`, the gradient overwrites them."""
     dtype = dtype_of_results(order, call)
     if order == 0 and call.reduction != "none":
         return _reduced(*_run_softmax(call, 1.0), dtype, call)
@@ -153,7 +156,7 @@ def softmax(order: int, upstream: Parameter, call: SoftmaxCall, result: Tensor |
 def softmax_with_gradient(
     call: SoftmaxCall, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
+    """The reduced value, of `dtype` if given, and its gradient, which may overwrite the logits."""
     if gradient is None:
         gradient = torch.empty(call.x.shape, dtype=call.x.dtype, device=HOST)
     total, count = _run_softmax(call, reduction_weight_of_example(call), gradient=gradient)
@@ -175,7 +178,9 @@ def _reduced(total: float, count: int, dtype: torch.dtype, call: SoftmaxCall) ->
 def _run_softmax(
     call: SoftmaxCall, upstream: Parameter, *, value: Tensor | None = None, gradient: Tensor | None = None
 ) -> tuple[float, int]:
-    """Fill what is asked for of value and upstream times gradient. Returns the sum, and how many are not ignored."""
+    """Fill those of value and upstream times gradient that are not None. Return the sum and the number of examples that
+    are not ignored.
+    """
     x, axis = call.x, call.axis
     shape = (x.shape[:axis].numel(), x.shape[axis], x.shape[axis + 1 :].numel())
     logits, labels = x.reshape(shape), call.y.reshape((shape[0], 1, shape[2]) if call.sparse else shape)

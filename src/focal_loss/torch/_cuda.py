@@ -1,4 +1,4 @@
-"""The Triton kernels for tensors on a GPU: what `_cpu.py` is for the CPU.
+"""The Triton kernels for tensors on a GPU, with the functions of `_cpu.py`.
 
 Nothing waits for the device: sums, means and numbers of examples stay tensors. Only a list of numbers per class is
 copied there. Float32, float16 and bfloat16; of the softmax losses that of class indices.
@@ -23,8 +23,8 @@ from focal_loss.torch._calls import (
 )
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-BLOCK = 1024  # elements of a program
-TILE = 4096  # logits of a program at a time
+BLOCK = 1024  # elements per program
+TILE = 4096  # logits per program and step
 _LARGEST = torch.finfo(torch.float32).max
 
 Operand = tuple[float, Tensor | None, int]  # a factor, an array that repeats along the last axes or None, its length
@@ -40,7 +40,7 @@ def _operand(p: Parameter, shape: torch.Size) -> Operand:
 
 
 def _float32(number: float) -> float:
-    """A finite one: Triton packs no other."""
+    """The number as a finite float32, since Triton packs no infinite ones."""
     return min(number, _LARGEST)
 
 
@@ -54,12 +54,12 @@ def _two_gamma(gamma: Parameter) -> int:
 
 
 def _total(sums: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """The partial sums were made in float32; there may be many."""
+    """The sum of partial sums in float32, of which there may be many."""
     return sums.sum(dtype=torch.float64).to(dtype)
 
 
 def _is_precise(x: Tensor, losses: Tensor | None) -> bool:
-    """Whether results are not rounded to half precision. A sum of half-precision losses needs no more than those."""
+    """Whether results stay float32. A sum of half-precision losses needs only their accuracy."""
     return torch.float32 in (x.dtype, None if losses is None else losses.dtype)
 
 
@@ -83,7 +83,7 @@ def _run_binary(
     sums: Tensor | None = None,
     slope: Tensor | None = None,
 ) -> None:
-    """Fill what is wanted of the value, its partial sums, and factor * upstream * the derivative of this order."""
+    """Fill those of value, partial sums, and factor * upstream * derivative of `order` that are not None."""
     if not call.x.numel():
         return
     shape = call.x.shape
@@ -121,7 +121,7 @@ def _run_binary(
             precise=_is_precise(x, value),
             unless_one=unless_one,
             block=BLOCK,
-            enable_fp_fusion=False,  # a product that is fused where it is added would differ from its rounding error
+            enable_fp_fusion=False,  # a fused product would not match its separately computed rounding error
         )
 
 
@@ -153,7 +153,7 @@ def binary_with_gradient(call: BinaryCall) -> tuple[Tensor, Tensor]:
 
 
 def times_upstream(gradient: Tensor, upstream: Tensor, call: BinaryCall) -> Tensor:
-    """The gradient of `binary_with_gradient` for another upstream than 1, which only the device knows.
+    """The gradient of `binary_with_gradient` times an upstream that only the device knows, and that is nearly always 1.
 
     It is not scaled but computed anew: in float16 a small gradient may be 0 that the scale of the loss was to save.
     """
@@ -167,7 +167,7 @@ def times_upstream(gradient: Tensor, upstream: Tensor, call: BinaryCall) -> Tens
 
 
 def softmax(order: int, upstream: Parameter, call: SoftmaxCall, result: Tensor | None = None) -> Tensor:
-    """As `binary`, for orders 0 and 1. A gradient may take the place of the logits: then they are the result given."""
+    """Like `binary`, for orders 0 and 1. If the logits are given as `result`, the gradient overwrites them."""
     if order == 0 and call.reduction != "none":
         sums = _run_softmax(call, reduced=True)
         return _total(sums * reduction_weight_of_example(call))
@@ -185,7 +185,7 @@ def softmax(order: int, upstream: Parameter, call: SoftmaxCall, result: Tensor |
 def softmax_with_gradient(
     call: SoftmaxCall, gradient: Tensor | None = None, dtype: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The reduced value, of this dtype if one is given, and its gradient, which may take the logits' place."""
+    """The reduced value, of `dtype` if given, and its gradient, which may overwrite the logits."""
     x, factor = call.x, reduction_weight_of_example(call)
     if gradient is None:
         gradient = torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -194,7 +194,7 @@ def softmax_with_gradient(
 
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, call: SoftmaxCall) -> Tensor:
-    """As `times_upstream`."""
+    """Like `times_upstream`, for a softmax."""
     _run_softmax(call, reduction_weight_of_example(call), upstream, unless_one=True, slope=gradient)
     return gradient
 
@@ -209,7 +209,9 @@ def _run_softmax(
     value: Tensor | None = None,
     slope: Tensor | None = None,
 ) -> Tensor:
-    """Fill what is asked for: the value per example, factor * upstream * gradient. Returns partial sums, if wanted."""
+    """Fill those of the value per example and factor * upstream * gradient that are not None. Return partial sums if
+    wanted.
+    """
     x, axis, classes = call.x, call.axis, call.x.shape[call.axis]
     inner, examples = math.prod(x.shape[axis + 1 :]), call.y.numel()
     rows = inner == 1

@@ -1,4 +1,4 @@
-"""A last layer and its softmax focal loss as one: the logits never exist but for a few rows at a time.
+"""A last layer and its softmax focal loss in one: only a few rows of the logits exist at a time.
 
 The gradient in the logits is a number per row times (softmax - one-hot), so a chunk of logits can be turned into its
 gradient where it lies, and multiplied into the gradients in the layer's input and weight, before the next is made.
@@ -25,7 +25,7 @@ from focal_loss.torch._private import is_batched
 
 
 def _autocast(hidden: Tensor) -> bool:
-    """Which leaves float64 alone."""
+    """Whether autocast casts the layer; it leaves float64 alone."""
     device = hidden.device.type
     return (
         hidden.dtype != torch.float64 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
@@ -142,7 +142,9 @@ def _of_layer(
     spec: SparseOptions,
     reduction: options.Reduction,
 ) -> Tensor:
-    """Fused, or the layer and then its loss where tensors are transformed, recorded or sharded, or have no memory."""
+    """The fused loss, or the layer and then its loss if tensors are transformed, recorded or sharded, or have no
+    memory.
+    """
     given = [t for t in (hidden, weight, bias, y) if t is not None]
     if hidden.is_meta or not XP.has_numbers(*given):
         logits = torch.nn.functional.linear(hidden, weight, bias)
@@ -172,7 +174,9 @@ def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec:
 
 
 def _mixed(name: str, is_sharded: bool) -> TypeError:
-    """A DTensor beside a plain tensor; only the caller knows whether every process holds the same numbers."""
+    """The error for a DTensor beside a plain tensor: only the caller knows whether every process holds the same
+    numbers.
+    """
     if is_sharded:
         return TypeError(
             f"`{name}` must be a DTensor where `hidden` is one, got a plain tensor; pass "
@@ -191,7 +195,7 @@ class _Problem(NamedTuple):
 
 
 def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-    """The logits of some rows at a time, each in the memory of those before: who wants to keep them copies them."""
+    """The logits of a few rows at a time, all in the same memory: a caller that keeps them must copy them."""
     rows = chunk_rows(len(hidden), hidden.shape[1], len(weight))
     buffer = hidden.new_empty(rows, len(weight))
     for begin in range(0, len(hidden), rows):
@@ -201,7 +205,7 @@ def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tup
 
 
 def _loss(logits: Tensor, y: Tensor, spec: SparseOptions, float32: bool) -> Tensor:
-    """By the kernels or the formula; `float32`: not rounded to half precision."""
+    """The loss by the kernels or the formula. With `float32` it is not rounded to half precision."""
     call = _call(logits, y, spec, "none", float32)
     if call is not None:
         return _autograd.kernels(logits).softmax(0, 1.0, call)
@@ -211,7 +215,7 @@ def _loss(logits: Tensor, y: Tensor, spec: SparseOptions, float32: bool) -> Tens
 def _call(
     logits: Tensor, y: Tensor, spec: SparseOptions, reduction: options.Reduction, float32: bool = False
 ) -> SoftmaxCall | None:
-    """As the kernels take it, if they do."""
+    """The call of the kernels, or None if they do not cover it."""
     gamma, weight = pipeline.class_parameters(XP, logits, 1, spec)
     call = pipeline.SoftmaxCall(
         logits, y, gamma, weight, axis=1, sparse=True, ignore=spec.ignore_class, reduction=reduction
@@ -220,7 +224,7 @@ def _call(
 
 
 def _sum_and_slope(logits: Tensor, y: Tensor, spec: SparseOptions) -> tuple[Tensor, Tensor]:
-    """The sum of the losses, and its gradient: in the place of the logits where there are kernels."""
+    """The sum of the losses, and its gradient, which overwrites the logits if there are kernels."""
     call = _call(logits, y, spec, "sum")
     if call is not None:
         return _autograd.kernels(logits).softmax_with_gradient(call, logits, torch.float64)
@@ -231,7 +235,7 @@ def _sum_and_slope(logits: Tensor, y: Tensor, spec: SparseOptions) -> tuple[Tens
 
 
 def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: SparseOptions) -> Tensor:
-    """The gradient of upstream * loss, likewise."""
+    """The gradient of upstream * loss, in the same place."""
     call = _call(logits, y, spec, "none")
     if call is not None:
         return _autograd.kernels(logits).softmax(1, upstream, call, logits)
@@ -241,7 +245,7 @@ def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: SparseOptions) -> 
 
 
 class _Gradients:
-    """In the layer's input, weight and bias, as far as they are wanted, added up in float32 or wider."""
+    """The wanted gradients in the layer's input, weight and bias, summed in float32 or wider."""
 
     def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, ...]) -> None:
         self.hidden, self.weight = hidden, weight
@@ -250,7 +254,7 @@ class _Gradients:
         self.in_bias = at_least_float32(torch.zeros_like(bias)) if bias is not None and wanted[2] else None
 
     def add(self, part: slice, slope: Tensor) -> None:
-        """`slope` is the gradient in the logits of these rows."""
+        """Add the part of some rows. `slope` is the gradient in their logits."""
         if self.in_hidden is not None:
             torch.mm(slope, self.weight, out=self.in_hidden[part])
         if self.in_weight is not None:
@@ -303,7 +307,7 @@ class _Linear(torch.autograd.Function):
             gradients = _sum_and_gradients(hidden, weight, bias, y, spec, wanted, grad)[1]
             return (*gradients.scaled(1.0), None, None)
         ready, ctx.ready = ctx.ready, None
-        if ready is None:  # a second time
+        if ready is None:  # a second backward pass
             ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)[1]
         return (*ready.scaled(at_least_float32(grad) * _reduction_weight(y, ctx.problem)), None, None)
 

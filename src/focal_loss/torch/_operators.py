@@ -24,7 +24,7 @@ COMPILED_WITHOUT_FORWARD_MODE = (
 )
 
 LIBRARY = torch.library.Library("focal_loss", "DEF")
-# The arguments of a loss, as `FlatBinary` and `FlatSoftmax` have them.
+# The arguments of a loss in the order of `FlatBinary` and `FlatSoftmax`.
 BINARY = (
     "Tensor logits, Tensor labels, Tensor? gammas, Tensor? positives, Tensor? negatives, float gamma, float positive, "
     "float negative, float smoothing, bool p_t_loss, str reduction, bool float32"
@@ -38,9 +38,9 @@ LIBRARY.define(f"softmax(int order, Tensor? upstreams, float upstream, {SOFTMAX}
 
 
 def define_composite(schema: str, function: Callable[..., Tensor]) -> None:
-    """An operator that the compiler keeps whole, and that everything below it sees as the calls it is made of.
+    """An operator that the compiler keeps whole, and that every level below sees as the calls it consists of.
 
-    Under functorch's transforms it is so before any of them sees it, so that `function` runs as in eager code.
+    Under functorch's transforms it is decomposed before any of them sees it, so `function` runs as in eager code.
     """
     LIBRARY.define(schema)
     name = schema.partition("(")[0]
@@ -49,7 +49,7 @@ def define_composite(schema: str, function: Callable[..., Tensor]) -> None:
 
 
 def kernels(x: Tensor) -> ModuleType:
-    """`_cpu` or `_cuda`, which is opened on the first tensor of a GPU: by where the logits are."""
+    """`_cpu` or `_cuda`, by the device of the logits. `_cuda` is imported for the first tensor on a GPU."""
     if x.device.type == "cpu":
         return _cpu
     from focal_loss.torch import _cuda
@@ -58,7 +58,7 @@ def kernels(x: Tensor) -> ModuleType:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# What an operator takes: tensors, numbers and strings. A parameter is two arguments, a tensor or None and numbers.
+# Arguments of operators: tensors, numbers and strings. A parameter is two of them, a tensor or None, and numbers.
 # ---------------------------------------------------------------------------------------------------------------
 
 
@@ -92,7 +92,7 @@ class FlatBinary(NamedTuple):
 
     @classmethod
     def of(cls, call: Any, float32: bool) -> FlatBinary:
-        """Of this module's `BinaryCall` or the pipeline's."""
+        """The arguments of torch's `BinaryCall`, or of the pipeline's."""
         return cls(
             call.x,
             call.y,
@@ -141,7 +141,7 @@ class FlatSoftmax(NamedTuple):
 
     @classmethod
     def of(cls, call: Any, float32: bool) -> FlatSoftmax:
-        """Of this module's `SoftmaxCall` or the pipeline's."""
+        """The arguments of torch's `SoftmaxCall`, or of the pipeline's."""
         return cls(
             call.x,
             call.y,
@@ -174,7 +174,9 @@ class FlatSoftmax(NamedTuple):
 
 
 def per_class(p: Tensor) -> list[float] | Tensor:
-    """The kernels of the CPU take a list, which keeps nothing alive; the numbers of a traced tensor come later."""
+    """One number per class: a list for the CPU's kernels, which keeps no tensor alive, or the tensor itself if
+    traced.
+    """
     return p.reshape(-1).tolist() if p.device.type == "cpu" and not is_traced(p) else p
 
 
@@ -184,13 +186,13 @@ def per_class(p: Tensor) -> list[float] | Tensor:
 
 
 def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
-    """As `_cpu.binary`, of tensors that are traced."""
+    """Like `_cpu.binary`, for traced tensors."""
     above = tensor_of(upstream), number_of(upstream)
     return torch.ops.focal_loss.binary(order, *above, *FlatBinary.of(call, call.float32))
 
 
 def softmax(order: int, upstream: Parameter, call: SoftmaxCall) -> Tensor:
-    """As `_cpu.softmax`, of tensors that are traced."""
+    """Like `_cpu.softmax`, for traced tensors."""
     above = tensor_of(upstream), number_of(upstream)
     return torch.ops.focal_loss.softmax(order, *above, *FlatSoftmax.of(call, call.float32))
 
@@ -210,7 +212,9 @@ def _softmax(order: int, upstreams: Tensor | None, upstream: float, *loss: Any) 
 
 
 def _without_derivatives(operator: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Derivatives are made above these operators. What was compiled without forward mode meets it here."""
+    """Refuse derivatives of these operators, which are defined above them. Code compiled without forward mode ends here
+    under it.
+    """
 
     def call(*arguments: Any) -> Tensor:
         if any(map(is_dual, arguments)):

@@ -1,4 +1,6 @@
-"""What is asked of torch that has no public name. Where one is gone, the answer takes no shortcut."""
+"""The private names of torch in use. If one is gone, the functions here answer so that no kernel or shortcut is
+used.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +30,17 @@ _functional = private("torch", "_subclasses.functional_tensor.FunctionalTensor",
 below_autograd = private("torch", "_C._AutoDispatchBelowAutograd", _IN_COMPILED_CODE)
 
 SEES_LEVELS = _level is not None
-# What the compiler puts in the place of ordinary tensors. DTensors and others are decomposed by the formula.
+# The compiler's stand-ins for ordinary tensors. DTensors and other types are decomposed by the formula.
 TRACED_TYPES = tuple(kind for kind in (_fake, _functional) if kind is not None)
 
 
 def is_transformed() -> bool:
-    """Whether `torch.func` is at work."""
+    """Whether a transformation of `torch.func` is active."""
     return _transform is None or _transform() is not None
 
 
 def is_batched(x: Tensor) -> bool:
-    """Whether `vmap` of either kind is at work: then a tensor has no memory that a kernel could read."""
+    """Whether `vmap` of either kind is active: then a tensor has no memory that a kernel could read."""
     if _transform is None or _is_legacy_batched is None:
         return not has_memory(x)
     return bool(_transform() is not None or _is_legacy_batched(x))
@@ -53,27 +55,29 @@ def has_memory(x: Tensor) -> bool:
 
 
 def is_under_a_mode() -> bool:
-    """Whether something sees each operation."""
+    """Whether a dispatch mode sees each operation."""
     return _modes is None or _modes() > 0
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether a tensor has memory of its own that holds its numbers as they are."""
+    """Whether a tensor has memory of its own that holds its numbers unchanged."""
     return type(x) in (Tensor, torch.nn.Parameter) and x.layout == torch.strided and not x.is_neg()
 
 
 def is_traced(x: Tensor) -> bool:
-    """Whether something records what is done with a tensor, or runs it without its numbers."""
+    """Whether operations on a tensor are recorded, or run without its numbers."""
     return is_under_a_mode() or not is_plain(x)
 
 
 def is_ordinary() -> bool:
-    """Not under `torch.func`, nor forward mode, nor in a trace of TorchScript's, which would see a constant."""
+    """Whether no `torch.func`, forward mode or TorchScript trace is active; a trace would record the result as a
+    constant.
+    """
     return not (is_transformed() or forward_mode_is_on() or torch.jit.is_tracing())
 
 
 def has_no_numbers(x: Tensor) -> bool:
-    """Whether a kernel cannot read a tensor now: one of `vmap`, one that is traced, a sparse one."""
+    """Whether a kernel cannot read a tensor, which is batched by `vmap`, traced or sparse."""
     return is_batched(x) or is_traced(x)
 
 
@@ -82,18 +86,18 @@ def forward_mode_is_on() -> bool:
 
 
 def forward_mode_is_nested() -> bool:
-    """Or may be: by dual numbers alone it cannot."""
+    """Whether forward mode is nested, or may be. Dual numbers alone cannot nest it."""
     if _transforms is None or _forward_mode is None:
         return is_transformed() and forward_mode_is_on()
     return sum(layer.key() == _forward_mode for layer in _transforms() or []) > 1
 
 
 def is_dual(x: Any) -> bool:
-    """Whether forward mode is at work on it."""
+    """Whether x is a dual number of forward mode."""
     return isinstance(x, Tensor) and _unpack_dual(x, level=0).tangent is not None
 
 
 def level_before_compiling() -> int | None:
-    """The level of forward mode when the compiler began; None where it does not tell."""
+    """The level of forward mode before compilation; None if the compiler does not tell."""
     translator = private("torch._dynamo.symbolic_convert", "InstructionTranslator.current_tx", _NO_FORWARD_MODE)
     return getattr(translator().output, "dual_level", None) if translator else None

@@ -42,7 +42,7 @@ class Options(Declared):
     axis: int = option(Option(common.AXIS, "int", "The axis over which the mean is taken."), default=-1)
 
 
-HUGE, SHRINK = 2.0**64, 2.0**-50  # a logit of HUGE * SHRINK still is one of p = 1
+HUGE, SHRINK = 2.0**64, 2.0**-50  # at a logit of HUGE * SHRINK, p is still 1
 
 
 def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array) -> Mix:
@@ -96,8 +96,8 @@ def p_t_loss(
     if ops.is_bool(y):
         return expected_loss(ops, index, x, y, gamma, positive, negative, from_logits=from_logits)
     gamma, z = at_most(ops, gamma, x), x
-    # Terms of the label's derivatives may exceed the largest number where the whole does not. They are linear in logits
-    # so large that p and q are 0 and 1, and so computed of smaller ones.
+    # Terms of the label's derivatives may overflow where their sum does not. At logits so large that p and q are 0 and
+    # 1 they are linear in the logit, so they are computed from a smaller one and scaled back.
     shrunk = from_logits and "1" in index
     if shrunk:
         z = ops.clip(x, -ops.largest(x), ops.largest(x))
@@ -113,7 +113,8 @@ def p_t_loss(
     if isinstance(positive, float) and positive == negative:  # the weight does not depend on the label
         value = leibniz(ops, index, {"": (1.0, positive)}, kernel)
     else:
-        # The derivative of the weight in the label is one difference, which may be far smaller than the two weights.
+        # The derivative of the weight in the label is formed as one difference, which may be far smaller than both
+        # weights.
         by_label: Coefficient = {"1": (1.0, positive - negative)}
         positives = linear(positive, y, "3", "1") | {"1": None}
         negatives = complementary(negative, y, "4", "1") | {"1": None}

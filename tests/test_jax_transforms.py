@@ -116,7 +116,7 @@ LOSSES: dict[str, tuple[Function, Function, np.ndarray]] = {
 
 
 def row_of(loss: Loss, from_logits: bool) -> tuple[Function, Function, np.ndarray]:
-    """Of a loss with a formula of its own: that formula, differentiated by JAX."""
+    """The row of a loss with a formula of its own: that formula, differentiated by JAX."""
 
     def function(x: jax.Array) -> jax.Array:
         return loss(FRAMEWORK["jax"], SOFT, x if from_logits else x / 20, from_logits=from_logits)
@@ -269,7 +269,7 @@ def test_twenty_values_of_a_number_compile_one_program(name: str) -> None:
         jax.jit(lambda x: x + len(name))(V32)
     assert seen
     step(0.3)
-    if name in OWN:  # no kernel knows it, and its operations are compiled one by one: that of a square root here
+    if name in OWN:  # without a kernel, its operations are compiled one by one: here that of a square root
         step(0.5)
     with compilations() as later:
         results = [step(float(a)) for a in np.linspace(0.25, 5, 20)]

@@ -34,7 +34,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def own_forms(law: Callable[[Loss, Any, Any, Any], tuple[Any, Any]], y: Any) -> list[str]:
-    """The losses whose declared formula obeys a law at some labels: the law is then to hold of what is computed."""
+    """The losses whose declared formula obeys a law at some labels, which the computation must then obey too."""
     p, y = np.meshgrid(np.array([0.03, 0.2, 0.6, 0.9]), y)
     return [loss.name for loss in OWN_FORM if same(*law(loss, y, p, 1 - p))]
 
@@ -198,7 +198,7 @@ def test_binary_losses_agree_on_hard_labels(name: str, y: Any, z: Any, gamma: fl
 
 
 def test_formulas_are_asked_which_laws_hold() -> None:
-    """One of them is wrong of no law that holds of its loss."""
+    """The formula of this loss obeys each of these laws, and is selected for them."""
     name = "quality_focal_loss"
     assert name in ALIKE
     assert name in AT_0

@@ -239,7 +239,7 @@ def test_losses_without_tests_by_hand_declare_their_formula() -> None:
 @pytest.mark.parametrize("booster", frameworks.BOOSTERS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_boosters_take_what_is_declared(booster: str, name: str) -> None:
-    """Names, defaults, kinds; and each option refuses what its declaration says."""
+    """Names, defaults and kinds match the declaration, and each option refuses its declared invalid values."""
     function = getattr(importlib.import_module(f"focal_loss.{booster}"), name)
     found = inspect.signature(function).parameters
     options = FUNCTIONS[name].declared()

@@ -56,11 +56,11 @@ EXAMPLES = {
 }
 TENSOR = {"torch": "Tensor", "jax": "Any"}
 RESULT_TYPE = {"torch": "Tensor", "jax": "Array"}
-OF_LOGITS = ("from_logits", "axis")  # options that a layer leaves no choice of
+OF_LOGITS = ("from_logits", "axis")  # options that a layer determines
 
 
 def head(loss: Loss, door: str) -> str:
-    """`loss`: that of the logits; `door`: torch or jax."""
+    """The signature and docstring. `loss` is that of the logits; `door` is torch or jax."""
     tensor = TENSOR[door]
     layer = [f"hidden: {tensor}", f"weight: {tensor}", "y_true: Any"]
     bias, reduction = f"bias: {tensor} | None = None", 'reduction: Reduction = "mean"'

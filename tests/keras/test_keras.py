@@ -21,7 +21,8 @@ V, T = RNG.normal(0, 2, (6, 3)).astype("float32"), RNG.integers(0, 3, 6)
 ONE_HOT = np.eye(3, dtype="float32")[T]
 LOGITS = {"from_logits": True}
 
-# An option of each kind as no loss has it by default, but for flags. What may be an array has an entry for each class.
+# A value of each kind of option that is no loss's default, except flags. Options that may be arrays have an entry per
+# class.
 DIFFERENT: dict[Any, Any] = {
     common.PARAMETER: [0.5, 1.0, 2.0],
     common.WEIGHT: [1.0, 2.0, 3.0],

@@ -16,7 +16,7 @@ from focal_loss.keras import losses, metrics
 
 RNG = np.random.default_rng(0)
 N, T, K = 4, 4, 3  # as many steps as examples, so that weights on the wrong axis still fit
-# What must be given, and a class that is ignored where there is one.
+# Required options, and an ignored class if the loss has one.
 CLASSES: dict[str, dict[str, Any]] = {
     name: loss.options | ({"ignore_class": -1} if loss in SPARSE else {}) for name, loss in DECLARED.items()
 }

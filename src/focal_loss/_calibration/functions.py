@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss._core import arrays, options, pipeline, posterior
+from focal_loss._core import arrays, options, posterior, softmax_losses
 from focal_loss._core.formula import Array
 from focal_loss._core.shapes import broadcast_shape, normalize_axis
 from focal_loss._dispatch.frameworks import formula_for
@@ -44,7 +44,9 @@ def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: i
         x = xp.where(xp.max(x, axis) > 0, xp.elementwise("logarithm", x), float("nan"))
     classes = xp.shape(x)[axis]
     focus, weight = (
-        pipeline.along_axis(xp, pipeline.per_class(xp, other, xp.parameter(other, parameter, x), classes), axis, rank)
+        softmax_losses.along_axis(
+            xp, softmax_losses.per_class(xp, other, xp.parameter(other, parameter, x), classes), axis, rank
+        )
         for other, parameter in (("gamma", focus), ("class_weight", weight))
     )
     evidence = xp.elementwise("class_evidence", xp.margin(x, None, axis), focus, weight)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss._core import checks, losses, pipeline
+from focal_loss._core import binary_losses, checks, losses, pipeline, softmax_losses
 from focal_loss._core.declare import Loss, checked
 from focal_loss._core.losses.binary_focal_loss import Options as BinaryOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
@@ -685,7 +685,7 @@ def binary_focal_loss_derivatives(
     """
     options = BinaryOptions(gamma=gamma, pos_weight=pos_weight, from_logits=True, label_smoothing=label_smoothing)
     policy = derivatives.hessian_of(hessian)
-    given = pipeline.binary_inputs(_xp, y_true, y_pred, options)
+    given = binary_losses.binary_inputs(_xp, y_true, y_pred, options)
     found = derivatives.binary(
         given.x, given.y, given.gamma, given.weight, smoothing=options.label_smoothing, hessian=policy
     )
@@ -741,6 +741,8 @@ def sparse_categorical_focal_loss_derivatives(
     policy = derivatives.hessian_of(hessian)
     logits = _xp.prediction(y_pred)
     axis = normalize_axis(axis, logits.ndim)
-    y = pipeline.class_labels(_xp, y_true, logits, axis)
-    found = derivatives.softmax(logits, y, *pipeline.class_parameters(_xp, logits, axis, options), axis, hessian=policy)
+    y = softmax_losses.class_labels(_xp, y_true, logits, axis)
+    found = derivatives.softmax(
+        logits, y, *softmax_losses.class_parameters(_xp, logits, axis, options), axis, hessian=policy
+    )
     return found._replace(value=found.value[()])

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss._core import checks, options, pipeline
+from focal_loss._core import checks, options, softmax_losses
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
@@ -106,7 +106,7 @@ def linear_sparse_categorical_focal_loss(
     checks.check_exact(y.dtype, w.shape[0])
     if XP.readable(y):
         checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
-    parameters = pipeline.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
+    parameters = softmax_losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
     problem = _Problem(static_gamma(parameters[0]), spec.ignore_class, options.reduction(reduction))
     given = _Inputs(x, w, b, y, *(as_array(p, at_least_float32(x.dtype)) for p in parameters))._asdict()
 
@@ -210,7 +210,7 @@ def _reduction_weight(problem: _Problem, inputs: _Inputs) -> Array | float:
 def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> Array:
     gamma = inputs.gamma if problem.gamma is None else problem.gamma
     spec = SparseOptions(gamma=gamma, class_weight=inputs.class_weight, from_logits=True, ignore_class=problem.ignore)
-    return pipeline.sparse_categorical(XP, y, logits, spec)
+    return softmax_losses.sparse_categorical(XP, y, logits, spec)
 
 
 def _logits(hidden: Array, weight: Array, bias: Array | None) -> Array:

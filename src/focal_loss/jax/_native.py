@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss._core import checks, formula, pipeline, powers
+from focal_loss._core import checks, formula, pipeline, powers, softmax_losses
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
@@ -258,11 +258,11 @@ class SoftmaxSetting(NamedTuple):
             sparse = SparseOptions(
                 gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis, ignore_class=self.ignore
             )
-            return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
+            return softmax_losses.sparse_categorical_formula(FORMULA, y, x, sparse)
         if self.smooth:
             y = pipeline.smoothed(y.astype(at_least_float32(x.dtype)), tensors.smoothing, x.shape[self.axis])
         dense = DenseOptions(gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis)
-        return pipeline.categorical_formula(FORMULA, y, x, dense)
+        return softmax_losses.categorical_formula(FORMULA, y, x, dense)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from focal_loss._core import checks, pipeline
+from focal_loss._core import checks, pipeline, softmax_losses
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
@@ -296,11 +296,11 @@ def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[[Operands], Tensor]
             sparse = SparseOptions(
                 gamma=gamma, class_weight=weight, from_logits=True, axis=call.axis, ignore_class=call.ignore
             )
-            return pipeline.sparse_categorical_formula(FORMULA, y, x, sparse)
+            return softmax_losses.sparse_categorical_formula(FORMULA, y, x, sparse)
         dense = DenseOptions(
             gamma=gamma, class_weight=weight, from_logits=True, label_smoothing=call.smoothing, axis=call.axis
         )
-        return pipeline.categorical_formula(FORMULA, y, x, dense)
+        return softmax_losses.categorical_formula(FORMULA, y, x, dense)
 
     return formula
 

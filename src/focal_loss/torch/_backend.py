@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from focal_loss._core import checks, pipeline, softmax
+from focal_loss._core import binary_losses, checks, pipeline, softmax, softmax_losses
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.warnings import warn
@@ -110,7 +110,7 @@ class _Torch(_closed_forms.TorchOps):
         formula = None
         if call.p_t_loss and (y.is_floating_point() or call.smoothing > 0):
             unreduced = call._replace(x=None, y=None, reduction="none")  # does not keep them alive
-            formula = lambda x, y: pipeline.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
+            formula = lambda x, y: binary_losses.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
         of_torch = BinaryCall(
             x,
             y,
@@ -290,7 +290,7 @@ def _binary_loss(*loss: Any) -> Tensor:
     flat = FlatBinary(*loss)
     call: Any = flat.call()  # the fields of `pipeline.BinaryCall` are among its own
     value = TRACED.binary_kernel(call, flat.float32)
-    return _rounded(pipeline.binary_formula(FORMULA, call), flat) if value is None else value
+    return _rounded(binary_losses.binary_formula(FORMULA, call), flat) if value is None else value
 
 
 def _softmax_in_graph(call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
@@ -328,7 +328,7 @@ def _rounded(value: Tensor, loss: FlatBinary | FlatSoftmax) -> Tensor:
 
 
 def _softmax_formula(call: pipeline.SoftmaxCall) -> Tensor:
-    loss = pipeline.sparse_categorical_formula if call.sparse else pipeline.categorical_formula
+    loss = softmax_losses.sparse_categorical_formula if call.sparse else softmax_losses.categorical_formula
     return loss(FORMULA, call.y, call.x, call.spec, call.reduction)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss._core import declare, losses, options, pipeline
+from focal_loss._core import binary_losses, declare, losses, options
 from focal_loss._core.declare import Declared, Loss
 from focal_loss._core.losses.binary_focal_crossentropy import Options as CrossentropyOptions
 from focal_loss._core.names import answering
@@ -688,4 +688,4 @@ def sigmoid_focal_loss(
     )
     x = XP.prediction(inputs, "inputs")
     y = XP.labels(targets, x, "targets")
-    return pipeline.binary_p_t_loss(XP, y, x, chosen, options.reduction(reduction), average=False)
+    return binary_losses.binary_p_t_loss(XP, y, x, chosen, options.reduction(reduction), average=False)

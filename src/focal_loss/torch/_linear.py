@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from focal_loss._core import checks, options, pipeline
+from focal_loss._core import checks, options, pipeline, softmax_losses
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
@@ -148,7 +148,7 @@ def _of_layer(
     given = [t for t in (hidden, weight, bias, y) if t is not None]
     if hidden.is_meta or not XP.has_numbers(*given):
         logits = torch.nn.functional.linear(hidden, weight, bias)
-        return pipeline.sparse_categorical(XP, y, logits, spec, reduction)
+        return softmax_losses.sparse_categorical(XP, y, logits, spec, reduction)
     problem = _Problem(spec, reduction, torch.is_grad_enabled())
     loss = _Linear.apply(hidden.reshape(-1, hidden.shape[-1]), weight, bias, y.reshape(-1), problem)
     return loss.reshape(y.shape) if reduction == "none" else loss
@@ -209,14 +209,14 @@ def _loss(logits: Tensor, y: Tensor, spec: SparseOptions, float32: bool) -> Tens
     call = _call(logits, y, spec, "none", float32)
     if call is not None:
         return _autograd.kernels(logits).softmax(0, 1.0, call)
-    return pipeline.sparse_categorical(FORMULA if float32 else XP, y, logits, spec)
+    return softmax_losses.sparse_categorical(FORMULA if float32 else XP, y, logits, spec)
 
 
 def _call(
     logits: Tensor, y: Tensor, spec: SparseOptions, reduction: options.Reduction, float32: bool = False
 ) -> SoftmaxCall | None:
     """The call of the kernels, or None if they do not cover it."""
-    gamma, weight = pipeline.class_parameters(XP, logits, 1, spec)
+    gamma, weight = softmax_losses.class_parameters(XP, logits, 1, spec)
     call = pipeline.SoftmaxCall(
         logits, y, gamma, weight, axis=1, sparse=True, ignore=spec.ignore_class, reduction=reduction
     )
@@ -229,7 +229,7 @@ def _sum_and_slope(logits: Tensor, y: Tensor, spec: SparseOptions) -> tuple[Tens
     if call is not None:
         return _autograd.kernels(logits).softmax_with_gradient(call, logits, torch.float64)
     with torch.enable_grad():
-        losses = pipeline.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
+        losses = softmax_losses.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
     slope = torch.autograd.grad(losses, logits, torch.ones_like(losses))[0]
     return losses.detach().sum(dtype=torch.float64), slope
 
@@ -240,7 +240,7 @@ def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: SparseOptions) -> 
     if call is not None:
         return _autograd.kernels(logits).softmax(1, upstream, call, logits)
     with torch.enable_grad():
-        loss = pipeline.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
+        loss = softmax_losses.sparse_categorical(FORMULA, y, logits.requires_grad_(), spec)
     return torch.autograd.grad(loss, logits, upstream.to(loss.dtype))[0]
 
 

@@ -13,8 +13,8 @@ from focal_loss._core import losses, options
 from focal_loss._core.declare import Loss
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
-from focal_loss._core.pipeline import check_dense
 from focal_loss._core.shapes import aligned, check_pairs, normalize_axis
+from focal_loss._core.softmax_losses import check_dense
 from focal_loss.torch._backend import XP
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 
-from focal_loss._core import pipeline
+from focal_loss._core import binary_losses
 from focal_loss._core.declare import Example, Loss, Option, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most, grows_with, weighed
@@ -135,7 +135,7 @@ LOSS = Loss(
     layout="average",
     options=Options,
     positional=6,
-    compute=pipeline.binary_p_t_loss,
+    compute=binary_losses.binary_p_t_loss,
     closed_forms={
         "p_t_loss": partial(p_t_loss, from_logits=True),
         "p_t_loss_of_probabilities": partial(p_t_loss, from_logits=False),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from focal_loss._core import focal, pipeline
+from focal_loss._core import binary_losses, focal
 from focal_loss._core.declare import Example, Loss, Option, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
@@ -34,7 +34,7 @@ LOSS = Loss(
     layout="elements",
     options=Options,
     positional=1,
-    compute=pipeline.binary,
+    compute=binary_losses.binary,
     closed_forms=focal.EXPECTED_LOSS,
     torch_module=True,
     labels=(

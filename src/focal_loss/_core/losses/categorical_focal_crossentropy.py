@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from focal_loss._core import focal, pipeline
+from focal_loss._core import focal, softmax_losses
 from focal_loss._core.declare import Example, Loss, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
@@ -26,7 +26,7 @@ LOSS = Loss(
     layout="dense",
     options=Options,
     positional=5,
-    compute=pipeline.categorical,
+    compute=softmax_losses.categorical,
     closed_forms=focal.MARGIN,
     notes=f"{common.DENSE_NOTES}\n{common.SCALES_ALIKE}",
     example=Example([[0, 1, 0], [0, 0, 1]], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]], {}, [0.000914, 0.466274]),

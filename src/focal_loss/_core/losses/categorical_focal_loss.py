@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from focal_loss._core import focal, pipeline
+from focal_loss._core import focal, softmax_losses
 from focal_loss._core.declare import Example, Loss, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
@@ -28,7 +28,7 @@ LOSS = Loss(
     layout="dense",
     options=Options,
     positional=1,
-    compute=pipeline.categorical,
+    compute=softmax_losses.categorical,
     closed_forms=focal.MARGIN,
     torch_module=True,
     labels=(

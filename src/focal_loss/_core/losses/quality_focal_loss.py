@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from focal_loss._core import pipeline
+from focal_loss._core import binary_losses
 from focal_loss._core.declare import Example, Loss, Option, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most, grows_with
@@ -93,7 +93,7 @@ LOSS = Loss(
     layout="elements",
     options=Options,
     positional=1,
-    compute=pipeline.elements("quality", "beta"),
+    compute=binary_losses.elements("quality", "beta"),
     closed_forms={
         "quality": partial(quality, from_logits=True),
         "quality_of_probabilities": partial(quality, from_logits=False),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from focal_loss._core import focal, pipeline
+from focal_loss._core import focal, softmax_losses
 from focal_loss._core.declare import Example, Loss, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
@@ -26,7 +26,7 @@ LOSS = Loss(
     layout="sparse",
     options=Options,
     positional=1,
-    compute=pipeline.sparse_categorical,
+    compute=softmax_losses.sparse_categorical,
     closed_forms=focal.MARGIN,
     torch_module=True,
     keras_positional=5,

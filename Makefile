@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 # A missing or failing compiler is an error here; by default the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors tables ulp sanitize huge clean
+.PHONY: test test-compat nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors tables ulp sanitize huge clean
 
 # Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
@@ -20,10 +20,10 @@ test: .venv/test .venv/browser .venv/gpu lint
 # First the tests that `make test` leaves out, then all tests without the kernels, except those of the kernels themselves.
 # The cache on the disk is another one: code that torch compiled with the kernels calls them.
 nightly: .venv/test .venv/browser
-	$(BIN)/pytest -n auto --dist worksteal -m nightly tests --ignore=tests/keras --ignore=tests/gpu
+	$(BIN)/pytest -n auto --dist worksteal -m nightly tests --ignore=tests/keras --ignore=tests/gpu --ignore=tests/compat
 	FOCAL_LOSS_ISA=formula TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/build/inductor-formula \
 	  $(BIN)/pytest -n auto --dist worksteal -m "" tests \
-	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
+	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat \
 	  --ignore=tests/test_native.py --ignore=tests/test_torch_native.py
 	FOCAL_LOSS_ISA=formula $(MAKE) --no-print-directory -j 2 --output-sync=target keras MARKED='-m ""'
 
@@ -69,7 +69,7 @@ types: .venv/test
 
 unit: .venv/test .venv/browser
 	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" \
-	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden \
+	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat \
 	  --ignore=src/focal_loss/torch/_triton.py --ignore=src/focal_loss/torch/_cuda.py
 
 # The golden numbers without the kernels, as on a GPU, under XLA or without a compiler. JAX and TensorFlow, which compile
@@ -89,6 +89,16 @@ INTERPRET ?= 1
 gpu: .venv/gpu
 	TRITON_INTERPRET=$(INTERPRET) PYTHONPATH=.venv/gpu $(BIN)/pytest -n auto --dist worksteal tests/gpu
 
+# The libraries whose calls `focal_loss.torch.compat` takes over, without what their losses do not need.
+.venv/compat: .venv/test
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ fvcore==0.1.5.post20221221 iopath==0.1.10 \
+	  portalocker==4.4.2 yacs==0.1.8 tabulate==0.10.0 termcolor==3.3.0 pyyaml==6.0.4 kornia==0.9.0 kornia_rs==0.2.0 \
+	  monai==1.6.1
+	touch $@
+
+test-compat: .venv/compat
+	PYTHONPATH=.venv/compat $(BIN)/pytest -W ignore tests/compat
+
 # Keras chooses its backend once per process, so its tests run once per backend.
 KERAS := $(addprefix keras-,$(KERAS_BACKENDS))
 .PHONY: $(KERAS)
@@ -107,6 +117,7 @@ golden: .venv/test
 	$(BIN)/python tests/golden/make_family.py
 	$(BIN)/python tests/golden/make_majorizer.py
 	$(BIN)/python tests/golden/make_posterior.py
+	$(BIN)/python tests/golden/make_training.py
 
 # The functions and classes of every framework, from the losses in src/focal_loss/_core/losses.
 doors: .venv/test

@@ -23,6 +23,7 @@ from focal_loss._dispatch import frameworks
 SOURCE = Path(focal_loss.__file__).parent
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
 MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
+MODULES += ["focal_loss.schedules", "focal_loss.weights"]
 MODULES += [f"focal_loss.{booster}" for booster in frameworks.BOOSTERS]
 
 # From the bottom up. A room is a folder or a file at the top. It may import its own files and
@@ -32,8 +33,8 @@ FLOORS = [
     {"_host"},
     set(frameworks.BACKENDS),
     {"_dispatch"},
-    {"_calibration", "keras"},
-    {"calibration"},
+    {"_calibration", "_training", "keras"},
+    {"calibration", "schedules", "weights"},
     {"_boosting"},
     set(frameworks.BOOSTERS),
     {"_command"},

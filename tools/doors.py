@@ -183,13 +183,13 @@ class {loss.class_name}({base}):
 # Public names beside the losses, whose source is written by hand.
 OWN = {
     "numpy": ["binary_focal_loss_derivatives", "sparse_categorical_focal_loss_derivatives"],
-    "torch": ["linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
+    "torch": ["FocalLoss", "SigmoidFocalLoss", "compat", "linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
     "jax": ["linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
     "tensorflow": [],
 }
 
 
-MODULES = sorted(["calibration", "keras", *frameworks.BACKENDS, *frameworks.BOOSTERS])
+MODULES = sorted(["calibration", "keras", "schedules", "weights", *frameworks.BACKENDS, *frameworks.BOOSTERS])
 SETTINGS = [
     ("_core.checks", "set_checks"),
     ("_dispatch.frameworks", "get_backend"),
@@ -247,7 +247,9 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
             "modules": each(torch_module, modules),
         },
         "torch/__init__.py": {
-            "imports": f"from focal_loss.torch._functions import ({', '.join(functions)}, sigmoid_focal_loss)\n"
+            "imports": "from focal_loss.torch import compat\n"
+            "from focal_loss.torch._conventions import FocalLoss, SigmoidFocalLoss\n"
+            f"from focal_loss.torch._functions import ({', '.join(functions)}, sigmoid_focal_loss)\n"
             "from focal_loss.torch._linear import linear_sparse_categorical_focal_loss\n"
             f"from focal_loss.torch._modules import ({', '.join(loss.class_name for loss in modules)},)\n",
             "names": names([*functions, *(loss.class_name for loss in modules), *OWN["torch"]]),

@@ -27,7 +27,19 @@ _CLASSES = (
     "SparseCategoricalFocalCrossentropy",
     "SparseCategoricalFocalLoss",
 )
-_MODULES = ("calibration", "catboost", "jax", "keras", "lightgbm", "numpy", "tensorflow", "torch", "xgboost")
+_MODULES = (
+    "calibration",
+    "catboost",
+    "jax",
+    "keras",
+    "lightgbm",
+    "numpy",
+    "schedules",
+    "tensorflow",
+    "torch",
+    "weights",
+    "xgboost",
+)
 _SETTINGS = ("get_backend", "set_backend", "set_checks", "set_num_threads", "show_config")
 # </doors: names>
 

@@ -7,8 +7,10 @@ from focal_loss import jax as jax
 from focal_loss import keras as keras
 from focal_loss import lightgbm as lightgbm
 from focal_loss import numpy as numpy
+from focal_loss import schedules as schedules
 from focal_loss import tensorflow as tensorflow
 from focal_loss import torch as torch
+from focal_loss import weights as weights
 from focal_loss import xgboost as xgboost
 from focal_loss._core.checks import set_checks as set_checks
 from focal_loss._dispatch.frameworks import get_backend as get_backend

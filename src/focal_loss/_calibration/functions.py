@@ -31,10 +31,14 @@ def elementwise(
     return xp.cast(xp.elementwise(family, x, focus, weight), given)
 
 
-def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: int) -> Array:
-    focus, weight = options.parameter("gamma", gamma), options.positive("class_weight", class_weight)
+def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, adjustment: Any | None, axis: int) -> Array:
+    checked = {
+        "gamma": options.parameter("gamma", gamma),
+        "class_weight": options.positive("class_weight", class_weight),
+        "logit_adjustment": options.offset("logit_adjustment", adjustment),
+    }
     axis = options.integer("axis", axis)
-    xp = formula_for(value, gamma, class_weight)
+    xp = formula_for(value, gamma, class_weight, adjustment)
     given = xp.prediction(value, name)
     x = xp.at_least_float32(given)
     rank = len(xp.shape(x))
@@ -43,13 +47,13 @@ def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, axis: i
         _check_probabilities(xp, name, x, "categorical_posterior_from_logits")
         x = xp.where(xp.max(x, axis) > 0, xp.elementwise("logarithm", x), float("nan"))
     classes = xp.shape(x)[axis]
-    focus, weight = (
+    focus, weight, offset = (
         softmax_losses.along_axis(
             xp, softmax_losses.per_class(xp, other, xp.parameter(other, parameter, x), classes), axis, rank
         )
-        for other, parameter in (("gamma", focus), ("class_weight", weight))
+        for other, parameter in checked.items()
     )
-    evidence = xp.elementwise("class_evidence", xp.margin(x, None, axis), focus, weight)
+    evidence = xp.elementwise("class_evidence", xp.margin(x + offset, None, axis), focus, weight) - offset
     # With gamma 0 and weight 1 the posterior of a margin is its sigmoid, and the posteriors are a softmax.
     return xp.cast(xp.elementwise("posterior", xp.margin(evidence, None, axis), 0.0, 1.0), given)
 

@@ -138,7 +138,12 @@ def score_from_posterior(posterior: Any, gamma: ParameterLike, *, pos_weight: Pa
 
 
 def categorical_posterior_from_logits(
-    logits: Any, gamma: ParameterLike, *, class_weight: ParameterLike | None = None, axis: int = -1
+    logits: Any,
+    gamma: ParameterLike,
+    *,
+    class_weight: ParameterLike | None = None,
+    logit_adjustment: ArrayLike | None = None,
+    axis: int = -1,
 ) -> Any:
     """Class posteriors of a softmax model trained with focal loss, from its logits.
 
@@ -150,6 +155,9 @@ def categorical_posterior_from_logits(
         The focusing parameter that the model was trained with, at least 0.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class in training, above 0. 1 if None.
+    logit_adjustment : array_like, shape (K,), optional
+        The numbers that training added to the logits before the loss, such as ``weights.logit_adjustment(counts)``.
+        `logits` are those without.
     axis : int
         The axis of `logits` that holds the classes.
 
@@ -174,9 +182,16 @@ def categorical_posterior_from_logits(
 
     computed in logarithms, with 1 - p_k as a sum over the other classes.
 
+    With logit adjustment a_k = tau log(pi_k) the loss was one of the softmax of ``logits + a``, of which this gives the
+    posterior, divided by exp(a_k): for tau = 1 that of data with as many examples of each class [2]_, which is the
+    softmax of the logits at gamma = 0. For the posterior of data as the training had, hand over ``logits + a`` as the
+    logits, and no `logit_adjustment`.
+
     References
     ----------
     .. [1] Charoenphakdee et al., CVPR 2021, arXiv:2011.09172.
+    .. [2] A. Menon, S. Jayasumana, A. Rawat, H. Jain, A. Veit and S. Kumar, "Long-tail learning via logit adjustment",
+       ICLR 2021, arXiv:2007.07314.
 
     Examples
     --------
@@ -184,11 +199,16 @@ def categorical_posterior_from_logits(
     >>> categorical_posterior_from_logits([[1.0, 0.0, -1.0]], gamma=2).round(4)
     array([[0.8838, 0.0875, 0.0287]], dtype=float32)
     """
-    return functions.softmax("logits", logits, gamma, class_weight, axis)
+    return functions.softmax("logits", logits, gamma, class_weight, logit_adjustment, axis)
 
 
 def categorical_posterior_from_score(
-    scores: Any, gamma: ParameterLike, *, class_weight: ParameterLike | None = None, axis: int = -1
+    scores: Any,
+    gamma: ParameterLike,
+    *,
+    class_weight: ParameterLike | None = None,
+    logit_adjustment: ArrayLike | None = None,
+    axis: int = -1,
 ) -> Any:
     """Class posteriors of a softmax model trained with focal loss, from its probabilities.
 
@@ -197,7 +217,7 @@ def categorical_posterior_from_score(
     scores : array_like, shape (..., K, ...)
         The model's output, in [0, 1]. It is divided by its sum along the axis. Integers and lists become float32. Where
         all scores are 0 the posteriors are NaN.
-    gamma, class_weight, axis
+    gamma, class_weight, logit_adjustment, axis
         As in `categorical_posterior_from_logits`.
 
     Returns
@@ -222,7 +242,7 @@ def categorical_posterior_from_score(
     >>> categorical_posterior_from_score([[0.53517, 0.29269, 0.17214]], gamma=2).round(4)
     array([[0.7, 0.2, 0.1]], dtype=float32)
     """
-    return functions.softmax("scores", scores, gamma, class_weight, axis)
+    return functions.softmax("scores", scores, gamma, class_weight, logit_adjustment, axis)
 
 
 def prior_logit(prior: ArrayLike, gamma: ParameterLike, *, pos_weight: ParameterLike | None = None) -> Any:

@@ -172,13 +172,17 @@ def check_labels(labels: Any, predictions: Any = None, *, dense: bool = False) -
         _refuse("y_true", "labels in [0, 1]", labels, bad, lambda: _meant(np.asarray(labels), predictions, dense))
 
 
-def check_probabilities(predictions: Any, ignored: Callable[[], Any] = bool) -> None:
+def check_probabilities(
+    predictions: Any,
+    ignored: Callable[[], Any] = bool,
+    name: str = "y_pred",
+    remedy: str = "; pass `from_logits=True` if these are logits",
+) -> None:
     """Raise `ValueError` for the first prediction outside [0, 1] that is not ignored. NaN passes, and gives NaN."""
     if _enabled and not within_unit(predictions):
         numbers = _exactly(predictions)
         bad = ((numbers < -_ROUNDING) | (numbers > 1 + _ROUNDING)) & ~np.asarray(ignored())
-        remedy = "; pass `from_logits=True` if these are logits"
-        _refuse("y_pred", "probabilities in [0, 1]", predictions, bad, lambda: remedy)
+        _refuse(name, "probabilities in [0, 1]", predictions, bad, lambda: remedy)
 
 
 def check_classes(labels: Any, classes: int, ignore: int | None) -> None:

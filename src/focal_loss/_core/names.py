@@ -15,7 +15,8 @@ _WEIGHTS = ("class_weight", "pos_weight", "alpha")
 # A name in other libraries -> the names here, of which a function has at most one.
 REPLACEMENTS = {
     "ignore_index": ("ignore_class",),
-    "ignore_label": ("ignore_class",),
+    "ignore_label": ("ignore_class", "ignore_index"),
+    "ignore_class": ("ignore_index",),
     **dict.fromkeys(("weight", "weights", "class_weights", *_WEIGHTS), _WEIGHTS),
     "dim": ("axis",),
     "smoothing": ("label_smoothing",),

@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 import numpy as np
 
 from focal_loss._core.arrays import on_host, refuse_missing
-from focal_loss._core.checks import refuse_foreign, shown
+from focal_loss._core.checks import host_array, refuse_foreign, shown
 
 
 class HasShape(Protocol):
@@ -108,6 +108,18 @@ def host_parameter(value: Parameter, high: float, allowed: str) -> Parameter:
     if bad.any():
         raise ValueError(f"{allowed}, got {array[bad][0]} in an array")
     return float(array) if array.ndim == 0 else array
+
+
+def offset(name: str, value: Parameter) -> Parameter:
+    """Finite numbers of either sign on the host, as float64, or a tensor itself; 0 for None."""
+    if value is None:
+        return 0.0
+    if hasattr(value, "shape") and not isinstance(value, (np.ndarray, np.generic)) and not hasattr(value, "to_numpy"):
+        return value
+    array = host_array(name, value).astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"`{name}` must hold finite numbers, got {array[~np.isfinite(array)][0]}")
+    return array
 
 
 def flag(name: str, value: object) -> bool:

@@ -10,6 +10,8 @@ have no type in TorchScript.
 """
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
+from focal_loss.torch import compat
+from focal_loss.torch._conventions import FocalLoss, SigmoidFocalLoss
 from focal_loss.torch._functions import (
     binary_focal_crossentropy,
     binary_focal_loss,
@@ -34,12 +36,15 @@ __all__ = [
     # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
     "BinaryFocalLoss",
     "CategoricalFocalLoss",
+    "FocalLoss",
     "QualityFocalLoss",
+    "SigmoidFocalLoss",
     "SparseCategoricalFocalLoss",
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "compat",
     "linear_sparse_categorical_focal_loss",
     "quality_focal_loss",
     "sigmoid_focal_loss",

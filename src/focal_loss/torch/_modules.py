@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from focal_loss._core import losses, options
-from focal_loss._core.declare import Loss
+from focal_loss._core.declare import Options
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import aligned, check_pairs, normalize_axis
@@ -31,6 +31,13 @@ ORDER = "the order of the arguments is (y_true, y_pred), as everywhere in focal_
 MOST_SHOWN = 10  # most numbers of an array in a module's `repr`
 
 
+class _Optional(Protocol):
+    """A loss, or whatever else declares options."""
+
+    @property
+    def options(self) -> type[Options]: ...
+
+
 class _Loss(torch.nn.Module):
     """A module with its options as attributes: numbers unchanged, arrays as buffers, parameters as parameters.
 
@@ -45,7 +52,7 @@ class _Loss(torch.nn.Module):
 
         def __call__(self, y_true: Any, y_pred: Any) -> Tensor: ...
 
-    def keep(self, loss: Loss, reduction: Reduction, **given: Any) -> None:
+    def keep(self, loss: _Optional, reduction: Reduction, **given: Any) -> None:
         """Check the options and store them as given. Arrays become buffers, which follow the module to its device."""
         checked = loss.options(**given)
         self.reduction = options.reduction(reduction)

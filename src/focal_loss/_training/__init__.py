@@ -1,0 +1,1 @@
+"""Class weights, and gammas that change during a training."""

@@ -1,0 +1,49 @@
+"""`fvcore.nn.focal_loss`, which detectron2 imports.
+
+The functions named `_jit` are the same ones: there is nothing to compile.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from focal_loss._core.options import Reduction
+from focal_loss.torch._functions import binary_focal_loss
+from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
+
+__all__ = [
+    "sigmoid_focal_loss",
+    "sigmoid_focal_loss_jit",
+    "sigmoid_focal_loss_star",
+    "sigmoid_focal_loss_star_jit",
+]
+
+
+def sigmoid_focal_loss(
+    inputs: Tensor, targets: Tensor, alpha: float = -1, gamma: float = 2, reduction: Reduction = "none"
+) -> Tensor:
+    """Compute the focal loss of logits. A negative `alpha` weighs nothing. The result is float32 for half precision."""
+    return _sigmoid_focal_loss(inputs.to(_wide(inputs)), targets, alpha if alpha >= 0 else -1, gamma, reduction)
+
+
+def sigmoid_focal_loss_star(
+    inputs: Tensor, targets: Tensor, alpha: float = -1, gamma: float = 1, reduction: Reduction = "none"
+) -> Tensor:
+    """Compute FL*, softplus(-gamma s) / gamma of a margin s: cross-entropy of a steeper sigmoid, of hard targets."""
+    if not gamma > 0:
+        raise ValueError(f"`gamma` must be a positive number, got {gamma}")
+    x = inputs.to(_wide(inputs))
+    y = targets.to(x.dtype)
+    loss = binary_focal_loss(x.new_ones(()), gamma * x * (2 * y - 1), 0.0, from_logits=True) / gamma
+    if alpha >= 0:
+        loss = loss * (alpha * y + (1 - alpha) * (1 - y))
+    return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
+
+
+def _wide(inputs: Tensor) -> torch.dtype:
+    return torch.promote_types(inputs.dtype, torch.float32)
+
+
+sigmoid_focal_loss_jit = sigmoid_focal_loss
+sigmoid_focal_loss_star_jit = sigmoid_focal_loss_star

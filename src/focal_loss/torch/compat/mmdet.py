@@ -1,0 +1,126 @@
+"""`mmdet.models.losses`: ``loss(pred, target, weight, avg_factor, reduction_override)``, of logits (N, C)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from focal_loss._core import options
+from focal_loss._core.options import Reduction
+from focal_loss.torch._functions import quality_focal_loss, sigmoid_focal_loss
+
+__all__ = ["FocalLoss", "QualityFocalLoss"]
+
+
+class _Loss(torch.nn.Module):
+    """The weights of examples and the divisor of the mean, which the losses of mmdet share."""
+
+    def __init__(self, use_sigmoid: bool, reduction: Reduction, loss_weight: float, activated: bool) -> None:
+        super().__init__()
+        if use_sigmoid is not True:
+            raise ValueError(f"`use_sigmoid` must be True, as in mmdet, got {use_sigmoid}")
+        if activated:
+            raise ValueError("`activated` must be False, got True: hand over logits, which are exact for every number")
+        self.use_sigmoid = use_sigmoid
+        self.reduction = options.reduction(reduction)
+        self.loss_weight = loss_weight
+        self.activated = activated
+
+    def reduced(
+        self,
+        loss: Tensor,
+        weight: Tensor | None,
+        avg_factor: float | Tensor | None,
+        reduction_override: Reduction | None,
+    ) -> Tensor:
+        reduction = self.reduction if reduction_override is None else options.reduction(reduction_override)
+        if avg_factor is not None and reduction == "sum":
+            raise ValueError('`avg_factor` must be None beside `reduction="sum"`, as in mmdet')
+        if weight is not None:
+            loss = loss * weight
+        if reduction == "none":
+            return self.loss_weight * loss
+        total = loss.sum()
+        if reduction == "mean":
+            count = max(loss.numel(), 1) if avg_factor is None else avg_factor
+            total = total / (count.clamp(min=EPS) if isinstance(count, Tensor) else max(count, EPS))
+        return self.loss_weight * total
+
+
+EPS = torch.finfo(torch.float32).eps  # the least that a mean divides by, as in mmdet
+
+
+def _exact(pred: Tensor) -> Tensor:
+    """Half precision as float32: what is weighed and added is not rounded before."""
+    return pred.to(torch.promote_types(pred.dtype, torch.float32))
+
+
+class FocalLoss(_Loss):
+    """The focal loss of each class against the rest.
+
+    `target` holds class indices (N,), of which the number of classes means background, or a label for each logit.
+    `weight` has the shape (N,), that of `pred`, or as many elements as `pred`.
+    """
+
+    def __init__(
+        self,
+        use_sigmoid: bool = True,
+        gamma: float = 2.0,
+        alpha: float = 0.25,
+        reduction: Reduction = "mean",
+        loss_weight: float = 1.0,
+        activated: bool = False,
+    ) -> None:
+        super().__init__(use_sigmoid, reduction, loss_weight, activated)
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: Reduction | None = None,
+    ) -> Tensor:
+        """Compute the loss."""
+        if target.ndim < pred.ndim:
+            target = target.unsqueeze(1) == torch.arange(pred.shape[1], device=pred.device)
+        loss = sigmoid_focal_loss(_exact(pred), target, self.alpha, self.gamma)
+        if weight is not None and weight.shape != loss.shape:
+            weight = weight.view(-1, 1) if weight.shape[0] == loss.shape[0] else weight.view(loss.shape)
+        return self.reduced(loss, weight, avg_factor, reduction_override)
+
+
+class QualityFocalLoss(_Loss):
+    """The quality focal loss, summed over the classes. `target` holds class indices (N,) and scores (N,).
+
+    An index that is the number of classes means background.
+    """
+
+    def __init__(
+        self,
+        use_sigmoid: bool = True,
+        beta: float = 2.0,
+        reduction: Reduction = "mean",
+        loss_weight: float = 1.0,
+        activated: bool = False,
+    ) -> None:
+        super().__init__(use_sigmoid, reduction, loss_weight, activated)
+        self.beta = beta
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: tuple[Tensor, Tensor],
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: Reduction | None = None,
+    ) -> Tensor:
+        """Compute the loss."""
+        label, score = target
+        own = label.unsqueeze(1) == torch.arange(pred.shape[1], device=pred.device)
+        exact = _exact(pred)
+        scores = torch.where(own, score.unsqueeze(1).to(exact.dtype), 0.0)
+        loss = quality_focal_loss(scores, exact, self.beta, from_logits=True).sum(1)
+        return self.reduced(loss, weight, avg_factor, reduction_override)

@@ -1,0 +1,96 @@
+"""`segmentation_models_pytorch.losses`: focal loss of each class against the rest, whatever the mode."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from focal_loss._core import options
+from focal_loss._core.options import Reduction
+from focal_loss.torch._functions import sigmoid_focal_loss
+
+__all__ = ["FocalLoss"]
+
+MODES = ("binary", "multiclass", "multilabel")
+
+
+class FocalLoss(torch.nn.Module):
+    """``loss(y_pred, y_true)``, of logits (N, C, ...), in the order of segmentation_models_pytorch.
+
+    A multiclass model is not a softmax here but a sigmoid for each class, as there. A label is hard: for soft ones
+    that library has a focal factor of its own, and they are an error.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["binary", "multiclass", "multilabel"],
+        alpha: float | None = None,
+        gamma: float = 2.0,
+        ignore_index: int | None = None,
+        from_logits: bool = True,
+        eps: float = 1e-7,
+        reduction: Reduction = "mean",
+        normalized: bool = False,
+        reduced_threshold: float | None = None,
+        class_weights: list[float] | None = None,
+    ) -> None:
+        super().__init__()
+        if mode not in MODES:
+            raise ValueError(f"`mode` must be 'binary', 'multiclass' or 'multilabel', got {mode!r}")
+        for name, value, only in (
+            ("from_logits", from_logits, True),
+            ("normalized", normalized, False),
+            ("reduced_threshold", reduced_threshold, None),
+        ):
+            if value is not only:
+                raise NotImplementedError(f"`{name}` must be {only}, got {value}; there is no other here")
+        if class_weights is not None and mode == "binary":
+            raise ValueError("`class_weights` must be None in the mode 'binary'")
+        if options.reduction(reduction) == "none" and mode != "binary":
+            raise ValueError(f"`reduction` must be 'mean' or 'sum' in the mode {mode!r}, got 'none'")
+        self.mode = mode
+        self.alpha = alpha
+        self.gamma = gamma
+        self.ignore_index = ignore_index
+        self.eps = eps
+        self.reduction = reduction
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+
+    def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        """Compute the loss; of several classes the mean of each one's own."""
+        x = y_pred.to(torch.promote_types(y_pred.dtype, torch.float32))
+        counted = None if self.ignore_index is None else y_true != self.ignore_index
+        if self.mode == "binary":
+            x, y = x.reshape(-1), y_true.reshape(-1)
+            if counted is not None:
+                x, y = x[counted.reshape(-1)], y[counted.reshape(-1)]
+            return self._loss(x, y, self.reduction)
+        classes = x.shape[1]
+        if self.mode == "multiclass":
+            y = y_true.unsqueeze(1) == torch.arange(classes, device=x.device).view(-1, *[1] * (x.ndim - 2))
+            counted = None if counted is None else counted.unsqueeze(1).expand_as(x)
+        else:
+            y = y_true if counted is None else torch.where(counted, y_true, 0)
+        loss = self._loss(x, y, "none")
+        if counted is not None:
+            loss = torch.where(counted, loss, 0.0)
+        axes = [k for k in range(loss.ndim) if k != 1]
+        each = loss.sum(axes)
+        if self.reduction == "mean":
+            count = loss.numel() // max(classes, 1) if counted is None else counted.sum(axes).clamp(min=1)
+            each = each / count
+        if self.class_weights is None:
+            return each.mean()
+        weights = self.class_weights.to(each.device)
+        return (each * weights).sum() / weights.sum()
+
+    def _loss(self, x: Tensor, y: Tensor, reduction: Reduction) -> Tensor:
+        if y.is_floating_point():
+            if not torch.compiler.is_compiling() and bool(((y != 0) & (y != 1)).any()):
+                raise ValueError(
+                    "`y_true` must hold 0 and 1, for soft labels have another focal factor in this library"
+                )
+            y = y > 0
+        return sigmoid_focal_loss(x, y, -1 if self.alpha is None else self.alpha, self.gamma, reduction)

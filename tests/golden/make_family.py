@@ -11,12 +11,27 @@ quality
     second), y and b, which the rows call gamma. "scale" holds the magnitudes of the terms, times what a rounding of
     y - p is worth where y and p are close: its error is relative to y q + (1 - y) p. At the largest logit, where a
     difference of two losses of 1e38 has too few digits, the closed forms stand; the differences confirm them elsewhere.
+poly1, cost
+    q^g (L + epsilon q), two-term, and alpha q^g L - (1 - alpha) p^g l, whose alpha the rows call w.
+asymmetric
+    Two-term, with m^g (-log(1 - m)), m = max(p - clip, 0), as the second term. The rows' gamma is that of both. "scale"
+    holds what a rounding of p and of the clip is worth where they are close.
+varifocal, matchability
+    y > 0: y B of the target y, and B of the target y^g. y = 0: alpha p^g l, and alpha is called w. "detached" says
+    whether p^g counts as a constant. There the derivative in y is 0 by definition.
+penalty
+    y = 1: q^g L, with a derivative of 0 in y by definition; else (1 - y)^beta p^g l.
+..._probability
+    The same of a probability x, clamped to [1e-7, 1 - 1e-7]: value at the clamped x, and dx, the derivative without the
+    clamp at that same point.
 """
 
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+import family_margins
+import family_scores
 from make_golden import (
     FEW_LOGITS,
     LARGEST,
@@ -113,6 +128,7 @@ def check_known_numbers() -> None:
 def main() -> None:
     check_known_numbers()
     sections = {"quality": [quality_row(*point) for point in quality_points()]}
+    sections |= family_margins.sections() | family_scores.sections()
     Path(__file__).with_name("family.json").write_text(dump(sections), encoding="utf-8")
 
 

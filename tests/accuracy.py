@@ -151,7 +151,7 @@ def column(rows: list[dict[str, Any]], name: str) -> np.ndarray:
 
 def representable(row: dict[str, Any], dtype: str) -> bool:
     """Whether gamma and the weights of a row can be tensors of the dtype."""
-    numbers = np.concatenate([np.ravel(row[name] or 0.0) for name in ("gamma", "w", "alpha") if name in row])
+    numbers = np.concatenate([np.ravel(row[name] or 0.0) for name in ("gamma", "w", "alpha", "beta") if name in row])
     if dtype in HALF:
         with np.errstate(over="ignore", under="ignore"):
             return bool(np.all(numbers.astype(getattr(ml_dtypes, dtype, dtype)) == numbers))
@@ -382,10 +382,12 @@ def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:
 
 
 if __name__ == "__main__":
+    from accuracy_family import FAMILY
+
     set_checks(False)  # the probabilities of some rows need not sum to 1, and hold numbers above it
     for framework in FRAMEWORKS:
         for dtype in framework.dtypes:
-            for section in SECTIONS + EXTREMES:
+            for section in SECTIONS + EXTREMES + FAMILY:
                 for quantity, found in worst(framework, dtype, section).items():
                     row = f"{framework.name:11}{dtype:9}{section.__name__:24}{quantity:9}{found.error_ratio:8.3f}"
                     print(f"{row}  {found.where}")

@@ -260,7 +260,8 @@ class Loss:
         y_true = self.y_true if y_true is None else y_true
         y_pred = framework.tensor(self.y_pred, "float32") if y_pred is None else y_pred
         function = getattr(framework.module, self.name)
-        return function(y_true, y_pred, **({"from_logits": True} | self.options | options))
+        data = (y_true, y_pred) if self.declared.labeled else (y_pred,)
+        return function(*data, **({"from_logits": True} | self.options | options))
 
     def __repr__(self) -> str:
         return self.name
@@ -269,7 +270,8 @@ class Loss:
 LOGITS = np.array([[1.0, 0.0, -1.0], [-2.5, 3.0, 0.25]], np.float32)
 ONE_HOT = np.array([[1, 0, 0], [0, 1, 0]])
 
-LOSSES = [Loss(loss) for loss in losses.LOSSES]
+LOSSES = [Loss(loss) for loss in losses.LOSSES if loss.labeled]
+UNLABELED = [Loss(loss) for loss in losses.LOSSES if not loss.labeled]
 LOSS = {loss.name: loss for loss in LOSSES}
 # The losses that declare their formula, whose rows in the tables of tests are made of it. Only their closed forms are
 # their own: these are differentiated, traced and sharded as those of every loss, so fewer ways of it are tried.

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import FRAMEWORK, FRAMEWORKS, LOSS, LOSSES, SPARSE, Framework, Loss
+from cases import FRAMEWORK, FRAMEWORKS, LOSS, LOSSES, SPARSE, UNLABELED, Framework, Loss
 
 by_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 by_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
 
 INVALID = [
     pytest.param(loss, name, *invalid, id=f"{loss}-{name}-{invalid[0]!r}".replace("\n", ""))
-    for loss in LOSSES
+    for loss in LOSSES + UNLABELED
     for name, (option, _) in loss.declared.options.declared().items()
     for invalid in option.kind.invalid
 ]

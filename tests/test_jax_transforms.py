@@ -20,6 +20,7 @@ RNG = np.random.default_rng(0)
 V, SOFT, LABELS = RNG.normal(0, 1.5, (3, 4)), RNG.dirichlet([1, 1, 1, 1], 3), np.array([2, 0, 3], np.int32)
 HIDDEN, PER_CLASS = RNG.normal(size=(3, 2)), RNG.random(4) + 0.5
 HARD = SOFT > 0.3
+SCORES = np.where(HARD, SOFT, 0)  # positive labels between 0 and 1, and negatives
 POSITIVE = np.exp(V)  # as unnormalized probabilities
 LOGITS = {"from_logits": True}
 
@@ -119,11 +120,11 @@ def row_of(loss: Loss, from_logits: bool) -> tuple[Function, Function, np.ndarra
     """The row of a loss with a formula of its own: that formula, differentiated by JAX."""
 
     def function(x: jax.Array) -> jax.Array:
-        return loss(FRAMEWORK["jax"], SOFT, x if from_logits else x / 20, from_logits=from_logits)
+        return loss(FRAMEWORK["jax"], SCORES, x if from_logits else x / 20, from_logits=from_logits)
 
     def plain(x: jax.Array) -> jax.Array:
         p, q = (sigmoid(x), sigmoid(-x)) if from_logits else (x / 20, 1 - x / 20)
-        return loss.plain(jnp, SOFT, p, q)
+        return loss.plain(jnp, SCORES, p, q)
 
     return function, plain, V if from_logits else POSITIVE
 
@@ -241,7 +242,7 @@ ANNEALED: dict[str, Callable[[jax.Array, float], jax.Array]] = {
     "linear_sparse_categorical_focal_loss": lambda w, a: ours.linear_sparse_categorical_focal_loss(
         V32.T, w.T, np.array([0, 1, 2, 0], np.int32), a, class_weight=a
     ),
-    **{loss.name: loss.annealed(FRAMEWORK["jax"], Y32) for loss in OWN_FORM},
+    **{loss.name: loss.annealed(FRAMEWORK["jax"], jnp.asarray(SCORES, jnp.float32)) for loss in OWN_FORM},
 }
 
 

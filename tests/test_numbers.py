@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import accuracy
+import accuracy_family
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,17 +17,18 @@ GOLDEN = [
     (framework, dtype, section)
     for framework in FRAMEWORKS
     for dtype in framework.dtypes
-    for section in accuracy.SECTIONS + accuracy.EXTREMES
+    for section in accuracy.SECTIONS + accuracy.EXTREMES + accuracy_family.FAMILY
 ]
 HARD_GAMMAS = [0.0, 0.5, 1.0, 2.0, 3.0, 5.0, 7.3, 8.0, 10.0]
 EPS = np.finfo(np.float32).eps
 
 
 def repeats(framework: Framework, dtype: str, section: Callable[..., Any]) -> bool:
-    """Whether other cases cover this one: JAX compiles each section, and float16 and the extremes other than float32
-    run kernels that NumPy and torch run too.
+    """Whether other cases cover this one: JAX compiles each section, and float16, the extremes and the family in other
+    dtypes than float32 run kernels, or the formula, that NumPy and torch run too.
     """
-    return framework.name == "jax" and (dtype == "float16" or (dtype != "float32" and section in accuracy.EXTREMES))
+    once = accuracy.EXTREMES + accuracy_family.FAMILY
+    return framework.name == "jax" and (dtype == "float16" or (dtype != "float32" and section in once))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,7 +149,8 @@ def test_the_dtype_is_that_of_the_prediction(framework: Framework, loss: Loss, d
     found = loss(framework, y_pred=y_pred)
     assert found.dtype == y_pred.dtype
     tolerance = {"float64": 1e-6, "float32": 2e-6, "float16": 1e-3, "bfloat16": 1e-2}[dtype]
-    np.testing.assert_allclose(framework.numpy(found), loss(REFERENCE), rtol=tolerance)
+    smallest = float(ml_dtypes.finfo(dtype).smallest_subnormal)  # 6e-8 in float16
+    np.testing.assert_allclose(framework.numpy(found), loss(REFERENCE), rtol=tolerance, atol=smallest)
 
 
 @by_framework

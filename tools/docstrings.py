@@ -21,6 +21,8 @@ DATA = {
     The probability of each class: one-hot, smoothed or soft.
 y_pred : array_like, shape (..., K, ...)
     Logits or probabilities of the K classes, {PREDICTIONS}""",
+    "unlabeled": f"""y_pred : array_like, any shape
+    Logits or probabilities of the positive class, {PREDICTIONS}""",
     "sparse": f"""y_true : array_like of int, the shape of `y_pred` without its class axis
     Class indices in [0, K). A class axis of length 1 is dropped.
 y_pred : array_like, shape (..., K, ...)
@@ -32,6 +34,7 @@ RESULT = {
     "average": ("the common shape without `axis`", "The mean loss over the axis."),
     "dense": ("the common shape without the class axis", "The loss of each example."),
     "sparse": ("the shape of `y_true`", "The loss of each example."),
+    "unlabeled": ("the shape to which the arguments broadcast", "The cost of each prediction."),
 }
 WIDTH = "The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and rounded once."
 
@@ -85,7 +88,8 @@ def docstring(loss: Loss, first: str, example: str, *, data: bool = True, extra:
     """A docstring. `first` holds the lines above the sections; `data`: whether the target has `y_true` and `y_pred`."""
     value = filled(
         f"If an option is out of range{INDEX if loss.layout == 'sparse' else ''}, if shapes do not match, or if "
-        "labels or probabilities are outside [0, 1] where they can be read: in eager code, on the host, unless "
+        f"{'labels or probabilities' if loss.labeled else 'probabilities'} are outside [0, 1] where they can be read: "
+        "in eager code, on the host, unless "
         "`focal_loss.set_checks` turns that off."
     )
     shape, meaning = RESULT[loss.layout]
@@ -123,7 +127,9 @@ def shown_by_torch(result: Any) -> str:
 
 
 def _nested(array: Any) -> str:
-    return f"[{', '.join(f'{x:.4f}' for x in array)}]"
+    """A row as torch prints it, which leaves room for the sign of each number if one is negative."""
+    sign = " " if any(x < 0 for x in array) else ""
+    return f"[{', '.join(f'{x:{sign}.4f}' for x in array)}]"
 
 
 def keywords(options: dict[str, Any]) -> str:
@@ -134,10 +140,11 @@ def call(target: str, example: Example, tensor: str = "", after: str = "", optio
     """The lines of a call. Predictions get a line of their own if the call would be too long."""
     wrap = (lambda x: f"{tensor}({x!r})") if tensor else repr
     given = keywords(example.options) if options else ""
-    line = f">>> {target}({wrap(example.y_true)}, {wrap(example.y_pred)}{given}){after}"
+    labels = "" if example.y_true is None else f"{wrap(example.y_true)}, "
+    line = f">>> {target}({labels}{wrap(example.y_pred)}{given}){after}"
     if len(line) <= 112:
         return line
-    return f">>> y_pred = {wrap(example.y_pred)}\n>>> {target}({wrap(example.y_true)}, y_pred{given}){after}"
+    return f">>> y_pred = {wrap(example.y_pred)}\n>>> {target}({labels}y_pred{given}){after}"
 
 
 def function_example(loss: Loss, door: str) -> str:

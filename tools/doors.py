@@ -52,6 +52,10 @@ def parameters(loss: Loss, positional: int | None = None) -> list[str]:
     return option_parameters(loss.options, loss.positional if positional is None else positional)
 
 
+def data_names(loss: Loss) -> list[str]:
+    return ["y_true", "y_pred"] if loss.labeled else ["y_pred"]
+
+
 def by_keyword(loss: Loss) -> str:
     return ", ".join(f"{name}={name}" for name in loss.options.declared())
 
@@ -65,39 +69,45 @@ def function(
     loss: Loss, door: str, body: str, *, data: str = "Any", result: str = "Any", more: str = "", decorators: str = ""
 ) -> str:
     """The source of a function. `more` is a parameter that only this door has."""
-    given = [f"y_true: {data}", f"y_pred: {data}", *parameters(loss)]
+    given = [f"{name}: {data}" for name in data_names(loss)] + parameters(loss)
     if more:
         given += [*([] if "*" in given else ["*"]), more]
-    text = docstring(
-        loss, loss.summary, function_example(loss, door), extra=torch_reduction(loss) if door == "torch" else ""
-    )
+    text = docstring(loss, loss.summary, function_example(loss, door), extra=torch_reduction(loss) if more else "")
     return f"{decorators}@answering\ndef {loss.name}({', '.join(given)},) -> {result}:\n{text}\n    return {body}\n"
 
 
+def call(loss: Loss, more: str = "") -> str:
+    """The call of the function `_loss` of a module, which takes None for the labels of a loss without them."""
+    labels = "y_true" if loss.labeled else "None"
+    return f"_loss(losses.{constant(loss)}, {labels}, y_pred, {more}{by_keyword(loss)})"
+
+
 def numpy_function(loss: Loss) -> str:
-    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, {by_keyword(loss)})"
+    body = call(loss)
     return function(loss, "numpy", body, data="ArrayLike", result="NDArray[Any]")
 
 
 def torch_function(loss: Loss) -> str:
-    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, reduction, {by_keyword(loss)})"
-    return function(loss, "torch", body, result="Tensor", more='reduction: Reduction = "none"')
+    if not loss.labeled:
+        return function(loss, "torch", call(loss, '"none", '), result="Tensor")
+    return function(loss, "torch", call(loss, "reduction, "), result="Tensor", more='reduction: Reduction = "none"')
 
 
 def jax_function(loss: Loss) -> str:
-    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, {by_keyword(loss)})"
+    body = call(loss)
     return function(loss, "jax", body, result="Array")
 
 
 def tensorflow_function(loss: Loss) -> str:
-    body = f"_loss(losses.{constant(loss)}, y_true, y_pred, {by_keyword(loss)})"
+    body = call(loss)
     return function(loss, "tensorflow", body, result="Tensor", decorators="@not_converted\n")
 
 
 def dispatching_function(loss: Loss, door: str) -> str:
     """The source of a function that chooses the framework. `door` is top or keras."""
-    module = f"module_for(y_true, y_pred, {', '.join(loss.options.arrays)})"
-    return function(loss, door, f"{module}.{loss.name}(y_true, y_pred, {by_keyword(loss)})")
+    data = ", ".join(data_names(loss))
+    module = f"module_for({data}, {', '.join(loss.options.arrays)})"
+    return function(loss, door, f"{module}.{loss.name}({data}, {by_keyword(loss)})")
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -220,17 +230,19 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
     """The generated text, by file and by name of its region."""
     modules = [loss for loss in losses if loss.torch_module]
     functions = [loss.name for loss in losses]
-    classes = [loss.class_name for loss in losses]
+    labeled = [loss for loss in losses if loss.labeled]  # Keras cannot train with the others
+    classes = [loss.class_name for loss in labeled]
     sparse = next(loss for loss in losses if loss.name == "sparse_categorical_focal_loss")
 
     def each(write: Callable[[Loss], str], chosen: list[Loss] = losses) -> str:
         return "\n\n".join(write(loss) for loss in chosen)
 
     def keras_door(kind: str) -> dict[str, str]:
+        of_labels = [loss.name for loss in labeled]
         return {
-            "imports": f"from focal_loss.keras._functions import ({', '.join(functions)},)\n"
+            "imports": f"from focal_loss.keras._functions import ({', '.join(of_labels)},)\n"
             f"from focal_loss.keras._{kind} import ({', '.join(classes)},)\n",
-            "names": names([*functions, *classes]),
+            "names": names([*of_labels, *classes]),
         }
 
     return {
@@ -266,9 +278,9 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
             "names": names([*functions, *OWN["tensorflow"]]),
         },
         "_dispatch/functions.py": {"functions": each(lambda loss: dispatching_function(loss, "top"))},
-        "keras/_functions.py": {"functions": each(lambda loss: dispatching_function(loss, "keras"))},
-        "keras/_losses.py": {"classes": each(lambda loss: keras_class(loss, "loss"))},
-        "keras/_metrics.py": {"classes": each(lambda loss: keras_class(loss, "metric"))},
+        "keras/_functions.py": {"functions": each(lambda loss: dispatching_function(loss, "keras"), labeled)},
+        "keras/_losses.py": {"classes": each(lambda loss: keras_class(loss, "loss"), labeled)},
+        "keras/_metrics.py": {"classes": each(lambda loss: keras_class(loss, "metric"), labeled)},
         "keras/losses.py": keras_door("losses"),
         "keras/metrics.py": keras_door("metrics"),
         "__init__.py": {

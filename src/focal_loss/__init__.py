@@ -10,22 +10,33 @@ __version__ = "1.0.0"
 
 # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
 _FUNCTIONS = (
+    "asymmetric_loss",
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "focal_matching_cost",
+    "matchability_aware_loss",
+    "penalty_reduced_focal_loss",
+    "poly1_focal_loss",
     "quality_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
+    "varifocal_loss",
 )
 _CLASSES = (
+    "AsymmetricLoss",
     "BinaryFocalCrossentropy",
     "BinaryFocalLoss",
     "CategoricalFocalCrossentropy",
     "CategoricalFocalLoss",
+    "MatchabilityAwareLoss",
+    "PenaltyReducedFocalLoss",
+    "Poly1FocalLoss",
     "QualityFocalLoss",
     "SparseCategoricalFocalCrossentropy",
     "SparseCategoricalFocalLoss",
+    "VarifocalLoss",
 )
 _MODULES = (
     "calibration",

@@ -28,6 +28,8 @@ DIFFERENT: dict[Any, Any] = {
     common.WEIGHT: [1.0, 2.0, 3.0],
     common.FRACTION: [0.1, 0.2, 0.3],
     common.SMOOTHING: 0.1,
+    common.CLIP: 0.1,
+    common.AT_LEAST_MINUS_1: 0.5,
     common.CLASS: 2,
 }
 LABELS = {"elements": Y, "average": Y, "dense": ONE_HOT, "sparse": T}

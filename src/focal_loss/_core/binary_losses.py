@@ -85,23 +85,36 @@ def binary_p_t_loss(
     return reduce(xp, value, None, reduction, x)
 
 
-def elements(family: str, *names: str) -> Any:
+def elements(family: str, *names: str, labeled: bool = True) -> Any:
     """The loss of each label and prediction by a family of closed forms without a native kernel.
 
-    `names` are the options that its closed forms take after the prediction and the label.
+    `names` are the options that its closed forms take after the prediction and the label, which a loss without labels
+    does not take. With `detach_weight` the closed forms are those of the family's name with "detached_" before it.
     """
 
     def compute(xp: Backend, y_true: Any, y_pred: Any, spec: Any, reduction: options.Reduction = "none") -> Array:
         prediction = xp.prediction(y_pred)
-        y = xp.labels(y_true, prediction)
+        y = xp.labels(y_true, prediction) if labeled else prediction
         if not spec.from_logits:
             check_predictions(xp, prediction)
-        given = {name: at_least_zero(xp, xp.parameter(name, getattr(spec, name), prediction)) for name in names}
+        given = {name: argument(xp, name, spec, prediction) for name in names}
         check_shapes(xp, y, xp.shape(prediction), **given)
-        check_labels(xp, y, prediction)
         x = xp.at_least_float32(prediction)
-        chosen = family if spec.from_logits else f"{family}_of_probabilities"
-        value = xp.elementwise(chosen, x, binary_labels(xp, y, x, 0.0), *given.values())
+        arguments = [x, *given.values()]
+        if labeled:
+            check_labels(xp, y, prediction)
+            arguments.insert(1, binary_labels(xp, y, x, 0.0))
+        chosen = f"detached_{family}" if getattr(spec, "detach_weight", False) else family
+        value = xp.elementwise(chosen if spec.from_logits else f"{chosen}_of_probabilities", *arguments)
         return reduce(xp, value, None, reduction, prediction)
 
     return compute
+
+
+def argument(xp: Backend, name: str, spec: Any, like: Array) -> Array:
+    """An option as an argument of a closed form: a plain number, a weight, or an exponent, which is at least 0."""
+    value = getattr(spec, name)
+    if name not in spec.arrays:
+        return value
+    value = xp.parameter(name, value, like)
+    return value if name == spec.weight_name else at_least_zero(xp, value)

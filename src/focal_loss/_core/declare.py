@@ -9,7 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
-Layout = Literal["elements", "average", "dense", "sparse"]
+Layout = Literal["elements", "average", "dense", "sparse", "unlabeled"]
 REQUIRED: Any = MISSING
 
 
@@ -92,7 +92,7 @@ class Loss:
 
     `layout` says what the result is: "elements", one loss for each label and prediction that broadcast; "average", the
     mean of these over an axis; "dense" and "sparse", one for each example, from a probability for each class or from
-    the index of a class.
+    the index of a class. "unlabeled" is as "elements" without labels: a function alone, without classes and reductions.
     """
 
     name: str
@@ -112,6 +112,10 @@ class Loss:
     trial: Mapping[str, Any] = field(default_factory=dict)  # options with which the tests call it
     closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # families of `formula`
     formula: str = ""  # in Python, of y, p, q = 1 - p and the options; the six focal losses have tests by hand instead
+
+    @property
+    def labeled(self) -> bool:
+        return self.layout != "unlabeled"
 
     @property
     def class_name(self) -> str:

@@ -49,6 +49,12 @@ def leibniz(
     return total
 
 
+def numeric(ops: Ops, y: Array, x: Array) -> Array:
+    """The labels as numbers of the dtype of the predictions x, if they are boolean."""
+    zero = ops.clip(x, 0.0, 0.0)
+    return ops.where(y, zero + 1.0, zero) if ops.is_bool(y) else y
+
+
 def linear(weight: Array, label: Array, weight_index: Index, label_index: Index) -> Coefficient:
     """weight * label, with the positions of the two among the arguments of the loss."""
     both = "".join(sorted(weight_index + label_index))

@@ -144,6 +144,24 @@ def fraction(name: str, value: Parameter) -> Parameter:
     return parameter(name, value, 1.0)
 
 
+def at_least_minus_1(name: str, value: object) -> float:
+    allowed = f"`{name}` must be a finite number of at least -1, got {shown(value)}"
+    if not is_number(value):
+        raise TypeError(allowed)
+    if not -1 <= value < math.inf or exceeds_float(value):  # type: ignore[operator]
+        raise ValueError(allowed)
+    return float(value)  # type: ignore[arg-type]
+
+
+def clip(name: str, value: object) -> float:
+    allowed = f"`{name}` must be a number in [0, 1), got {shown(value)}"
+    if not is_number(value):
+        raise TypeError(allowed + ("; pass 0 for no clip" if value is None else ""))
+    if not 0 <= value < 1:  # type: ignore[operator]
+        raise ValueError(allowed)
+    return float(value)  # type: ignore[arg-type]
+
+
 def ignored_class(name: str, value: object) -> int | None:
     if value is None:
         return None

@@ -53,6 +53,86 @@ class _SparseFocalMetric(_FocalMetric):
 
 
 # <doors: classes> Written by tools/doors.py; `make doors` writes it anew.
+@keras.saving.register_keras_serializable("focal_loss", "AsymmetricLossMetric")
+@answering
+class AsymmetricLoss(_FocalMetric):
+    """`asymmetric_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    gamma_pos : float or array_like, shape broadcasts with the labels
+        The focusing parameter of the positives, at least 0. The higher it is, the less an easy positive counts.
+    gamma_neg : float or array_like, shape broadcasts with the labels
+        The focusing parameter of the negatives, at least 0. The higher it is, the less an easy negative counts.
+    clip : float
+        In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are taken as
+        that much less probable.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        y * q**gamma_pos * -log(p) + (1 - y) * (m := maximum(p - clip, 0))**gamma_neg * -log(1 - m)
+
+    A soft label is the expectation over hard ones. With ``clip=0`` and both parameters alike it is `binary_focal_loss`.
+    The gradient of a negative with a probability below `clip` is 0, by definition.
+
+    References
+    ----------
+    .. [1] T. Ridnik, E. Ben-Baruch, N. Zamir, A. Noy, I. Friedman, M. Protter and L. Zelnik-Manor, "Asymmetric
+       loss for multi-label classification", ICCV 2021, arXiv:2009.14119, equations 4 to 7.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import AsymmetricLoss
+    >>> metric = AsymmetricLoss()
+    >>> metric.update_state([0, 1, 0], [0.04, 0.7, 0.9])
+    >>> print(round(float(metric.result()), 4))
+    0.3658
+    """
+
+    loss_name = "asymmetric_loss"
+    gamma_pos = Option()
+    gamma_neg = Option()
+    clip = Option()
+    from_logits = Option()
+
+    def __init__(
+        self,
+        gamma_pos: ParameterLike = 1.0,
+        gamma_neg: ParameterLike = 4.0,
+        clip: float = 0.05,
+        *,
+        from_logits: bool = False,
+        name: str = "asymmetric_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {"gamma_pos": gamma_pos, "gamma_neg": gamma_neg, "clip": clip, "from_logits": from_logits}
+        super().__init__(options, name, dtype)
+
+
 @keras.saving.register_keras_serializable("focal_loss", "BinaryFocalCrossentropyMetric")
 @answering
 class BinaryFocalCrossentropy(_FocalMetric):
@@ -400,6 +480,240 @@ class CategoricalFocalLoss(_FocalMetric):
         super().__init__(options, name, dtype)
 
 
+@keras.saving.register_keras_serializable("focal_loss", "MatchabilityAwareLossMetric")
+@answering
+class MatchabilityAwareLoss(_FocalMetric):
+    """`matchability_aware_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape broadcasts with the labels
+        At least 0. The target of a positive is its score to this power; the higher it is, the less an easy negative
+        counts.
+    alpha : float or array_like, shape broadcasts with the labels
+        The weight of the negatives, which have labels of 0, at least 0.
+    detach_weight : bool
+        Whether the factor ``p**gamma`` of a negative counts as a constant in derivatives with respect to the
+        prediction, as the `detach` of a tensor makes it one.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y > 0, y**gamma * -log(p) + (1 - y**gamma) * -log(q), alpha * p**gamma * -log(q))
+
+    The loss jumps at a label of 0, where its derivative in the label is 0.
+
+    References
+    ----------
+    .. [1] S. Huang, Z. Lu, X. Cun, Y. Yu, X. Zhou and X. Shen, "DEIM: DETR with improved matching for fast
+       convergence", CVPR 2025, arXiv:2412.04234, equation 5.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import MatchabilityAwareLoss
+    >>> metric = MatchabilityAwareLoss()
+    >>> metric.update_state([0.0, 0.7, 1.0], [0.1, 0.6, 0.9])
+    >>> print(round(float(metric.result()), 4))
+    0.2625
+    """
+
+    loss_name = "matchability_aware_loss"
+    gamma = Option()
+    alpha = Option()
+    detach_weight = Option()
+    from_logits = Option()
+
+    def __init__(
+        self,
+        gamma: ParameterLike = 1.5,
+        *,
+        alpha: ParameterLike = 1.0,
+        detach_weight: bool = True,
+        from_logits: bool = False,
+        name: str = "matchability_aware_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {"gamma": gamma, "alpha": alpha, "detach_weight": detach_weight, "from_logits": from_logits}
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "PenaltyReducedFocalLossMetric")
+@answering
+class PenaltyReducedFocalLoss(_FocalMetric):
+    """`penalty_reduced_focal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    alpha : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy place counts.
+    beta : float or array_like, shape broadcasts with the labels
+        At least 0. The higher it is, the less a place near an object counts.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y == 1, q**alpha * -log(p), (1 - y)**beta * p**alpha * -log(q))
+
+    A place with a label of exactly 1 is an object; every other one is background, whose penalty is less where the label
+    is near 1. The loss jumps there, and its derivative in the label is 0 at 1. A heatmap without an object is legal.
+
+    References
+    ----------
+    .. [1] H. Law and J. Deng, "CornerNet: detecting objects as paired keypoints", ECCV 2018, arXiv:1808.01244,
+       equation 1; X. Zhou, D. Wang and P. Krähenbühl, "Objects as points", arXiv:1904.07850, equation 1.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import PenaltyReducedFocalLoss
+    >>> metric = PenaltyReducedFocalLoss()
+    >>> metric.update_state([0.0, 0.8, 1.0], [0.1, 0.6, 0.7])
+    >>> print(round(float(metric.result()), 4))
+    0.0112
+    """
+
+    loss_name = "penalty_reduced_focal_loss"
+    alpha = Option()
+    beta = Option()
+    from_logits = Option()
+
+    def __init__(
+        self,
+        alpha: ParameterLike = 2.0,
+        beta: ParameterLike = 4.0,
+        *,
+        from_logits: bool = False,
+        name: str = "penalty_reduced_focal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {"alpha": alpha, "beta": beta, "from_logits": from_logits}
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "Poly1FocalLossMetric")
+@answering
+class Poly1FocalLoss(_FocalMetric):
+    """`poly1_focal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    epsilon : float
+        What is added to the coefficient of the first term, at least -1; 0 is the focal loss.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * (-log(p) + epsilon * q) + (1 - y) * p**gamma * (-log(q) + epsilon * p)
+
+    A soft label is the expectation over hard ones. With ``epsilon=0`` it is `binary_focal_loss`. With an `epsilon`
+    below -1 the loss of an easy example would be negative; at -1 its two terms nearly cancel.
+
+    References
+    ----------
+    .. [1] Z. Leng, M. Tan, C. Liu, E. D. Cubuk, X. Shi, S. Cheng and D. Anguelov, "PolyLoss: a polynomial
+       expansion perspective of classification loss functions", ICLR 2022, arXiv:2204.12511, section 4.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import Poly1FocalLoss
+    >>> metric = Poly1FocalLoss()
+    >>> metric.update_state([0, 1, 1], [0.1, 0.7, 0.9])
+    >>> print(round(float(metric.result()), 4))
+    0.0211
+    """
+
+    loss_name = "poly1_focal_loss"
+    gamma = Option()
+    epsilon = Option()
+    pos_weight = Option()
+    from_logits = Option()
+
+    def __init__(
+        self,
+        gamma: ParameterLike = 2.0,
+        epsilon: float = 1.0,
+        *,
+        pos_weight: ParameterLike | None = None,
+        from_logits: bool = False,
+        name: str = "poly1_focal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {"gamma": gamma, "epsilon": epsilon, "pos_weight": pos_weight, "from_logits": from_logits}
+        super().__init__(options, name, dtype)
+
+
 @keras.saving.register_keras_serializable("focal_loss", "QualityFocalLossMetric")
 @answering
 class QualityFocalLoss(_FocalMetric):
@@ -642,6 +956,85 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
             "axis": axis,
             "ignore_class": ignore_class,
         }
+        super().__init__(options, name, dtype)
+
+
+@keras.saving.register_keras_serializable("focal_loss", "VarifocalLossMetric")
+@answering
+class VarifocalLoss(_FocalMetric):
+    """`varifocal_loss` as a Keras metric.
+
+    Parameters
+    ----------
+    alpha : float or array_like, shape broadcasts with the labels
+        The weight of the negatives, which have labels of 0, at least 0.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy negative counts.
+    detach_weight : bool
+        Whether the factor ``p**gamma`` of a negative counts as a constant in derivatives with respect to the
+        prediction, as the `detach` of a tensor makes it one.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    name : str
+        The name of the metric.
+    dtype : str, optional
+        The dtype of the result.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y > 0, y * (y * -log(p) + (1 - y) * -log(q)), alpha * p**gamma * -log(q))
+
+    The loss jumps at a label of 0, where its derivative in the label is 0.
+
+    References
+    ----------
+    .. [1] H. Zhang, Y. Wang, F. Dayoub and N. Sünderhauf, "VarifocalNet: an IoU-aware dense object detector",
+       CVPR 2021, arXiv:2008.13367, equation 2.
+
+    Examples
+    --------
+    >>> from focal_loss.keras.metrics import VarifocalLoss
+    >>> metric = VarifocalLoss()
+    >>> metric.update_state([0.0, 0.7, 1.0], [0.1, 0.6, 0.9])
+    >>> print(round(float(metric.result()), 4))
+    0.183
+    """
+
+    loss_name = "varifocal_loss"
+    alpha = Option()
+    gamma = Option()
+    detach_weight = Option()
+    from_logits = Option()
+
+    def __init__(
+        self,
+        alpha: ParameterLike = 0.75,
+        gamma: ParameterLike = 2.0,
+        *,
+        detach_weight: bool = False,
+        from_logits: bool = False,
+        name: str = "varifocal_loss",
+        dtype: Any = None,
+    ) -> None:
+        options = {"alpha": alpha, "gamma": gamma, "detach_weight": detach_weight, "from_logits": from_logits}
         super().__init__(options, name, dtype)
 
 

@@ -11,25 +11,37 @@ exported holds the formula and can be loaded anywhere. One that has been called 
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
 from focal_loss.tensorflow._functions import (
+    asymmetric_loss,
     binary_focal_crossentropy,
     binary_focal_loss,
     categorical_focal_crossentropy,
     categorical_focal_loss,
+    focal_matching_cost,
+    matchability_aware_loss,
+    penalty_reduced_focal_loss,
+    poly1_focal_loss,
     quality_focal_loss,
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
+    varifocal_loss,
 )
 
 # </doors: imports>
 
 __all__ = [
     # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
+    "asymmetric_loss",
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
+    "focal_matching_cost",
+    "matchability_aware_loss",
+    "penalty_reduced_focal_loss",
+    "poly1_focal_loss",
     "quality_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
+    "varifocal_loss",
     # </doors: names>
 ]

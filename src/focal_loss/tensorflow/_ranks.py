@@ -29,13 +29,15 @@ def of_any_rank(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tenso
         return loss.compute(XP, y_true, y_pred, options)
     if loss.layout in ("dense", "sparse"):
         return _of_classes(loss, y_true, y_pred, options)
+    if not loss.labeled:
+        y_true = y_pred  # of the shape of the predictions, and not read
     arrays = {name: getattr(options, name) for name in options.arrays}
     if not _has_unknown_rank(y_true, y_pred, *arrays.values()):
         return loss.compute(XP, y_true, y_pred, options)
     if loss.layout == "average":
         _check_last(options.values["axis"])
     y, x, parameters, shape = _flat(y_true, y_pred, **arrays)
-    if loss.layout == "elements":
+    if loss.layout in ("elements", "unlabeled"):
         return tf.reshape(loss.compute(XP, y, x, replace(options, **parameters)), shape)
     rows: dict[str, Any] = {name: p if isinstance(p, float) else _rows(p, shape) for name, p in parameters.items()}
     return tf.reshape(loss.compute(XP, _rows(y, shape), _rows(x, shape), replace(options, **rows)), shape[:-1])

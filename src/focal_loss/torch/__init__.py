@@ -13,42 +13,64 @@ have no type in TorchScript.
 from focal_loss.torch import compat
 from focal_loss.torch._conventions import FocalLoss, SigmoidFocalLoss
 from focal_loss.torch._functions import (
+    asymmetric_loss,
     binary_focal_crossentropy,
     binary_focal_loss,
     categorical_focal_crossentropy,
     categorical_focal_loss,
+    focal_matching_cost,
+    matchability_aware_loss,
+    penalty_reduced_focal_loss,
+    poly1_focal_loss,
     quality_focal_loss,
     sigmoid_focal_loss,
     sparse_categorical_focal_crossentropy,
     sparse_categorical_focal_loss,
+    varifocal_loss,
 )
 from focal_loss.torch._linear import linear_sparse_categorical_focal_loss
 from focal_loss.torch._modules import (
+    AsymmetricLoss,
     BinaryFocalLoss,
     CategoricalFocalLoss,
+    MatchabilityAwareLoss,
+    PenaltyReducedFocalLoss,
+    Poly1FocalLoss,
     QualityFocalLoss,
     SparseCategoricalFocalLoss,
+    VarifocalLoss,
 )
 
 # </doors: imports>
 
 __all__ = [
     # <doors: names> Written by tools/doors.py; `make doors` writes it anew.
+    "AsymmetricLoss",
     "BinaryFocalLoss",
     "CategoricalFocalLoss",
     "FocalLoss",
+    "MatchabilityAwareLoss",
+    "PenaltyReducedFocalLoss",
+    "Poly1FocalLoss",
     "QualityFocalLoss",
     "SigmoidFocalLoss",
     "SparseCategoricalFocalLoss",
+    "VarifocalLoss",
+    "asymmetric_loss",
     "binary_focal_crossentropy",
     "binary_focal_loss",
     "categorical_focal_crossentropy",
     "categorical_focal_loss",
     "compat",
+    "focal_matching_cost",
     "linear_sparse_categorical_focal_loss",
+    "matchability_aware_loss",
+    "penalty_reduced_focal_loss",
+    "poly1_focal_loss",
     "quality_focal_loss",
     "sigmoid_focal_loss",
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
+    "varifocal_loss",
     # </doors: names>
 ]

@@ -57,6 +57,87 @@ if not SEES_LEVELS:  # compiled code would lose the tangents of dual numbers fro
 
 # <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
 @answering
+def asymmetric_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma_pos: ParameterLike = 1.0,
+    gamma_neg: ParameterLike = 4.0,
+    clip: float = 0.05,
+    *,
+    from_logits: bool = False,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Asymmetric loss: a focusing parameter for each side, and easy negatives cost nothing.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    gamma_pos : float or array_like, shape broadcasts with the labels
+        The focusing parameter of the positives, at least 0. The higher it is, the less an easy positive counts.
+    gamma_neg : float or array_like, shape broadcasts with the labels
+        The focusing parameter of the negatives, at least 0. The higher it is, the less an easy negative counts.
+    clip : float
+        In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are taken as
+        that much less probable.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        y * q**gamma_pos * -log(p) + (1 - y) * (m := maximum(p - clip, 0))**gamma_neg * -log(1 - m)
+
+    A soft label is the expectation over hard ones. With ``clip=0`` and both parameters alike it is `binary_focal_loss`.
+    The gradient of a negative with a probability below `clip` is 0, by definition.
+
+    References
+    ----------
+    .. [1] T. Ridnik, E. Ben-Baruch, N. Zamir, A. Noy, I. Friedman, M. Protter and L. Zelnik-Manor, "Asymmetric
+       loss for multi-label classification", ICCV 2021, arXiv:2009.14119, equations 4 to 7.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import asymmetric_loss
+    >>> asymmetric_loss(torch.tensor([0, 1, 0]), torch.tensor([0.04, 0.7, 0.9]))
+    tensor([0.0000, 0.1070, 0.9903])
+    """
+    return _loss(
+        losses.ASYMMETRIC_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        gamma_pos=gamma_pos,
+        gamma_neg=gamma_neg,
+        clip=clip,
+        from_logits=from_logits,
+    )
+
+
+@answering
 def binary_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -391,6 +472,298 @@ def categorical_focal_loss(
 
 
 @answering
+def focal_matching_cost(
+    y_pred: Any,
+    alpha: ParameterLike = 0.25,
+    gamma: ParameterLike = 2.0,
+    *,
+    from_logits: bool = False,
+) -> Tensor:
+    """The focal cost of calling each output positive, for the matcher of a DETR-like detector.
+
+    Parameters
+    ----------
+    y_pred : array_like, any shape
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape broadcasts with the predictions
+        The weight of the positive side, in [0, 1]; the negative one has ``1 - alpha``.
+    gamma : float or array_like, shape broadcasts with the predictions
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The cost of each prediction. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if probabilities are outside [0, 1] where they can be
+        read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the probability of the positive
+    class and q = 1 - p the cost is [1]_
+
+        alpha * q**gamma * -log(p) - (1 - alpha) * p**gamma * -log(q)
+
+    It is finite for every finite logit of every dtype and never rises with the logit. Formulas with ``log(p + 1e-8)``
+    are infinite in float16 for logits above 9, and a matcher then finds no assignment.
+
+    References
+    ----------
+    .. [1] X. Zhu, W. Su, L. Lu, B. Li, X. Wang and J. Dai, "Deformable DETR: deformable transformers for
+       end-to-end object detection", ICLR 2021, arXiv:2010.04159.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import focal_matching_cost
+    >>> focal_matching_cost(torch.tensor([0.1, 0.5, 0.9]))
+    tensor([ 0.4655, -0.0866, -1.3986])
+    """
+    return _loss(losses.FOCAL_MATCHING_COST, None, y_pred, "none", alpha=alpha, gamma=gamma, from_logits=from_logits)
+
+
+@answering
+def matchability_aware_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: ParameterLike = 1.5,
+    *,
+    alpha: ParameterLike = 1.0,
+    detach_weight: bool = True,
+    from_logits: bool = False,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Matchability-aware loss: positives are scores, whose powers are the targets.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape broadcasts with the labels
+        At least 0. The target of a positive is its score to this power; the higher it is, the less an easy negative
+        counts.
+    alpha : float or array_like, shape broadcasts with the labels
+        The weight of the negatives, which have labels of 0, at least 0.
+    detach_weight : bool
+        Whether the factor ``p**gamma`` of a negative counts as a constant in derivatives with respect to the
+        prediction, as the `detach` of a tensor makes it one.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y > 0, y**gamma * -log(p) + (1 - y**gamma) * -log(q), alpha * p**gamma * -log(q))
+
+    The loss jumps at a label of 0, where its derivative in the label is 0.
+
+    References
+    ----------
+    .. [1] S. Huang, Z. Lu, X. Cun, Y. Yu, X. Zhou and X. Shen, "DEIM: DETR with improved matching for fast
+       convergence", CVPR 2025, arXiv:2412.04234, equation 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import matchability_aware_loss
+    >>> matchability_aware_loss(torch.tensor([0.0, 0.7, 1.0]), torch.tensor([0.1, 0.6, 0.9]))
+    tensor([0.0033, 0.6788, 0.1054])
+    """
+    return _loss(
+        losses.MATCHABILITY_AWARE_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        gamma=gamma,
+        alpha=alpha,
+        detach_weight=detach_weight,
+        from_logits=from_logits,
+    )
+
+
+@answering
+def penalty_reduced_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    alpha: ParameterLike = 2.0,
+    beta: ParameterLike = 4.0,
+    *,
+    from_logits: bool = False,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Penalty-reduced focal loss of a heatmap, as CornerNet and CenterNet have it.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy place counts.
+    beta : float or array_like, shape broadcasts with the labels
+        At least 0. The higher it is, the less a place near an object counts.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y == 1, q**alpha * -log(p), (1 - y)**beta * p**alpha * -log(q))
+
+    A place with a label of exactly 1 is an object; every other one is background, whose penalty is less where the label
+    is near 1. The loss jumps there, and its derivative in the label is 0 at 1. A heatmap without an object is legal.
+
+    References
+    ----------
+    .. [1] H. Law and J. Deng, "CornerNet: detecting objects as paired keypoints", ECCV 2018, arXiv:1808.01244,
+       equation 1; X. Zhou, D. Wang and P. Krähenbühl, "Objects as points", arXiv:1904.07850, equation 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import penalty_reduced_focal_loss
+    >>> penalty_reduced_focal_loss(torch.tensor([0.0, 0.8, 1.0]), torch.tensor([0.1, 0.6, 0.7]))
+    tensor([0.0011, 0.0005, 0.0321])
+    """
+    return _loss(
+        losses.PENALTY_REDUCED_FOCAL_LOSS, y_true, y_pred, reduction, alpha=alpha, beta=beta, from_logits=from_logits
+    )
+
+
+@answering
+def poly1_focal_loss(
+    y_true: Any,
+    y_pred: Any,
+    gamma: ParameterLike = 2.0,
+    epsilon: float = 1.0,
+    *,
+    pos_weight: ParameterLike | None = None,
+    from_logits: bool = False,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Poly-1 focal loss: the focal loss with another first coefficient of its series.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    epsilon : float
+        What is added to the coefficient of the first term, at least -1; 0 is the focal loss.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * (-log(p) + epsilon * q) + (1 - y) * p**gamma * (-log(q) + epsilon * p)
+
+    A soft label is the expectation over hard ones. With ``epsilon=0`` it is `binary_focal_loss`. With an `epsilon`
+    below -1 the loss of an easy example would be negative; at -1 its two terms nearly cancel.
+
+    References
+    ----------
+    .. [1] Z. Leng, M. Tan, C. Liu, E. D. Cubuk, X. Shi, S. Cheng and D. Anguelov, "PolyLoss: a polynomial
+       expansion perspective of classification loss functions", ICLR 2022, arXiv:2204.12511, section 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import poly1_focal_loss
+    >>> poly1_focal_loss(torch.tensor([0, 1, 1]), torch.tensor([0.1, 0.7, 0.9]))
+    tensor([0.0021, 0.0591, 0.0021])
+    """
+    return _loss(
+        losses.POLY1_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        gamma=gamma,
+        epsilon=epsilon,
+        pos_weight=pos_weight,
+        from_logits=from_logits,
+    )
+
+
+@answering
 def quality_focal_loss(
     y_true: Any,
     y_pred: Any,
@@ -624,6 +997,86 @@ def sparse_categorical_focal_loss(
         from_logits=from_logits,
         axis=axis,
         ignore_class=ignore_class,
+    )
+
+
+@answering
+def varifocal_loss(
+    y_true: Any,
+    y_pred: Any,
+    alpha: ParameterLike = 0.75,
+    gamma: ParameterLike = 2.0,
+    *,
+    detach_weight: bool = False,
+    from_logits: bool = False,
+    reduction: Reduction = "none",
+) -> Tensor:
+    """Varifocal loss: positives are scores that weigh themselves, such as the overlap of a box with the truth.
+
+    Parameters
+    ----------
+    y_true : array_like of bool, int or float, any shape
+        Labels in [0, 1]. Others are refused where they can be read: in eager code, on the host.
+    y_pred : array_like, a shape that broadcasts with `y_true`
+        Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
+    alpha : float or array_like, shape broadcasts with the labels
+        The weight of the negatives, which have labels of 0, at least 0.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy negative counts.
+    detach_weight : bool
+        Whether the factor ``p**gamma`` of a negative counts as a constant in derivatives with respect to the
+        prediction, as the `detach` of a tensor makes it one.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y > 0, y * (y * -log(p) + (1 - y) * -log(q)), alpha * p**gamma * -log(q))
+
+    The loss jumps at a label of 0, where its derivative in the label is 0.
+
+    References
+    ----------
+    .. [1] H. Zhang, Y. Wang, F. Dayoub and N. Sünderhauf, "VarifocalNet: an IoU-aware dense object detector",
+       CVPR 2021, arXiv:2008.13367, equation 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import varifocal_loss
+    >>> varifocal_loss(torch.tensor([0.0, 0.7, 1.0]), torch.tensor([0.1, 0.6, 0.9]))
+    tensor([0.0008, 0.4427, 0.1054])
+    """
+    return _loss(
+        losses.VARIFOCAL_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        alpha=alpha,
+        gamma=gamma,
+        detach_weight=detach_weight,
+        from_logits=from_logits,
     )
 
 

@@ -19,10 +19,15 @@ from focal_loss.torch._backend import XP
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
 from focal_loss.torch._functions import (
+    asymmetric_loss,
     binary_focal_loss,
     categorical_focal_loss,
+    matchability_aware_loss,
+    penalty_reduced_focal_loss,
+    poly1_focal_loss,
     quality_focal_loss,
     sparse_categorical_focal_loss,
+    varifocal_loss,
 )
 
 # </doors: imports>
@@ -161,6 +166,105 @@ class _Dense(_Loss):
 
 
 # <doors: modules> Written by tools/doors.py; `make doors` writes it anew.
+@answering
+class AsymmetricLoss(_OfElements):
+    """`asymmetric_loss` as a module: ``loss(y_true, y_pred)``.
+
+    A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
+    `gamma_pos` and `gamma_neg` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    gamma_pos : float or array_like, shape broadcasts with the labels
+        The focusing parameter of the positives, at least 0. The higher it is, the less an easy positive counts.
+    gamma_neg : float or array_like, shape broadcasts with the labels
+        The focusing parameter of the negatives, at least 0. The higher it is, the less an easy negative counts.
+    clip : float
+        In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are taken as
+        that much less probable.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        y * q**gamma_pos * -log(p) + (1 - y) * (m := maximum(p - clip, 0))**gamma_neg * -log(1 - m)
+
+    A soft label is the expectation over hard ones. With ``clip=0`` and both parameters alike it is `binary_focal_loss`.
+    The gradient of a negative with a probability below `clip` is 0, by definition.
+
+    References
+    ----------
+    .. [1] T. Ridnik, E. Ben-Baruch, N. Zamir, A. Noy, I. Friedman, M. Protter and L. Zelnik-Manor, "Asymmetric
+       loss for multi-label classification", ICCV 2021, arXiv:2009.14119, equations 4 to 7.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import AsymmetricLoss
+    >>> loss = AsymmetricLoss()
+    >>> loss(torch.tensor([0, 1, 0]), torch.tensor([0.04, 0.7, 0.9]))
+    tensor(0.3658)
+    """
+
+    gamma_pos: Any
+    gamma_neg: Any
+    clip: Any
+    from_logits: Any
+
+    def __init__(
+        self,
+        gamma_pos: ParameterLike = 1.0,
+        gamma_neg: ParameterLike = 4.0,
+        clip: float = 0.05,
+        *,
+        from_logits: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.keep(
+            losses.ASYMMETRIC_LOSS,
+            reduction,
+            gamma_pos=gamma_pos,
+            gamma_neg=gamma_neg,
+            clip=clip,
+            from_logits=from_logits,
+        )
+
+    def forward(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The reduced loss of labels and predictions that broadcast."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        return asymmetric_loss(
+            labels,
+            prediction,
+            gamma_pos=self.option("gamma_pos", prediction),
+            gamma_neg=self.option("gamma_neg", prediction),
+            clip=self.clip,
+            from_logits=self.from_logits,
+            reduction=self.reduction,
+        )
+
+
 @answering
 class BinaryFocalLoss(_OfElements):
     """`binary_focal_loss` as a module: ``loss(y_true, y_pred)``.
@@ -359,6 +463,289 @@ class CategoricalFocalLoss(_Dense):
 
 
 @answering
+class MatchabilityAwareLoss(_OfElements):
+    """`matchability_aware_loss` as a module: ``loss(y_true, y_pred)``.
+
+    A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
+    `gamma` and `alpha` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape broadcasts with the labels
+        At least 0. The target of a positive is its score to this power; the higher it is, the less an easy negative
+        counts.
+    alpha : float or array_like, shape broadcasts with the labels
+        The weight of the negatives, which have labels of 0, at least 0.
+    detach_weight : bool
+        Whether the factor ``p**gamma`` of a negative counts as a constant in derivatives with respect to the
+        prediction, as the `detach` of a tensor makes it one.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y > 0, y**gamma * -log(p) + (1 - y**gamma) * -log(q), alpha * p**gamma * -log(q))
+
+    The loss jumps at a label of 0, where its derivative in the label is 0.
+
+    References
+    ----------
+    .. [1] S. Huang, Z. Lu, X. Cun, Y. Yu, X. Zhou and X. Shen, "DEIM: DETR with improved matching for fast
+       convergence", CVPR 2025, arXiv:2412.04234, equation 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import MatchabilityAwareLoss
+    >>> loss = MatchabilityAwareLoss()
+    >>> loss(torch.tensor([0.0, 0.7, 1.0]), torch.tensor([0.1, 0.6, 0.9]))
+    tensor(0.2625)
+    """
+
+    gamma: Any
+    alpha: Any
+    detach_weight: Any
+    from_logits: Any
+
+    def __init__(
+        self,
+        gamma: ParameterLike = 1.5,
+        *,
+        alpha: ParameterLike = 1.0,
+        detach_weight: bool = True,
+        from_logits: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.keep(
+            losses.MATCHABILITY_AWARE_LOSS,
+            reduction,
+            gamma=gamma,
+            alpha=alpha,
+            detach_weight=detach_weight,
+            from_logits=from_logits,
+        )
+
+    def forward(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The reduced loss of labels and predictions that broadcast."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        return matchability_aware_loss(
+            labels,
+            prediction,
+            gamma=self.option("gamma", prediction),
+            alpha=self.option("alpha", prediction),
+            detach_weight=self.detach_weight,
+            from_logits=self.from_logits,
+            reduction=self.reduction,
+        )
+
+
+@answering
+class PenaltyReducedFocalLoss(_OfElements):
+    """`penalty_reduced_focal_loss` as a module: ``loss(y_true, y_pred)``.
+
+    A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
+    `alpha` and `beta` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    alpha : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy place counts.
+    beta : float or array_like, shape broadcasts with the labels
+        At least 0. The higher it is, the less a place near an object counts.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y == 1, q**alpha * -log(p), (1 - y)**beta * p**alpha * -log(q))
+
+    A place with a label of exactly 1 is an object; every other one is background, whose penalty is less where the label
+    is near 1. The loss jumps there, and its derivative in the label is 0 at 1. A heatmap without an object is legal.
+
+    References
+    ----------
+    .. [1] H. Law and J. Deng, "CornerNet: detecting objects as paired keypoints", ECCV 2018, arXiv:1808.01244,
+       equation 1; X. Zhou, D. Wang and P. Krähenbühl, "Objects as points", arXiv:1904.07850, equation 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import PenaltyReducedFocalLoss
+    >>> loss = PenaltyReducedFocalLoss()
+    >>> loss(torch.tensor([0.0, 0.8, 1.0]), torch.tensor([0.1, 0.6, 0.7]))
+    tensor(0.0112)
+    """
+
+    alpha: Any
+    beta: Any
+    from_logits: Any
+
+    def __init__(
+        self,
+        alpha: ParameterLike = 2.0,
+        beta: ParameterLike = 4.0,
+        *,
+        from_logits: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.keep(losses.PENALTY_REDUCED_FOCAL_LOSS, reduction, alpha=alpha, beta=beta, from_logits=from_logits)
+
+    def forward(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The reduced loss of labels and predictions that broadcast."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        return penalty_reduced_focal_loss(
+            labels,
+            prediction,
+            alpha=self.option("alpha", prediction),
+            beta=self.option("beta", prediction),
+            from_logits=self.from_logits,
+            reduction=self.reduction,
+        )
+
+
+@answering
+class Poly1FocalLoss(_OfElements):
+    """`poly1_focal_loss` as a module: ``loss(y_true, y_pred)``.
+
+    A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
+    `gamma` and `pos_weight` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    epsilon : float
+        What is added to the coefficient of the first term, at least -1; 0 is the focal loss.
+    pos_weight : float or array_like, optional
+        The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        pos_weight * y * q**gamma * (-log(p) + epsilon * q) + (1 - y) * p**gamma * (-log(q) + epsilon * p)
+
+    A soft label is the expectation over hard ones. With ``epsilon=0`` it is `binary_focal_loss`. With an `epsilon`
+    below -1 the loss of an easy example would be negative; at -1 its two terms nearly cancel.
+
+    References
+    ----------
+    .. [1] Z. Leng, M. Tan, C. Liu, E. D. Cubuk, X. Shi, S. Cheng and D. Anguelov, "PolyLoss: a polynomial
+       expansion perspective of classification loss functions", ICLR 2022, arXiv:2204.12511, section 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import Poly1FocalLoss
+    >>> loss = Poly1FocalLoss()
+    >>> loss(torch.tensor([0, 1, 1]), torch.tensor([0.1, 0.7, 0.9]))
+    tensor(0.0211)
+    """
+
+    gamma: Any
+    epsilon: Any
+    pos_weight: Any
+    from_logits: Any
+
+    def __init__(
+        self,
+        gamma: ParameterLike = 2.0,
+        epsilon: float = 1.0,
+        *,
+        pos_weight: ParameterLike | None = None,
+        from_logits: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.keep(
+            losses.POLY1_FOCAL_LOSS,
+            reduction,
+            gamma=gamma,
+            epsilon=epsilon,
+            pos_weight=pos_weight,
+            from_logits=from_logits,
+        )
+
+    def forward(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The reduced loss of labels and predictions that broadcast."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        return poly1_focal_loss(
+            labels,
+            prediction,
+            gamma=self.option("gamma", prediction),
+            pos_weight=self.option("pos_weight", prediction),
+            epsilon=self.epsilon,
+            from_logits=self.from_logits,
+            reduction=self.reduction,
+        )
+
+
+@answering
 class QualityFocalLoss(_OfElements):
     """`quality_focal_loss` as a module: ``loss(y_true, y_pred)``.
 
@@ -536,6 +923,104 @@ class SparseCategoricalFocalLoss(_Loss):
             from_logits=self.from_logits,
             axis=self.axis,
             ignore_class=self.ignore_class,
+            reduction=self.reduction,
+        )
+
+
+@answering
+class VarifocalLoss(_OfElements):
+    """`varifocal_loss` as a module: ``loss(y_true, y_pred)``.
+
+    A label of shape (N,) beside a prediction of shape (N, 1), or the other way round, is aligned, not broadcast.
+    `alpha` and `gamma` may be `torch.nn.Parameter`: they have gradients.
+
+    Parameters
+    ----------
+    alpha : float or array_like, shape broadcasts with the labels
+        The weight of the negatives, which have labels of 0, at least 0.
+    gamma : float or array_like, shape broadcasts with the labels
+        The focusing parameter, at least 0. The higher it is, the less an easy negative counts.
+    detach_weight : bool
+        Whether the factor ``p**gamma`` of a negative counts as a constant in derivatives with respect to the
+        prediction, as the `detach` of a tensor makes it one.
+    from_logits : bool
+        Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
+        number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    reduction : {'none', 'mean', 'sum'}
+        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
+        float32, reduced or not.
+
+    Returns
+    -------
+    loss : array, the shape to which the arguments broadcast
+        The loss of each example. The dtype is that of `y_pred`. float16 and bfloat16 are computed in float32 and
+        rounded once.
+
+    Raises
+    ------
+    TypeError
+        If an option has the wrong type, or labels or predictions are not real numbers.
+    ValueError
+        If an option is out of range, if shapes do not match, or if labels or probabilities are outside [0, 1] where
+        they can be read: in eager code, on the host, unless `focal_loss.set_checks` turns that off.
+
+    Notes
+    -----
+    Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+    probability of the positive class and q = 1 - p the loss is [1]_
+
+        where(y > 0, y * (y * -log(p) + (1 - y) * -log(q)), alpha * p**gamma * -log(q))
+
+    The loss jumps at a label of 0, where its derivative in the label is 0.
+
+    References
+    ----------
+    .. [1] H. Zhang, Y. Wang, F. Dayoub and N. Sünderhauf, "VarifocalNet: an IoU-aware dense object detector",
+       CVPR 2021, arXiv:2008.13367, equation 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from focal_loss.torch import VarifocalLoss
+    >>> loss = VarifocalLoss()
+    >>> loss(torch.tensor([0.0, 0.7, 1.0]), torch.tensor([0.1, 0.6, 0.9]))
+    tensor(0.1830)
+    """
+
+    alpha: Any
+    gamma: Any
+    detach_weight: Any
+    from_logits: Any
+
+    def __init__(
+        self,
+        alpha: ParameterLike = 0.75,
+        gamma: ParameterLike = 2.0,
+        *,
+        detach_weight: bool = False,
+        from_logits: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.keep(
+            losses.VARIFOCAL_LOSS,
+            reduction,
+            alpha=alpha,
+            gamma=gamma,
+            detach_weight=detach_weight,
+            from_logits=from_logits,
+        )
+
+    def forward(self, y_true: Any, y_pred: Any) -> Tensor:
+        """The reduced loss of labels and predictions that broadcast."""
+        labels, prediction = self.labels_and_prediction(y_true, y_pred)
+        return varifocal_loss(
+            labels,
+            prediction,
+            alpha=self.option("alpha", prediction),
+            gamma=self.option("gamma", prediction),
+            detach_weight=self.detach_weight,
+            from_logits=self.from_logits,
             reduction=self.reduction,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from focal_loss._core import binary_losses, focal
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Example, Loss, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
@@ -16,14 +16,7 @@ class Options(Declared):
     weight_name = "pos_weight"
 
     gamma: Parameter = common.gamma(common.LIKE_LABELS)
-    pos_weight: Parameter = option(
-        Option(
-            common.WEIGHT,
-            "float or array_like, optional",
-            "The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.",
-        ),
-        default=None,
-    )
+    pos_weight: Parameter = common.pos_weight()
     from_logits: bool = common.from_logits()
     label_smoothing: Any = common.label_smoothing("2", None)
 

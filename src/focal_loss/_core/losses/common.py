@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,14 +72,62 @@ CLASS = Kind(
     ),
 )
 
+AT_LEAST_MINUS_1 = Kind(
+    check.at_least_minus_1,
+    "float",
+    (
+        (-1.5, ValueError, "must be a finite number of at least -1, got -1.5"),
+        (INF, ValueError, "must be a finite number of at least -1, got inf"),
+        (NAN, ValueError, "must be a finite number of at least -1, got nan"),
+        ("1", TypeError, "must be a finite number of at least -1, got '1'"),
+        (True, TypeError, "must be a finite number of at least -1, got True"),
+        (None, TypeError, "must be a finite number of at least -1, got None"),
+    ),
+)
+CLIP = Kind(
+    check.clip,
+    "float",
+    (
+        (-0.05, ValueError, "must be a number in [0, 1), got -0.05"),
+        (1, ValueError, "must be a number in [0, 1), got 1"),
+        (NAN, ValueError, "must be a number in [0, 1), got nan"),
+        ("0", TypeError, "must be a number in [0, 1), got '0'"),
+        (False, TypeError, "must be a number in [0, 1), got False"),
+        (None, TypeError, "must be a number in [0, 1), got None; pass 0 for no clip"),
+    ),
+)
+
 LIKE_LABELS = "broadcasts with the labels"
+LIKE_PREDICTIONS = "broadcasts with the predictions"
 PER_CLASS = "() or (K,)"
 
 
-def gamma(shape: str, default: Any = ...) -> Any:
-    says = "The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy."
+FOCUSING = "The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy."
+
+
+def gamma(shape: str, default: Any = ..., says: str = FOCUSING) -> Any:
     declared = Option(PARAMETER, f"float or array_like, shape {shape}", says)
     return option(declared) if default is ... else option(declared, default=default)
+
+
+def pos_weight() -> Any:
+    declared = Option(
+        WEIGHT,
+        "float or array_like, optional",
+        "The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.",
+    )
+    return option(declared, default=None)
+
+
+def negative_weight(default: float) -> Any:
+    says = "The weight of the negatives, which have labels of 0, at least 0."
+    return option(Option(PARAMETER, f"float or array_like, shape {LIKE_LABELS}", says), default=default)
+
+
+def detach_weight(default: bool) -> Any:
+    says = """Whether the factor ``p**gamma`` of a negative counts as a constant in derivatives with respect to the
+prediction, as the `detach` of a tensor makes it one."""
+    return option(Option(FLAG, "bool", says), default=default)
 
 
 def class_weight() -> Any:
@@ -127,3 +177,18 @@ is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where
 classes. No one-hot labels are made."""
 
 SCALES_ALIKE = "A single `alpha` scales the loss of every class alike: it balances nothing."
+
+BINARY_DOMAIN = """Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With p the
+probability of the positive class and q = 1 - p the loss is [1]_"""
+
+
+def closed_forms(family: str, form: Callable[..., Any], *, detachable: bool = False) -> dict[str, Callable[..., Any]]:
+    """The closed forms of a loss by name: from logits and of probabilities, with a constant factor and without."""
+    forms: dict[str, Callable[..., Any]] = {
+        family: partial(form, from_logits=True),
+        f"{family}_of_probabilities": partial(form, from_logits=False),
+    }
+    if not detachable:
+        return forms
+    plain = {name: partial(each, detached=False) for name, each in forms.items()}
+    return plain | {f"detached_{name}": partial(each, detached=True) for name, each in forms.items()}

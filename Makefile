@@ -118,6 +118,7 @@ golden: .venv/test
 	$(BIN)/python tests/golden/make_majorizer.py
 	$(BIN)/python tests/golden/make_posterior.py
 	$(BIN)/python tests/golden/make_training.py
+	$(BIN)/python tests/golden/make_family_posterior.py
 
 # The functions and classes of every framework, from the losses in src/focal_loss/_core/losses.
 doors: .venv/test

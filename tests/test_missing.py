@@ -81,6 +81,9 @@ def test_modules_refuse_masked_entries(module: str) -> None:
 P = np.array([0.25, 0.5, 0.75])
 CALIBRATION: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "posterior_from_logits": (calibration.posterior_from_logits, {"logits": P, "gamma": 2, "pos_weight": 1.0}),
+    "posterior_of_loss": (
+        lambda **given: calibration.posterior_of_loss("varifocal_loss", **given), {"logits": P, "gamma": 2, "alpha": 1}
+    ),
     "posterior_from_score": (calibration.posterior_from_score, {"score": P, "gamma": 2, "pos_weight": 1.0}),
     "score_from_posterior": (calibration.score_from_posterior, {"posterior": P, "gamma": 2, "pos_weight": 1.0}),
     "categorical_posterior_from_logits": (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, logsigmoid, one_hot
 
-from focal_loss.torch.compat import fvcore, kornia, mmdet, monai, smp, transformers, ultralytics
+from focal_loss.torch.compat import fvcore, kornia, mmdet, monai, smp, timm, transformers, ultralytics
 
 REDUCTIONS = ("none", "mean", "sum")
 each_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -270,3 +270,76 @@ def test_monai_refuses() -> None:
         monai.FocalLoss(weight=[1, 2])(X, HARD)
     with pytest.raises(ValueError, match="`alpha` must be None or have one entry per class"):
         monai.FocalLoss(False, alpha=0.25, use_softmax=True)
+
+
+def asymmetric(x: Tensor, y: Tensor, pos: float, neg: float, clip: float) -> Tensor:
+    """The loss of timm for labels of 0 and 1, without its `eps`."""
+    p = torch.sigmoid(x)
+    m = (p - clip).clamp(min=0)
+    return -(y * (1 - p) ** pos * logsigmoid(x) + (1 - y) * m**neg * torch.log(1 - m))
+
+
+@pytest.mark.parametrize("reduction", ["batchmean", "sum", "mean", "none"])
+def test_timm(reduction: Any) -> None:
+    x, y, weight = X[..., 0], HARD[..., 0], torch.tensor([0.5, 2.0, 3.0], dtype=torch.float64)
+    for pos, neg, clip in ((1, 4, 0.05), (0, 2, None), (2, 1, 0.25)):
+        for scale, factor in ((None, None), (weight, None), (None, 3.0), (weight, weight)):
+
+            def expected(x: Tensor, pos: Any = pos, neg: Any = neg, clip: Any = clip) -> Tensor:
+                value = asymmetric(x, y, pos, neg, clip or 0.0)
+                value = value if factor is None else value * torch.where(y > 0, torch.as_tensor(factor), 1.0)  # noqa: B023
+                value = value if scale is None else value * scale  # noqa: B023
+                return value.sum() / len(x) if reduction == "batchmean" else reduced(value, reduction)
+
+            loss = timm.AsymmetricLossMultiLabel(neg, pos, clip, reduction=reduction, weight=scale, pos_weight=factor)
+            assert_same(lambda x: loss(x, y), expected, x)  # noqa: B023
+
+
+def test_timm_refuses_what_has_no_equal() -> None:
+    for options in ({"smoothing": 0.1}, {"disable_torch_grad_focal_loss": True}):
+        with pytest.raises(NotImplementedError, match="here the gradient is that of the loss"):
+            timm.AsymmetricLossMultiLabel(**options)
+    with pytest.raises(ValueError, match="`reduction` must be 'batchmean'"):
+        timm.AsymmetricLossMultiLabel(reduction="avg")
+
+
+def varifocal(x: Tensor, score: Tensor, alpha: float = 0.75, gamma: float = 2.0) -> Tensor:
+    p = torch.sigmoid(x)
+    entropy = binary_cross_entropy_with_logits(x, score, reduction="none")
+    return entropy * torch.where(score > 0, score, alpha * p**gamma)
+
+
+@each_reduction
+def test_mmdet_scores_and_heatmaps(reduction: Any) -> None:
+    scores, weight = OWN * SCORES[:, None], torch.linspace(0, 2, 8, dtype=torch.float64)[:, None]
+    assert_same(
+        lambda x: mmdet.VarifocalLoss(loss_weight=2.0)(x, scores, weight, reduction_override=reduction),
+        lambda x: 2.0 * reduced(varifocal(x, scores) * weight, reduction),
+        ROWS,
+    )
+    heatmap = torch.tensor([0.0, 0.3, 0.9, 1.0], dtype=torch.float64).expand(2, 3, 4)
+
+    def gaussian(x: Tensor) -> Tensor:
+        p = torch.sigmoid(x)
+        other = 0.5 * (1 - heatmap) ** 4 * p**2 * logsigmoid(-x)
+        value = -torch.where(heatmap == 1, 3 * (1 - p) ** 2 * logsigmoid(x), other)
+        return reduced(value, reduction)
+
+    loss = mmdet.GaussianFocalLoss(reduction=reduction, pos_weight=3.0, neg_weight=0.5)
+    assert_same(lambda x: loss(torch.sigmoid(x), heatmap), gaussian)
+    with pytest.raises(NotImplementedError, match="`iou_weighted` must be True"):
+        mmdet.VarifocalLoss(iou_weighted=False)
+
+
+def test_ultralytics_varifocal() -> None:
+    label = HARD.clone()
+    score = torch.where(label > 0, SOFT, 0.0)
+    score[0, 0, 0], label[0, 0, 0] = 0.0, 1.0
+
+    def expected(x: Tensor) -> Tensor:
+        weight = 0.75 * torch.sigmoid(x) ** 2 * (1 - label) + score * label
+        return (binary_cross_entropy_with_logits(x, score, reduction="none") * weight).mean(1).sum()
+
+    assert_same(lambda x: ultralytics.VarifocalLoss()(x, score, label), expected)
+    with pytest.raises(ValueError, match="`gt_score` must be 0 where `label` is"):
+        ultralytics.VarifocalLoss()(X, SOFT, HARD)

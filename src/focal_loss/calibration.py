@@ -12,6 +12,7 @@ and the calibration error are always NumPy's. Numbers and host arrays are checke
 from importlib import import_module as _import_module
 
 from focal_loss._calibration.error import expected_calibration_error
+from focal_loss._calibration.family import posterior_of_loss
 from focal_loss._calibration.posteriors import (
     categorical_posterior_from_logits,
     categorical_posterior_from_score,
@@ -30,6 +31,7 @@ __all__ = [
     "expected_calibration_error",
     "posterior_from_logits",
     "posterior_from_score",
+    "posterior_of_loss",
     "prior_logit",
     "score_from_posterior",
 ]

@@ -1,6 +1,7 @@
 """The names of the module, as type checkers and editors see them."""
 
 from focal_loss._calibration.error import expected_calibration_error as expected_calibration_error
+from focal_loss._calibration.family import posterior_of_loss as posterior_of_loss
 from focal_loss._calibration.posteriors import categorical_posterior_from_logits as categorical_posterior_from_logits
 from focal_loss._calibration.posteriors import categorical_posterior_from_score as categorical_posterior_from_score
 from focal_loss._calibration.posteriors import categorical_prior_logits as categorical_prior_logits

@@ -7,9 +7,14 @@ from torch import Tensor
 
 from focal_loss._core import options
 from focal_loss._core.options import Reduction
-from focal_loss.torch._functions import quality_focal_loss, sigmoid_focal_loss
+from focal_loss.torch._functions import (
+    penalty_reduced_focal_loss,
+    quality_focal_loss,
+    sigmoid_focal_loss,
+    varifocal_loss,
+)
 
-__all__ = ["FocalLoss", "QualityFocalLoss"]
+__all__ = ["FocalLoss", "GaussianFocalLoss", "QualityFocalLoss", "VarifocalLoss"]
 
 
 class _Loss(torch.nn.Module):
@@ -123,4 +128,69 @@ class QualityFocalLoss(_Loss):
         exact = _exact(pred)
         scores = torch.where(own, score.unsqueeze(1).to(exact.dtype), 0.0)
         loss = quality_focal_loss(scores, exact, self.beta, from_logits=True).sum(1)
+        return self.reduced(loss, weight, avg_factor, reduction_override)
+
+
+class VarifocalLoss(_Loss):
+    """The varifocal loss, with a derivative of its focal factor too. `target` has a score for each logit, or 0."""
+
+    def __init__(
+        self,
+        use_sigmoid: bool = True,
+        alpha: float = 0.75,
+        gamma: float = 2.0,
+        iou_weighted: bool = True,
+        reduction: Reduction = "mean",
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(use_sigmoid, reduction, loss_weight, activated=False)
+        if not iou_weighted:
+            raise NotImplementedError("`iou_weighted` must be True, got False; there is no other here")
+        self.alpha = alpha
+        self.gamma = gamma
+        self.iou_weighted = iou_weighted
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: Reduction | None = None,
+    ) -> Tensor:
+        """Compute the loss."""
+        loss = varifocal_loss(target, _exact(pred), self.alpha, self.gamma, from_logits=True)
+        return self.reduced(loss, weight, avg_factor, reduction_override)
+
+
+class GaussianFocalLoss(_Loss):
+    """The penalty-reduced focal loss of a heatmap, of probabilities as in mmdet: they are clamped here."""
+
+    def __init__(
+        self,
+        alpha: float = 2.0,
+        gamma: float = 4.0,
+        reduction: Reduction = "mean",
+        loss_weight: float = 1.0,
+        pos_weight: float = 1.0,
+        neg_weight: float = 1.0,
+    ) -> None:
+        super().__init__(True, reduction, loss_weight, activated=False)
+        self.alpha = alpha
+        self.gamma = gamma
+        self.pos_weight = pos_weight
+        self.neg_weight = neg_weight
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: Reduction | None = None,
+    ) -> Tensor:
+        """Compute the loss."""
+        loss = penalty_reduced_focal_loss(target, _exact(pred), self.alpha, self.gamma)
+        if (self.pos_weight, self.neg_weight) != (1.0, 1.0):
+            loss = loss * torch.where(target == 1, self.pos_weight, self.neg_weight)
         return self.reduced(loss, weight, avg_factor, reduction_override)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from focal_loss.torch._functions import sigmoid_focal_loss
+from focal_loss.torch._backend import XP
+from focal_loss.torch._functions import sigmoid_focal_loss, varifocal_loss
 
-__all__ = ["FocalLoss"]
+__all__ = ["FocalLoss", "VarifocalLoss"]
 
 
 class FocalLoss(torch.nn.Module):
@@ -24,3 +25,24 @@ class FocalLoss(torch.nn.Module):
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
         """Compute the loss."""
         return sigmoid_focal_loss(pred, label, self.alpha if self.alpha > 0 else -1, self.gamma, "sum") / pred.shape[1]
+
+
+class VarifocalLoss(torch.nn.Module):
+    """The mean over axis 1 of the varifocal loss of logits, and its sum over the other axes.
+
+    It is called by ``loss(pred_score, gt_score, label)``. Where `label` is 1 and the score 0, the loss is 0.
+    """
+
+    def __init__(self, gamma: float = 2.0, alpha: float = 0.75) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.alpha = alpha
+
+    def forward(self, pred_score: Tensor, gt_score: Tensor, label: Tensor) -> Tensor:
+        """Compute the loss."""
+        x = pred_score.to(torch.promote_types(pred_score.dtype, torch.float32))
+        own = label > 0
+        if XP.readable(label) and bool(((gt_score > 0) & ~own).any()):
+            raise ValueError("`gt_score` must be 0 where `label` is, as the assigners make it")
+        loss = varifocal_loss(torch.where(own, gt_score, 0.0), x, self.alpha, self.gamma, from_logits=True)
+        return torch.where(own & (gt_score <= 0), 0.0, loss).sum() / pred_score.shape[1]

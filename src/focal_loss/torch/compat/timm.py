@@ -1,0 +1,70 @@
+"""`timm.loss`: the asymmetric loss of several labels, ``loss(x, y)``, of logits (N, K)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from focal_loss.torch._functions import asymmetric_loss
+
+__all__ = ["AsymmetricLossMultiLabel"]
+
+REDUCTIONS = ("batchmean", "sum", "mean", "none")
+
+
+class AsymmetricLossMultiLabel(torch.nn.Module):
+    """The asymmetric loss of logits and labels, summed over the classes and averaged over the batch unless told.
+
+    Labels of 0 and 1 have the values of timm; soft ones are two-term, where timm mixes them into the probability. There
+    is no `eps`, as nothing is cut off.
+    """
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
+
+    def __init__(
+        self,
+        gamma_neg: float = 4,
+        gamma_pos: float = 1,
+        clip: float | None = 0.05,
+        eps: float = 1e-8,
+        disable_torch_grad_focal_loss: bool = False,
+        smoothing: float = 0.0,
+        reduction: Literal["batchmean", "sum", "mean", "none"] = "batchmean",
+        weight: Tensor | None = None,
+        pos_weight: Tensor | float | None = None,
+    ) -> None:
+        super().__init__()
+        if disable_torch_grad_focal_loss or smoothing:
+            raise NotImplementedError(
+                "`disable_torch_grad_focal_loss` must be False and `smoothing` 0: here the gradient is that of the "
+                "loss, and soft labels are two-term"
+            )
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"`reduction` must be 'batchmean', 'sum', 'mean' or 'none', got {reduction!r}")
+        self.gamma_neg = gamma_neg
+        self.gamma_pos = gamma_pos
+        self.clip = clip
+        self.eps = eps
+        self.reduction = reduction
+        self.register_buffer("weight", weight)
+        self.register_buffer("pos_weight", None if pos_weight is None else torch.as_tensor(pos_weight))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the loss."""
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        loss = self._of(y, x)
+        if self.pos_weight is not None:
+            y = y.to(x.dtype)
+            loss = self.pos_weight * y * self._of(torch.ones_like(y), x) + (1 - y) * self._of(torch.zeros_like(y), x)
+        if self.weight is not None:
+            loss = loss * self.weight
+        if self.reduction == "none":
+            return loss
+        count = {"batchmean": x.shape[0], "mean": loss.numel(), "sum": 1}[self.reduction]
+        return loss.sum() / max(count, 1)
+
+    def _of(self, y: Tensor, x: Tensor) -> Tensor:
+        return asymmetric_loss(y, x, self.gamma_pos, self.gamma_neg, self.clip or 0.0, from_logits=True)

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "blocks.hpp"
+#include "members.hpp"
 #include "staging.hpp"
 
 namespace focal::FOCAL_ISA {
@@ -57,6 +58,7 @@ class BinaryBlocks {
   const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // one weight per label
   const bool direct_ = result_dtype(call_.logits.dtype, call_.values_at_least_float32) == dtype_of<T>();
   const bool direct_slopes_ = result_dtype(call_.logits.dtype, call_.derivatives_at_least_float32) == dtype_of<T>();
+  const MemberOf<T> member_{call_};
   bool soft_ = call_.smoothing != 0;  // true from the first soft label on
   Buffers<T> buffers_;
 
@@ -91,13 +93,38 @@ class BinaryBlocks {
                                          : exponentials<true>(block, n, ahead, x);
     if (seen.outside != 0 && outcome.first_bad < 0) outcome.first_bad = begin + first_outside(block.y, n);
     soft_ = soft_ || seen.soft != 0;
-    const Labels of_soft = call_.family == Family::p_t_loss ? Labels::p_t_loss : Labels::expected_loss;
-    const Labels labels = soft_ ? of_soft : Labels::hard;
-    if (soft_) soften(begin, n, block);
-    evaluate(twice_, labels, block, n, seen, x);
-    if (!soft_ && !one_weight_) weigh(begin, n, block);
+    if (member_.has_sides()) by_sides(begin, n, block, seen, x);
+    else by_margin(begin, n, block, seen, x);
     outcome.sum += sum_of(block.value, n);
     finish(begin, n, block);
+  }
+
+  // The focal loss of a margin, and what is made of two.
+  void by_margin(int64_t begin, int64_t n, Block<T>& block, const Seen<T>& seen, const Exponentials<T>& x) {
+    if (call_.family == Family::penalty_reduced) {
+      member_.prepare(block.y, nullptr, n, buffers_.y, buffers_.positive);
+      block.y = buffers_.y;
+      evaluate(twice_, Labels::hard, block, n, seen, x);
+      return multiply_by_weight(n, block);
+    }
+    const Labels of_soft = call_.family == Family::p_t_loss ? Labels::p_t_loss : Labels::expected_loss;
+    if (soft_) soften(begin, n, block);
+    evaluate(twice_, soft_ ? of_soft : Labels::hard, block, n, seen, x);
+    if (!soft_ && !one_weight_) weigh(begin, n, block);
+  }
+
+  void by_sides(int64_t begin, int64_t n, Block<T>& block, const Seen<T>& seen, const Exponentials<T>& x) {
+    if (call_.family == Family::varifocal || call_.family == Family::matchability) {
+      const T* alpha = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
+      member_.prepare(block.y, alpha, n, buffers_.y, buffers_.positive);
+      block.label = block.y;
+      if (call_.family == Family::matchability) block.y = buffers_.y;
+      block.positive = buffers_.positive;
+    } else if (call_.family == Family::poly1) {
+      block.positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, false);
+      block.negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
+    }
+    member_.evaluate(soft_, block, n, seen, x);
   }
 
   Block<T> describe(int64_t begin, int64_t n, Outcome& outcome) {
@@ -105,6 +132,7 @@ class BinaryBlocks {
     block.z = load(call_.logits, call_.shape, begin, n, buffers_.z, false);
     block.y = integer_labels_ ? load_hard(call_.labels, call_.shape, begin, n, buffers_.label, outcome)
                               : load(call_.labels, call_.shape, begin, n, buffers_.label, false);
+    block.label = nullptr;
     block.gamma = twice_ == any_power ? gammas(begin, n) : nullptr;
     block.order = call_.hessian != nullptr ? 2 : call_.gradient != nullptr ? 1 : 0;
     block.keep_negative_term = T(call_.majorizer ? 0 : 1);
@@ -147,9 +175,15 @@ class BinaryBlocks {
   void weigh(int64_t begin, int64_t n, const Block<T>& block) {
     const T* positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, true);
     const T* negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, true);
-    T *weight = buffers_.positive, *__restrict value = block.value;
+    for (int64_t i = 0; i < n; ++i) buffers_.positive[i] = is_negative(block.y[i]) ? negative[i] : positive[i];
+    multiply_by_weight(n, block);
+  }
+
+  // By the weights in `buffers_.positive`.
+  void multiply_by_weight(int64_t n, const Block<T>& block) {
+    const T* __restrict weight = buffers_.positive;
+    T* __restrict value = block.value;
     for (int64_t i = 0; i < n; ++i) {
-      weight[i] = is_negative(block.y[i]) ? negative[i] : positive[i];
       const T product = weight[i] * value[i];
       value[i] = (weight[i] == 0) & (value[i] == T(INFINITY)) ? T(0) : product;
     }
@@ -159,7 +193,8 @@ class BinaryBlocks {
 
   // Multiplies by the upstream gradient if the loop did not, and stores results of another dtype.
   void finish(int64_t begin, int64_t n, const Block<T>& block) {
-    if (!folds_upstream_ || (soft_ && call_.upstream.value != 1)) {
+    const bool folded = folds_upstream_ && !soft_ && !member_.has_sides();
+    if (!folded && (call_.upstream.data != nullptr || call_.upstream.value != 1)) {
       const T* upstream = load(call_.upstream, call_.shape, begin, n, buffers_.upstream, false);
       if (block.order > 0) multiply_by(upstream, n, block.gradient);
       if (block.order > 1) multiply_by(upstream, n, block.hessian);

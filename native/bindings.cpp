@@ -66,11 +66,13 @@ Outcome run_released(const Call& call, int threads, bool of_team) {
 
 void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 
-nb::tuple binary(bool p_t_loss, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
+nb::tuple binary(int family, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
                  nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value,
-                 uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer, bool values_at_least_float32) {
+                 uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer,
+                 bool values_at_least_float32, double exponent, double clip, double epsilon, bool detached) {
   Binary call;
-  call.family = p_t_loss ? Family::p_t_loss : Family::expected_loss;
+  call.family = Family(family);
+  call.member = {exponent, clip, epsilon, detached};
   call.shape.rank = int(nb::len(shape));
   if (call.shape.rank > max_rank) throw std::invalid_argument("too many axes");
   for (int d = 0; d < call.shape.rank; ++d) call.shape.sizes[d] = integer(shape[d]);
@@ -135,9 +137,10 @@ NB_MODULE(_native, m) {
   m.def("select", &focal::select, nb::arg("name"), "Run the kernels of this instruction set from now on.");
   m.def("set_num_threads", &set_num_threads, nb::arg("n"), "How many threads XLA and TensorFlow may start per call.");
   m.def("use_team", &use_team, "address"_a, "The address of GOMP_parallel, for calls that ask for `of_team`.");
-  m.def("binary", &binary, "p_t_loss"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
+  m.def("binary", &binary, "family"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
-        "majorizer"_a = false, "values_at_least_float32"_a = false,
+        "majorizer"_a = false, "values_at_least_float32"_a = false, "exponent"_a = 0.0, "clip"_a = 0.0,
+        "epsilon"_a = 0.0, "detached"_a = false,
         "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the "
         "values and the position of the first label that is none, or -1.");
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,

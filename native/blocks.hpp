@@ -13,6 +13,7 @@ constexpr int64_t block_size = 1024;
 template <class T>
 struct Block {
   const T *z, *y;
+  const T* label;                                   // the label where y is a target made of it
   const T* gamma;                                   // read for any_power only
   const T *positive, *negative;                     // the weights of soft labels; unused for hard ones
   T value_weight[2], gradient_weight[2];            // for hard labels: negatives, positives
@@ -111,6 +112,11 @@ template <class T>
 FOCAL_INLINE T bounded(T gamma) {
   gamma = gamma > Traits<T>::largest ? Traits<T>::largest : gamma;
   return gamma < T(0) ? T(0) : gamma;
+}
+
+template <class T>
+FOCAL_INLINE T sign_of(T x) {
+  return x > 0 ? T(1) : x < 0 ? T(-1) : T(0);
 }
 
 // For a hard label.
@@ -218,27 +224,38 @@ void loop_for_power(int two_gamma, Labels labels, const Block<T>& block, const E
   }
 }
 
-// Whether the loss grows without bound towards the infinite logit i, even if its factors underflow.
+// The sign of the infinity to which the loss tends at the infinite logit i, even if its factors underflow; else 0. A
+// matching cost falls without bound: the weight of its negatives is below 0.
 template <class T>
-bool grows(Labels labels, const Block<T>& b, int64_t i) {
-  if (labels == Labels::hard) return b.value[i] > 0;
-  const bool by_positives = b.positive[i] > 0 && b.y[i] > 0, by_negatives = b.negative[i] > 0 && b.y[i] < 1;
+T growth(Labels labels, const Block<T>& b, int64_t i) {
+  if (labels == Labels::hard) return b.value[i] > 0 ? T(1) : T(0);
+  const T by_positives = b.y[i] > 0 ? sign_of(b.positive[i]) : T(0);
+  const T by_negatives = b.y[i] < 1 ? sign_of(b.negative[i]) : T(0);
   if (labels == Labels::expected_loss) return b.z[i] < 0 ? by_positives : by_negatives;
-  return (by_positives || by_negatives) && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);
+  const bool grows = (by_positives > 0 || by_negatives > 0) && (b.z[i] < 0 ? b.y[i] > 0 : b.y[i] < 1);
+  return grows ? T(1) : T(0);
 }
 
-// Value and derivatives of a block whose exponentials are computed.
-template <class T>
-void evaluate(int two_gamma, Labels labels, Block<T> block, int64_t n, const Seen<T>& seen, const Exponentials<T>& x) {
+// Value and derivatives of a block whose exponentials are computed, by a loop over it.
+template <class T, class Loop, class Growth>
+void evaluate(Block<T> block, int64_t n, const Seen<T>& seen, const Exponentials<T>& x, Loop&& loop, Growth&& growth) {
   const T* const z = block.z;
   if (seen.extreme()) {
     extreme_exponentials(z, n, x);
     block.z = x.finite;
   }
-  loop_for_power(two_gamma, labels, block, x, n);
+  loop(block);
   if (!seen.infinite()) return;
   for (int64_t i = 0; i < n; ++i)
-    if (std::fabs(z[i]) > Traits<T>::largest && grows(labels, block, i)) block.value[i] += T(INFINITY);  // NaN stays
+    if (std::fabs(z[i]) > Traits<T>::largest)
+      if (const T sign = growth(block, i); sign != 0) block.value[i] += sign * T(INFINITY);  // NaN stays
+}
+
+template <class T>
+void evaluate(int two_gamma, Labels labels, const Block<T>& given, int64_t n, const Seen<T>& seen,
+              const Exponentials<T>& x) {
+  evaluate(given, n, seen, x, [&](const Block<T>& b) { loop_for_power(two_gamma, labels, b, x, n); },
+           [&](const Block<T>& b, int64_t i) { return growth(labels, b, i); });
 }
 
 // Sums within a block are in T, where even the narrowest vectors add at most 64 numbers in one lane; beyond it in

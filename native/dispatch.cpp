@@ -89,6 +89,9 @@ Binary completed(Binary call) {
     bound(*x);
     in_float = in_float && (x->data != nullptr || fits_float(x->value));
   }
+  call.member.exponent = std::min(call.member.exponent, DBL_MAX);
+  for (double number : {call.member.exponent, call.member.clip, call.member.epsilon})
+    in_float = in_float && fits_float(number);
   call.in_double = !in_float;
   return call;
 }

@@ -43,13 +43,25 @@ inline DType result_dtype(DType logits, bool at_least_float32) {
   return at_least_float32 && logits != DType::f64 ? DType::f32 : logits;
 }
 
-enum class Family : int { expected_loss, p_t_loss };
+enum class Family : int {
+  expected_loss, p_t_loss, quality, asymmetric, poly1, varifocal, matchability, penalty_reduced
+};
+
+// The numbers of one family alone. The families after `p_t_loss` take a number as gamma, and labels as they are.
+struct Member {
+  double exponent = 0;  // asymmetric: gamma of the negatives; penalty_reduced: the power of 1 - y
+  double clip = 0;      // asymmetric
+  double epsilon = 0;   // poly1
+  bool detached = false;  // varifocal, matchability: whether p^gamma is a constant in the derivative
+};
 
 // The binary losses: (logit, label) -> value and derivatives in the logit, unreduced, in C order, in the dtype of the
 // logits, or in float if they are narrower and `..._at_least_float32` is set. A derivative is multiplied by `upstream`.
-// The Hessian of soft labels under `p_t_loss` is not covered.
+// `expected_loss` has a Hessian, and `p_t_loss` that of hard labels. `positive` and `negative` weigh `expected_loss`,
+// `p_t_loss` and `poly1`; `negative` is the alpha of `varifocal` and `matchability`.
 struct Binary {
   Family family = Family::expected_loss;
+  Member member;
   Shape shape;
   Operand logits, labels, gamma, positive, negative, upstream;
   double smoothing = 0;

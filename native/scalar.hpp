@@ -29,22 +29,34 @@ struct Sigmoid {
   FOCAL_INLINE Sigmoid flipped() const { return {q, p, other, loss}; }
 };
 
-// The sigmoid of s, from the pair u (1 + u_error) = exp(-|s|) of exp_of_negative.
+// p and q alone, and the correction that log1p(u) needs.
 template <class T>
-FOCAL_INLINE Sigmoid<T> sigmoid(T s, T u, T u_error) {
-  const T a = std::fabs(s);
+struct Probabilities {
+  Pair<T> p, q;
+  T correction;
+};
+
+// The probabilities of s, from the pair u (1 + u_error) = exp(-|s|) of exp_of_negative.
+template <class T>
+FOCAL_INLINE Probabilities<T> probabilities(T s, T u, T u_error) {
   const T inverse = T(1) / (T(1) + u), small = u * inverse;
   // 1 / (1 + u) is inverse (1 + error): 1 - inverse is exact, so that the rounding of 1 + u is seen as well.
   const T error = mul_add(-small, u_error, mul_add(-u, inverse, T(1) - inverse));
   const Pair<T> smaller = {small, mul_add(small, error + u_error, product_error(u, inverse, small))};
   const Pair<T> larger = {inverse, inverse * error};
-  // log(1 + u (1 + e)) is log(1 + u) + u e / (1 + u), for a small e.
-  const T near = log1p(u, u_error * inverse), far = near + a;
   const bool wrong = s < 0;
+  // log(1 + u (1 + e)) is log(1 + u) + u e / (1 + u), for a small e.
   return {{wrong ? smaller.hi : larger.hi, wrong ? smaller.lo : larger.lo},
           {wrong ? larger.hi : smaller.hi, wrong ? larger.lo : smaller.lo},
-          wrong ? far : near,
-          wrong ? near : far};
+          u_error * inverse};
+}
+
+template <class T>
+FOCAL_INLINE Sigmoid<T> sigmoid(T s, T u, T u_error) {
+  const Probabilities<T> at = probabilities(s, u, u_error);
+  const T near = log1p(u, at.correction), far = near + std::fabs(s);
+  const bool wrong = s < 0;
+  return {at.p, at.q, wrong ? far : near, wrong ? near : far};
 }
 
 // The exponents with a power of their own: 2 gamma, so that halves are integers. Any other is `any_power`.

@@ -193,7 +193,8 @@ class BinaryBlocks {
 
   // Multiplies by the upstream gradient if the loop did not, and stores results of another dtype.
   void finish(int64_t begin, int64_t n, const Block<T>& block) {
-    const bool folded = folds_upstream_ && !soft_ && !member_.has_sides();
+    const bool by_hard_loop = !member_.has_sides() && (!soft_ || call_.family == Family::penalty_reduced);
+    const bool folded = folds_upstream_ && by_hard_loop;
     if (!folded && (call_.upstream.data != nullptr || call_.upstream.value != 1)) {
       const T* upstream = load(call_.upstream, call_.shape, begin, n, buffers_.upstream, false);
       if (block.order > 0) multiply_by(upstream, n, block.gradient);

@@ -80,10 +80,20 @@ constexpr int64_t binary_chunk = 1 << 15, softmax_logits_per_chunk = 1 << 15;
 // Starting a thread costs about as much as 20,000 elements of a binary loss, waking one of a team a fifth of that.
 int64_t fewest_per_thread(Team team) { return team == nullptr ? 1 << 17 : 1 << 15; }
 
+Operand number(double value) {
+  Operand result;
+  result.value = value;
+  return result;
+}
+
 // Limits an infinite number to the largest: a framework may have made a large one infinite.
 void bound(Operand& x) { x.value = std::min(x.value, DBL_MAX); }
 
 Binary completed(Binary call) {
+  const bool scored = call.family == Family::varifocal || call.family == Family::matchability;
+  const bool weighed = call.family <= Family::p_t_loss || call.family == Family::poly1;
+  if (!weighed) call.positive = number(1);
+  if (!weighed && !scored) call.negative = number(1);
   bool in_float = call.logits.dtype != DType::f64;
   for (Operand* x : {&call.gamma, &call.positive, &call.negative}) {
     bound(*x);

@@ -36,7 +36,7 @@ class MemberOf {
     const double gamma = call.gamma.value;
     const double of_negatives = call.family == Family::asymmetric ? call.member.exponent : gamma;
     const double of_positives = scored ? 0 : gamma;
-    sides_.set_gamma(0, of_negatives, call.member.detached);
+    sides_.set_gamma(0, of_negatives, scored && call.member.detached);
     sides_.set_gamma(1, of_positives, false);
     sides_.clip = T(call.member.clip);
     sides_.epsilon = T(call.member.epsilon);

@@ -43,9 +43,11 @@ inline DType result_dtype(DType logits, bool at_least_float32) {
   return at_least_float32 && logits != DType::f64 ? DType::f32 : logits;
 }
 
+// <tables: families> Written by tools/tables.py; `make tables` writes it anew.
 enum class Family : int {
   expected_loss, p_t_loss, quality, asymmetric, poly1, varifocal, matchability, penalty_reduced
 };
+// </tables: families>
 
 // The numbers of one family alone. The families after `p_t_loss` take a number as gamma, and labels as they are.
 struct Member {

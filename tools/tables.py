@@ -49,6 +49,18 @@ MAX_RANK = 16
 # formula, whose loop over the bits of gamma needs no code for each, takes every half-integer up to the largest.
 POWERS = (0, 1, 2, 3, 4, 5, 6, 8, 10)
 
+# The binary losses that the native kernels know. The code of one is its position.
+FAMILIES = (
+    "expected_loss",
+    "p_t_loss",
+    "quality",
+    "asymmetric",
+    "poly1",
+    "varifocal",
+    "matchability",
+    "penalty_reduced",
+)
+
 # Limits of a power computed by an exponential.
 BEYOND = "1e30"  # from this exponent on the power is 0
 SPLITTABLE = "1e18"  # the largest gamma for Dekker's splitting
@@ -249,7 +261,10 @@ CPP = {
     "blocks.hpp": {
         "powers": "".join(f"    case {n}: return loop_for_order<{n}>(labels, block, x, n);\n" for n in POWERS)
     },
-    "kernels.hpp": {"dtypes": dtype_enum()},
+    "kernels.hpp": {
+        "dtypes": dtype_enum(),
+        "families": f"enum class Family : int {{\n  {', '.join(FAMILIES)}\n}};\n",
+    },
     "staging.hpp": {"dtypes": storage_cases()},
     "jax_ffi.cpp": {"dtypes": "".join(f"    case xla::Type::{d.native}: return DType::{d.native};\n" for d in DTYPES)},
     "tensorflow_op.cpp": {
@@ -293,6 +308,7 @@ def triton_constants() -> str:
 
 
 PYTHON = {
+    "_core/pipeline.py": {"families": f"FAMILIES = {FAMILIES}\n"},
     "_core/powers.py": {
         "powers": f"BY_PRODUCTS = {max(POWERS) / 2!r}  # the largest gamma whose power is products\n"
         f"LN2_HIGH, LN2_LOW = {FLOAT.ln2}  # {FLOAT.ln2_bits} bits and the rest: n * LN2_HIGH is exact\n"

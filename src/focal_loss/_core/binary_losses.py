@@ -12,6 +12,8 @@ from focal_loss._core.pipeline import (
     BinaryCall,
     Chosen,
     Inputs,
+    KernelMember,
+    Member,
     Smoothed,
     at_least_zero,
     binary_labels,
@@ -34,16 +36,21 @@ def binary(xp: Backend, y_true: Any, y_pred: Any, spec: Smoothed, reduction: opt
 
 def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
     """The loss by the native kernels if they cover the call, else by the formula."""
-    fused = xp.fused_binary(call) if from_logits else None
+    covered = from_logits and (call.member is None or call.member.kernel is not None)
+    fused = xp.fused_binary(call) if covered else None
     return binary_formula(xp, call, from_logits) if fused is None else fused
 
 
 def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:
-    check_labels(xp, call.y, call.x)
-    x = xp.at_least_float32(call.x)
-    y = binary_labels(xp, call.y, x, call.smoothing)
-    family = ("p_t_loss" if call.p_t_loss else "expected_loss") + ("" if from_logits else "_of_probabilities")
-    value = xp.elementwise(family, x, y, call.gamma, call.positive, call.negative)
+    x, member = xp.at_least_float32(call.x), call.member
+    family = "p_t_loss" if call.p_t_loss else "expected_loss"
+    arguments: tuple[Any, ...] = (call.gamma, call.positive, call.negative)
+    if member is not None:
+        family, arguments = member.closed_form, member.arguments
+    if member is None or member.labeled:
+        check_labels(xp, call.y, call.x)
+        arguments = (binary_labels(xp, call.y, x, call.smoothing), *arguments)
+    value = xp.elementwise(family if from_logits else f"{family}_of_probabilities", x, *arguments)
     return reduce(xp, value, None, call.reduction, call.x)
 
 
@@ -85,28 +92,31 @@ def binary_p_t_loss(
     return reduce(xp, value, None, reduction, x)
 
 
-def elements(family: str, *names: str, labeled: bool = True) -> Any:
-    """The loss of each label and prediction by a family of closed forms without a native kernel.
+def elements(closed_form: str, *names: str, labeled: bool = True, family: str, **fields: Any) -> Any:
+    """The loss of each label and prediction by closed forms of its own, and by the native kernels for some options.
 
-    `names` are the options that its closed forms take after the prediction and the label, which a loss without labels
-    does not take. With `detach_weight` the closed forms are those of the family's name with "detached_" before it.
+    `names` are the options that the closed forms take after the prediction and the label, which a loss without labels
+    does not take. With `detach_weight` the closed forms are those of the name with "detached_" before it. `fields` are
+    what the kernels of the `family` take, each the name of an option or a function of all of `names`.
     """
 
     def compute(xp: Backend, y_true: Any, y_pred: Any, spec: Any, reduction: options.Reduction = "none") -> Array:
-        prediction = xp.prediction(y_pred)
-        y = xp.labels(y_true, prediction) if labeled else prediction
+        x = xp.prediction(y_pred)
+        y = xp.labels(y_true, x) if labeled else 0.5
         if not spec.from_logits:
-            check_predictions(xp, prediction)
-        given = {name: argument(xp, name, spec, prediction) for name in names}
-        check_shapes(xp, y, xp.shape(prediction), **given)
-        x = xp.at_least_float32(prediction)
-        arguments = [x, *given.values()]
-        if labeled:
-            check_labels(xp, y, prediction)
-            arguments.insert(1, binary_labels(xp, y, x, 0.0))
-        chosen = f"detached_{family}" if getattr(spec, "detach_weight", False) else family
-        value = xp.elementwise(chosen if spec.from_logits else f"{chosen}_of_probabilities", *arguments)
-        return reduce(xp, value, None, reduction, prediction)
+            check_predictions(xp, x)
+        given = {name: argument(xp, name, spec, x) for name in names}
+        check_shapes(xp, y if labeled else x, xp.shape(x), **given)
+        detached = getattr(spec, "detach_weight", False)
+        weights: dict[str, Any] = {"gamma": 1.0, "positive": 1.0, "negative": 1.0}
+        kernel = None
+        if spec.from_logits and all(isinstance(value, float) for value in given.values()):
+            found = {field: given[f] if isinstance(f, str) else f(**given) for field, f in fields.items()}
+            weights |= {name: found.pop(name) for name in weights.keys() & found.keys()}
+            kernel = KernelMember(family, detached=detached, **found)
+        member = Member(f"detached_{closed_form}" if detached else closed_form, (*given.values(),), labeled, kernel)
+        call = BinaryCall(x, y, **weights, reduction=reduction, member=member)
+        return binary_from(xp, call, spec.from_logits)
 
     return compute
 

@@ -19,6 +19,40 @@ from focal_loss._core.formula import Array, Ops
 from focal_loss._core.shapes import Shape, broadcast_shape
 
 
+class Member(NamedTuple):
+    """The part of a call that a member of the family has beside the focal loss."""
+
+    closed_form: str  # its name in `formula.FAMILIES`, of logits
+    arguments: tuple[Any, ...]  # of the closed form, after the prediction and the label
+    labeled: bool
+    kernel: KernelMember | None  # None if the options are such that no native kernel covers the call
+
+
+class KernelMember(NamedTuple):
+    """The numbers of a member in the native kernels' form: `Member` of native/kernels.hpp."""
+
+    family: str  # one of `FAMILIES`
+    exponent: float = 0.0
+    clip: float = 0.0
+    epsilon: float = 0.0
+    detached: bool = False
+
+
+# The position of a family is its code in the native kernels.
+# <tables: families> Written by tools/tables.py; `make tables` writes it anew.
+FAMILIES = (
+    "expected_loss",
+    "p_t_loss",
+    "quality",
+    "asymmetric",
+    "poly1",
+    "varifocal",
+    "matchability",
+    "penalty_reduced",
+)
+# </tables: families>
+
+
 class BinaryCall(NamedTuple):
     """A call of a binary loss from logits in the form for the native kernels: nothing converted, nothing broadcast.
 
@@ -26,13 +60,22 @@ class BinaryCall(NamedTuple):
     """
 
     x: Array  # logits of any floating dtype
-    y: Array  # labels of any dtype
+    y: Array  # labels of any dtype; a number for a loss without labels
     gamma: float | Array
     positive: float | Array  # the weights
     negative: float | Array = 1.0
     smoothing: float = 0.0
     p_t_loss: bool = False  # whether soft labels mean `p_t_loss` or `expected_loss`
     reduction: options.Reduction = "none"
+    member: Member | None = None
+
+
+def kernel_member(call: Any) -> tuple[int, float, float, float, bool]:
+    """The code of the family in the native kernels, and the numbers of that family alone."""
+    if call.member is None:
+        return int(call.p_t_loss), 0.0, 0.0, 0.0, False
+    family, *numbers = call.member.kernel
+    return FAMILIES.index(family), *numbers
 
 
 class SoftmaxCall(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from focal_loss._core import formula, softmax
-from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
+from focal_loss._core.pipeline import BinaryCall, SoftmaxCall, kernel_member
 from focal_loss._host import kernels
 
 Array = Any
@@ -115,15 +115,19 @@ def native_binary(
         return None
     arrays = [a if isinstance(a, float) else regular(a) for a in given]
     results = [np.empty(shape, dtype.newbyteorder("=")) for _ in range(order + 1)]
+    family, *numbers = kernel_member(call)
     total, bad = kernels.NATIVE.binary(
-        call.p_t_loss,
+        family,
         shape,
         *[operand(a, shape) for a in arrays],
         call.smoothing,
         *[address(r) for r in results],
         *[0] * (2 - order),
         kernels.num_threads(),
-        majorizer=majorizer,
+        False,
+        majorizer,
+        False,
+        *numbers,
     )
     return results if dtype.isnative else [r.astype(dtype) for r in results], total, bad
 

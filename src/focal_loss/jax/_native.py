@@ -29,7 +29,7 @@ class Native(Formula):
 
     def fused_binary(self, call: pipeline.BinaryCall, /) -> Array | None:
         parameters = (call.gamma, call.positive, call.negative)
-        if not covered(call.x, call.y, *parameters):
+        if call.member is not None or not covered(call.x, call.y, *parameters):
             return None
         if self.readable(call.y):
             checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)

@@ -182,7 +182,7 @@ class Native(Formula):
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
         x, y = call.x, call.y
-        if not _covered(x, y, call.gamma, call.positive, call.negative):
+        if call.member is not None or not _covered(x, y, call.gamma, call.positive, call.negative):
             return None
         soft = call.smoothing or y.dtype.is_floating
         loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.p_t_loss and soft else 2, True)

@@ -99,7 +99,7 @@ class _Torch(_closed_forms.TorchOps):
     def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
         x, y = call.x, call.y
         others = [a for a in (y, call.gamma, call.positive, call.negative) if not isinstance(a, float)]
-        if not self.covers(x, *others):
+        if not self.covers(x, *others) or (call.member is not None and _autograd.kernels(x) is not _cpu):
             return None
         for a in (x, *others):
             if a.ndim > kernels.MAX_RANK:
@@ -108,7 +108,7 @@ class _Torch(_closed_forms.TorchOps):
             if a.ndim != x.ndim or a.shape != x.shape:
                 x = x.expand(torch.broadcast_shapes(x.shape, a.shape))
         formula = None
-        if call.p_t_loss and (y.is_floating_point() or call.smoothing > 0):
+        if call.member is not None or (call.p_t_loss and (y.is_floating_point() or call.smoothing > 0)):
             unreduced = call._replace(x=None, y=None, reduction="none")  # does not keep them alive
             formula = lambda x, y: binary_losses.binary_formula(FORMULA, unreduced._replace(x=x, y=y))  # noqa: E731
         of_torch = BinaryCall(
@@ -122,6 +122,7 @@ class _Torch(_closed_forms.TorchOps):
             reduction=call.reduction,
             float32=float32,
             formula=formula,
+            member=call.member,
         )
         return _autograd.binary(0, 1.0, of_torch)
 

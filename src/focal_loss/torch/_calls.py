@@ -27,6 +27,7 @@ class BinaryCall(NamedTuple):
     float32: bool = False  # losses of half precision are float32, unreduced ones too
     formula: Any = None  # the same loss of (x, y), where the kernels have no second derivative
     check: bool = True  # whether an invalid label is an error
+    member: Any = None
 
 
 class SoftmaxCall(NamedTuple):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from focal_loss._core import checks
+from focal_loss._core.pipeline import kernel_member
 from focal_loss._host import kernels
 from focal_loss.torch._calls import (
     BinaryCall,
@@ -79,8 +80,9 @@ def _run_binary(
     sum.
     """
     shape = call.x.shape
+    family, *numbers = kernel_member(call)
     total, bad = kernels.NATIVE.binary(
-        call.p_t_loss,
+        family,
         tuple(shape),
         _operand(call.x, shape),
         _operand(call.y, shape),
@@ -96,6 +98,7 @@ def _run_binary(
         _HAS_TEAM,
         False,
         call.float32,
+        *numbers,
     )
     if bad >= 0 and call.check:
         checks.check_labels(numbers_of(call.y), numbers_of(call.x))

@@ -60,7 +60,17 @@ LOSS = Loss(
     layout="unlabeled",
     options=Options,
     positional=2,
-    compute=binary_losses.elements("matching_cost", "gamma", "alpha", labeled=False),
+    compute=binary_losses.elements(
+        "matching_cost",
+        "gamma",
+        "alpha",
+        labeled=False,
+        # The focal loss of a label of 1/2, whose negatives have a weight below 0.
+        family="expected_loss",
+        gamma="gamma",
+        positive=lambda gamma, alpha: 2 * alpha,
+        negative=lambda gamma, alpha: 2 * (alpha - 1),
+    ),
     closed_forms=common.closed_forms("matching_cost", matching_cost),
     labels=(("not known yet: predictions are still to be matched with objects", "detection by transformers"),),
     formula=FORMULA,

@@ -62,7 +62,9 @@ LOSS = Loss(
     layout="elements",
     options=Options,
     positional=1,
-    compute=binary_losses.elements("matchability", "gamma", "alpha"),
+    compute=binary_losses.elements(
+        "matchability", "gamma", "alpha", family="matchability", gamma="gamma", negative="alpha"
+    ),
     closed_forms=common.closed_forms("matchability", partial(scores.scored, target=target), detachable=True),
     torch_module=True,
     trial={"detach_weight": False},

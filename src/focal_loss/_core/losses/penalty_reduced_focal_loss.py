@@ -89,7 +89,9 @@ LOSS = Loss(
     layout="elements",
     options=Options,
     positional=2,
-    compute=binary_losses.elements("penalty_reduced", "alpha", "beta"),
+    compute=binary_losses.elements(
+        "penalty_reduced", "alpha", "beta", family="penalty_reduced", gamma="alpha", exponent="beta"
+    ),
     closed_forms=common.closed_forms("penalty_reduced", penalty_reduced),
     torch_module=True,
     labels=(("a heatmap: 1 at each object, a bump that falls off around it", "detection of centers or corners"),),

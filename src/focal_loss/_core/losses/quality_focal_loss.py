@@ -93,7 +93,7 @@ LOSS = Loss(
     layout="elements",
     options=Options,
     positional=1,
-    compute=binary_losses.elements("quality", "beta"),
+    compute=binary_losses.elements("quality", "beta", family="quality", gamma="beta"),
     closed_forms={
         "quality": partial(quality, from_logits=True),
         "quality_of_probabilities": partial(quality, from_logits=False),

@@ -41,7 +41,7 @@ LOSS = Loss(
     layout="elements",
     options=Options,
     positional=2,
-    compute=binary_losses.elements("varifocal", "gamma", "alpha"),
+    compute=binary_losses.elements("varifocal", "gamma", "alpha", family="varifocal", gamma="gamma", negative="alpha"),
     closed_forms=common.closed_forms("varifocal", partial(scores.scored, target=target), detachable=True),
     torch_module=True,
     labels=(("a score for positives, by which they count, and 0 for negatives", "detection"),),

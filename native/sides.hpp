@@ -211,6 +211,20 @@ void side_loop_for(Power power_kind, bool soft, const Block<T>& b, const Sides<T
   return side_loop_for<kind, Power::any>(soft, b, sides, x, n);
 }
 
+// The slopes of logits so large that q is subnormal: q / (q + c), which is normal, comes from the root of q.
+template <class T>
+void slopes_of_certain(const Block<T>& b, const Sides<T>& sides, int64_t n) {
+  const T m = T(1) - sides.clip, gamma = sides.gamma[0];
+  for (int64_t i = 0; i < n; ++i) {
+    if (!(b.z[i] > Traits<T>::normal_exp)) continue;
+    const T root = std::exp(T(-0.5) * b.z[i]), q = root * root, rest = q + sides.clip;
+    const T factor = std::pow(m, gamma), part = root * (root / rest);
+    const T of_negatives = factor * (gamma * (q / m) * -std::log(rest) + part);
+    const T of_positives = -(sides.gamma[1] + T(1)) * std::pow(q, sides.gamma[1] + T(1));
+    b.gradient[i] = b.y[i] * of_positives + (T(1) - b.y[i]) * of_negatives;
+  }
+}
+
 template <class T>
 void evaluate(Kind kind, Power power_kind, bool soft, const Sides<T>& sides, const Block<T>& given, int64_t n,
               const Seen<T>& seen, const Exponentials<T>& x) {
@@ -231,6 +245,7 @@ void evaluate(Kind kind, Power power_kind, bool soft, const Sides<T>& sides, con
     return grows && (!weighted || b.negative[i] > 0) ? T(1) : T(0);
   };
   evaluate(given, n, seen, x, loop, growth);
+  if (kind == Kind::clipped && seen.extreme() && given.order > 0) slopes_of_certain(given, sides, n);
 }
 
 }  // namespace focal::FOCAL_ISA

@@ -25,13 +25,13 @@ class Member(NamedTuple):
     closed_form: str  # its name in `formula.FAMILIES`, of logits
     arguments: tuple[Any, ...]  # of the closed form, after the prediction and the label
     labeled: bool
-    kernel: KernelMember | None  # None if the options are such that no native kernel covers the call
+    kernel: Any  # a `KernelMember`, or None if the options are such that no native kernel covers the call
 
 
 class KernelMember(NamedTuple):
     """The numbers of a member in the native kernels' form: `Member` of native/kernels.hpp."""
 
-    family: str  # one of `FAMILIES`
+    family: int  # the position of its name in `FAMILIES`
     exponent: float = 0.0
     clip: float = 0.0
     epsilon: float = 0.0
@@ -68,14 +68,6 @@ class BinaryCall(NamedTuple):
     p_t_loss: bool = False  # whether soft labels mean `p_t_loss` or `expected_loss`
     reduction: options.Reduction = "none"
     member: Member | None = None
-
-
-def kernel_member(call: Any) -> tuple[int, float, float, float, bool]:
-    """The code of the family in the native kernels, and the numbers of that family alone."""
-    if call.member is None:
-        return int(call.p_t_loss), 0.0, 0.0, 0.0, False
-    family, *numbers = call.member.kernel
-    return FAMILIES.index(family), *numbers
 
 
 class SoftmaxCall(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from focal_loss._core import formula, softmax
-from focal_loss._core.pipeline import BinaryCall, SoftmaxCall, kernel_member
+from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
 from focal_loss._host import kernels
 
 Array = Any
@@ -115,7 +115,7 @@ def native_binary(
         return None
     arrays = [a if isinstance(a, float) else regular(a) for a in given]
     results = [np.empty(shape, dtype.newbyteorder("=")) for _ in range(order + 1)]
-    family, *numbers = kernel_member(call)
+    family, *numbers = call.member.kernel if call.member else (call.p_t_loss,)
     total, bad = kernels.NATIVE.binary(
         family,
         shape,

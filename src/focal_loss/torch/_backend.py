@@ -284,7 +284,9 @@ TRACED = _TorchTraced()
 
 
 def _binary_in_graph(call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-    return None if _is_open(call.smoothing) else torch.ops.focal_loss.binary_loss(*FlatBinary.of(call, float32))
+    if call.member is not None or _is_open(call.smoothing):
+        return None
+    return torch.ops.focal_loss.binary_loss(*FlatBinary.of(call, float32))
 
 
 def _binary_loss(*loss: Any) -> Tensor:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from focal_loss._core import checks
-from focal_loss._core.pipeline import kernel_member
 from focal_loss._host import kernels
 from focal_loss.torch._calls import (
     BinaryCall,
@@ -80,7 +79,7 @@ def _run_binary(
     sum.
     """
     shape = call.x.shape
-    family, *numbers = kernel_member(call)
+    family, *numbers = call.member.kernel if call.member else (call.p_t_loss,)
     total, bad = kernels.NATIVE.binary(
         family,
         tuple(shape),

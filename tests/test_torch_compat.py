@@ -181,7 +181,8 @@ def test_mmdet(reduction: Any) -> None:
 
 def test_mmdet_divides_by_what_it_is_given() -> None:
     loss = mmdet.FocalLoss()
-    assert loss(ROWS, LABELS, avg_factor=torch.tensor(0.0)).isfinite()
+    for nothing in (0, torch.tensor(0.0)):
+        assert loss(ROWS, LABELS, avg_factor=nothing).isfinite()
     torch.testing.assert_close(loss(ROWS, LABELS, avg_factor=torch.tensor(2.0)), loss(ROWS, LABELS, avg_factor=2))
     assert loss(ROWS[:0], LABELS[:0]) == 0
     with pytest.raises(ValueError, match='`avg_factor` must be None beside `reduction="sum"`'):
@@ -270,6 +271,11 @@ def test_monai_refuses() -> None:
         monai.FocalLoss(weight=[1, 2])(X, HARD)
     with pytest.raises(ValueError, match="`alpha` must be None or have one entry per class"):
         monai.FocalLoss(False, alpha=0.25, use_softmax=True)
+    with pytest.raises(ValueError, match="`weight` must be a non-negative number, got -1"):
+        monai.FocalLoss(weight=[1.0, -1.0])
+    for options in ({"include_background": False}, {"to_onehot_y": True}):
+        with pytest.warns(UserWarning, match="have no effect on logits of one class"):
+            assert monai.FocalLoss(**options)(X[:, :1], HARD[:, :1]).isfinite()
 
 
 def asymmetric(x: Tensor, y: Tensor, pos: float, neg: float, clip: float) -> Tensor:

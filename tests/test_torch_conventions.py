@@ -171,6 +171,14 @@ def test_focal_loss(gamma: Any, alpha: Any, reduction: str) -> None:
     assert_same(with_gradients(loss, x, index), with_gradients(dense, x, one_hot))
 
 
+def assert_rounded_once(found: Tensor, exact: Tensor, dtype: torch.dtype, reduction: str) -> None:
+    """Losses of half precision are within half a step of it, means and sums within a few of float32."""
+    assert found.dtype == (dtype if reduction == "none" else torch.float32)
+    eps, steps = torch.finfo(found.dtype).eps, 0.501 if reduction == "none" else 32
+    smallest = torch.finfo(dtype).smallest_normal * eps if reduction == "none" else 0.0
+    torch.testing.assert_close(found.double(), exact, rtol=steps * eps, atol=0.501 * smallest)
+
+
 @each_reduction
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision(dtype: torch.dtype, reduction: str) -> None:
@@ -179,16 +187,11 @@ def test_half_precision(dtype: torch.dtype, reduction: str) -> None:
     for target in (indices((64, 8)), indices((64, 8), -100), probabilities((64, 8))):
         for smoothing in (0.0, 0.1):
             loss = FocalLoss(reduction=reduction, label_smoothing=smoothing)
-            exact = loss(x.double(), target)
-            expected = exact.to(dtype if reduction == "none" else torch.float32)
-            eps = torch.finfo(expected.dtype).eps
-            torch.testing.assert_close(loss(x, target), expected, rtol=eps if reduction == "none" else 8 * eps, atol=0)
+            assert_rounded_once(loss(x, target), loss(x.double(), target), dtype, reduction)
     for weight in (None, 2.0):
         loss = SigmoidFocalLoss(pos_weight=weight, reduction=reduction)
         y = torch.sigmoid(logits((64, 8)).flip(0)).to(dtype)
-        expected = loss(x.double(), y.double()).to(dtype if reduction == "none" else torch.float32)
-        eps = torch.finfo(expected.dtype).eps
-        torch.testing.assert_close(loss(x, y), expected, rtol=eps if reduction == "none" else 32 * eps, atol=0)
+        assert_rounded_once(loss(x, y), loss(x.double(), y.double()), dtype, reduction)
 
 
 @each_reduction

@@ -25,6 +25,7 @@ mp.dps = 250
 STEP = mpf(10) ** -60
 OUTER = mpf(10) ** -25
 LOGITS = (0.0, 0.25, -0.25, 1.0, -1.0, 2.5, -2.5, 8.0, -8.0, 20.0, -20.0, 60.0, -60.0)
+NEAR = (-2.703125, -1.09765625)  # their probabilities are little more than a clip of 1 / 16 and of 1 / 4
 
 
 def p_of(z: mpf) -> mpf:
@@ -96,9 +97,10 @@ def check_known_numbers() -> None:
 
 def rows() -> Iterator[Row]:
     for name, options, positive, negative, weight in sides():
-        for z in LOGITS:
-            x, clip = mpf(z), options.get("clip", 0.0)
-            if clip and abs(p_of(x) - clip) < 0.02:
+        clip = options.get("clip", 0.0)
+        for z in (*LOGITS, *NEAR) if clip else LOGITS:
+            x = mpf(z)
+            if 0 <= clip - p_of(x) < 0.02:
                 continue
             value = share(positive, negative, weight, x)
             above, below = (share(positive, negative, weight, x + d) for d in (OUTER, -OUTER))

@@ -43,11 +43,15 @@ class FocalLoss(torch.nn.Module):
         self.alpha: Any = None if alpha is None else options.fraction("alpha", alpha)
         self.reduction = options.reduction(getattr(reduction, "value", reduction))
         self.use_softmax = use_softmax
-        self.register_buffer("class_weight", None if weight is None else torch.as_tensor(weight, dtype=torch.float32))
+        if weight is not None:
+            weight = torch.as_tensor(options.parameter("weight", weight), dtype=torch.float32)
+        self.register_buffer("class_weight", weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         """Compute the loss."""
         x, y = input.to(torch.promote_types(input.dtype, torch.float32)), target
+        if x.shape[1] == 1 and (self.to_onehot_y or not self.include_background):
+            XP.warn("`to_onehot_y` and `include_background` have no effect on logits of one class")
         if x.shape[1] > 1:
             if self.to_onehot_y:
                 y = y == torch.arange(x.shape[1], device=x.device).view(-1, *[1] * (x.ndim - 2))

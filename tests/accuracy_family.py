@@ -49,7 +49,9 @@ MEMBERS = {
 
 
 def member(framework: Framework, dtype: str, section: str) -> Iterator[tuple[str, Worst]]:
-    """Its options as arrays, and as numbers; under XLA each of these is a compilation, so some stand for all."""
+    """The shares of a member. Options are arrays, with derivatives in all of them, and numbers, with labels that need
+    no derivative: these the native kernels compute. XLA compiles each number, so there some stand for all.
+    """
     this = MEMBERS[section]
     loss = getattr(framework.module, this.loss)
     names = {"value": "value", "dz": "y_pred", "dzz": "second"} | ({"dy": "y_true"} if this.labeled else {})
@@ -63,7 +65,9 @@ def member(framework: Framework, dtype: str, section: str) -> Iterator[tuple[str
             by_number[tuple(map(float, numbers))].append(row)
         for numbers, same in list(by_number.items())[:: 6 if framework.name == "jax" else 1]:
             options = plain | dict(zip(this.arrays(same), numbers, strict=True))
-            result = framework.derivatives(partial(loss, **options), this.data(same, "z"), dtype)
+            data = this.data(same, "z")
+            labels = {"y_true": data.pop("y_true")} if this.labeled else {}
+            result = framework.derivatives(partial(loss, **options, **labels), data, dtype)
             yield from compare(result, same, names, dtype, f"{options}")
 
 

@@ -73,6 +73,19 @@ def test_a_clip_may_be_as_small_as_any_number(clip: float) -> None:
     np.testing.assert_allclose(x.grad[:2], slope, rtol=1e-5)
 
 
+def test_a_number_that_changes_in_compiled_code() -> None:
+    """The compiler makes a variable of the second value of a Python number."""
+    x, y = torch.linspace(-3, 3, 7), torch.tensor([0.0, 1.0, 0.0, 0.5, 0.0, 0.0, 1.0])
+
+    def both(x: torch.Tensor, value: float) -> torch.Tensor:
+        clipped = TORCH.asymmetric_loss(y, x, clip=value, from_logits=True)
+        return clipped + TORCH.poly1_focal_loss(y, x.sigmoid(), epsilon=value)
+
+    compiled = torch.compile(both, backend="aot_eager", fullgraph=True)
+    for value in (0.0, 0.05, 0.1, 0.3):
+        torch.testing.assert_close(compiled(x, value), both(x, value))
+
+
 @pytest.mark.parametrize("name", SCORED)
 def test_a_detached_weight_is_what_detach_makes_it(name: str) -> None:
     """First and second derivatives equal those with `detach`; gamma and alpha keep theirs."""

@@ -145,20 +145,20 @@ def fraction(name: str, value: Parameter) -> Parameter:
 
 
 def at_least_minus_1(name: str, value: object) -> float:
-    allowed = f"`{name}` must be a finite number of at least -1, got {shown(value)}"
+    allowed = f"`{name}` must be a finite number of at least -1"
     if not is_number(value):
-        raise TypeError(allowed)
+        raise TypeError(f"{allowed}, got {shown(value)}")
     if not -1 <= value < math.inf or exceeds_float(value):  # type: ignore[operator]
-        raise ValueError(allowed)
+        raise ValueError(f"{allowed}, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]
 
 
 def clip(name: str, value: object) -> float:
-    allowed = f"`{name}` must be a number in [0, 1), got {shown(value)}"
+    allowed = f"`{name}` must be a number in [0, 1)"
     if not is_number(value):
-        raise TypeError(allowed + ("; pass 0 for no clip" if value is None else ""))
+        raise TypeError(f"{allowed}, got {shown(value)}{'; pass 0 for no clip' if value is None else ''}")
     if not 0 <= value < 1:  # type: ignore[operator]
-        raise ValueError(allowed)
+        raise ValueError(f"{allowed}, got {shown(value)}")
     return float(value)  # type: ignore[arg-type]
 
 

@@ -102,7 +102,7 @@ class BinaryBlocks {
   // The focal loss of a margin, and what is made of two.
   void by_margin(int64_t begin, int64_t n, Block<T>& block, const Seen<T>& seen, const Exponentials<T>& x) {
     if (call_.family == Family::penalty_reduced) {
-      member_.prepare(block.y, nullptr, n, buffers_.y, buffers_.positive);
+      member_.prepare(block.y, nullptr, n, buffers_.y, nullptr, buffers_.positive);
       block.y = buffers_.y;
       evaluate(twice_, Labels::hard, block, n, seen, x);
       return multiply_by_weight(n, block);
@@ -116,10 +116,11 @@ class BinaryBlocks {
   void by_sides(int64_t begin, int64_t n, Block<T>& block, const Seen<T>& seen, const Exponentials<T>& x) {
     if (call_.family == Family::varifocal || call_.family == Family::matchability) {
       const T* alpha = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
-      member_.prepare(block.y, alpha, n, buffers_.y, buffers_.positive);
+      member_.prepare(block.y, alpha, n, buffers_.y, buffers_.gamma, buffers_.positive);
       block.label = block.y;
       if (call_.family == Family::matchability) block.y = buffers_.y;
       block.positive = buffers_.positive;
+      block.negative = buffers_.gamma;  // the gammas are those of `member_`
     } else if (call_.family == Family::poly1) {
       block.positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, false);
       block.negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);

@@ -102,15 +102,15 @@ struct ValueAndSlope {
 };
 
 // The element z, with u and error of `exponentials`: for `negative` the side of label 0. t is 0 there, and 1 on the other
-// side but for scores and quality.
+// side but for scores and quality. `other` is 1 - t.
 template <Kind kind, Power power_kind, class T>
-FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, const Sides<T>& sides) {
+FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, T other, const Sides<T>& sides) {
   const Probabilities<T> at = probabilities(z, u, error);
   const T a = std::fabs(z), p = at.p.hi, q = at.q.hi;
   const bool wrong = z < 0;
   const T gamma = negative ? sides.slope_gamma[0] : sides.slope_gamma[1];
   Pair<T> m = {negative ? at.p.hi : at.q.hi, negative ? at.p.lo : at.q.lo};
-  Logarithm<T> log = {u, a * (wrong ? t : T(1) - t), T(1)};
+  Logarithm<T> log = {u, a * (wrong ? t : other), T(1)};
   T correction = at.correction, d = T(0);
   if constexpr (kind == Kind::clipped) {
     const T above = (p - sides.clip) + at.p.lo;  // p - c is exact where it is small beside p
@@ -120,8 +120,8 @@ FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, con
     correction = negative ? T(0) : correction;
   }
   if constexpr (kind == Kind::quality) {
-    const Pair<T> label = {t, T(0)}, other = fast_two_sum(T(1), -t);
-    const Pair<T> tq = multiply(label, at.q), rest_p = multiply(other, at.p);
+    const Pair<T> label = {t, T(0)}, rest = fast_two_sum(T(1), -t);
+    const Pair<T> tq = multiply(label, at.q), rest_p = multiply(rest, at.p);
     m = two_sum(tq.hi, -rest_p.hi);
     m.lo += tq.lo - rest_p.lo;
     d = m.hi + m.lo;
@@ -137,7 +137,7 @@ FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, con
     neg_log_m = other_base ? -log_of(m.hi) : of_p_or_q;
   }
   const T factor = power_of_side<power_kind>(m, neg_log_m, negative, sides);
-  T slope_of_B = mul_add(T(1) - t, p, -t * q);
+  T slope_of_B = mul_add(other, p, -t * q);
   if constexpr (kind == Kind::poly1) {
     B = mul_add(sides.epsilon, m.hi, B);
     slope_of_B *= mul_add(sides.epsilon, negative ? q : p, T(1));
@@ -171,18 +171,19 @@ void side_loop(const Block<T>& b, const Sides<T>& given, const Exponentials<T>& 
   for (int64_t i = 0; i < n; ++i) {
     ValueAndSlope<T> f;
     if constexpr (kind == Kind::scores) {
-      f = of_side<kind, power_kind>(z[i], u[i], error[i], label[i] == 0, y[i], sides);
+      f = of_side<kind, power_kind>(z[i], u[i], error[i], label[i] == 0, y[i], negative[i], sides);
       f = {positive[i] * f.value, positive[i] * f.slope};
     } else if constexpr (kind == Kind::quality) {
-      f = of_side<kind, power_kind>(z[i], u[i], error[i], false, y[i], sides);
+      f = of_side<kind, power_kind>(z[i], u[i], error[i], false, y[i], T(1) - y[i], sides);
     } else if constexpr (soft) {
-      const ValueAndSlope<T> one = of_side<kind, power_kind>(z[i], u[i], error[i], false, T(1), sides);
-      const ValueAndSlope<T> zero = of_side<kind, power_kind>(z[i], u[i], error[i], true, T(0), sides);
+      const ValueAndSlope<T> one = of_side<kind, power_kind>(z[i], u[i], error[i], false, T(1), T(0), sides);
+      const ValueAndSlope<T> zero = of_side<kind, power_kind>(z[i], u[i], error[i], true, T(0), T(1), sides);
       const Weights<T> weights = {weighted ? positive[i] : T(1), weighted ? negative[i] : T(1)};
       f = {weights.of(y[i], one.value, zero.value), weights.of(y[i], one.slope, zero.slope)};
     } else {
       const bool on_negatives = is_negative(y[i]);
-      f = of_side<kind, power_kind>(z[i], u[i], error[i], on_negatives, on_negatives ? T(0) : T(1), sides);
+      const T t = on_negatives ? T(0) : T(1);
+      f = of_side<kind, power_kind>(z[i], u[i], error[i], on_negatives, t, T(1) - t, sides);
       if constexpr (weighted) {
         const T weight = on_negatives ? negative[i] : positive[i];
         f = {weight * f.value, weight * f.slope};

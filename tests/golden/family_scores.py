@@ -94,6 +94,7 @@ def score_rows(
     points = [*product(gammas, SCORES, (0.75,), (False,), FEW_LOGITS)]
     points += product(gammas, (0.0,), (0.75,), (True,), FEW_LOGITS)
     points += product((2.0,), (1.0, 0.0, 0.625), (3.75,), (True,), FEW_LOGITS)
+    points += product((0.5, 2.0, 7.3), (1 - 2.0**-20,), (0.75,), (False,), FEW_LOGITS)  # where 1 - y^g could cancel
     for gamma, y, alpha, detached, z in points:
         parameters, p, q = tuple(map(mpf, (y, gamma, alpha))), sigmoid(mpf(z)), sigmoid(-mpf(z))
         numbers = numbers_of(p, q, *parameters, detached)

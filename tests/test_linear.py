@@ -231,8 +231,8 @@ print((peak() - before - hidden.nbytes - weight.nbytes) / (4 * 8192 * 8192))
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 def test_memory_of_torch() -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    # The formula has arrays of its own for each piece of the logits.
-    assert float(done.stdout) <= (1 / 16 if kernels.NATIVE else 1 / 7)
+    # A chunk is 1/64 of the logits. The kernels need four arrays of a chunk, the formula nine.
+    assert float(done.stdout) <= (4 if kernels.NATIVE else 9) / 64
 
 
 def test_memory_of_jax() -> None:

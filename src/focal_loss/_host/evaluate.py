@@ -43,10 +43,10 @@ class NumpyOps:
         return np.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - axis - 1)) == np.argmax(x, axis, keepdims=True)
 
     def largest(self, x: Array) -> float:
-        return np.finfo(x.dtype).max
+        return float(np.finfo(x.dtype).max)
 
     def smallest(self, x: Array) -> float:
-        return np.finfo(x.dtype).tiny
+        return float(np.finfo(x.dtype).tiny)
 
     def is_bool(self, x: Array) -> bool:
         return bool(x.dtype == np.bool_)

@@ -60,7 +60,7 @@ def test_losses_refuse_masked_and_missing_entries(function: Callable[..., Any], 
 @pytest.mark.parametrize("kind", WHOLE)
 def test_a_mask_of_nothing_passes(function: Callable[..., Any], kind: str) -> None:
     given = right(function)
-    name = next(name for name in ("y_true", "labels", "targets") if name in given)
+    name = next(name for name in ("y_true", "labels", "targets", "y_pred") if name in given)
     found, expected = (
         function(**given | {name: value}) for value in (WHOLE[kind](np.asarray(given[name])), given[name])
     )

@@ -5,7 +5,7 @@
 //     asymmetric     M = q^g+ of the positives, m^g- of the negatives with m = max(p - c, 0), where B is -log(1 - m)
 //     scores         M = 1 where the label is above 0, and p^g where it is 0 (varifocal, matchability-aware)
 //     quality        M = |d|^g with d = t q - (1 - t) p
-//     poly1          M as in the focal loss, B + e q of the positives, B + e p of the negatives
+//     poly1          M as in the focal loss, with L + e q in place of L and l + e p in place of l
 //
 // p, q, L, l are those of scalar.hpp. There is a value and a first derivative, no second one.
 #pragma once
@@ -19,12 +19,12 @@ enum class Kind { asymmetric, clipped, scores, quality, poly1 };  // clipped: as
 // How a power is computed: by products, by products and a square root, or by an exponential.
 enum class Power { products, with_root, any };
 
-// What a call has in common. Pairs are of the negatives and of the positives.
+// The numbers that all elements of a call share. In each pair that of the negatives comes first.
 template <class T>
 struct Sides {
   T gamma[2];
   T slope_gamma[2];    // 0 where the derivative takes the power for a constant
-  Bits<T> bit[2][4];   // all ones where twice the exponent, which is at most 5, has the bit 1, 2, 4, 8
+  Bits<T> bit[2][4];   // bit[side][k]: all ones where twice the exponent, an integer of at most 10, has the bit 2^k
   Bits<T> times_m;     // of clipped negatives: all ones where the exponent is gamma - 1, and m is yet to be multiplied
   T clip, epsilon;
 
@@ -61,7 +61,7 @@ FOCAL_INLINE T where(Bits<T> bits, T x) {
 
 // The power of m of the side of the element. By products every power is computed and those of the binary digits of
 // twice the exponent are multiplied, so that both sides share a loop. m is rounded once from its pair, and raised with
-// that rounding: an exponent of 5 makes 4.5 eps of it. `neg_log_m` is of Power::any alone.
+// that rounding: an exponent of 5 makes 4.5 eps of it. Only Power::any reads `neg_log_m`.
 template <Power power_kind, class T>
 FOCAL_INLINE T power_of_side(Pair<T> m, T neg_log_m, bool negative, const Sides<T>& sides) {
   if constexpr (power_kind == Power::any) {
@@ -146,9 +146,10 @@ FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, T o
     // Where |d| of a hard label underflows, p q / |d| is what is right of p and q.
     const bool present = m.hi >= Traits<T>::smallest, soft = (t > 0) & (t < 1);
     const T ratio = present ? p * q / m.hi : soft ? T(0) : T(1) - m.hi;
-    return {factor * B, factor * mul_add(gamma * (d < 0 ? ratio : -ratio), B, -d)};
+    return {factor * B, mul_add(factor * gamma * (d < 0 ? ratio : -ratio), B, factor * -d)};
   }
-  const T slope = factor * mul_add(gamma * (negative ? q : -p), B, slope_of_B);
+  // The factor multiplies gamma first: gamma times B may overflow where the factor is 0.
+  const T slope = mul_add(factor * gamma * (negative ? q : -p), B, factor * slope_of_B);
   if constexpr (kind == Kind::clipped) {
     const bool easy = negative & (m.hi <= 0);
     const T whole = negative ? factor * where(sides.times_m, m.hi) : factor;
@@ -214,13 +215,13 @@ void side_loop_for(Power power_kind, bool soft, const Block<T>& b, const Sides<T
 
 // The slopes of logits so large that q is subnormal: q / (q + c), which is normal, comes from the root of q.
 template <class T>
-void slopes_of_certain(const Block<T>& b, const Sides<T>& sides, int64_t n) {
-  const T m = T(1) - sides.clip, gamma = sides.gamma[0];
+void clipped_slopes_where_q_is_subnormal(const Block<T>& b, const Sides<T>& sides, int64_t n) {
+  const T m = T(1) - sides.clip, gamma = sides.gamma[0];  // m is 0 where the clip rounds to 1
   for (int64_t i = 0; i < n; ++i) {
     if (!(b.z[i] > Traits<T>::normal_exp)) continue;
     const T root = std::exp(T(-0.5) * b.z[i]), q = root * root, rest = q + sides.clip;
     const T factor = std::pow(m, gamma), part = root * (root / rest);
-    const T of_negatives = factor * (gamma * (q / m) * -std::log(rest) + part);
+    const T of_negatives = m > 0 ? factor * (gamma * (q / m) * -std::log(rest) + part) : T(0);
     const T of_positives = -(sides.gamma[1] + T(1)) * std::pow(q, sides.gamma[1] + T(1));
     b.gradient[i] = b.y[i] * of_positives + (T(1) - b.y[i]) * of_negatives;
   }
@@ -246,7 +247,7 @@ void evaluate(Kind kind, Power power_kind, bool soft, const Sides<T>& sides, con
     return grows && (!weighted || b.negative[i] > 0) ? T(1) : T(0);
   };
   evaluate(given, n, seen, x, loop, growth);
-  if (kind == Kind::clipped && seen.extreme() && given.order > 0) slopes_of_certain(given, sides, n);
+  if (kind == Kind::clipped && seen.extreme() && given.order > 0) clipped_slopes_where_q_is_subnormal(given, sides, n);
 }
 
 }  // namespace focal::FOCAL_ISA

@@ -248,3 +248,17 @@ def test_a_matching_cost_takes_an_alpha_for_each_class(framework: Framework) -> 
     np.testing.assert_allclose(found, np.stack(columns, 1), rtol=1e-6, atol=1e-7)  # a difference of two terms
     with pytest.raises(ValueError, match=r"`alpha` of shape \(3,\) and `y_pred` of shape \(2, 2\) do not broadcast"):
         COST(framework, y_pred=framework.tensor(z, "float32"), alpha=[0.1, 0.2, 0.3])
+
+
+def test_slopes_are_numbers_where_a_clip_rounds_to_1() -> None:
+    x = torch.tensor([90.0, float("inf")], requires_grad=True)
+    TORCH.asymmetric_loss(torch.zeros(2), x, clip=0.99999999, from_logits=True).sum().backward()
+    torch.testing.assert_close(x.grad, torch.zeros(2))
+
+
+def test_slopes_are_numbers_at_the_largest_gammas() -> None:
+    x = torch.tensor([0.0], requires_grad=True)
+    TORCH.poly1_focal_loss(torch.zeros(1), x, 1e38, 20.0, from_logits=True).sum().backward()
+    z = torch.tensor([-0.84629787], requires_grad=True)
+    TORCH.quality_focal_loss(torch.tensor([0.3]), z, 1e36, from_logits=True).sum().backward()
+    torch.testing.assert_close(torch.stack([x.grad, z.grad]), torch.zeros(2, 1))

@@ -349,3 +349,54 @@ def test_ultralytics_varifocal() -> None:
     assert_same(lambda x: ultralytics.VarifocalLoss()(x, score, label), expected)
     with pytest.raises(ValueError, match="`gt_score` must be 0 where `label` is"):
         ultralytics.VarifocalLoss()(X, SOFT, HARD)
+
+
+def test_kornia_rounds_once_under_autocast() -> None:
+    x = torch.tensor([[0.5, -1.0]], dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = kornia.focal_loss(x, torch.tensor([1]), 0.5)
+    assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("weight", [None, 2.0])
+def test_timm_is_finite_where_its_loss_is(weight: float | None) -> None:
+    x, y = torch.tensor([[float("-inf"), 1.0]]), torch.tensor([[0.0, 1.0]])
+    loss = timm.AsymmetricLossMultiLabel(pos_weight=weight)(x, y)
+    torch.testing.assert_close(loss, torch.tensor(0.0842490435 * (weight or 1)))
+
+
+def test_smp_lets_ignored_places_hold_anything() -> None:
+    x = torch.full((1, 3, 2), float("nan"))
+    x[:, :, 0] = 0
+    x.requires_grad_()
+    smp.FocalLoss("multiclass", ignore_index=255)(x, torch.tensor([[1, 255]])).backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: fvcore.sigmoid_focal_loss_star(torch.zeros(3), torch.zeros(3), reduction="avg"),
+        lambda: fvcore.sigmoid_focal_loss_star(torch.zeros(2), torch.tensor([2.0, -3.0])),
+        lambda: monai.FocalLoss(use_softmax=True)(torch.zeros(1, 2), torch.tensor([[7.0, 0.0]])),
+        lambda: smp.FocalLoss("multiclass", class_weights=[1.0])(torch.zeros(1, 3, 4), torch.zeros(1, 4).long()),
+        lambda: smp.FocalLoss("multilabel")(torch.zeros(2, 3, 4), torch.zeros(2, 1, 4)),
+    ],
+)
+def test_arguments_that_would_give_a_wrong_number_are_errors(call: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: fvcore.sigmoid_focal_loss_star(x, x, reduction="mean"),
+        lambda x: monai.FocalLoss()(x, x),
+        lambda x: monai.FocalLoss(use_softmax=True)(x, x),
+        lambda x: smp.FocalLoss("multilabel")(x, x),
+    ],
+)
+def test_the_mean_of_no_examples_is_0(call: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    assert call(torch.zeros(0, 3)).item() == 0

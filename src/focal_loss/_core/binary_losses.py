@@ -94,11 +94,12 @@ def binary_p_t_loss(
 
 
 def elements(closed_form: str, *names: str, labeled: bool = True, family: str, **fields: Any) -> Any:
-    """The loss of each label and prediction by closed forms of its own, and by the native kernels for some options.
+    """The loss of each label and prediction by its closed forms, or by the native kernels if all options are numbers.
 
     `names` are the options that the closed forms take after the prediction and the label, which a loss without labels
     does not take. With `detach_weight` the closed forms are those of the name with "detached_" before it. `fields` are
-    what the kernels of the `family` take, each the name of an option or a function of all of `names`.
+    what the kernels of the `family` take, each the name of an option or a function of all of `names`: gamma and the
+    weights go into the call, the rest into its `KernelMember`.
     """
 
     def compute(xp: Backend, y_true: Any, y_pred: Any, spec: Any, reduction: options.Reduction = "none") -> Array:

@@ -29,7 +29,7 @@ class Member(NamedTuple):
 
 
 class KernelMember(NamedTuple):
-    """The numbers of a member in the native kernels' form: `Member` of native/kernels.hpp."""
+    """The numbers that native/kernels.hpp calls `Member`, after the family; not the `Member` above."""
 
     family: int  # the position of its name in `FAMILIES`
     exponent: float = 0.0
@@ -54,7 +54,7 @@ FAMILIES = (
 
 
 class BinaryCall(NamedTuple):
-    """A call of a binary loss from logits in the form for the native kernels: nothing converted, nothing broadcast.
+    """A call of a binary loss, as the native kernels and the formula take it: nothing converted, nothing broadcast.
 
     It is read by field. A named tuple is made in under half the time of a frozen dataclass, and Dynamo traces it.
     """

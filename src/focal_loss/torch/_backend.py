@@ -99,7 +99,8 @@ class _Torch(_closed_forms.TorchOps):
     def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
         x, y = call.x, call.y
         others = [a for a in (y, call.gamma, call.positive, call.negative) if not isinstance(a, float)]
-        if not self.covers(x, *others) or (call.member is not None and _autograd.kernels(x) is not _cpu):
+        only_on_cpu = call.member is not None
+        if not self.covers(x, *others) or (only_on_cpu and _autograd.kernels(x) is not _cpu):
             return None
         for a in (x, *others):
             if a.ndim > kernels.MAX_RANK:

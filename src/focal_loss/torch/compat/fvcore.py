@@ -8,7 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from focal_loss._core import options, pipeline
 from focal_loss._core.options import Reduction
+from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import binary_focal_loss
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
 
@@ -34,11 +36,14 @@ def sigmoid_focal_loss_star(
     if not gamma > 0:
         raise ValueError(f"`gamma` must be a positive number, got {gamma}")
     x = inputs.to(_wide(inputs))
+    pipeline.check_labels(XP, targets, x)
     y = targets.to(x.dtype)
     loss = binary_focal_loss(x.new_ones(()), gamma * x * (2 * y - 1), 0.0, from_logits=True) / gamma
     if alpha >= 0:
         loss = loss * (alpha * y + (1 - alpha) * (1 - y))
-    return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
+    if options.reduction(reduction) == "none":
+        return loss
+    return loss.sum() / (max(loss.numel(), 1) if reduction == "mean" else 1)
 
 
 def _wide(inputs: Tensor) -> torch.dtype:

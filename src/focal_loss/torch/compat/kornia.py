@@ -45,7 +45,7 @@ def focal_loss(
     if options.reduction(reduction) != "none":
         return loss / max(pred.numel(), 1) if reduction == "mean" else loss
     index = target if ignore_index is None else torch.where(target == ignore_index, 0, target)
-    return torch.zeros_like(pred).scatter(1, index.unsqueeze(1), loss.unsqueeze(1))
+    return loss.new_zeros(pred.shape).scatter(1, index.unsqueeze(1), loss.unsqueeze(1))
 
 
 def binary_focal_loss_with_logits(
@@ -72,7 +72,7 @@ def binary_focal_loss_with_logits(
         positive, negative = positive * along, negative * along
     if ignore_index is not None:
         counted = target != ignore_index
-        target = torch.where(counted, target, 0)
+        pred, target = torch.where(counted, pred, 0.0), torch.where(counted, target, 0)
         positive, negative = (torch.where(counted, w, 0.0) for w in (positive, negative))
     gamma = options.parameter("gamma", gamma)
     call = pipeline.BinaryCall(

@@ -64,7 +64,9 @@ class FocalLoss(torch.nn.Module):
             loss = loss * self._along_classes(self.class_weight, x)
         if self.reduction == "sum" and x.ndim > 2:
             loss = loss.mean(list(range(2, x.ndim)))
-        return loss if self.reduction == "none" else loss.mean() if self.reduction == "mean" else loss.sum()
+        if self.reduction == "none":
+            return loss
+        return loss.sum() / (max(loss.numel(), 1) if self.reduction == "mean" else 1)
 
     def _along_classes(self, values: Any, x: Tensor) -> Tensor:
         """One for each class, beside logits."""
@@ -84,6 +86,7 @@ class FocalLoss(torch.nn.Module):
         return binary_losses.binary_from(XP, call, from_logits=True)
 
     def _by_softmax(self, x: Tensor, y: Tensor) -> Tensor:
+        pipeline.check_labels(XP, XP.labels(y, x), x)
         alpha: Any = 1.0
         if options.is_number(self.alpha):
             alpha = self._along_classes([1 - self.alpha] + [self.alpha] * (x.shape[1] - 1), x)

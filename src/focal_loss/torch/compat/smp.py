@@ -72,14 +72,24 @@ class FocalLoss(torch.nn.Module):
             y = y_true.unsqueeze(1) == torch.arange(classes, device=x.device).view(-1, *[1] * (x.ndim - 2))
             counted = None if counted is None else counted.unsqueeze(1).expand_as(x)
         else:
+            if y_true.shape != x.shape:
+                raise ValueError(
+                    f"`y_true` of shape {tuple(y_true.shape)} must have the shape {tuple(x.shape)} of `y_pred` in the "
+                    "mode 'multilabel'"
+                )
             y = y_true if counted is None else torch.where(counted, y_true, 0)
+        if self.class_weights is not None and len(self.class_weights) != classes:
+            raise ValueError(
+                f"`class_weights` must have one entry per class ({classes}), got {len(self.class_weights)}"
+            )
+        x = x if counted is None else torch.where(counted, x, 0.0)  # an ignored logit may be NaN
         loss = self._loss(x, y, "none")
         if counted is not None:
             loss = torch.where(counted, loss, 0.0)
         axes = [k for k in range(loss.ndim) if k != 1]
         each = loss.sum(axes)
         if self.reduction == "mean":
-            count = loss.numel() // max(classes, 1) if counted is None else counted.sum(axes).clamp(min=1)
+            count = max(loss.numel() // max(classes, 1), 1) if counted is None else counted.sum(axes).clamp(min=1)
             each = each / count
         if self.class_weights is None:
             return each.mean()

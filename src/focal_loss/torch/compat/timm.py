@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from focal_loss._core import pipeline
+from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import asymmetric_loss
 
 __all__ = ["AsymmetricLossMultiLabel"]
@@ -55,10 +57,14 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute the loss."""
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        loss = self._of(y, x)
-        if self.pos_weight is not None:
+        if self.pos_weight is None:
+            loss = self._of(y, x)
+        else:
+            pipeline.check_labels(XP, y, x)
             y = y.to(x.dtype)
-            loss = self.pos_weight * y * self._of(torch.ones_like(y), x) + (1 - y) * self._of(torch.zeros_like(y), x)
+            positive, negative = self._of(torch.ones_like(y), x), self._of(torch.zeros_like(y), x)
+            # A term without weight is 0 where its loss is infinite.
+            loss = torch.where(y > 0, self.pos_weight * y * positive, 0.0) + torch.where(y < 1, (1 - y) * negative, 0.0)
         if self.weight is not None:
             loss = loss * self.weight
         if self.reduction == "none":

@@ -231,8 +231,9 @@ print((peak() - before - hidden.nbytes - weight.nbytes) / (4 * 8192 * 8192))
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
 def test_memory_of_torch() -> None:
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
-    # A chunk is 1/64 of the logits. The kernels need four arrays of a chunk, the formula nine.
-    assert float(done.stdout) <= (4 if kernels.NATIVE else 9) / 64
+    # A chunk is 1/64 of the logits, of which the kernels need four arrays. The formula, which has one for each of its
+    # operations, promises only that the logits are never in memory as a whole.
+    assert float(done.stdout) < (1 / 16 if kernels.NATIVE else 1)
 
 
 def test_memory_of_jax() -> None:

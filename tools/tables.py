@@ -308,7 +308,7 @@ def triton_constants() -> str:
 
 
 PYTHON = {
-    "_core/pipeline.py": {"families": f"FAMILIES = {FAMILIES}\n"},
+    "_core/pipeline.py": {"families": f"KERNEL_FAMILIES = {FAMILIES}\n"},
     "_core/powers.py": {
         "powers": f"BY_PRODUCTS = {max(POWERS) / 2!r}  # the largest gamma whose power is products\n"
         f"LN2_HIGH, LN2_LOW = {FLOAT.ln2}  # {FLOAT.ln2_bits} bits and the rest: n * LN2_HIGH is exact\n"

@@ -7,7 +7,7 @@ from typing import Any
 from focal_loss._core import options
 from focal_loss._core.formula import Array
 from focal_loss._core.pipeline import (
-    FAMILIES,
+    KERNEL_FAMILIES,
     Averaged,
     Backend,
     BinaryCall,
@@ -115,7 +115,7 @@ def elements(closed_form: str, *names: str, labeled: bool = True, family: str, *
         if spec.from_logits and all(isinstance(value, float) for value in given.values()):
             found = {field: given[f] if isinstance(f, str) else f(**given) for field, f in fields.items()}
             weights |= {name: found.pop(name) for name in weights.keys() & found.keys()}
-            kernel = KernelMember(FAMILIES.index(family), detached=detached, **found)
+            kernel = KernelMember(KERNEL_FAMILIES.index(family), detached=detached, **found)
         member = Member(f"detached_{closed_form}" if detached else closed_form, (*given.values(),), labeled, kernel)
         call = BinaryCall(x, y, **weights, reduction=reduction, member=member)
         return binary_from(xp, call, spec.from_logits)

@@ -31,7 +31,7 @@ class Member(NamedTuple):
 class KernelMember(NamedTuple):
     """The numbers that native/kernels.hpp calls `Member`, after the family; not the `Member` above."""
 
-    family: int  # the position of its name in `FAMILIES`
+    family: int  # the position of its name in `KERNEL_FAMILIES`
     exponent: float = 0.0
     clip: float = 0.0
     epsilon: float = 0.0
@@ -40,7 +40,7 @@ class KernelMember(NamedTuple):
 
 # The position of a family is its code in the native kernels.
 # <tables: families> Written by tools/tables.py; `make tables` writes it anew.
-FAMILIES = (
+KERNEL_FAMILIES = (
     "expected_loss",
     "p_t_loss",
     "quality",

@@ -26,7 +26,9 @@ def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = -1, gamma: float = 2, reduction: Reduction = "none"
 ) -> Tensor:
     """Compute the focal loss of logits. A negative `alpha` weighs nothing. The result is float32 for half precision."""
-    return _sigmoid_focal_loss(inputs.to(_wide(inputs)), targets, alpha if alpha >= 0 else -1, gamma, reduction)
+    return _sigmoid_focal_loss(
+        inputs.to(_dtype_at_least_float32(inputs)), targets, alpha if alpha >= 0 else -1, gamma, reduction
+    )
 
 
 def sigmoid_focal_loss_star(
@@ -35,7 +37,7 @@ def sigmoid_focal_loss_star(
     """Compute FL*, softplus(-gamma s) / gamma of a margin s: cross-entropy of a steeper sigmoid, of hard targets."""
     if not gamma > 0:
         raise ValueError(f"`gamma` must be a positive number, got {gamma}")
-    x = inputs.to(_wide(inputs))
+    x = inputs.to(_dtype_at_least_float32(inputs))
     pipeline.check_labels(XP, targets, x)
     y = targets.to(x.dtype)
     loss = binary_focal_loss(x.new_ones(()), gamma * x * (2 * y - 1), 0.0, from_logits=True) / gamma
@@ -46,7 +48,7 @@ def sigmoid_focal_loss_star(
     return loss.sum() / (max(loss.numel(), 1) if reduction == "mean" else 1)
 
 
-def _wide(inputs: Tensor) -> torch.dtype:
+def _dtype_at_least_float32(inputs: Tensor) -> torch.dtype:
     return torch.promote_types(inputs.dtype, torch.float32)
 
 

@@ -70,7 +70,7 @@ types: .venv/test
 unit: .venv/test .venv/browser
 	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat \
-	  --ignore=src/focal_loss/torch/_triton.py --ignore=src/focal_loss/torch/_cuda.py
+	  --ignore=src/focal_loss/torch/_triton --ignore=src/focal_loss/torch/_cuda.py
 
 # The golden numbers without the kernels, as on a GPU, under XLA or without a compiler. JAX and TensorFlow, which compile
 # or dispatch each step, compute them only in float32; `make nightly` has their other dtypes and limits.

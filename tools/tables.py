@@ -316,7 +316,7 @@ PYTHON = {
     "_host/kernels.py": {
         "dtypes": f"DTYPES = {tuple(d.name for d in DTYPES)}\nFLOATING = DTYPES[:{FLOATING}]\nMAX_RANK = {MAX_RANK}\n"
     },
-    "torch/_triton.py": {
+    "torch/_triton/arithmetic.py": {
         "constants": triton_constants(),
         "exp": horner(FLOAT.exp_tail, "tail", "r", "tail ="),
         "log1p": horner(FLOAT.log1p_tail, "p", "u", "return"),

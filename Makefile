@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 # A missing or failing compiler is an error here; by default the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test test-compat nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors tables ulp sanitize huge clean
+.PHONY: test test-compat nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors pages tables ulp sanitize huge clean
 
 # Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
@@ -123,6 +123,10 @@ golden: .venv/test
 # The functions and classes of every framework, from the losses in src/focal_loss/_core/losses.
 doors: .venv/test
 	$(BIN)/python tools/doors.py
+
+# The pages and pictures of the losses in docs/.
+pages: .venv/test
+	$(BIN)/python tools/pages.py
 
 # The constants that C++, Triton and Python share.
 tables: .venv/test

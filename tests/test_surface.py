@@ -21,6 +21,7 @@ from focal_loss._core.declare import REQUIRED
 from focal_loss._dispatch import frameworks
 
 SOURCE = Path(focal_loss.__file__).parent
+ROOT = SOURCE.parents[1]
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
 MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
 MODULES += ["focal_loss.schedules", "focal_loss.weights"]
@@ -131,12 +132,32 @@ def test_adapters_have_the_same_files_with_the_same_objects(adapters: tuple[str,
             assert [name for name in objects if not hasattr(found, name)] == []
 
 
-@pytest.mark.parametrize("tool", ["doors", "tables"])
+@pytest.mark.parametrize("tool", ["doors", "pages", "tables"])
 def test_what_tools_write_is_not_stale(tool: str) -> None:
-    """`make doors` writes what the losses declare, `make tables` the constants that languages share."""
+    """`make doors` and `make pages` write what the losses declare, `make tables` the constants that languages share."""
     command = [sys.executable, str(SOURCE.parents[1] / "tools" / f"{tool}.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of the headings of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_pages_resolve() -> None:
+    found = 0
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            name, _, anchor = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            if not link.startswith("http"):
+                assert target.exists(), f"{link} in {page.name}"
+                assert not anchor or anchor in anchors(target), f"{link} in {page.name}"
+                found += 1
+    assert found > 50
 
 
 def test_every_framework_and_booster_is_an_extra() -> None:

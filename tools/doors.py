@@ -297,7 +297,8 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
 
 
 def label_table(losses: list[Loss]) -> str:
-    rows = [f"| {label} | {task} | `{loss.name}` |\n" for loss in losses for label, task in loss.labels]
+    form = "| {} | {} | [`{name}`](losses/{name}.md) |\n"
+    rows = [form.format(*row, name=loss.name) for loss in losses for row in loss.labels]
     return "| The label of an example is | Task | Function |\n|---|---|---|\n" + "".join(rows)
 
 

@@ -40,9 +40,12 @@ def written(path: Path, tool: str, parts: dict[str, str]) -> str:
 
 def write(texts: dict[Path, str], tool: str, source: str) -> None:
     """Write the files or, to check, name those that would change."""
-    stale = {path: text for path, text in texts.items() if text != path.read_text(encoding="utf-8")}
+    stale = {
+        path: text for path, text in texts.items() if not path.exists() or text != path.read_text(encoding="utf-8")
+    }
     if "--check" in sys.argv and stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
         raise SystemExit(f"not what {source}: {names}; run `make {tool}`")
     for path, text in stale.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -87,6 +87,24 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """The picture of a loss: a line for each value of an option, beside each other for several labels."""
+
+    option: str
+    values: tuple[float, ...]
+    labels: tuple[float, ...] = (1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The same loss in another library, for the page of the loss."""
+
+    library: str
+    call: str  # how users of that library call it
+    here: str  # the same call here, and where its numbers differ
+
+
+@dataclass(frozen=True)
 class Loss:
     """One loss, in every framework.
 
@@ -103,6 +121,9 @@ class Loss:
     compute: Callable[..., Any]  # (backend, y_true, y_pred, options, reduction) -> the loss
     notes: str  # the domain and the formula
     example: Example
+    when: str  # when to take this loss, and when another: the page of the loss begins with it
+    curve: Curve
+    peers: tuple[Peer, ...]
     labels: tuple[tuple[str, str], ...] = ()  # (the label of an example, the task): rows of the table in the docs
     references: str = LIN
     examples: Mapping[str, str] = field(default_factory=dict)  # module -> an example of its own

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from focal_loss._core import binary_losses
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most, grows_with
 from focal_loss._core.focal import margin_derivative, probability_derivative, side
@@ -140,4 +140,30 @@ The gradient of a negative with a probability below `clip` is 0, by definition."
     references="""T. Ridnik, E. Ben-Baruch, N. Zamir, A. Noy, I. Friedman, M. Protter and L. Zelnik-Manor, "Asymmetric
 loss for multi-label classification", ICCV 2021, arXiv:2009.14119, equations 4 to 7.""",
     example=Example([0, 1, 0], [0.04, 0.7, 0.9], {}, [0.0, 0.107002, 0.990308]),
+    when="""For many labels per example, nearly all of them 0, as in the tagging of images. A `gamma_neg` above
+`gamma_pos` keeps the easy negatives from drowning the few positives without turning the positives down as well, and
+`clip` takes those negatives out that the model is already sure of. A `clip` also bounds what a negative can cost,
+with a slope that falls to 0 for the worst ones: labels that are 0 by mistake do less harm, and real mistakes teach
+less. With ``clip=0`` and equal gammas it is `binary_focal_loss`: begin there, and come here if too few positives are
+found.""",
+    curve=Curve("gamma_neg", (1.0, 2.0, 4.0)),
+    peers=(
+        Peer(
+            "timm",
+            "`AsymmetricLossMultiLabel(gamma_neg=4, gamma_pos=1, clip=0.05)(x, y)`",
+            "the same, from `focal_loss.torch.compat.timm`",
+        ),
+        Peer(
+            "Alibaba-MIIL/ASL",
+            "`AsymmetricLoss(gamma_neg=4, gamma_pos=1, clip=0.05)(x, y)`",
+            '`asymmetric_loss(y, x, 1, 4, 0.05, from_logits=True, reduction="sum")`. Theirs takes the focal factor '
+            "for a "
+            "constant unless `disable_torch_grad_focal_loss=False`: its gradient is not that of its loss",
+        ),
+        Peer(
+            "mmpretrain",
+            "`AsymmetricLoss(gamma_pos=0.0, gamma_neg=4.0, clip=0.05)(pred, target)`",
+            '`asymmetric_loss(target, pred, 0, 4, 0.05, from_logits=True, reduction="mean")`',
+        ),
+    ),
 )

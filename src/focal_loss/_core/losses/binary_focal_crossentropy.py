@@ -7,7 +7,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 from focal_loss._core import binary_losses
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most, grows_with, weighed
 from focal_loss._core.focal import expected_loss
@@ -150,4 +150,41 @@ p_t = y p + (1 - y) (1 - p) and alpha_t = alpha y + (1 - alpha) (1 - y), or 1, t
 An alpha of .25, which lowers the weight of the positives, was the best for gamma = 2 on COCO. Other data have other
 optima.""",
     example=Example([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], {"gamma": 2}, [0.329865, 0.205798]),
+    when="""For the numbers of Keras, torchvision or optax, with their weights `alpha` and 1 - `alpha` and their soft
+labels. Without such numbers to meet, take `binary_focal_loss`: it has one weight, which says what it weighs, and it
+is linear in the label, so that mixed labels mean mixed losses. On labels of 0 and 1 the two are one loss.""",
+    curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0, 0.7, 0.0)),
+    peers=(
+        Peer(
+            "Keras",
+            "`BinaryFocalCrossentropy(apply_class_balancing=False, alpha=0.25, gamma=2.0, ...)`",
+            "the class of this name in `focal_loss.keras.losses`",
+        ),
+        Peer(
+            "torchvision",
+            '`sigmoid_focal_loss(inputs, targets, alpha=0.25, gamma=2, reduction="none")`',
+            "the same, from `focal_loss.torch`; `alpha=-1` weighs nothing",
+        ),
+        Peer(
+            "fvcore, detectron2",
+            "`sigmoid_focal_loss_jit(inputs, targets, alpha=-1, gamma=2, ...)`",
+            "the same, from `focal_loss.torch.compat.fvcore`",
+        ),
+        Peer("optax", "`sigmoid_focal_loss(logits, labels, alpha=None, gamma=2.0)`", "the same, from `focal_loss.jax`"),
+        Peer(
+            "transformers",
+            "`sigmoid_focal_loss(inputs, targets, num_boxes, alpha=0.25, gamma=2)`",
+            "the same, from `focal_loss.torch.compat.transformers`",
+        ),
+        Peer(
+            "ultralytics",
+            "`FocalLoss(gamma=1.5, alpha=0.25)(pred, label)`",
+            "the same, from `focal_loss.torch.compat.ultralytics`",
+        ),
+        Peer(
+            "mmdet",
+            "`FocalLoss(gamma=2.0, alpha=0.25)(pred, target, weight, avg_factor)`",
+            "the same, from `focal_loss.torch.compat.mmdet`",
+        ),
+    ),
 )

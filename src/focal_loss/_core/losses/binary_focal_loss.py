@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from focal_loss._core import binary_losses, focal
-from focal_loss._core.declare import Example, Loss, options
+from focal_loss._core.declare import Curve, Example, Loss, Peer, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
@@ -43,6 +43,39 @@ probability of the positive class and q = 1 - p the loss is [1]_
 A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
 the two agree on 0 and 1.""",
     example=Example([0, 1, 1], [0.1, 0.7, 0.9], {"gamma": 2}, [0.001054, 0.0321, 0.001054]),
+    when="""For questions of yes and no with few positives, one question or many of them side by side. It is the loss
+to begin with: ``gamma=0`` is binary cross-entropy, so that a search over `gamma` says whether focal loss helps at
+all, and a soft label means the expectation over 0 and 1, so that mixed labels are mixed losses.""",
+    curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0)),
+    peers=(
+        Peer(
+            "torch",
+            "`BCEWithLogitsLoss(pos_weight=w)(input, target)`",
+            "`SigmoidFocalLoss(alpha=None, gamma=2, pos_weight=w)(input, target)` of `focal_loss.torch`",
+        ),
+        Peer(
+            "focal-loss 0.0.7",
+            "`binary_focal_loss(y_true, y_pred, gamma)`",
+            "the same, from `focal_loss`; soft labels were cast to 0 and 1 there unless smoothed",
+        ),
+        Peer(
+            "kornia",
+            "`binary_focal_loss_with_logits(pred, target, alpha, gamma)`",
+            "the same, from `focal_loss.torch.compat.kornia`",
+        ),
+        Peer(
+            "segmentation_models_pytorch",
+            '`FocalLoss("binary", alpha=None, gamma=2.0)(y_pred, y_true)`',
+            "the same, from `focal_loss.torch.compat.smp`",
+        ),
+        Peer("MONAI", "`FocalLoss(gamma=2.0)(input, target)`", "the same, from `focal_loss.torch.compat.monai`"),
+        Peer(
+            "CatBoost",
+            '`CatBoostClassifier(loss_function="Focal:focal_alpha=0.25;focal_gamma=2")`',
+            "`FocalCatBoostClassifier(gamma=2, pos_weight=1 / 3)` of `focal_loss.catboost`, whose predictions are "
+            "probabilities",
+        ),
+    ),
     examples={
         "torch": """>>> import torch
 >>> from focal_loss.torch import binary_focal_loss

@@ -8,7 +8,7 @@ is the change of the focal loss when an output is called positive. It falls stri
 from __future__ import annotations
 
 from focal_loss._core import binary_losses
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most, weighed
 from focal_loss._core.focal import margin_derivative, probability_derivative, side
@@ -84,4 +84,27 @@ are infinite in float16 for logits above 9, and a matcher then finds no assignme
     references="""X. Zhu, W. Su, L. Lu, B. Li, X. Wang and J. Dai, "Deformable DETR: deformable transformers for
 end-to-end object detection", ICLR 2021, arXiv:2010.04159.""",
     example=Example(None, [0.1, 0.5, 0.9], {}, [0.465483, -0.086643, -1.398557]),
+    when="""For the matcher of a detector of the DETR family, which looks for the cheapest pairs of predictions and
+objects. It is a cost and not a loss: it has no labels and may be negative, and nothing is trained by it. Take it in
+place of a formula with ``log(p + 1e-8)`` above all in half precision, where that formula is infinite for confident
+predictions.""",
+    curve=Curve("gamma", (0.0, 1.0, 2.0), (1.0,)),
+    peers=(
+        Peer(
+            "transformers",
+            "`alpha * (1 - p)**gamma * -(p + 1e-8).log() - (1 - alpha) * p**gamma * -(1 - p + 1e-8).log()` in the "
+            "matchers",
+            "`focal_matching_cost(logits, alpha, gamma, from_logits=True)`. Theirs is -inf in float16 from logit 9 up",
+        ),
+        Peer(
+            "ultralytics",
+            "the same formula in `HungarianMatcher`",
+            "as above. Theirs sets infinite costs to 0, so that the surest match is no longer the cheapest",
+        ),
+        Peer(
+            "mmdet",
+            "`FocalLossCost(alpha=0.25, gamma=2, eps=1e-12, weight=w)`",
+            "`w * focal_matching_cost(scores, 0.25, 2, from_logits=True)[:, gt_labels]`",
+        ),
+    ),
 )

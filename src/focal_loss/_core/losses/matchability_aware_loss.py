@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 
 from focal_loss._core import binary_losses, scores
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.formula import Array, Ops
 from focal_loss._core.losses import common
@@ -78,4 +78,17 @@ The loss jumps at a label of 0, where its derivative in the label is 0.""",
     references="""S. Huang, Z. Lu, X. Cun, Y. Yu, X. Zhou and X. Shen, "DEIM: DETR with improved matching for fast
 convergence", CVPR 2025, arXiv:2412.04234, equation 5.""",
     example=Example([0.0, 0.7, 1.0], [0.1, 0.6, 0.9], {}, [0.003332, 0.678825, 0.105361]),
+    when="""For detectors that match one prediction with each object, as the DETR family does, where early matches
+overlap little with their objects. The target of a positive falls with its overlap, but its weight does not: a poor
+match still teaches, where `varifocal_loss` would make it count for next to nothing.""",
+    curve=Curve("gamma", (1.0, 1.5, 2.0), (1.0, 0.7, 0.0)),
+    peers=(
+        Peer(
+            "DEIM, DEIMv2, transformers",
+            "`loss_labels_mal` with `gamma=1.5` and `mal_alpha`",
+            '`matchability_aware_loss(y, logits, 1.5, from_logits=True, reduction="sum") / num_boxes` with the '
+            "overlaps "
+            "in `y`; `alpha` is their `mal_alpha`. A match that does not overlap at all is a negative here",
+        ),
+    ),
 )

@@ -10,7 +10,7 @@ The loss jumps at y = 1, where its derivative in the label is taken as 0. Below,
 from __future__ import annotations
 
 from focal_loss._core import binary_losses
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most
 from focal_loss._core.focal import margin_derivative, probability_derivative, side
@@ -105,4 +105,26 @@ is near 1. The loss jumps there, and its derivative in the label is 0 at 1. A he
     references="""H. Law and J. Deng, "CornerNet: detecting objects as paired keypoints", ECCV 2018, arXiv:1808.01244,
 equation 1; X. Zhou, D. Wang and P. Krähenbühl, "Objects as points", arXiv:1904.07850, equation 1.""",
     example=Example([0.0, 0.8, 1.0], [0.1, 0.6, 0.7], {}, [0.001054, 0.000528, 0.0321]),
+    when="""For heatmaps of centers, corners or key points: 1 at the place of an object, and around it a bump, within
+which a positive prediction is forgiven. Only a label of exactly 1 is an object, so that each bump needs its peak on a
+place of the grid. The sum is usually divided by the number of objects.""",
+    curve=Curve("beta", (0.0, 2.0, 4.0), (1.0, 0.8, 0.0)),
+    peers=(
+        Peer(
+            "CornerNet, CenterNet",
+            "`FocalLoss()(pred, gt)` of `src/lib/models/losses.py`, with probabilities clamped to [1e-4, 1 - 1e-4]",
+            '`penalty_reduced_focal_loss(gt, logits, 2, 4, from_logits=True, reduction="sum")` over `(gt == 1).sum()`, '
+            "or over 1; no clamp, beyond which theirs has no gradient",
+        ),
+        Peer(
+            "mmdet",
+            "`GaussianFocalLoss(alpha=2.0, gamma=4.0)(pred, target)`, of probabilities",
+            "the same, from `focal_loss.torch.compat.mmdet`; its `gamma` is `beta` here",
+        ),
+        Peer(
+            "keras-cv",
+            "`BinaryPenaltyReducedFocalCrossEntropy(alpha=2, beta=4, positive_threshold=0.99)`",
+            "`PenaltyReducedFocalLoss(alpha=2, beta=4)`; labels from 0.99 up are objects there, of exactly 1 here",
+        ),
+    ),
 )

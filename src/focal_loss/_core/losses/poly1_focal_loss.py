@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from focal_loss._core import binary_losses
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most, grows_with, times
 from focal_loss._core.focal import margin_derivative, probability_derivative, side
@@ -124,4 +124,17 @@ below -1 the loss of an easy example would be negative; at -1 its two terms near
     references="""Z. Leng, M. Tan, C. Liu, E. D. Cubuk, X. Shi, S. Cheng and D. Anguelov, "PolyLoss: a polynomial
 expansion perspective of classification loss functions", ICLR 2022, arXiv:2204.12511, section 4.""",
     example=Example([0, 1, 1], [0.1, 0.7, 0.9], {}, [0.002054, 0.0591, 0.002054]),
+    when="""For an experiment with one more number: a positive `epsilon` makes the loss steeper for middling and hard
+examples, a negative one flatter, and the authors found the sign to depend on the task. It has to earn its place in a
+search that includes ``epsilon=0``, which is `binary_focal_loss`.""",
+    curve=Curve("epsilon", (-1.0, 0.0, 1.0, 3.0)),
+    peers=(
+        Peer(
+            "abhuse/polyloss-pytorch",
+            "`Poly1FocalLoss(num_classes, epsilon=1.0, alpha=0.25, gamma=2.0)(logits, labels)`",
+            "with `alpha=-1` there: `poly1_focal_loss(one_hot, logits, 2, 1, from_logits=True)`. Another `alpha` "
+            "weighs "
+            "the first term there and not the second, which has no equal here",
+        ),
+    ),
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 from focal_loss._core import binary_losses
-from focal_loss._core.declare import Example, Loss, Option, option, options
+from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.extremes import at_infinity, at_most, grows_with
 from focal_loss._core.focal import expected_loss
@@ -110,4 +110,20 @@ On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.""",
     references="""X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
 object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.""",
     example=Example([0.0, 0.7, 1.0], [0.1, 0.6, 0.9], {}, [0.001054, 0.006325, 0.001054]),
+    when="""For a detector whose score should say how good its box is: the label of the true class is the overlap of
+the box with the object, and that of the others is 0. The loss is least where the score equals the label, whatever the
+label is. Of the losses for scores it is the only one that turns a positive down when it is nearly right.""",
+    curve=Curve("beta", (0.0, 1.0, 2.0), (1.0, 0.7, 0.0)),
+    peers=(
+        Peer(
+            "mmdet",
+            "`QualityFocalLoss(beta=2.0)(pred, (label, score), weight, avg_factor)`",
+            "the same, from `focal_loss.torch.compat.mmdet`",
+        ),
+        Peer(
+            "pytorch-toolbelt",
+            "`QualityFocalLoss(beta=2)`",
+            "`quality_focal_loss(y, logits, 2, from_logits=True)`",
+        ),
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from focal_loss._core import focal, softmax_losses
-from focal_loss._core.declare import Example, Loss, options
+from focal_loss._core.declare import Curve, Example, Loss, Peer, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
@@ -30,6 +30,17 @@ LOSS = Loss(
     closed_forms=focal.MARGIN,
     notes=f"{common.SPARSE_NOTES}\n{common.SCALES_ALIKE}",
     example=Example([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]], {}, [0.000914, 0.466274]),
+    when="""For class indices under the names and defaults of Keras, which has no such loss (3.15.1): the values of
+`categorical_focal_crossentropy` on one-hot labels. A single `alpha` only scales the loss; without Keras' numbers to
+meet, take `sparse_categorical_focal_loss`, whose weights are 1.""",
+    curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0,)),
+    peers=(
+        Peer(
+            "Keras",
+            "`CategoricalFocalCrossentropy(alpha=0.25, gamma=2.0)(one_hot, y_pred)`",
+            "`SparseCategoricalFocalCrossentropy(alpha=0.25, gamma=2.0)(index, y_pred)` of `focal_loss.keras.losses`",
+        ),
+    ),
     examples={
         "jax": """>>> from focal_loss.jax import sparse_categorical_focal_crossentropy
 >>> sparse_categorical_focal_crossentropy([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]]).round(2)

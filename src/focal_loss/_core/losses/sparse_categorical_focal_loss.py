@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from focal_loss._core import focal, softmax_losses
-from focal_loss._core.declare import Example, Loss, options
+from focal_loss._core.declare import Curve, Example, Loss, Peer, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
@@ -35,6 +35,40 @@ LOSS = Loss(
     notes=common.SPARSE_NOTES,
     example=Example(
         [0, 1, 2], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]], {"gamma": 2}, [0.008926, 0.0321, 0.081732]
+    ),
+    when="""For classes that exclude each other, with the index of the true one as the label: images, pixels, tokens.
+It is the softmax form of focal loss, which many classes of the name `FocalLoss` mean; one sigmoid per class against
+the rest is `binary_focal_loss` of one-hot labels, and another loss. ``gamma=0`` is cross-entropy.""",
+    curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0,)),
+    peers=(
+        Peer(
+            "torch",
+            "`CrossEntropyLoss(weight=w, ignore_index=-100)(input, target)`",
+            "`FocalLoss(gamma=2, alpha=w, ignore_index=-100)(input, target)` of `focal_loss.torch`; its mean divides "
+            "by the "
+            "number of examples, not by the sum of their weights",
+        ),
+        Peer(
+            "copies of `FocalLoss`",
+            "`FocalLoss(alpha=w, gamma=2)(input, target)`, the order of the two differs",
+            "`FocalLoss(alpha=w, gamma=2)(input, target)` of `focal_loss.torch`, by name only",
+        ),
+        Peer(
+            "focal-loss 0.0.7",
+            "`SparseCategoricalFocalLoss(gamma, class_weight=w)`",
+            "the same, from `focal_loss`",
+        ),
+        Peer(
+            "kornia",
+            "`focal_loss(pred, target, alpha, gamma)`",
+            "the same, from `focal_loss.torch.compat.kornia`",
+        ),
+        Peer(
+            "mmcv",
+            "`softmax_focal_loss(input, target, gamma, alpha, weight)`",
+            "`sparse_categorical_focal_loss(target, input, gamma, class_weight=weight, from_logits=True)`, times "
+            "`alpha`",
+        ),
     ),
     examples={
         "torch": """Segmentation: logits of shape (N, C, H, W), and a label 255 that means "do not care".

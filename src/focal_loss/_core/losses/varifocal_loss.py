@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from focal_loss._core import binary_losses, scores
-from focal_loss._core.declare import Example, Loss, options
+from focal_loss._core.declare import Curve, Example, Loss, Peer, options
 from focal_loss._core.declare import Options as Declared
 from focal_loss._core.formula import Array, Ops
 from focal_loss._core.losses import common
@@ -54,4 +54,27 @@ The loss jumps at a label of 0, where its derivative in the label is 0.""",
     references="""H. Zhang, Y. Wang, F. Dayoub and N. Sünderhauf, "VarifocalNet: an IoU-aware dense object detector",
 CVPR 2021, arXiv:2008.13367, equation 2.""",
     example=Example([0.0, 0.7, 1.0], [0.1, 0.6, 0.9], {}, [0.00079, 0.442726, 0.105361]),
+    when="""For detectors whose labels are overlaps and whose good positives should count most: a positive has
+cross-entropy times its own score, and only negatives are turned down where they are easy. A positive with a poor
+score hardly counts; if poor matches should teach too, take `matchability_aware_loss`.""",
+    curve=Curve("gamma", (0.0, 1.0, 2.0), (1.0, 0.7, 0.0)),
+    peers=(
+        Peer(
+            "ultralytics",
+            "`VarifocalLoss()(pred_score, gt_score, label)`",
+            "the same, from `focal_loss.torch.compat.ultralytics`",
+        ),
+        Peer(
+            "mmdet",
+            "`VarifocalLoss(alpha=0.75, gamma=2.0)(pred, target, weight, avg_factor)`",
+            "the same, from `focal_loss.torch.compat.mmdet`",
+        ),
+        Peer(
+            "RT-DETR, D-FINE, transformers",
+            "`loss_labels_vfl`, of `alpha` and `gamma`",
+            '`varifocal_loss(y, logits, alpha, gamma, detach_weight=True, from_logits=True, reduction="sum") '
+            "/ num_boxes` with the overlaps in `y`. A match that does not overlap at all is a negative here, "
+            "and nothing there",
+        ),
+    ),
 )

@@ -217,7 +217,7 @@ def test_operators_under_vmap_add_up_in_float32(reduction: str) -> None:
     z, y = torch.full((2, 70_000), -20.0, dtype=torch.float16), torch.ones(70_000)
 
     def loss(z: Tensor) -> Tensor:
-        call = (z, y, None, None, None, 2.0, 1.0, 1.0, 0.0, False, reduction, False)
+        call = (z, y, None, None, None, 2.0, 1.0, 1.0, 0.0, False, reduction, False, "")
         return torch.ops.focal_loss.binary(0, None, 1.0, *call)
 
     expected = torch.stack([loss(row) for row in z])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from focal_loss._core import options
 from focal_loss._core.formula import Array
@@ -35,10 +35,11 @@ def binary(xp: Backend, y_true: Any, y_pred: Any, spec: Smoothed, reduction: opt
     return binary_from(xp, call, spec.from_logits)
 
 
-def binary_from(xp: Backend, call: BinaryCall, from_logits: bool) -> Array:
-    """The loss by the native kernels if they cover the call, else by the formula."""
-    covered = from_logits and (call.member is None or call.member.kernel is not None)
-    fused = xp.fused_binary(call) if covered else None
+def binary_from(xp: Backend, call: BinaryCall, from_logits: bool, single: bool = True) -> Array:
+    """The loss by the native kernels if they cover the call, else by the formula. `single` says of a member whether
+    each option is one number.
+    """
+    fused = xp.fused_binary(call) if from_logits and single else None
     return binary_formula(xp, call, from_logits) if fused is None else fused
 
 
@@ -93,34 +94,56 @@ def binary_p_t_loss(
     return reduce(xp, value, None, reduction, x)
 
 
+class Form(NamedTuple):
+    """How a member of the family is declared."""
+
+    names: tuple[str, ...]  # the options that the closed forms take, in their order
+    labeled: bool
+    family: int  # the position of its name in `KERNEL_FAMILIES`
+    fields: dict[str, Any]  # what the kernels take: the name of an option, or a function of all of `names`
+
+
+FORMS: dict[str, Form] = {}  # by the name of the closed form, of logits
+
+
 def elements(closed_form: str, *names: str, labeled: bool = True, family: str, **fields: Any) -> Any:
-    """The loss of each label and prediction by its closed forms, or by the native kernels if all options are numbers.
+    """The loss of each label and prediction by its closed forms, or by the native kernels if each option is one number.
 
     `names` are the options that the closed forms take after the prediction and the label, which a loss without labels
     does not take. With `detach_weight` the closed forms are those of the name with "detached_" before it. `fields` are
     what the kernels of the `family` take, each the name of an option or a function of all of `names`: gamma and the
     weights go into the call, the rest into its `KernelMember`.
     """
+    FORMS[closed_form] = Form(names, labeled, KERNEL_FAMILIES.index(family), fields)
 
     def compute(xp: Backend, y_true: Any, y_pred: Any, spec: Any, reduction: options.Reduction = "none") -> Array:
         x = xp.prediction(y_pred)
-        y = xp.labels(y_true, x) if labeled else 0.5
+        y = xp.labels(y_true, x) if labeled else None
         if not spec.from_logits:
             check_predictions(xp, x)
         given = {name: argument(xp, name, spec, x) for name in names}
         check_shapes(xp, y if labeled else x, xp.shape(x), **given)
-        detached = getattr(spec, "detach_weight", False)
-        weights: dict[str, Any] = {"gamma": 1.0, "positive": 1.0, "negative": 1.0}
-        kernel = None
-        if spec.from_logits and all(isinstance(value, float) for value in given.values()):
-            found = {field: given[f] if isinstance(f, str) else f(**given) for field, f in fields.items()}
-            weights |= {name: found.pop(name) for name in weights.keys() & found.keys()}
-            kernel = KernelMember(KERNEL_FAMILIES.index(family), detached=detached, **found)
-        member = Member(f"detached_{closed_form}" if detached else closed_form, (*given.values(),), labeled, kernel)
-        call = BinaryCall(x, y, **weights, reduction=reduction, member=member)
-        return binary_from(xp, call, spec.from_logits)
+        form = f"detached_{closed_form}" if getattr(spec, "detach_weight", False) else closed_form
+        call = call_of_member(form, (*given.values(),), x, y, reduction)
+        single = all(isinstance(value, float) or not xp.shape(value) for value in given.values())
+        return binary_from(xp, call, spec.from_logits, single)
 
     return compute
+
+
+def call_of_member(
+    closed_form: str, arguments: tuple[Any, ...], x: Array, y: Array, reduction: options.Reduction = "none"
+) -> BinaryCall:
+    """The call of a member, from its closed form and the arguments of it, which need not be numbers. Arguments beyond
+    those that it takes are left out.
+    """
+    form = FORMS[closed_form.removeprefix("detached_")]
+    given = dict(zip(form.names, arguments, strict=False))
+    found = {field: given[f] if isinstance(f, str) else f(**given) for field, f in form.fields.items()}
+    weights: dict[str, Any] = {name: found.pop(name, 1.0) for name in ("gamma", "positive", "negative")}
+    kernel = KernelMember(form.family, detached=closed_form.startswith("detached_"), **found)
+    member = Member(closed_form, (*given.values(),), form.labeled, kernel)
+    return BinaryCall(x, y if form.labeled else 0.5, **weights, reduction=reduction, member=member)
 
 
 def argument(xp: Backend, name: str, spec: Any, like: Array) -> Array:

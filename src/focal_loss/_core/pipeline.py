@@ -25,14 +25,14 @@ class Member(NamedTuple):
     closed_form: str  # its name in `formula.FAMILIES`, of logits
     arguments: tuple[Any, ...]  # of the closed form, after the prediction and the label
     labeled: bool
-    kernel: Any  # a `KernelMember`, or None if the options are such that no native kernel covers the call
+    kernel: Any  # a `KernelMember`
 
 
 class KernelMember(NamedTuple):
     """The numbers that native/kernels.hpp calls `Member`, after the family; not the `Member` above."""
 
     family: int  # the position of its name in `KERNEL_FAMILIES`
-    exponent: float = 0.0
+    exponent: float | Array = 0.0
     clip: float = 0.0
     epsilon: float = 0.0
     detached: bool = False
@@ -68,6 +68,11 @@ class BinaryCall(NamedTuple):
     p_t_loss: bool = False  # whether soft labels mean `p_t_loss` or `expected_loss`
     reduction: options.Reduction = "none"
     member: Member | None = None
+
+
+def of_numbers(member: Member) -> bool:
+    """Whether all options are numbers; arrays without axes are none."""
+    return all(isinstance(a, float) for a in member.arguments)
 
 
 class SoftmaxCall(NamedTuple):

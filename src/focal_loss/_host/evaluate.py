@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from focal_loss._core import formula, softmax
-from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
+from focal_loss._core.pipeline import BinaryCall, SoftmaxCall, of_numbers
 from focal_loss._host import kernels
 
 Array = Any
@@ -111,7 +111,7 @@ def native_binary(
             return None
         if a.shape != shape:
             shape = np.broadcast_shapes(shape, a.shape)
-    if kernels.NATIVE is None or len(shape) > kernels.MAX_RANK:
+    if kernels.NATIVE is None or len(shape) > kernels.MAX_RANK or (call.member and not of_numbers(call.member)):
         return None
     arrays = [a if isinstance(a, float) else regular(a) for a in given]
     results = [np.empty(shape, dtype.newbyteorder("=")) for _ in range(order + 1)]

@@ -94,13 +94,17 @@ class _Torch(_closed_forms.TorchOps):
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
         float32 = under_autocast(call.x)
-        return _binary_in_graph(call, float32) if torch.compiler.is_compiling() else self.binary_kernel(call, float32)
+        if torch.compiler.is_compiling():
+            return _binary_in_graph(call, float32)
+        covered = call.member is None or pipeline.of_numbers(call.member)
+        return self.binary_kernel(call, float32) if covered else None
 
     def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
         x, y = call.x, call.y
-        others = [a for a in (y, call.gamma, call.positive, call.negative) if not isinstance(a, float)]
+        options = call.member.arguments if call.member else (call.gamma, call.positive, call.negative)
+        others = [a for a in (y, *options) if not isinstance(a, float)]
         only_on_cpu = call.member is not None
-        if not self.covers(x, *others) or (only_on_cpu and _autograd.kernels(x) is not _cpu):
+        if not self.covers(x, *others) or (only_on_cpu and x.device.type != "cpu"):
             return None
         for a in (x, *others):
             if a.ndim > kernels.MAX_RANK:
@@ -285,7 +289,8 @@ TRACED = _TorchTraced()
 
 
 def _binary_in_graph(call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
-    if call.member is not None or _is_open(call.smoothing):
+    others = call.member.arguments if call.member else (call.smoothing,)
+    if any(isinstance(a, float) and _is_open(a) for a in others):
         return None
     return torch.ops.focal_loss.binary_loss(*FlatBinary.of(call, float32))
 

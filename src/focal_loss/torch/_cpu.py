@@ -79,7 +79,7 @@ def _run_binary(
     sum.
     """
     shape = call.x.shape
-    family, *numbers = call.member.kernel if call.member else (call.p_t_loss,)
+    family, exponent, *more = call.member.kernel if call.member else (call.p_t_loss, 0.0)
     total, bad = kernels.NATIVE.binary(
         family,
         tuple(shape),
@@ -97,7 +97,8 @@ def _run_binary(
         _HAS_TEAM,
         False,
         call.float32,
-        *numbers,
+        float(exponent),
+        *more,
     )
     if bad >= 0 and call.check:
         checks.check_labels(numbers_of(call.y), numbers_of(call.x))

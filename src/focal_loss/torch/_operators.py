@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from focal_loss._core import binary_losses
 from focal_loss._core.options import Reduction
 from focal_loss.torch import _cpu
 from focal_loss.torch._calls import BinaryCall, Parameter, SoftmaxCall, dtype_of_results
@@ -26,8 +27,8 @@ COMPILED_WITHOUT_FORWARD_MODE = (
 LIBRARY = torch.library.Library("focal_loss", "DEF")
 # The arguments of a loss in the order of `FlatBinary` and `FlatSoftmax`.
 BINARY = (
-    "Tensor logits, Tensor labels, Tensor? gammas, Tensor? positives, Tensor? negatives, float gamma, float positive, "
-    "float negative, float smoothing, bool p_t_loss, str reduction, bool float32"
+    "Tensor logits, Tensor? labels, Tensor? gammas, Tensor? positives, Tensor? negatives, float gamma, float positive, "
+    "float negative, float smoothing, bool p_t_loss, str reduction, bool float32, str closed_form"
 )
 SOFTMAX = (
     "Tensor logits, Tensor labels, Tensor? gammas, Tensor? weights, float[] gamma, float[] weight, int axis, "
@@ -75,10 +76,14 @@ def numbers_of(p: Parameter | list[float]) -> list[float]:
 
 
 class FlatBinary(NamedTuple):
-    """A `BinaryCall` as arguments, in the order of `BINARY`."""
+    """A `BinaryCall` as arguments, in the order of `BINARY`.
+
+    A member of the family is its closed form and the arguments of that, which stand in order in the places of gamma and
+    the weights. The kernels' call is made of them.
+    """
 
     logits: Tensor
-    labels: Tensor
+    labels: Tensor | None
     gammas: Tensor | None
     positives: Tensor | None
     negatives: Tensor | None
@@ -89,32 +94,42 @@ class FlatBinary(NamedTuple):
     p_t_loss: bool
     reduction: Reduction
     float32: bool
+    closed_form: str  # of a member, else empty
 
     @classmethod
     def of(cls, call: Any, float32: bool) -> FlatBinary:
         """The arguments of torch's `BinaryCall`, or of the pipeline's."""
+        given = call.member.arguments if call.member else (call.gamma, call.positive, call.negative)
+        first, second, third = (*given, 1.0, 1.0)[:3]
         return cls(
             call.x,
-            call.y,
-            tensor_of(call.gamma),
-            tensor_of(call.positive),
-            tensor_of(call.negative),
-            number_of(call.gamma),
-            number_of(call.positive),
-            number_of(call.negative),
+            tensor_of(call.y),
+            tensor_of(first),
+            tensor_of(second),
+            tensor_of(third),
+            number_of(first),
+            number_of(second),
+            number_of(third),
             call.smoothing,
             call.p_t_loss,
             call.reduction,
             float32,
+            call.member.closed_form if call.member else "",
         )
 
     def call(self) -> BinaryCall:
-        return BinaryCall(
-            self.logits,
-            self.labels,
+        given = (
             self.gamma if self.gammas is None else self.gammas,
             self.positive if self.positives is None else self.positives,
             self.negative if self.negatives is None else self.negatives,
+        )
+        if self.closed_form:
+            call = binary_losses.call_of_member(self.closed_form, given, self.logits, self.labels, self.reduction)
+            return BinaryCall(**call._asdict(), float32=self.float32, check=False)
+        return BinaryCall(
+            self.logits,
+            self.labels,
+            *given,
             smoothing=self.smoothing,
             p_t_loss=self.p_t_loss,
             reduction=self.reduction,

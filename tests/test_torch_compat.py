@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax, logsigmoid, one_hot
 
+from focal_loss import set_checks
 from focal_loss.torch.compat import fvcore, kornia, mmdet, monai, smp, timm, transformers, ultralytics
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -301,6 +302,31 @@ def test_timm(reduction: Any) -> None:
             assert_same(lambda x: loss(x, y), expected, x)  # noqa: B023
 
 
+@pytest.mark.parametrize(("pos", "neg", "eps"), [(1, 4, 0.1), (0, 0, 0.2), (2.5, 0.5, 0.0)])
+def test_timm_of_one_label(pos: float, neg: float, eps: float) -> None:
+    own = one_hot(INDEX.flatten(), 3).double()
+
+    def expected(x: Tensor) -> Tensor:
+        log_p = log_softmax(x, -1)
+        factor = own * (1 - log_p.exp()) ** pos + (1 - own) * log_p.exp() ** neg
+        return -(((1 - eps) * own + eps / 3) * factor * log_p).sum(-1)
+
+    rows = X.movedim(1, 2).reshape(8, 3)
+    for reduction in ("none", "mean"):
+        loss = timm.AsymmetricLossSingleLabel(pos, neg, eps, reduction)
+        assert_same(lambda x: loss(x, INDEX.flatten()), lambda x: reduced(expected(x), reduction), rows)  # noqa: B023
+
+
+@pytest.mark.parametrize("neg", [0, 4])
+def test_timm_of_one_label_is_finite(neg: float) -> None:
+    x = torch.tensor([[3e38, -3e38, 0.0]], requires_grad=True)
+    loss = timm.AsymmetricLossSingleLabel(1, neg)(x, torch.tensor([0]))
+    loss.backward()
+    assert x.grad is not None
+    assert loss.isfinite()
+    assert x.grad.isfinite().all()
+
+
 def test_timm_refuses_what_has_no_equal() -> None:
     for options in ({"smoothing": 0.1}, {"disable_torch_grad_focal_loss": True}):
         with pytest.raises(NotImplementedError, match="here the gradient is that of the loss"):
@@ -351,6 +377,44 @@ def test_ultralytics_varifocal() -> None:
         ultralytics.VarifocalLoss()(X, SOFT, HARD)
 
 
+@pytest.mark.parametrize("targets", [2, 9])
+def test_transformers_matching_cost(targets: int) -> None:
+    ids = torch.arange(targets) % 4
+    logits = torch.linspace(-3, 3, 24).reshape(2, 3, 4)
+    p = logits.double().flatten(0, 1).sigmoid()
+    positive, negative = -0.25 * (1 - p) ** 2 * p.log(), -0.75 * p**2 * (1 - p).log()
+    cost = transformers.class_cost(logits, ids)
+    torch.testing.assert_close(cost, (positive - negative)[:, ids].float())
+    assert transformers.class_cost(100 * logits.half(), ids).isfinite().all()
+    with pytest.raises(ValueError, match=r"`target_ids` must hold class indices in \[0, 4\), got -1"):
+        transformers.class_cost(logits, torch.tensor([-1]))
+
+
+OUTSIDE = torch.tensor([0, 255])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda x, y: mmdet.FocalLoss()(x, y), "target"),
+        (lambda x, y: mmdet.QualityFocalLoss()(x, (y, torch.ones(2))), "target"),
+        (lambda x, y: monai.FocalLoss(to_onehot_y=True, reduction="none")(x, y[:, None]), "target"),
+        (lambda x, y: smp.FocalLoss("multiclass")(x, y), "y_true"),
+    ],
+    ids=["mmdet", "mmdet-quality", "monai", "smp"],
+)
+def test_class_indices_out_of_range(call: Callable[[Tensor, Tensor], Tensor], name: str) -> None:
+    """They are errors, or NaN where nothing can be raised; never the background."""
+    with pytest.raises(ValueError, match=rf"`{name}` must hold class indices in .* got 255 at position \(1,\)"):
+        call(torch.zeros(2, 3), OUTSIDE)
+    set_checks(False)
+    try:
+        assert call(torch.zeros(2, 3), OUTSIDE).isnan().any()
+        assert call(torch.zeros(2, 3), INDEX[0, :2]).isfinite().all()
+    finally:
+        set_checks(True)
+
+
 def test_kornia_rounds_once_under_autocast() -> None:
     x = torch.tensor([[0.5, -1.0]], dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
@@ -382,6 +446,9 @@ def test_smp_lets_ignored_places_hold_anything() -> None:
         lambda: monai.FocalLoss(use_softmax=True)(torch.zeros(1, 2), torch.tensor([[7.0, 0.0]])),
         lambda: smp.FocalLoss("multiclass", class_weights=[1.0])(torch.zeros(1, 3, 4), torch.zeros(1, 4).long()),
         lambda: smp.FocalLoss("multilabel")(torch.zeros(2, 3, 4), torch.zeros(2, 1, 4)),
+        lambda: monai.FocalLoss(to_onehot_y=True)(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)),
+        lambda: timm.AsymmetricLossSingleLabel(reduction="sum"),
+        lambda: timm.AsymmetricLossSingleLabel(eps=1.5),
     ],
 )
 def test_arguments_that_would_give_a_wrong_number_are_errors(call: Callable[[], Any]) -> None:

@@ -185,16 +185,16 @@ def check_probabilities(
         _refuse(name, "probabilities in [0, 1]", predictions, bad, lambda: remedy)
 
 
-def check_classes(labels: Any, classes: int, ignore: int | None) -> None:
+def check_classes(labels: Any, classes: int, ignore: int | None, name: str = "y_true") -> None:
     """Raise `ValueError` for the first label that is not a class index."""
     if not _enabled or _in_range(labels, classes):
         return
     if labels.dtype.kind not in "iub":
-        _refuse("y_true", "class indices, which are whole numbers", labels, ~(labels == labels.round()))
+        _refuse(name, "class indices, which are whole numbers", labels, ~(labels == labels.round()))
     valid = (labels >= 0) & (labels < classes)
     if ignore is not None:  # NumPy would compare with None entry by entry, as objects
         valid |= labels == ignore
-    _refuse("y_true", f"class indices in [0, {classes})", labels, ~valid)
+    _refuse(name, f"class indices in [0, {classes})", labels, ~valid)
 
 
 _WHOLE = {"bfloat16": 256, "float16": 2048}  # the largest n up to which the dtype has every whole number

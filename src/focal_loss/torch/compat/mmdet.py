@@ -13,6 +13,7 @@ from focal_loss.torch._functions import (
     sigmoid_focal_loss,
     varifocal_loss,
 )
+from focal_loss.torch.compat._one_hot import one_hot
 
 __all__ = ["FocalLoss", "GaussianFocalLoss", "QualityFocalLoss", "VarifocalLoss"]
 
@@ -90,7 +91,7 @@ class FocalLoss(_Loss):
     ) -> Tensor:
         """Compute the loss."""
         if target.ndim < pred.ndim:
-            target = target.unsqueeze(1) == torch.arange(pred.shape[1], device=pred.device)
+            target = one_hot("target", target, pred.shape[1], background=True)
         loss = sigmoid_focal_loss(_exact(pred), target, self.alpha, self.gamma)
         if weight is not None and weight.shape != loss.shape:
             weight = weight.view(-1, 1) if weight.shape[0] == loss.shape[0] else weight.view(loss.shape)
@@ -124,9 +125,9 @@ class QualityFocalLoss(_Loss):
     ) -> Tensor:
         """Compute the loss."""
         label, score = target
-        own = label.unsqueeze(1) == torch.arange(pred.shape[1], device=pred.device)
         exact = _exact(pred)
-        scores = torch.where(own, score.unsqueeze(1).to(exact.dtype), 0.0)
+        own = one_hot("target", label, pred.shape[1], background=True)
+        scores = torch.where(own != 0, own * score.unsqueeze(1).to(exact.dtype), 0.0)
         loss = quality_focal_loss(scores, exact, self.beta, from_logits=True).sum(1)
         return self.reduced(loss, weight, avg_factor, reduction_override)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from focal_loss._core import binary_losses, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
+from focal_loss.torch.compat._one_hot import one_hot
 
 __all__ = ["FocalLoss"]
 
@@ -54,7 +55,12 @@ class FocalLoss(torch.nn.Module):
             XP.warn("`to_onehot_y` and `include_background` have no effect on logits of one class")
         if x.shape[1] > 1:
             if self.to_onehot_y:
-                y = y == torch.arange(x.shape[1], device=x.device).view(-1, *[1] * (x.ndim - 2))
+                if y.ndim != x.ndim or y.shape[1] != 1:
+                    raise ValueError(
+                        f"`target` of shape {tuple(y.shape)} must have a class axis of length 1, and the rank of "
+                        "`input`, with `to_onehot_y=True`"
+                    )
+                y = one_hot("target", y[:, 0], x.shape[1])
             if not self.include_background:
                 x, y = x[:, 1:], y[:, 1:]
         if y.shape != x.shape:

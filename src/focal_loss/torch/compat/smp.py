@@ -10,6 +10,7 @@ from torch import Tensor
 from focal_loss._core import options
 from focal_loss._core.options import Reduction
 from focal_loss.torch._functions import sigmoid_focal_loss
+from focal_loss.torch.compat._one_hot import one_hot
 
 __all__ = ["FocalLoss"]
 
@@ -66,10 +67,10 @@ class FocalLoss(torch.nn.Module):
             x, y = x.reshape(-1), y_true.reshape(-1)
             if counted is not None:
                 x, y = x[counted.reshape(-1)], y[counted.reshape(-1)]
-            return self._loss(x, y, self.reduction)
+            return self._loss(x, _hard(y), self.reduction)
         classes = x.shape[1]
         if self.mode == "multiclass":
-            y = y_true.unsqueeze(1) == torch.arange(classes, device=x.device).view(-1, *[1] * (x.ndim - 2))
+            y = one_hot("y_true", y_true, classes, ignore=self.ignore_index)
             counted = None if counted is None else counted.unsqueeze(1).expand_as(x)
         else:
             if y_true.shape != x.shape:
@@ -77,7 +78,7 @@ class FocalLoss(torch.nn.Module):
                     f"`y_true` of shape {tuple(y_true.shape)} must have the shape {tuple(x.shape)} of `y_pred` in the "
                     "mode 'multilabel'"
                 )
-            y = y_true if counted is None else torch.where(counted, y_true, 0)
+            y = _hard(y_true if counted is None else torch.where(counted, y_true, 0))
         if self.class_weights is not None and len(self.class_weights) != classes:
             raise ValueError(
                 f"`class_weights` must have one entry per class ({classes}), got {len(self.class_weights)}"
@@ -97,10 +98,13 @@ class FocalLoss(torch.nn.Module):
         return (each * weights).sum() / weights.sum()
 
     def _loss(self, x: Tensor, y: Tensor, reduction: Reduction) -> Tensor:
-        if y.is_floating_point():
-            if not torch.compiler.is_compiling() and bool(((y != 0) & (y != 1)).any()):
-                raise ValueError(
-                    "`y_true` must hold 0 and 1, for soft labels have another focal factor in this library"
-                )
-            y = y > 0
         return sigmoid_focal_loss(x, y, -1 if self.alpha is None else self.alpha, self.gamma, reduction)
+
+
+def _hard(y: Tensor) -> Tensor:
+    """Labels of 0 and 1, which losses of floats would take for soft ones."""
+    if not y.is_floating_point():
+        return y
+    if not torch.compiler.is_compiling() and bool(((y != 0) & (y != 1)).any()):
+        raise ValueError("`y_true` must hold 0 and 1, for soft labels have another focal factor in this library")
+    return y > 0

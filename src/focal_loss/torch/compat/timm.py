@@ -1,4 +1,4 @@
-"""`timm.loss`: the asymmetric loss of several labels, ``loss(x, y)``, of logits (N, K)."""
+"""`timm.loss`: the asymmetric losses of several labels and of one, of logits (N, K)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from focal_loss._core import pipeline
+from focal_loss._core import options, pipeline
 from focal_loss.torch._backend import XP
-from focal_loss.torch._functions import asymmetric_loss
+from focal_loss.torch._functions import asymmetric_loss, sparse_categorical_focal_loss
 
-__all__ = ["AsymmetricLossMultiLabel"]
+__all__ = ["AsymmetricLossMultiLabel", "AsymmetricLossSingleLabel"]
 
 REDUCTIONS = ("batchmean", "sum", "mean", "none")
 
@@ -74,3 +74,39 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
 
     def _of(self, y: Tensor, x: Tensor) -> Tensor:
         return asymmetric_loss(y, x, self.gamma_pos, self.gamma_neg, self.clip or 0.0, from_logits=True)
+
+
+class AsymmetricLossSingleLabel(torch.nn.Module):
+    """The softmax focal loss of class indices (N,), smoothed by `eps` with focal factors of its own.
+
+    The classes other than the true one, each of which has the label eps / K, count with the factor p**gamma_neg: only
+    those that are likely. Losses are float32 where logits are narrower.
+    """
+
+    def __init__(
+        self,
+        gamma_pos: float = 1,
+        gamma_neg: float = 4,
+        eps: float = 0.1,
+        reduction: Literal["mean", "none"] = "mean",
+    ) -> None:
+        super().__init__()
+        if reduction not in ("mean", "none"):
+            raise ValueError(f"`reduction` must be 'mean' or 'none', got {reduction!r}")
+        self.gamma_pos = options.parameter("gamma_pos", gamma_pos)
+        self.gamma_neg = options.parameter("gamma_neg", gamma_neg)
+        self.eps = options.smoothing("eps", eps) or 0.0
+        self.reduction = reduction
+
+    def forward(self, inputs: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss."""
+        x = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+        loss = sparse_categorical_focal_loss(target, x, self.gamma_pos, from_logits=True)
+        if self.eps:
+            share = self.eps / x.shape[-1]
+            # The least number in place of -inf, which 0 or the loss itself would make NaN.
+            log_p = x.log_softmax(-1).clamp(min=torch.finfo(x.dtype).min)
+            log_p = log_p.scatter(1, target.long().unsqueeze(1), 0.0)  # the true class has its loss already
+            others = ((self.gamma_neg * log_p).exp() * (-share * log_p)).sum(-1)
+            loss = (1 - self.eps + share) * loss + others
+        return loss if self.reduction == "none" else loss.sum() / max(len(loss), 1)

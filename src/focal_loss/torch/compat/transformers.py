@@ -1,12 +1,16 @@
-"""`transformers.loss.loss_for_object_detection`, as the detectors of the DETR family call it."""
+"""The loss and the matching cost of the detectors of the DETR family in `transformers.loss`."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from focal_loss._core import checks
+from focal_loss.torch._backend import XP
+from focal_loss.torch._functions import focal_matching_cost
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
 
-__all__ = ["sigmoid_focal_loss"]
+__all__ = ["class_cost", "sigmoid_focal_loss"]
 
 
 def sigmoid_focal_loss(
@@ -18,3 +22,19 @@ def sigmoid_focal_loss(
     """
     total = _sigmoid_focal_loss(inputs, targets, alpha if alpha >= 0 else -1, gamma, "sum")
     return total / inputs.shape[1] / num_boxes
+
+
+@torch.no_grad()
+def class_cost(logits: Tensor, target_ids: Tensor, alpha: float = 0.25, gamma: float = 2) -> Tensor:
+    """Compute `class_cost` of the Hungarian matchers, the cost of each query (..., K) for each class index (M,).
+
+    The result (queries, M) is float32 where logits are narrower: in float16 the matchers' own has infinite entries.
+    """
+    x = logits.flatten(0, -2)
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    if XP.readable(target_ids):
+        checks.check_classes(XP.to_numpy(target_ids), x.shape[-1], None, "target_ids")
+    # The fewer columns: those of the targets, or of all classes.
+    if len(target_ids) < x.shape[-1]:
+        return focal_matching_cost(x[:, target_ids], alpha, gamma, from_logits=True)
+    return focal_matching_cost(x, alpha, gamma, from_logits=True)[:, target_ids]

@@ -31,6 +31,7 @@ demo: .venv/demo
 	$(BIN)/focal-loss demo --force
 	$(BIN)/python examples/table.py
 	$(BIN)/python examples/digits.py
+	$(BIN)/python examples/detector.py
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/run.py

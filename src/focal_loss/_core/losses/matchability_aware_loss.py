@@ -85,10 +85,9 @@ match still teaches, where `varifocal_loss` would make it count for next to noth
     peers=(
         Peer(
             "DEIM, DEIMv2, transformers",
-            "`loss_labels_mal` with `gamma=1.5` and `mal_alpha`",
-            '`matchability_aware_loss(y, logits, 1.5, from_logits=True, reduction="sum") / num_boxes` with the '
-            "overlaps "
-            "in `y`; `alpha` is their `mal_alpha`. A match that does not overlap at all is a negative here",
+            "`loss_labels_mal`, of `gamma` and `mal_alpha`",
+            '`matchability_aware_loss(y, logits, gamma, from_logits=True, reduction="sum") / num_boxes` with the '
+            "overlaps in `y`; `alpha` is their `mal_alpha`. A match that does not overlap at all is a negative here",
         ),
     ),
 )

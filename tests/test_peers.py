@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+import focal_loss.torch
+from focal_loss._core.declare import Loss
+from focal_loss._core.losses import LOSSES
 from focal_loss.torch import (
     FocalLoss,
     SigmoidFocalLoss,
@@ -107,3 +112,14 @@ def test_the_call_that_a_page_names_is_that_of_the_peer(peer: str) -> None:
         results.append((value.detach(), torch.autograd.grad(value.sum(), z)[0]))
     for theirs, ours in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)  # their eps of 1e-12 and 1e-8 in logarithms
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_pages_name_what_there_is(loss: Loss) -> None:
+    """The modules that a page names exist, and a call that stays the same has its name there."""
+    assert loss.peers
+    for peer in loss.peers:
+        modules = [importlib.import_module(name) for name in re.findall(r"`(focal_loss[.\w]*)`", peer.here)]
+        named = re.match(r"`(\w+)\(", peer.call if peer.here.startswith("the same, from") else peer.here)
+        if named:
+            assert any(hasattr(module, named[1]) for module in [*modules, focal_loss.torch]), peer

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,15 @@ COMMON = ("from_logits", "axis", "apply_class_balancing")  # options whose error
 def paragraph(text: str) -> str:
     """One paragraph, wrapped, with the marks of docstrings as those of Markdown. No line breaks within code."""
     plain = re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split()))
-    whole = re.sub(r"`.+?`", lambda code: code[0].replace(" ", "\0"), plain)
+    whole = re.sub(r"`.+?`|\[.+?\]\(", lambda code: code[0].replace(" ", "\0"), plain)
     return textwrap.fill(whole, 120, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
 
 
 def linked(text: str, own: str, names: Sequence[str]) -> str:
-    """The text with a link at the first mention of each other loss."""
+    """The text with a link at its first mention of each other loss."""
     for name in names:
         if name != own:
-            text = re.sub(rf"(?<!\[)`{name}`(?!\])", f"[`{name}`]({name}.md)", text, count=1)
+            text = re.sub(rf"`{name}`", f"[`{name}`]({name}.md)", text, count=1)
     return text
 
 
@@ -160,7 +161,10 @@ def derivatives(loss: Loss) -> str:
     others = [*(["y_true"] if loss.labeled and loss.layout != "sparse" else []), *loss.options.arrays]
     names = [f"`{name}`" for name in ("y_pred", *others)]
     text = f"""In PyTorch, JAX and TensorFlow the first derivatives in {", ".join(names[:-1])} and {names[-1]} and the
-second ones in `y_pred` are closed forms: right to the last digits, and never NaN, at every finite logit."""
+second ones in `y_pred` are closed forms: never NaN at a finite logit, and right to [the last
+digits](../accuracy.md)."""
+    if hasattr(functions, f"{loss.name}_derivatives"):
+        text += f" For NumPy arrays `{loss.name}_derivatives` gives the value and both derivatives in the logits."
     if "detach_weight" in loss.options.declared():
         text += " With `detach_weight` the slope of a negative leaves out what comes from its factor `p**gamma`."
     return paragraph(text)
@@ -205,6 +209,9 @@ def title(loss: Loss) -> str:
 
 
 def page(loss: Loss, names: Sequence[str]) -> str:
+    texts = {field: linked(getattr(loss, field), loss.name, names) for field in ("summary", "when", "notes")}
+    loss = replace(loss, **texts)
+    reference = re.sub(r"arXiv:([\d.]+\d)", r"[arXiv:\1](https://arxiv.org/abs/\1)", loss.references)
     sections = {
         "Formula": formula(loss),
         "Calls": doors(loss),
@@ -215,12 +222,11 @@ def page(loss: Loss, names: Sequence[str]) -> str:
         "Probabilities": posterior(loss),
         "Errors": errors(loss),
         "In other libraries": elsewhere(loss),
-        "Reference": paragraph(loss.references),
+        "Reference": paragraph(reference),
     }
     image = f"![{title(loss)}](../images/losses/{loss.name}.svg)"
-    text = "\n\n".join([f"# {loss.name}", paragraph(loss.summary), paragraph(loss.when), image])
-    text += "".join(f"\n\n## {name}\n\n{content}" for name, content in sections.items())
-    return f"{WRITTEN}\n{linked(text, loss.name, names)}\n"
+    start = "\n\n".join([f"# {loss.name}", paragraph(loss.summary), paragraph(loss.when), image])
+    return f"{WRITTEN}\n{start}" + "".join(f"\n\n## {name}\n\n{text}" for name, text in sections.items()) + "\n"
 
 
 def index(losses: list[Loss]) -> str:

@@ -140,9 +140,9 @@ The gradient of a negative with a probability below `clip` is 0, by definition."
     references="""T. Ridnik, E. Ben-Baruch, N. Zamir, A. Noy, I. Friedman, M. Protter and L. Zelnik-Manor, "Asymmetric
 loss for multi-label classification", ICCV 2021, arXiv:2009.14119, equations 4 to 7.""",
     example=Example([0, 1, 0], [0.04, 0.7, 0.9], {}, [0.0, 0.107002, 0.990308]),
-    when="""For many labels per example, nearly all of them 0, as in the tagging of images. A `gamma_neg` above
-`gamma_pos` keeps the easy negatives from drowning the few positives without turning the positives down as well, and
-`clip` takes those negatives out that the model is already sure of. A `clip` also bounds what a negative can cost,
+    when="""Take it for many labels per example, nearly all of them 0, as in the tagging of images. A `gamma_neg`
+above `gamma_pos` keeps the easy negatives from drowning the few positives without turning the positives down as well,
+and `clip` takes those negatives out that the model is already sure of. A `clip` also bounds what a negative can cost,
 with a slope that falls to 0 for the worst ones: labels that are 0 by mistake do less harm, and real mistakes teach
 less. With ``clip=0`` and equal gammas it is `binary_focal_loss`: begin there, and come here if too few positives are
 found.""",

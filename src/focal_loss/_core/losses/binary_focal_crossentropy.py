@@ -150,9 +150,10 @@ p_t = y p + (1 - y) (1 - p) and alpha_t = alpha y + (1 - alpha) (1 - y), or 1, t
 An alpha of .25, which lowers the weight of the positives, was the best for gamma = 2 on COCO. Other data have other
 optima.""",
     example=Example([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]], {"gamma": 2}, [0.329865, 0.205798]),
-    when="""For the numbers of Keras, torchvision or optax, with their weights `alpha` and 1 - `alpha` and their soft
-labels. Without such numbers to meet, take `binary_focal_loss`: it has one weight, which says what it weighs, and it
-is linear in the label, so that mixed labels mean mixed losses. On labels of 0 and 1 the two are one loss.""",
+    when="""Take it for the numbers of Keras, torchvision or optax, with their weights `alpha` and 1 - `alpha` and
+their soft labels. Without such numbers to meet, take `binary_focal_loss`: it has one weight, which says what it
+weighs, and it is linear in the label, so that mixed labels mean mixed losses. On labels of 0 and 1 the two are one
+loss.""",
     curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0, 0.7, 0.0)),
     peers=(
         Peer(

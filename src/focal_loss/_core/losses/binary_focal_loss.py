@@ -43,9 +43,10 @@ probability of the positive class and q = 1 - p the loss is [1]_
 A soft label is the expectation over hard ones. `binary_focal_crossentropy` mixes it into the probability instead;
 the two agree on 0 and 1.""",
     example=Example([0, 1, 1], [0.1, 0.7, 0.9], {"gamma": 2}, [0.001054, 0.0321, 0.001054]),
-    when="""For questions of yes and no with few positives, one question or many of them side by side. It is the loss
-to begin with: ``gamma=0`` is binary cross-entropy, so that a search over `gamma` says whether focal loss helps at
-all, and a soft label means the expectation over 0 and 1, so that mixed labels are mixed losses.""",
+    when="""Take it for questions of yes and no with few positives, one question or many of them side by side. It is
+the loss to begin with: ``gamma=0`` is binary cross-entropy, so that a search over `gamma` says whether focal loss
+helps at all, and a soft label means the expectation over 0 and 1, so that mixed labels are mixed losses. [Boosted
+trees](../boosting.md) have it as an objective.""",
     curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0)),
     peers=(
         Peer(

@@ -30,9 +30,9 @@ LOSS = Loss(
     closed_forms=focal.MARGIN,
     notes=f"{common.DENSE_NOTES}\n{common.SCALES_ALIKE}",
     example=Example([[0, 1, 0], [0, 0, 1]], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]], {}, [0.000914, 0.466274]),
-    when="""For the numbers of Keras' `CategoricalFocalCrossentropy`, its `alpha=0.25` included. A single `alpha`
-makes every loss a quarter and balances nothing; unless you need that, `categorical_focal_loss` is the same loss with
-weights of 1.""",
+    when="""Take it for the numbers of Keras' `CategoricalFocalCrossentropy`, its `alpha=0.25` included. A single
+`alpha` makes every loss a quarter and balances nothing; unless you need that, `categorical_focal_loss` is the same
+loss with weights of 1.""",
     curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0,)),
     peers=(
         Peer(

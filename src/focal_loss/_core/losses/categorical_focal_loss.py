@@ -37,8 +37,8 @@ LOSS = Loss(
     ),
     notes=common.DENSE_NOTES,
     example=Example([[1, 0, 0]], [[1.0, 0.0, -1.0]], {"gamma": 2, "from_logits": True}, [0.045678]),
-    when="""For classes that exclude each other, with labels that are probabilities: one-hot, smoothed, mixed, or
-those of a teacher. With class indices as labels `sparse_categorical_focal_loss` is the same loss without one-hot
+    when="""Take it for classes that exclude each other, with labels that are probabilities: one-hot, smoothed, mixed,
+or those of a teacher. With class indices as labels `sparse_categorical_focal_loss` is the same loss without one-hot
 arrays.""",
     curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0,)),
     peers=(

@@ -84,17 +84,16 @@ are infinite in float16 for logits above 9, and a matcher then finds no assignme
     references="""X. Zhu, W. Su, L. Lu, B. Li, X. Wang and J. Dai, "Deformable DETR: deformable transformers for
 end-to-end object detection", ICLR 2021, arXiv:2010.04159.""",
     example=Example(None, [0.1, 0.5, 0.9], {}, [0.465483, -0.086643, -1.398557]),
-    when="""For the matcher of a detector of the DETR family, which looks for the cheapest pairs of predictions and
-objects. It is a cost and not a loss: it has no labels and may be negative, and nothing is trained by it. Take it in
-place of a formula with ``log(p + 1e-8)`` above all in half precision, where that formula is infinite for confident
-predictions.""",
+    when="""Take it for the matcher of a detector of the DETR family, which looks for the cheapest pairs of
+predictions and objects. It is a cost and not a loss: it has no labels and may be negative, and nothing is trained by
+it. It replaces a formula with ``log(p + 1e-8)``, which in half precision is infinite for confident predictions.""",
     curve=Curve("gamma", (0.0, 1.0, 2.0), (1.0,)),
     peers=(
         Peer(
             "transformers",
-            "`alpha * (1 - p)**gamma * -(p + 1e-8).log() - (1 - alpha) * p**gamma * -(1 - p + 1e-8).log()` in the "
-            "matchers",
-            "`focal_matching_cost(logits, alpha, gamma, from_logits=True)`. Theirs is -inf in float16 from logit 9 up",
+            "`class_cost` in the matchers, a formula with `log(p + 1e-8)`",
+            "`class_cost(logits, target_ids, alpha, gamma)` of `focal_loss.torch.compat.transformers`. Theirs is "
+            "-inf in float16 from logit 9 up",
         ),
         Peer(
             "ultralytics",

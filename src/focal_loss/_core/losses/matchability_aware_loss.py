@@ -78,9 +78,9 @@ The loss jumps at a label of 0, where its derivative in the label is 0.""",
     references="""S. Huang, Z. Lu, X. Cun, Y. Yu, X. Zhou and X. Shen, "DEIM: DETR with improved matching for fast
 convergence", CVPR 2025, arXiv:2412.04234, equation 5.""",
     example=Example([0.0, 0.7, 1.0], [0.1, 0.6, 0.9], {}, [0.003332, 0.678825, 0.105361]),
-    when="""For detectors that match one prediction with each object, as the DETR family does, where early matches
-overlap little with their objects. The target of a positive falls with its overlap, but its weight does not: a poor
-match still teaches, where `varifocal_loss` would make it count for next to nothing.""",
+    when="""Take it for detectors that match one prediction with each object, as the DETR family does, where early
+matches overlap little with their objects. The target of a positive falls with its overlap, but its weight does not: a
+poor match still teaches, where `varifocal_loss` would make it count for next to nothing.""",
     curve=Curve("gamma", (1.0, 1.5, 2.0), (1.0, 0.7, 0.0)),
     peers=(
         Peer(

@@ -105,9 +105,9 @@ is near 1. The loss jumps there, and its derivative in the label is 0 at 1. A he
     references="""H. Law and J. Deng, "CornerNet: detecting objects as paired keypoints", ECCV 2018, arXiv:1808.01244,
 equation 1; X. Zhou, D. Wang and P. Krähenbühl, "Objects as points", arXiv:1904.07850, equation 1.""",
     example=Example([0.0, 0.8, 1.0], [0.1, 0.6, 0.7], {}, [0.001054, 0.000528, 0.0321]),
-    when="""For heatmaps of centers, corners or key points: 1 at the place of an object, and around it a bump, within
-which a positive prediction is forgiven. Only a label of exactly 1 is an object, so that each bump needs its peak on a
-place of the grid. The sum is usually divided by the number of objects.""",
+    when="""Take it for heatmaps of centers, corners or key points: 1 at the place of an object, and around it a bump,
+within which a positive prediction is forgiven. Only a label of exactly 1 is an object, so that each bump needs its
+peak on a place of the grid. The sum is usually divided by the number of objects.""",
     curve=Curve("beta", (0.0, 2.0, 4.0), (1.0, 0.8, 0.0)),
     peers=(
         Peer(

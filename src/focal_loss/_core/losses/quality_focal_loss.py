@@ -110,9 +110,10 @@ On labels of 0 and 1 it is `binary_focal_loss` with ``gamma=beta``.""",
     references="""X. Li et al., "Generalized focal loss: learning qualified and distributed bounding boxes for dense
 object detection", NeurIPS 2020, arXiv:2006.04388, equation 3.""",
     example=Example([0.0, 0.7, 1.0], [0.1, 0.6, 0.9], {}, [0.001054, 0.006325, 0.001054]),
-    when="""For a detector whose score should say how good its box is: the label of the true class is the overlap of
-the box with the object, and that of the others is 0. The loss is least where the score equals the label, whatever the
-label is. Of the losses for scores it is the only one that turns a positive down when it is nearly right.""",
+    when="""Take it for a detector whose score should say how good its box is: the label of the true class is the
+overlap of the box with the object, and that of the others is 0. The loss is least where the score equals the label,
+whatever the label is. Of the losses for scores it is the only one that turns a positive down when it is nearly
+right.""",
     curve=Curve("beta", (0.0, 1.0, 2.0), (1.0, 0.7, 0.0)),
     peers=(
         Peer(

@@ -30,9 +30,9 @@ LOSS = Loss(
     closed_forms=focal.MARGIN,
     notes=f"{common.SPARSE_NOTES}\n{common.SCALES_ALIKE}",
     example=Example([1, 2], [[0.05, 0.85, 0.1], [0.1, 0.8, 0.1]], {}, [0.000914, 0.466274]),
-    when="""For class indices under the names and defaults of Keras, which has no such loss (3.15.1): the values of
-`categorical_focal_crossentropy` on one-hot labels. A single `alpha` only scales the loss; without Keras' numbers to
-meet, take `sparse_categorical_focal_loss`, whose weights are 1.""",
+    when="""Take it for class indices under the names and defaults of Keras, which has no such loss (3.15.1): the
+values of `categorical_focal_crossentropy` on one-hot labels. A single `alpha` only scales the loss; without Keras'
+numbers to meet, take `sparse_categorical_focal_loss`, whose weights are 1.""",
     curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0,)),
     peers=(
         Peer(

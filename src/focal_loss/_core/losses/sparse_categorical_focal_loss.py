@@ -36,9 +36,11 @@ LOSS = Loss(
     example=Example(
         [0, 1, 2], [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]], {"gamma": 2}, [0.008926, 0.0321, 0.081732]
     ),
-    when="""For classes that exclude each other, with the index of the true one as the label: images, pixels, tokens.
-It is the softmax form of focal loss, which many classes of the name `FocalLoss` mean; one sigmoid per class against
-the rest is `binary_focal_loss` of one-hot labels, and another loss. ``gamma=0`` is cross-entropy.""",
+    when="""Take it for classes that exclude each other, with the index of the true one as the label: images, pixels,
+tokens. It is the softmax form of focal loss, which many classes of the name `FocalLoss` mean; one sigmoid per class
+against the rest is `binary_focal_loss` of one-hot labels, and another loss. ``gamma=0`` is cross-entropy. Where the
+logits would fill the memory, [one function](../which_loss.md#more-classes-than-memory) computes the last layer and
+this loss together; [boosted trees](../boosting.md) have it as an objective.""",
     curve=Curve("gamma", (0.0, 0.5, 2.0, 5.0), (1.0,)),
     peers=(
         Peer(

@@ -54,7 +54,7 @@ The loss jumps at a label of 0, where its derivative in the label is 0.""",
     references="""H. Zhang, Y. Wang, F. Dayoub and N. Sünderhauf, "VarifocalNet: an IoU-aware dense object detector",
 CVPR 2021, arXiv:2008.13367, equation 2.""",
     example=Example([0.0, 0.7, 1.0], [0.1, 0.6, 0.9], {}, [0.00079, 0.442726, 0.105361]),
-    when="""For detectors whose labels are overlaps and whose good positives should count most: a positive has
+    when="""Take it for detectors whose labels are overlaps and whose good positives should count most: a positive has
 cross-entropy times its own score, and only negatives are turned down where they are easy. A positive with a poor
 score hardly counts; if poor matches should teach too, take `matchability_aware_loss`.""",
     curve=Curve("gamma", (0.0, 1.0, 2.0), (1.0, 0.7, 0.0)),

@@ -114,6 +114,7 @@ picture: .venv/test .venv/browser
 golden: .venv/test
 	$(BIN)/python -m pip install --quiet mpmath==1.3.0
 	$(BIN)/python tests/golden/make_golden.py
+	$(BIN)/python tests/golden/make_smoothed.py
 	$(BIN)/python tests/golden/make_extremes.py
 	$(BIN)/python tests/golden/make_family.py
 	$(BIN)/python tests/golden/make_majorizer.py

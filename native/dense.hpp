@@ -1,4 +1,5 @@
-// Softmax losses of a label per class: the sum over the classes of weight * label * f(margin of the class).
+// Softmax losses of a label per class: the sum over the classes of weight * label * f(margin of the class). Smoothed
+// class indices are such labels, made where they are needed.
 #pragma once
 
 #include "softmax_common.hpp"
@@ -68,46 +69,84 @@ struct DenseTile {
   T *buffer, *labels, *e, *others, *margin, *value, *slope;
 };
 
+// The labels of class k: a line of an array, or 1 where it is the true class.
+template <class T>
+const T* labels_of_class(const Softmax& call, const Tile<T>& labels, int64_t k, int64_t n, const Examples<T>& x, T* line) {
+  if (!call.sparse) return labels.line(k);
+  const int32_t* __restrict label = x.label;
+  for (int64_t i = 0; i < n; ++i) line[i] = label[i] == k ? T(1) : T(0);
+  return line;
+}
+
+// The value of each example, and of each class its weighted slope in the margin. Returns 0 if every label is in [0, 1].
+//
+// The margins of several classes lie together if the tile is full, and one loop of scalar.hpp runs over all of them.
+template <class T>
+Bits<T> terms_of_tile(const Softmax& call, int two_gamma, int64_t n, const Tile<T>& labels, const DenseTile<T>& t,
+                      Examples<T>& x) {
+  const LabelSmoothing<T> smooth(call.smoothing, double(call.classes));
+  const int64_t together = n == x.stride ? tile_size / n : 1;
+  Bits<T> outside = 0;
+  for (int64_t first = 0; first < call.classes; first += together) {
+    const int64_t count = call.classes - first < together ? call.classes - first : together;
+    if (two_gamma == any_power)
+      for (int64_t k = 0; k < count; ++k) {
+        const T gamma = bounded(T(call.gamma[call.gammas == 1 ? 0 : first + k]));
+        for (int64_t i = 0; i < n; ++i) x.gamma[k * n + i] = gamma;
+      }
+    const int64_t at = first * x.stride;
+    focal_of_margins(two_gamma, 1, T(1), count * n, t.margin + at, x, t.value, t.slope + at, x.second);
+    for (int64_t k = first; k < first + count; ++k) {
+      const T weight = T(call.weight[call.weights == 1 ? 0 : k]);
+      const T *__restrict y = labels_of_class(call, labels, k, n, x, t.labels), *__restrict f = t.value + (k - first) * n;
+      T *__restrict slope = t.slope + k * x.stride, *__restrict value = x.value;
+      for (int64_t i = 0; i < n; ++i) {
+        outside |= hardness_of(y[i]) <= 0 ? Bits<T>(0) : Bits<T>(1);
+        const T label = call.smoothing != 0 ? smooth(y[i]) : y[i];
+        const bool absent = (label == 0) | (weight == 0);
+        // The weight last: its product with the label may be too small for a number.
+        value[i] += absent && f[i] == T(INFINITY) ? T(0) : weight * (label * f[i]);
+        slope[i] = weight * (label * slope[i]);
+      }
+    }
+  }
+  return outside;
+}
+
+// As in `finish` of sparse.hpp: an ignored example gives 0, an invalid class NaN, and neither has a gradient.
+template <class T>
+void finish_indices(const Softmax& call, int64_t n, Examples<T>& x, T* gradient) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (x.label[i] >= 0) continue;
+    x.value[i] = x.label[i] == Examples<T>::invalid ? T(NAN) : T(0);
+    for (int64_t k = 0; gradient != nullptr && k < call.classes; ++k) gradient[k * x.stride + i] = 0;
+  }
+}
+
 template <class T>
 void dense_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, const DenseTile<T>& t, Examples<T>& x,
                 Outcome& outcome) {
   const Shape shape{2, {call.outer, call.inner}};
   const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
-  const LabelSmoothing<T> smooth(call.smoothing, double(call.classes));
   others_of_tile(call, load_tile(call, call.logits, call.dtype, call.strides, begin, n, t.buffer, x.stride), n,
                  t.e, t.others, t.margin, x);
-  const Tile<T> labels = load_tile(call, call.labels, call.label_dtype, call.label_strides, begin, n, t.labels,
-                                   x.stride);
-  Bits<T> outside = 0;
+  Tile<T> labels{};
+  if (call.sparse) load_labels(call, begin, n, x, outcome);
+  else labels = load_tile(call, call.labels, call.label_dtype, call.label_strides, begin, n, t.labels, x.stride);
   for (int64_t i = 0; i < n; ++i) {
     x.upstream[i] = upstream[i];
     x.value[i] = 0;
-    x.ones[i] = T(1);
   }
-  for (int64_t k = 0; k < call.classes; ++k) {
-    const T weight = T(call.weight[call.weights == 1 ? 0 : k]), gamma = bounded(T(call.gamma[call.gammas == 1 ? 0 : k]));
-    const T* __restrict y = labels.line(k);
-    T *__restrict value = t.value, *__restrict slope = t.slope + k * x.stride;
-    if (two_gamma == any_power)
-      for (int64_t i = 0; i < n; ++i) x.gamma[i] = gamma;
-    focal_of_margins(two_gamma, 1, T(1), n, t.margin + k * x.stride, x, value, slope, x.second);
-    for (int64_t i = 0; i < n; ++i) {
-      outside |= hardness_of(y[i]) <= 0 ? Bits<T>(0) : Bits<T>(1);
-      const T label = call.smoothing != 0 ? smooth(y[i]) : y[i];
-      const bool absent = (label == 0) | (weight == 0);
-      // The weight last: its product with the label may be too small for a number.
-      x.value[i] += absent && value[i] == T(INFINITY) ? T(0) : weight * (label * value[i]);
-      slope[i] = weight * (label * slope[i]);
-    }
-  }
+  std::fill_n(x.ones, tile_size, T(1));
+  const Bits<T> outside = terms_of_tile(call, two_gamma, n, labels, t, x);
   for (int64_t i = 0; outside != 0 && outcome.first_bad < 0 && i < n; ++i)
     for (int64_t k = 0; k < call.classes; ++k)
       if (first_outside(labels.line(k) + i, 1) == 0) outcome.first_bad = begin + i;
+  if (call.gradient != nullptr) vjp_of_tile(call, n, t.e, t.others, t.slope, x);
+  if (call.sparse) finish_indices(call, n, x, call.gradient != nullptr ? t.slope : nullptr);
+  else outcome.count += n;
   for (int64_t i = 0; i < n; ++i) outcome.sum += double(x.value[i]);
-  outcome.count += n;
   put_values(call, begin, n, x.value);
-  if (call.gradient == nullptr) return;
-  vjp_of_tile(call, n, t.e, t.others, t.slope, x);
   store_tile(call, call.gradient, begin, n, t.slope, x.stride);
 }
 

@@ -113,6 +113,23 @@ struct Tile {
   const T* line(int64_t k) const { return data + k * stride; }
 };
 
+// Calls function(i, count, offset, k, end) for stretches of `count` examples from i with one outer index, `offset` being
+// their place in an array of these strides, and the classes k ... end: few at a time, so that the lines of a tile stay
+// in the cache where the classes of an example lie together.
+template <class Function>
+FOCAL_INLINE void tile_stretches(const Softmax& call, const int64_t* strides, int64_t begin, int64_t n, Function&& function) {
+  constexpr int64_t classes_together = 64;
+  for (int64_t k = 0; k < call.classes; k += classes_together) {
+    const int64_t end = call.classes - k < classes_together ? call.classes : k + classes_together;
+    Place at = place_of(call, begin);
+    for (int64_t i = 0; i < n; at = {at.outer + 1, 0}) {
+      const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;
+      function(i, count, at.outer * strides[0] + at.inner * strides[2], k, end);
+      i += count;
+    }
+  }
+}
+
 // The logits of examples side by side: in place if they are contiguous, else copied.
 template <class T>
 Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int64_t* strides, int64_t begin, int64_t n,
@@ -121,34 +138,30 @@ Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int
   if (dtype == dtype_of<T>() && (strides[2] == 1 || n == 1) && first.inner + n <= call.inner)
     return {static_cast<const T*>(array) + first.outer * strides[0] + first.inner * strides[2], strides[1]};
   typed(array, dtype, [&](const auto* data) {
-    for (int64_t i = 0; i < n;) {  // a stretch of examples with one outer index
-      const Place at = place_of(call, begin + i);
-      const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;
-      const auto* start = data + at.outer * strides[0] + at.inner * strides[2];
-      for (int64_t k = 0; k < call.classes; ++k)
+    tile_stretches(call, strides, begin, n, [&](int64_t i, int64_t count, int64_t offset, int64_t k, int64_t end) {
+      for (; k < end; ++k)
         for (int64_t j = 0; j < count; ++j)
-          buffer[k * stride + i + j] = T(widen(start[k * strides[1] + j * strides[2]]));
-      i += count;
-    }
+          buffer[k * stride + i + j] = T(widen(data[offset + k * strides[1] + j * strides[2]]));
+    });
   });
   return {buffer, stride};
 }
 
 template <class T>
-void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, const T* tile, int64_t stride) {
+void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, const T* __restrict tile, int64_t stride) {
   if (array == nullptr) return;
+  const int64_t strides[] = {call.classes * call.inner, call.inner, 1};
+  const auto write = [&](auto* __restrict result) {
+    tile_stretches(call, strides, begin, n, [&](int64_t i, int64_t count, int64_t offset, int64_t k, int64_t end) {
+      for (; k < end; ++k)
+        for (int64_t j = 0; j < count; ++j) put(tile[k * stride + i + j], result[offset + k * strides[1] + j]);
+    });
+  };
   const DType dtype = result_dtype(call.dtype, call.derivatives_at_least_float32);
-  for (int64_t i = 0; i < n;) {
-    const Place at = place_of(call, begin + i);
-    const int64_t count = call.inner - at.inner < n - i ? call.inner - at.inner : n - i;
-    for (int64_t k = 0; k < call.classes; ++k) {
-      const int64_t position = (at.outer * call.classes + k) * call.inner + at.inner;
-      if (dtype == dtype_of<T>())
-        std::memcpy(static_cast<T*>(array) + position, tile + k * stride + i, count * sizeof(T));
-      else store(array, dtype, position, count, tile + k * stride + i);
-    }
-    i += count;
-  }
+  if (dtype == dtype_of<T>()) return write(static_cast<T*>(array));
+  if (dtype == DType::f16) return write(static_cast<Half*>(array));
+  if (dtype == DType::bf16) return write(static_cast<BFloat*>(array));
+  write(static_cast<float*>(array));
 }
 
 }  // namespace focal::FOCAL_ISA

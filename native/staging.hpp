@@ -203,6 +203,12 @@ const T* load_hard(const Operand& labels, const Shape& shape, int64_t begin, int
   return buffer;
 }
 
+template <class T, class S>
+FOCAL_INLINE void put(T x, S& result) {
+  if constexpr (std::is_same_v<T, S>) result = x;
+  else narrow(float(x), result);
+}
+
 // Stores results whose dtype is not the one computed in.
 template <class T>
 void store(void* array, DType dtype, int64_t begin, int64_t n, const T* __restrict values) {

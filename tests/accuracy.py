@@ -42,7 +42,7 @@ HALF = ("float16", "bfloat16")
 
 @cache
 def golden() -> dict[str, list[dict[str, Any]]]:
-    files = ("golden.json", "extremes.json", "family.json")
+    files = ("golden.json", "smoothed.json", "extremes.json", "family.json")
     return {section: rows for file in files for section, rows in json.loads((GOLDEN / file).read_text()).items()}
 
 
@@ -331,6 +331,19 @@ def dense(framework: Framework, dtype: str, section: str = "dense") -> Iterator[
         yield from compare(result, rows, {"value": "value", "gradient": "y_pred"}, dtype, "")
 
 
+def smoothed(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    """Class indices under label smoothing, which is a number in every framework."""
+    loss = framework.module.sparse_categorical_focal_loss
+    for (smoothing, _), rows in rows_by("smoothed", "smoothing", "size", framework=framework, dtype=dtype):
+
+        def function(y_pred: Any, t: Any, gamma: Any, w: Any, smoothing=smoothing) -> Any:
+            return loss(t, y_pred, gamma, class_weight=w, from_logits=True, label_smoothing=smoothing)
+
+        parameters = {"t": column(rows, "t").astype(int), "gamma": column(rows, "gamma"), "w": column(rows, "w")}
+        result = framework.per_row(function, column(rows, "v"), parameters, dtype)
+        yield from compare(result, rows, {"value": "value", "gradient": "y_pred"}, dtype, f"smoothing={smoothing}")
+
+
 def categorical_probability(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
     module = framework.module
     for rows in by_length("categorical_probability", "x", framework, dtype):
@@ -369,7 +382,7 @@ def dense_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Wors
 
 
 EXTREMES = [binary_extremes, hard_extremes, p_t_loss_extremes, softmax_extremes, dense_extremes]
-SECTIONS = [binary, hard, p_t_loss, quality, probability, softmax, dense, categorical_probability]
+SECTIONS = [binary, hard, p_t_loss, quality, probability, softmax, dense, categorical_probability, smoothed]
 
 
 def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:

@@ -99,7 +99,9 @@ LOSSES: dict[str, tuple[Callable[..., jax.Array], Arrays, int, Callable[..., Spe
         sparse,
     ),
     "sparse_categorical_focal_crossentropy": (
-        lambda z, y, w: ours.sparse_categorical_focal_crossentropy(y, z, w, 2, from_logits=True, ignore_class=1),
+        lambda z, y, w: ours.sparse_categorical_focal_crossentropy(
+            y, z, w, 2, True, ignore_class=1, label_smoothing=0.1
+        ),
         (Z, LABELS, PER_CLASS),
         1,
         sparse,
@@ -111,7 +113,9 @@ LOSSES: dict[str, tuple[Callable[..., jax.Array], Arrays, int, Callable[..., Spe
         linear,
     ),
     "linear_sparse_categorical_focal_loss by features": (
-        lambda h, w, y: ours.linear_sparse_categorical_focal_loss(h, w, y, PER_CLASS, reduction="sum"),
+        lambda h, w, y: ours.linear_sparse_categorical_focal_loss(
+            h, w, y, PER_CLASS, label_smoothing=0.1, reduction="sum"
+        ),
         (HIDDEN, WEIGHT, LABELS),
         2,
         features,

@@ -237,7 +237,7 @@ ANNEALED: dict[str, Callable[[jax.Array, float], jax.Array]] = {
         LABELS, v, a, class_weight=a, **LOGITS
     ),
     "sparse_categorical_focal_crossentropy": lambda v, a: ours.sparse_categorical_focal_crossentropy(
-        LABELS, v, a, a, True
+        LABELS, v, a, a, True, label_smoothing=a / 10
     ),
     "linear_sparse_categorical_focal_loss": lambda w, a: ours.linear_sparse_categorical_focal_loss(
         V32.T, w.T, np.array([0, 1, 2, 0], np.int32), a, class_weight=a

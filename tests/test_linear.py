@@ -30,6 +30,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bias": {"gamma": 1.5, "bias": BIAS},
     "per class": {"gamma": PER_CLASS.tolist(), "class_weight": PER_CLASS, "bias": BIAS},
     "ignored": {"gamma": 0.5, "ignore_class": -100},
+    "smoothed": {"gamma": 2, "class_weight": PER_CLASS, "ignore_class": -100, "label_smoothing": 0.1},
 }
 
 
@@ -86,7 +87,7 @@ def jax_both(options: dict[str, Any], labels: np.ndarray, reduction: str) -> lis
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_the_same_as_the_layer_and_the_loss(framework: str, reduction: str, name: str) -> None:
-    labels = IGNORED if name == "ignored" else LABELS
+    labels = IGNORED if "ignore_class" in OPTIONS[name] else LABELS
     if framework == "torch":
         found, expected = torch_both(OPTIONS[name], labels, reduction)
     else:
@@ -211,7 +212,7 @@ def test_a_layer_in_mixed_precision_and_compiled() -> None:
 
 
 MEMORY = """
-import torch
+import sys, torch
 from pathlib import Path
 from focal_loss.torch import linear_sparse_categorical_focal_loss
 def peak():
@@ -219,27 +220,31 @@ def peak():
     return 1024 * int(next(s for s in status if s.startswith("VmHWM")).split()[1])
 hidden, weight = torch.randn(8192, 64).requires_grad_(), torch.randn(8192, 64).requires_grad_()
 y = torch.randint(0, 8192, (8192,))
-linear_sparse_categorical_focal_loss(hidden[:512], weight, y[:512], 2).backward()
+options = {"gamma": 2, "label_smoothing": float(sys.argv[1])}
+linear_sparse_categorical_focal_loss(hidden[:512], weight, y[:512], **options).backward()
 hidden.grad = weight.grad = None
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
-linear_sparse_categorical_focal_loss(hidden, weight, y, 2).backward()
+linear_sparse_categorical_focal_loss(hidden, weight, y, **options).backward()
 print((peak() - before - hidden.nbytes - weight.nbytes) / (4 * 8192 * 8192))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is read from /proc")
-def test_memory_of_torch() -> None:
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_memory_of_torch(smoothing: float) -> None:
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(smoothing)], capture_output=True, text=True, check=True)
     # A chunk is 1/64 of the logits, of which the kernels need four arrays. The formula, which has one for each of its
     # operations, promises only that the logits are never in memory as a whole.
     assert float(done.stdout) < (1 / 16 if kernels.NATIVE else 1)
 
 
-def test_memory_of_jax() -> None:
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_memory_of_jax(smoothing: float) -> None:
     rows = classes = 8192
     shapes = (jax.ShapeDtypeStruct((n, 64), jnp.float32) for n in (rows, classes))
-    loss = lambda h, w, y: focal_loss.jax.linear_sparse_categorical_focal_loss(h, w, y, 2)  # noqa: E731
+    options = {"gamma": 2, "label_smoothing": smoothing}
+    loss = lambda h, w, y: focal_loss.jax.linear_sparse_categorical_focal_loss(h, w, y, **options)  # noqa: E731
     step = jax.jit(jax.grad(loss, (0, 1)))
     compiled = step.lower(*shapes, jax.ShapeDtypeStruct((rows,), jnp.int32)).compile()
     assert compiled.memory_analysis().temp_size_in_bytes <= 4 * rows * classes / 16

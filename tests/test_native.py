@@ -87,13 +87,16 @@ def test_losses_of_logits_never_ask_the_formula(dtype: type, monkeypatch: pytest
         xp.binary_focal_loss(y, z, 2, from_logits=True, pos_weight=np.array([1.0, 2.0, 3.0]))
         xp.binary_focal_crossentropy(y, z, from_logits=True, label_smoothing=0.1)
         xp.categorical_focal_loss(y, z, 2, from_logits=True)
+        xp.sparse_categorical_focal_loss(np.array([0, 2]), z, 2, from_logits=True, label_smoothing=0.1)
         xp.binary_focal_loss_derivatives(y, z, np.array([0.5, 1.0, 7.0]))
     xp.sparse_categorical_focal_loss(np.array([0, 2]), z, 2, from_logits=True)
     xp.sparse_categorical_focal_loss_derivatives(np.array([0, 2]), z, 2)
 
 
 @pytest.mark.parametrize(
-    "section", accuracy.SECTIONS[:3] + accuracy.SECTIONS[4:6], ids=lambda section: section.__name__
+    "section",
+    [*accuracy.SECTIONS[:3], *accuracy.SECTIONS[4:6], accuracy.smoothed],
+    ids=lambda section: section.__name__,
 )
 @pytest.mark.parametrize("dtype", NUMPY.dtypes)
 def test_golden_numbers_within_the_bound(instruction_set: str, dtype: str, section: Any) -> None:
@@ -239,13 +242,14 @@ def test_the_number_of_threads_does_not_change_a_bit(threads: Callable[[int], No
     assert bad.any()
     mixture = BinaryCall(z, np.float32(1) * (y == 1), 0.7, 1.0, 1.0, smoothing=0.1, p_t_loss=True)
     sparse = SoftmaxCall(z, t, 2.0, 1.0, axis=1, sparse=True, ignore=3)
+    smoothed = sparse._replace(smoothing=0.1)
     found = []
     for n in (1, 2, 5):
         threads(n)
         results = [evaluate.native_binary(BinaryCall(z, y, 2.0, 0.75, 1.0), order=2)]
         results += [evaluate.native_binary(mixture, order=1)]
         results += [evaluate.native_binary(BinaryCall(z.astype(np.float64), y, 0.5, 1.0, 1.0), order=0)]
-        results += [evaluate.native_softmax(sparse, order=1)]
+        results += [evaluate.native_softmax(call, order=1) for call in (sparse, smoothed)]
         found.append([x for arrays, total, bad in results for x in (*arrays, np.float64(total), np.int64(bad))])
     for other in found[1:]:
         for one, same in zip(found[0], other, strict=True):
@@ -375,6 +379,7 @@ def test_a_layout_is_as_good_as_its_copy(instruction_set: str, layout: str, dtyp
                 xp.categorical_focal_loss(y, z, 2, from_logits=True),
                 *xp.sparse_categorical_focal_loss_derivatives(t, z, 2),
                 xp.sparse_categorical_focal_loss(classes, z, 2, from_logits=True, axis=0),
+                xp.sparse_categorical_focal_loss(t, z, 2, from_logits=True, label_smoothing=0.1),
                 xp.sparse_categorical_focal_loss(t, z, 2, from_logits=True),
             ]
 

@@ -119,6 +119,7 @@ def test_shapes_that_are_known_only_when_the_graph_runs() -> None:
         one_hot = tf.one_hot(t, tf.shape(v)[1])
         return [
             ours.sparse_categorical_focal_loss(t, v, 2, ignore_class=1, **LOGITS),
+            ours.sparse_categorical_focal_loss(t, v, 2, ignore_class=1, label_smoothing=0.1, **LOGITS),
             ours.categorical_focal_loss(one_hot, v, 2, label_smoothing=0.1, **LOGITS),
             ours.binary_focal_loss(one_hot, v, 2, **LOGITS),
             ours.binary_focal_crossentropy(one_hot, v, True, **LOGITS),
@@ -128,6 +129,7 @@ def test_shapes_that_are_known_only_when_the_graph_runs() -> None:
     one_hot = tf.one_hot(t, 3)
     expected = [
         ours.sparse_categorical_focal_loss(t, v, 2, ignore_class=1, **LOGITS),
+        ours.sparse_categorical_focal_loss(t, v, 2, ignore_class=1, label_smoothing=0.1, **LOGITS),
         ours.categorical_focal_loss(one_hot, v, 2, label_smoothing=0.1, **LOGITS),
         ours.binary_focal_loss(one_hot, v, 2, **LOGITS),
         ours.binary_focal_crossentropy(one_hot, v, True, **LOGITS),
@@ -155,6 +157,7 @@ def test_tensors_of_unknown_rank(shape: tuple[int, ...], from_logits: bool) -> N
         ),
         (index, lambda y, x: ours.sparse_categorical_focal_loss(y, x, [0, 0.5, 2], ignore_class=1, **options)),
         (index[..., None], lambda y, x: ours.sparse_categorical_focal_loss(y, x, 2, **options)),
+        (index, lambda y, x: ours.sparse_categorical_focal_loss(y, x, 2, label_smoothing=0.1, **options)),
         *((soft, lambda y, x, loss=loss: loss(FRAMEWORK["tensorflow"], y, x, **options)) for loss in OWN_FORM),
     ]
     for labels, loss in losses:

@@ -38,6 +38,9 @@ LOSSES: dict[str, Callable[[Tensor, str], Tensor]] = {
     "sparse": lambda z, r: ours.sparse_categorical_focal_loss(
         INDEX.to(z.device), z, 2, axis=1, ignore_class=255, class_weight=[1.0, 2.0, 0.5], reduction=r, **LOGITS
     ),
+    "smoothed": lambda z, r: ours.sparse_categorical_focal_loss(
+        INDEX.to(z.device), z, 2, axis=1, ignore_class=255, label_smoothing=0.1, reduction=r, **LOGITS
+    ),
     "dense": lambda z, r: ours.categorical_focal_loss(z.detach().softmax(1), z, 2, axis=1, reduction=r, **LOGITS),
 }
 
@@ -59,12 +62,15 @@ OF_GAMMA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "soft": lambda z, g: ours.binary_focal_loss(z.detach().sigmoid(), z, g, **LOGITS),
     "p_t_loss": lambda z, g: ours.binary_focal_crossentropy(z.detach().sigmoid(), z, gamma=g, **LOGITS),
     "sparse": lambda z, g: ours.sparse_categorical_focal_loss(z.detach().argmin(1), z, g, **LOGITS),
+    "smoothed": lambda z, g: ours.sparse_categorical_focal_loss(
+        z.detach().argmin(1), z, g, label_smoothing=0.1, **LOGITS
+    ),
     "dense": lambda z, g: ours.categorical_focal_loss(z.detach().softmax(1), z, g, **LOGITS),
 }
 
 
 def logits(name: str, dtype: torch.dtype = torch.float64) -> Tensor:
-    shape = (3, 3, 2) if name in ("sparse", "dense") else (7, 2)
+    shape = (3, 3, 2) if name in ("sparse", "smoothed", "dense") else (7, 2)
     values = 3 * np.random.default_rng(1).standard_normal(shape)
     return torch.tensor(values, dtype=dtype).requires_grad_()
 

@@ -252,6 +252,7 @@ CHANGING: dict[str, Callable[[Tensor, float], Tensor]] = {
     "dense smoothing": lambda x, v: ours.categorical_focal_loss(SOFT, x, 2, label_smoothing=v, **LOGITS),
     "dense alpha": lambda x, v: ours.categorical_focal_crossentropy(SOFT, x, v, **LOGITS),
     "sparse gamma": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, v, ignore_class=2, **LOGITS),
+    "sparse smoothing": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, 2, label_smoothing=v, **LOGITS),
     "sparse class_weight": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, 2, class_weight=v, **LOGITS),
     **{loss.name: loss.annealed(FRAMEWORK["torch"], SOFT) for loss in OWN_FORM},
 }

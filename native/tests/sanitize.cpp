@@ -130,7 +130,7 @@ void softmax(int64_t outer, int64_t classes, int64_t inner, int threads, bool pl
   call.sparse = sparse;
   call.has_ignored = sparse && below(2);
   call.ignored = label_dtype == DType::u8 ? 255 : -1;
-  call.smoothing = !sparse && below(3) == 0 ? 0.125 : 0;
+  call.smoothing = !curved && below(3) == 0 ? 0.125 : 0;
   call.gamma = gamma.data(), call.gammas = int64_t(gamma.size());
   call.weight = weight.data(), call.weights = int64_t(weight.size());
   call.upstream = upstream.operand();
@@ -164,9 +164,10 @@ void softmax(int64_t outer, int64_t classes, int64_t inner, int threads, bool pl
     const bool invalid = sparse && !ignored && !(label >= 0 && label < double(classes) && label == std::floor(label));
     seen += !ignored;
     if (invalid && first_bad < 0) first_bad = i;
-    for (int64_t t = 0; t < classes; ++t)
-      weights[size_t(t)] = sparse ? double(!ignored && !invalid && label == double(t))
-                                  : (1 - call.smoothing) * y.at({o, t, r}) + call.smoothing / double(classes);
+    for (int64_t t = 0; t < classes; ++t) {
+      const double hard = sparse ? double(label == double(t)) : y.at({o, t, r});
+      weights[size_t(t)] = ignored || invalid ? 0 : (1 - call.smoothing) * hard + call.smoothing / double(classes);
+    }
     double exact = 0, largest_gamma = 0;
     for (int64_t t = 0; t < classes; ++t) {
       const double w = weights[size_t(t)] * weight[weight.size() == 1 ? 0 : size_t(t)];

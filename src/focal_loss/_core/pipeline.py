@@ -121,7 +121,7 @@ class OfClasses(Chosen, Protocol):
 class Dense(OfClasses, Smoothed, Protocol): ...
 
 
-class Sparse(OfClasses, Protocol):
+class Sparse(OfClasses, Smoothed, Protocol):
     @property
     def ignore_class(self) -> int | None: ...
 

@@ -109,19 +109,27 @@ def categorical_formula(
     axis = normalize_axis(spec.axis, len(shape))
     x = xp.at_least_float32(prediction)
     x, y = xp.broadcast(x, xp.cast(y, x))
-    rank = len(xp.shape(x))
-    axis += rank - len(shape)  # broadcasting adds axes in front
-    classes = xp.shape(x)[axis]
+    axis += len(xp.shape(x)) - len(shape)  # broadcasting adds axes in front
     if spec.label_smoothing:
-        count = xp.length(x, axis) if classes is not None else xp.cast(xp.length(x, axis), x)
-        y = smoothed(y, spec.label_smoothing, count)
+        y = smoothed(y, spec.label_smoothing, number_of_classes(xp, x, axis))
+    return reduce(xp, of_every_class(xp, y, x, axis, spec), None, reduction, prediction)
+
+
+def number_of_classes(xp: Backend, x: Array, axis: int) -> Any:
+    """An integer, or a scalar of the dtype of `x` where it is known only when a graph runs."""
+    classes = xp.length(x, axis)
+    return classes if xp.shape(x)[axis] is not None else xp.cast(classes, x)
+
+
+def of_every_class(xp: Backend, y: Array, x: Array, axis: int, spec: OfClasses) -> Array:
+    """The sum over the classes of weight * label * f, of labels of the shape of `x`."""
+    rank = len(xp.shape(x))
     gamma, weight = (along_axis(xp, value, axis, rank) for value in class_parameters(xp, x, axis, spec))
     if spec.from_logits:
         value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight, y)
     else:
         value = xp.elementwise("probability", *xp.probabilities(x, None, axis), gamma, weight, y)
-    value = xp.squeeze(xp.sum(value, axis), axis)
-    return reduce(xp, value, None, reduction, prediction)
+    return xp.squeeze(xp.sum(value, axis), axis)
 
 
 def class_labels(xp: Backend, y_true: Any, x: Array, axis: int) -> Array:
@@ -175,13 +183,12 @@ def class_indices(xp: Backend, index: Array, classes: int | None, ignore: int | 
 
 
 class Rows(NamedTuple):
-    """The examples of a sparse loss: predictions, the mask of the true class, parameters of the true class."""
+    """The examples of a sparse loss: predictions, and the true class as a mask and as an index, 0 where it is none."""
 
     x: Array
     true_class_mask: Array
     axis: int
-    gamma: Array
-    weight: Array
+    index: Array
     ignored: Array | None
     invalid: Array | None  # None if every index was checked to be in range
 
@@ -194,17 +201,18 @@ def sparse_rows(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Rows:
     true_class_mask = xp.expand(index, axis) == position
     inside = (index >= 0) & (index < xp.length(x, axis))
     ignored = None if spec.ignore_class is None else index == spec.ignore_class
-    gamma, weight = (pick(xp, v, xp.where(inside, index, 0)) for v in class_parameters(xp, x, axis, spec))
     true_class_mask, x = xp.broadcast(true_class_mask, x)
     if ignored is not None:  # an ignored prediction must not reach the gradient as 0 * nan
         x = xp.where(xp.expand(ignored, axis), 0.0, x)
-    return Rows(x, true_class_mask, axis, gamma, weight, ignored, None if checked else ~inside)
+    return Rows(x, true_class_mask, axis, xp.where(inside, index, 0), ignored, None if checked else ~inside)
 
 
 def sparse_categorical(
     xp: Backend, y_true: Any, y_pred: Any, spec: Sparse, reduction: options.Reduction = "none"
 ) -> Array:
-    """`sparse_categorical_focal_loss`: f of one margin per example, no one-hot labels, no log of every class."""
+    """`sparse_categorical_focal_loss`: f of one margin per example, no one-hot labels, no log of every class; with
+    `label_smoothing` the dense loss of the smoothed labels.
+    """
     given = inputs(xp, y_true, y_pred, spec)
     x, shape = given.x, xp.shape(given.x)
     axis = normalize_axis(spec.axis, len(shape))
@@ -214,7 +222,16 @@ def sparse_categorical(
         if shape[axis] != 0 and tuple(xp.shape(y)) == tuple(n for k, n in enumerate(shape) if k != axis):
             gamma, weight = of_classes(xp, given.gamma, given.weight, shape[axis], spec.weight_name)
             call = SoftmaxCall(
-                x, y, gamma, weight, axis, sparse=True, ignore=spec.ignore_class, reduction=reduction, spec=spec
+                x,
+                y,
+                gamma,
+                weight,
+                axis,
+                sparse=True,
+                ignore=spec.ignore_class,
+                smoothing=spec.label_smoothing,
+                reduction=reduction,
+                spec=spec,
             )
             fused = xp.fused_softmax(call)
             if fused is not None:
@@ -225,20 +242,37 @@ def sparse_categorical(
 
 
 def sparse_categorical_formula(
-    xp: Backend, y_true: Any, prediction: Array, spec: Sparse, reduction: options.Reduction = "none"
+    xp: Backend,
+    y_true: Any,
+    prediction: Array,
+    spec: Sparse,
+    reduction: options.Reduction = "none",
+    smoothing: Array | None = None,
 ) -> Array:
+    """The loss by the formula. `smoothing` is a tensor in place of the number among the options."""
     rows = sparse_rows(xp, y_true, xp.at_least_float32(prediction), spec)
-    where = (rows.true_class_mask, rows.axis)
-    if spec.from_logits:
-        value = xp.elementwise("margin", xp.squeeze(xp.margin(rows.x, *where), rows.axis), rows.gamma, rows.weight)
+    if smoothing is None and not spec.label_smoothing:
+        value = of_true_class(xp, rows, spec)
     else:
-        p, q = (xp.squeeze(part, rows.axis) for part in xp.probabilities(rows.x, *where))
-        value = xp.elementwise("probability", p, q, rows.gamma, rows.weight)
+        amount = spec.label_smoothing if smoothing is None else smoothing
+        hard = xp.cast(rows.true_class_mask, rows.x)
+        y = smoothed(hard, amount, number_of_classes(xp, rows.x, rows.axis))
+        value = of_every_class(xp, y, rows.x, rows.axis, spec)
     if rows.invalid is not None:
         value = xp.where(rows.invalid, float("nan"), value)
     if rows.ignored is None:
         return reduce(xp, value, None, reduction, prediction)
     return reduce(xp, xp.where(rows.ignored, 0.0, value), ~rows.ignored, reduction, prediction)
+
+
+def of_true_class(xp: Backend, rows: Rows, spec: Sparse) -> Array:
+    """f of one margin per example, times the weight of its class."""
+    gamma, weight = (pick(xp, v, rows.index) for v in class_parameters(xp, rows.x, rows.axis, spec))
+    where = (rows.true_class_mask, rows.axis)
+    if spec.from_logits:
+        return xp.elementwise("margin", xp.squeeze(xp.margin(rows.x, *where), rows.axis), gamma, weight)
+    p, q = (xp.squeeze(part, rows.axis) for part in xp.probabilities(rows.x, *where))
+    return xp.elementwise("probability", p, q, gamma, weight)
 
 
 def ignored_places(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Any:

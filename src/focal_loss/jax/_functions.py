@@ -739,6 +739,8 @@ def sparse_categorical_focal_crossentropy(
     from_logits: bool = False,
     axis: int = -1,
     ignore_class: int | None = None,
+    *,
+    label_smoothing: float = 0.0,
 ) -> Array:
     """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
 
@@ -760,6 +762,9 @@ def sparse_categorical_focal_crossentropy(
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
 
     Returns
     -------
@@ -780,7 +785,8 @@ def sparse_categorical_focal_crossentropy(
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
     A single `alpha` scales the loss of every class alike: it balances nothing.
 
     References
@@ -803,6 +809,7 @@ def sparse_categorical_focal_crossentropy(
         from_logits=from_logits,
         axis=axis,
         ignore_class=ignore_class,
+        label_smoothing=label_smoothing,
     )
 
 
@@ -816,6 +823,7 @@ def sparse_categorical_focal_loss(
     from_logits: bool = False,
     axis: int = -1,
     ignore_class: int | None = None,
+    label_smoothing: float | None = None,
 ) -> Array:
     """Softmax focal loss of class indices.
 
@@ -837,6 +845,9 @@ def sparse_categorical_focal_loss(
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float, optional
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
 
     Returns
     -------
@@ -857,7 +868,8 @@ def sparse_categorical_focal_loss(
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
 
     References
     ----------
@@ -880,6 +892,7 @@ def sparse_categorical_focal_loss(
         from_logits=from_logits,
         axis=axis,
         ignore_class=ignore_class,
+        label_smoothing=label_smoothing,
     )
 
 

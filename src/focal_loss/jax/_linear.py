@@ -32,6 +32,7 @@ def linear_sparse_categorical_focal_loss(
     bias: Any | None = None,
     class_weight: ParameterLike | None = None,
     ignore_class: int | None = None,
+    label_smoothing: float | None = None,
     reduction: Reduction = "mean",
 ) -> Array:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
@@ -58,6 +59,9 @@ def linear_sparse_categorical_focal_loss(
         The weight of each class. 1 if None.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float, optional
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32.
@@ -80,7 +84,8 @@ def linear_sparse_categorical_focal_loss(
     -----
     Domain: `y_true` in 0 .. K-1; the logits real, linked by the softmax. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
 
     References
     ----------
@@ -98,7 +103,13 @@ def linear_sparse_categorical_focal_loss(
     (6.894, (1000, 8))
     """
     # </doors: head>
-    spec = SparseOptions(gamma=gamma, class_weight=class_weight, from_logits=True, ignore_class=ignore_class)
+    spec = SparseOptions(
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=True,
+        ignore_class=ignore_class,
+        label_smoothing=label_smoothing,
+    )
     x, w = XP.prediction(hidden, "hidden"), XP.prediction(weight, "weight")
     b = None if bias is None else XP.prediction(bias, "bias")
     y = XP.labels(y_true, x)
@@ -107,7 +118,8 @@ def linear_sparse_categorical_focal_loss(
     if XP.readable(y):
         checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
     parameters = softmax_losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
-    problem = _Problem(static_gamma(parameters[0]), spec.ignore_class, options.reduction(reduction))
+    of_loss = static_gamma(parameters[0]), spec.ignore_class, spec.label_smoothing
+    problem = _Problem(*of_loss, options.reduction(reduction))
     given = _Inputs(x, w, b, y, *(as_array(p, at_least_float32(x.dtype)) for p in parameters))._asdict()
 
     def computed(**arrays: Array) -> Array:
@@ -125,6 +137,7 @@ class _Problem(NamedTuple):
 
     gamma: float | None  # None where it is an array
     ignore: int | None
+    smoothing: float
     reduction: options.Reduction
 
 
@@ -209,7 +222,13 @@ def _reduction_weight(problem: _Problem, inputs: _Inputs) -> Array | float:
 
 def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> Array:
     gamma = inputs.gamma if problem.gamma is None else problem.gamma
-    spec = SparseOptions(gamma=gamma, class_weight=inputs.class_weight, from_logits=True, ignore_class=problem.ignore)
+    spec = SparseOptions(
+        gamma=gamma,
+        class_weight=inputs.class_weight,
+        from_logits=True,
+        ignore_class=problem.ignore,
+        label_smoothing=problem.smoothing,
+    )
     return softmax_losses.sparse_categorical(XP, y, logits, spec)
 
 

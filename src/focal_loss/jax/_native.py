@@ -258,7 +258,8 @@ class SoftmaxSetting(NamedTuple):
             sparse = SparseOptions(
                 gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis, ignore_class=self.ignore
             )
-            return softmax_losses.sparse_categorical_formula(FORMULA, y, x, sparse)
+            smoothing = tensors.smoothing if self.smooth else None
+            return softmax_losses.sparse_categorical_formula(FORMULA, y, x, sparse, smoothing=smoothing)
         if self.smooth:
             y = pipeline.smoothed(y.astype(at_least_float32(x.dtype)), tensors.smoothing, x.shape[self.axis])
         dense = DenseOptions(gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis)

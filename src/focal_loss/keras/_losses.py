@@ -852,6 +852,9 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -878,7 +881,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
     A single `alpha` scales the loss of every class alike: it balances nothing.
 
     References
@@ -900,6 +904,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
     from_logits = Option()
     axis = Option()
     ignore_class = Option()
+    label_smoothing = Option()
 
     def __init__(
         self,
@@ -911,6 +916,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
         reduction: str | None = "sum_over_batch_size",
         name: str = "sparse_categorical_focal_crossentropy",
         dtype: Any = None,
+        *,
+        label_smoothing: float = 0.0,
     ) -> None:
         options = {
             "alpha": alpha,
@@ -918,6 +925,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
             "from_logits": from_logits,
             "axis": axis,
             "ignore_class": ignore_class,
+            "label_smoothing": label_smoothing,
         }
         super().__init__(options, reduction, name, dtype)
 
@@ -941,6 +949,9 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float, optional
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -967,7 +978,8 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
 
     References
     ----------
@@ -988,6 +1000,7 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
     from_logits = Option()
     axis = Option()
     ignore_class = Option()
+    label_smoothing = Option()
 
     # By position too: so does the class of the package that this one succeeds.
     def __init__(
@@ -1000,6 +1013,8 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
         reduction: str | None = "sum_over_batch_size",
         name: str = "sparse_categorical_focal_loss",
         dtype: Any = None,
+        *,
+        label_smoothing: float | None = None,
     ) -> None:
         options = {
             "gamma": gamma,
@@ -1007,6 +1022,7 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
             "from_logits": from_logits,
             "axis": axis,
             "ignore_class": ignore_class,
+            "label_smoothing": label_smoothing,
         }
         super().__init__(options, reduction, name, dtype)
 

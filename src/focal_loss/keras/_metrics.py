@@ -804,6 +804,9 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
     name : str
         The name of the metric.
     dtype : str, optional
@@ -828,7 +831,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
     A single `alpha` scales the loss of every class alike: it balances nothing.
 
     References
@@ -851,6 +855,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
     from_logits = Option()
     axis = Option()
     ignore_class = Option()
+    label_smoothing = Option()
 
     def __init__(
         self,
@@ -861,6 +866,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
         ignore_class: int | None = None,
         name: str = "sparse_categorical_focal_crossentropy",
         dtype: Any = None,
+        *,
+        label_smoothing: float = 0.0,
     ) -> None:
         options = {
             "alpha": alpha,
@@ -868,6 +875,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
             "from_logits": from_logits,
             "axis": axis,
             "ignore_class": ignore_class,
+            "label_smoothing": label_smoothing,
         }
         super().__init__(options, name, dtype)
 
@@ -891,6 +899,9 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float, optional
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
     name : str
         The name of the metric.
     dtype : str, optional
@@ -915,7 +926,8 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
 
     References
     ----------
@@ -937,17 +949,19 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
     from_logits = Option()
     axis = Option()
     ignore_class = Option()
+    label_smoothing = Option()
 
     def __init__(
         self,
         gamma: ParameterLike,
+        name: str = "sparse_categorical_focal_loss",
+        dtype: Any = None,
         *,
         class_weight: ParameterLike | None = None,
         from_logits: bool = False,
         axis: int = -1,
         ignore_class: int | None = None,
-        name: str = "sparse_categorical_focal_loss",
-        dtype: Any = None,
+        label_smoothing: float | None = None,
     ) -> None:
         options = {
             "gamma": gamma,
@@ -955,6 +969,7 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
             "from_logits": from_logits,
             "axis": axis,
             "ignore_class": ignore_class,
+            "label_smoothing": label_smoothing,
         }
         super().__init__(options, name, dtype)
 

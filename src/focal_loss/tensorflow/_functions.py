@@ -759,6 +759,8 @@ def sparse_categorical_focal_crossentropy(
     from_logits: bool = False,
     axis: int = -1,
     ignore_class: int | None = None,
+    *,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
 
@@ -780,6 +782,9 @@ def sparse_categorical_focal_crossentropy(
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
 
     Returns
     -------
@@ -800,7 +805,8 @@ def sparse_categorical_focal_crossentropy(
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
     A single `alpha` scales the loss of every class alike: it balances nothing.
 
     References
@@ -823,6 +829,7 @@ def sparse_categorical_focal_crossentropy(
         from_logits=from_logits,
         axis=axis,
         ignore_class=ignore_class,
+        label_smoothing=label_smoothing,
     )
 
 
@@ -837,6 +844,7 @@ def sparse_categorical_focal_loss(
     from_logits: bool = False,
     axis: int = -1,
     ignore_class: int | None = None,
+    label_smoothing: float | None = None,
 ) -> Tensor:
     """Softmax focal loss of class indices.
 
@@ -858,6 +866,9 @@ def sparse_categorical_focal_loss(
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float, optional
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
 
     Returns
     -------
@@ -878,7 +889,8 @@ def sparse_categorical_focal_loss(
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
 
     References
     ----------
@@ -901,6 +913,7 @@ def sparse_categorical_focal_loss(
         from_logits=from_logits,
         axis=axis,
         ignore_class=ignore_class,
+        label_smoothing=label_smoothing,
     )
 
 

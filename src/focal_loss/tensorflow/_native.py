@@ -294,7 +294,12 @@ def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[[Operands], Tensor]
         gamma, weight = _own(call.gamma, operands["gamma"]), _own(call.weight, operands["weight"])
         if call.sparse:
             sparse = SparseOptions(
-                gamma=gamma, class_weight=weight, from_logits=True, axis=call.axis, ignore_class=call.ignore
+                gamma=gamma,
+                class_weight=weight,
+                from_logits=True,
+                axis=call.axis,
+                ignore_class=call.ignore,
+                label_smoothing=call.smoothing,
             )
             return softmax_losses.sparse_categorical_formula(FORMULA, y, x, sparse)
         dense = DenseOptions(

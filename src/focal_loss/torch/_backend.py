@@ -144,7 +144,8 @@ class _Torch(_closed_forms.TorchOps):
     def softmax_call(self, call: pipeline.SoftmaxCall, float32: bool, formula: Any = None) -> SoftmaxCall | None:
         """The call in the kernels' form, or None if they do not cover it."""
         parameters = [p for p in (call.gamma, call.weight) if not isinstance(p, float)]
-        if not self.covers(call.x, call.y, *parameters) or not (call.x.device.type == "cpu" or call.sparse):
+        one_class = call.sparse and not call.smoothing
+        if not self.covers(call.x, call.y, *parameters) or not (call.x.device.type == "cpu" or one_class):
             return None
         gamma, weight = ([p] if isinstance(p, float) else per_class(p) for p in (call.gamma, call.weight))
         return SoftmaxCall(
@@ -312,7 +313,7 @@ def _softmax_loss(*loss: Any) -> Tensor:
     weight = flat.weight[0] if flat.weights is None else flat.weights
     more: dict[str, Any] = {"gamma": gamma, "class_weight": weight, "from_logits": True, "axis": flat.axis}
     if flat.sparse:
-        spec: Any = SparseOptions(**more, ignore_class=flat.ignore)
+        spec: Any = SparseOptions(**more, ignore_class=flat.ignore, label_smoothing=flat.smoothing)
     else:
         spec = DenseOptions(**more, label_smoothing=flat.smoothing)
     call = pipeline.SoftmaxCall(

@@ -16,7 +16,6 @@ from focal_loss._core.losses import common
 from focal_loss._core.names import answering
 from focal_loss._core.options import Parameter, ParameterLike, Reduction
 from focal_loss.torch._backend import XP
-from focal_loss.torch._calls import is_counted
 from focal_loss.torch._functions import (
     binary_focal_loss,
     categorical_focal_loss,
@@ -198,8 +197,6 @@ class FocalLoss(_Convention):
                 axis=axis,
                 reduction=self.reduction,
             )
-        if self.label_smoothing:
-            return _smoothed(x, target, gamma, alpha, axis, self)
         return sparse_categorical_focal_loss(
             target,
             x,
@@ -208,6 +205,7 @@ class FocalLoss(_Convention):
             from_logits=True,
             axis=axis,
             ignore_class=self.ignore_index,
+            label_smoothing=self.label_smoothing,
             reduction=self.reduction,
         )
 
@@ -228,47 +226,6 @@ def _holds_probabilities(x: Tensor, target: Tensor, axis: int) -> bool:
     if target.is_floating_point() or target.dtype == torch.bool:
         raise TypeError(f"`target` of class indices must be of integers, got {target.dtype}; call `target.long()`")
     return False
-
-
-def _smoothed(x: Tensor, index: Tensor, gamma: Any, alpha: Any, axis: int, options: FocalLoss) -> Tensor:
-    """(1 - a) w_t f_t + a / C sum_j w_j f_j: what a smoothed hard label costs, by two kernels and without that label.
-
-    The second sum is the loss of labels that are all 1, which one boolean per example stands for. So the logits are
-    read twice, and a mean or a sum has two gradients, which are added: that is one array of their size beyond the loss
-    without smoothing. Factors go into the weights, where they do not make the kernels run again in the backward pass.
-    """
-    counted = is_counted(index, options.ignore_index) if options.ignore_index is not None else index == index
-    labels = counted.unsqueeze(axis).expand_as(x)
-    scale: Any = 1.0
-    if not (XP.readable(index) and bool(counted.all())):
-        x = torch.where(labels, x, 0.0)  # lest a NaN in an ignored place become 0 * NaN
-        if options.reduction == "mean":  # that of the second sum counts all
-            scale = max(counted.numel(), 1) / counted.sum().clamp(min=1).to(torch.promote_types(x.dtype, torch.float32))
-    weight = XP.parameter("class_weight", check.weight("class_weight", alpha), x)
-    a, exact = options.label_smoothing, x
-    if options.reduction == "none":
-        exact = XP.at_least_float32(x)  # two losses of half precision would be rounded before they are added
-    own = sparse_categorical_focal_loss(
-        index,
-        exact,
-        gamma,
-        class_weight=weight * (1 - a),
-        from_logits=True,
-        axis=axis,
-        ignore_class=options.ignore_index,
-        reduction=options.reduction,
-    )
-    every = categorical_focal_loss(
-        labels,
-        exact,
-        gamma,
-        class_weight=weight * (a / max(x.shape[axis], 1) * scale),
-        from_logits=True,
-        axis=axis,
-        reduction=options.reduction,
-    )
-    value = own + every
-    return XP.round_losses(value, x) if options.reduction == "none" else value
 
 
 @answering

@@ -43,6 +43,7 @@ def linear_sparse_categorical_focal_loss(
     bias: Tensor | None = None,
     class_weight: ParameterLike | None = None,
     ignore_class: int | None = None,
+    label_smoothing: float | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
@@ -69,6 +70,9 @@ def linear_sparse_categorical_focal_loss(
         The weight of each class. 1 if None.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float, optional
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
@@ -91,7 +95,8 @@ def linear_sparse_categorical_focal_loss(
     -----
     Domain: `y_true` in 0 .. K-1; the logits real, linked by the softmax. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
 
     References
     ----------
@@ -112,7 +117,14 @@ def linear_sparse_categorical_focal_loss(
     (6.894, torch.Size([1000, 8]))
     """
     # </doors: head>
-    spec = checked(SparseOptions, gamma=gamma, class_weight=class_weight, from_logits=True, ignore_class=ignore_class)
+    spec = checked(
+        SparseOptions,
+        gamma=gamma,
+        class_weight=class_weight,
+        from_logits=True,
+        ignore_class=ignore_class,
+        label_smoothing=label_smoothing,
+    )
     reduction = options.reduction(reduction)
     for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
         if not (isinstance(tensor, Tensor) and tensor.is_floating_point()) and not (name == "bias" and tensor is None):
@@ -126,6 +138,7 @@ def linear_sparse_categorical_focal_loss(
         class_weight=XP.parameter("class_weight", spec.class_weight, hidden),
         from_logits=True,
         ignore_class=ignore_class,
+        label_smoothing=label_smoothing,
     )
     if _autocast(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
@@ -218,7 +231,15 @@ def _call(
     """The call of the kernels, or None if they do not cover it."""
     gamma, weight = softmax_losses.class_parameters(XP, logits, 1, spec)
     call = pipeline.SoftmaxCall(
-        logits, y, gamma, weight, axis=1, sparse=True, ignore=spec.ignore_class, reduction=reduction
+        logits,
+        y,
+        gamma,
+        weight,
+        axis=1,
+        sparse=True,
+        ignore=spec.ignore_class,
+        smoothing=spec.label_smoothing,
+        reduction=reduction,
     )
     return XP.softmax_call(call, float32 or under_autocast(logits))
 

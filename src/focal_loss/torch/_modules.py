@@ -846,6 +846,9 @@ class SparseCategoricalFocalLoss(_Loss):
         The axis of `y_pred` that holds the classes.
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
+    label_smoothing : float, optional
+        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
+        the loss is that of all K classes.
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
@@ -869,7 +872,8 @@ class SparseCategoricalFocalLoss(_Loss):
     -----
     Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
     is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-    classes. No one-hot labels are made.
+    classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+    labels are made.
 
     References
     ----------
@@ -890,6 +894,7 @@ class SparseCategoricalFocalLoss(_Loss):
     from_logits: Any
     axis: Any
     ignore_class: Any
+    label_smoothing: Any
 
     def __init__(
         self,
@@ -899,6 +904,7 @@ class SparseCategoricalFocalLoss(_Loss):
         from_logits: bool = False,
         axis: int = -1,
         ignore_class: int | None = None,
+        label_smoothing: float | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
@@ -910,6 +916,7 @@ class SparseCategoricalFocalLoss(_Loss):
             from_logits=from_logits,
             axis=axis,
             ignore_class=ignore_class,
+            label_smoothing=label_smoothing,
         )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -923,6 +930,7 @@ class SparseCategoricalFocalLoss(_Loss):
             from_logits=self.from_logits,
             axis=self.axis,
             ignore_class=self.ignore_class,
+            label_smoothing=self.label_smoothing,
             reduction=self.reduction,
         )
 

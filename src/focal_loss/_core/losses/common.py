@@ -161,6 +161,12 @@ def class_axis() -> Any:
     return option(Option(AXIS, "int", "The axis of `y_pred` that holds the classes."), default=-1)
 
 
+def index_smoothing(default: float | None) -> Any:
+    says = """In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the
+logarithm: the loss is that of all K classes."""
+    return option(Option(SMOOTHING, "float, optional" if default is None else "float", says), default=default)
+
+
 def ignore_class() -> Any:
     says = (
         "Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a "
@@ -174,7 +180,8 @@ DENSE_NOTES = """Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by th
 
 SPARSE_NOTES = """Domain: `y_true` in 0 .. K-1; `y_pred` real (logits, linked by the softmax) or non-negative. The loss
 is ``weight_t * (1 - p_t)**gamma_t * -log(p_t)`` [1]_ of the true class t, where 1 - p_t is a sum over the other
-classes. No one-hot labels are made."""
+classes; with `label_smoothing` the sum of such terms over all classes, each times its smoothed label. No one-hot
+labels are made."""
 
 SCALES_ALIKE = "A single `alpha` scales the loss of every class alike: it balances nothing."
 

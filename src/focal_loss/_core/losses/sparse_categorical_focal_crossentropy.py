@@ -18,6 +18,7 @@ class Options(Declared):
     from_logits: bool = common.from_logits(common.NORMALISED)
     axis: int = common.class_axis()
     ignore_class: int | None = common.ignore_class()
+    label_smoothing: float = common.index_smoothing(0.0)
 
 
 LOSS = Loss(
@@ -26,6 +27,7 @@ LOSS = Loss(
     layout="sparse",
     options=Options,
     positional=5,
+    keras_reduction_by_position=True,
     compute=softmax_losses.sparse_categorical,
     closed_forms=focal.MARGIN,
     notes=f"{common.SPARSE_NOTES}\n{common.SCALES_ALIKE}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from focal_loss._core import focal, softmax_losses
 from focal_loss._core.declare import Curve, Example, Loss, Peer, options
 from focal_loss._core.declare import Options as Declared
@@ -18,6 +20,7 @@ class Options(Declared):
     from_logits: bool = common.from_logits(common.NORMALISED)
     axis: int = common.class_axis()
     ignore_class: int | None = common.ignore_class()
+    label_smoothing: Any = common.index_smoothing(None)
 
 
 LOSS = Loss(
@@ -31,6 +34,7 @@ LOSS = Loss(
     torch_module=True,
     keras_positional=5,
     keras_positional_because="By position too: so does the class of the package that this one succeeds.",
+    keras_reduction_by_position=True,
     labels=(("one class index out of K", "multiclass"),),
     notes=common.SPARSE_NOTES,
     example=Example(

@@ -102,7 +102,7 @@ class BinaryBlocks {
   // The focal loss of a margin, and what is made of two.
   void by_margin(int64_t begin, int64_t n, Block<T>& block, const Seen<T>& seen, const Exponentials<T>& x) {
     if (call_.family == Family::penalty_reduced) {
-      member_.prepare(block.y, nullptr, n, buffers_.y, nullptr, buffers_.positive);
+      member_.of_heatmap(block.y, n, buffers_.y, buffers_.positive);
       block.y = buffers_.y;
       evaluate(twice_, Labels::hard, block, n, seen, x);
       return multiply_by_weight(n, block);
@@ -115,12 +115,7 @@ class BinaryBlocks {
 
   void by_sides(int64_t begin, int64_t n, Block<T>& block, const Seen<T>& seen, const Exponentials<T>& x) {
     if (call_.family == Family::varifocal || call_.family == Family::matchability) {
-      const T* alpha = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
-      member_.prepare(block.y, alpha, n, buffers_.y, buffers_.gamma, buffers_.positive);
-      block.label = block.y;
-      if (call_.family == Family::matchability) block.y = buffers_.y;
-      block.positive = buffers_.positive;
-      block.negative = buffers_.gamma;  // the gammas are those of `member_`
+      block.negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
     } else if (call_.family == Family::poly1) {
       block.positive = load(call_.positive, call_.shape, begin, n, buffers_.positive, false);
       block.negative = load(call_.negative, call_.shape, begin, n, buffers_.negative, false);
@@ -133,7 +128,6 @@ class BinaryBlocks {
     block.z = load(call_.logits, call_.shape, begin, n, buffers_.z, false);
     block.y = integer_labels_ ? load_hard(call_.labels, call_.shape, begin, n, buffers_.label, outcome)
                               : load(call_.labels, call_.shape, begin, n, buffers_.label, false);
-    block.label = nullptr;
     block.gamma = twice_ == any_power ? gammas(begin, n) : nullptr;
     block.order = call_.hessian != nullptr ? 2 : call_.gradient != nullptr ? 1 : 0;
     block.keep_negative_term = T(call_.majorizer ? 0 : 1);

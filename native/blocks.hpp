@@ -13,7 +13,6 @@ constexpr int64_t block_size = 1024;
 template <class T>
 struct Block {
   const T *z, *y;
-  const T* label;                                   // the label where y is a target made of it
   const T* gamma;                                   // read for any_power only
   const T *positive, *negative;                     // the weights of soft labels; unused for hard ones
   T value_weight[2], gradient_weight[2];            // for hard labels: negatives, positives

@@ -4,6 +4,7 @@
 //
 //     asymmetric     M = q^g+ of the positives, m^g- of the negatives with m = max(p - c, 0), where B is -log(1 - m)
 //     scores         M = 1 where the label is above 0, and p^g where it is 0 (varifocal, matchability-aware)
+//     raised         the same with t = y^g (matchability-aware): p or y has the one power that the element needs
 //     quality        M = |d|^g with d = t q - (1 - t) p
 //     poly1          M as in the focal loss, with L + e q in place of L and l + e p in place of l
 //
@@ -14,7 +15,7 @@
 
 namespace focal::FOCAL_ISA {
 
-enum class Kind { asymmetric, clipped, scores, quality, poly1 };  // clipped: asymmetric with c > 0
+enum class Kind { asymmetric, clipped, scores, raised, quality, poly1 };  // clipped: asymmetric with c > 0
 
 // How a power is computed: by products, by products and a square root, or by an exponential.
 enum class Power { products, with_root, any };
@@ -74,6 +75,40 @@ FOCAL_INLINE T power_of_side(Pair<T> m, T neg_log_m, bool negative, const Sides<
   }
 }
 
+template <class T>
+struct Raised {
+  T power, rest;  // x^g and 1 - x^g
+};
+
+// By products: the factors of a product have their own 1 - x, and 1 - x y = (1 - x) + x (1 - y) adds what is positive, so
+// that the rest is as precise as a rounding of it.
+template <Power power_kind, class T>
+FOCAL_INLINE Raised<T> raise(T x, const Sides<T>& sides) {
+  const auto& bit = sides.bit[1];
+  const auto kept = [](Bits<T> bits, T rest) { return from_bits<T>(to_bits(rest) & bits); };
+  const T r = T(1) - x, x2 = x * x, r2 = mul_add(x, r, r), r4 = mul_add(x2, r2, r2);
+  Raised<T> all = {where(bit[1], x), kept(bit[1], r)};
+  all.rest = mul_add(all.power, kept(bit[2], r2), all.rest);
+  all.power *= where(bit[2], x2);
+  all.rest = mul_add(all.power, kept(bit[3], r4), all.rest);
+  all.power *= where(bit[3], x2 * x2);
+  if constexpr (power_kind == Power::with_root) {
+    const T root = std::sqrt(x);
+    all.rest = mul_add(all.power, kept(bit[0], r / (T(1) + root)), all.rest);
+    all.power *= where(bit[0], root);
+  }
+  return all;
+}
+
+// By an exponential, and the rest by its series where it is small.
+template <class T>
+FOCAL_INLINE Raised<T> raise(Pair<T> x, T neg_log_x, T gamma) {
+  const T exponent = gamma * neg_log_x, whole = power(x, neg_log_x, gamma);
+  T series = T(1);  // of (1 - exp(-e)) / e
+  for (int k = 16; k > 1; --k) series = T(1) - exponent * (T(1) / T(k)) * series;
+  return {whole, exponent < T(0.5) ? exponent * series : T(1) - whole};
+}
+
 // -log(r) = log1p((1 - r) / r) for r in (0, 1], where m = 1 - r is known apart, as the argument of log1p, which is in
 // [0, 1], and what is to be added; and 1 / r. Below 1/2 r is scaled to [1/2, 1): 1 - r is exact there.
 template <class T>
@@ -102,7 +137,7 @@ struct ValueAndSlope {
 };
 
 // The element z, with u and error of `exponentials`: for `negative` the side of label 0. t is 0 there, and 1 on the other
-// side but for scores and quality. `other` is 1 - t.
+// side but for scores and quality; raised, it is the label. `other` is 1 - t.
 template <Kind kind, Power power_kind, class T>
 FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, T other, const Sides<T>& sides) {
   const Probabilities<T> at = probabilities(z, u, error);
@@ -110,6 +145,20 @@ FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, T o
   const bool wrong = z < 0;
   const T gamma = negative ? sides.slope_gamma[0] : sides.slope_gamma[1];
   Pair<T> m = {negative ? at.p.hi : at.q.hi, negative ? at.p.lo : at.q.lo};
+  T raised_factor = T(1);
+  if constexpr (kind == Kind::raised) {
+    Raised<T> base;
+    if constexpr (power_kind == Power::any) {
+      const T of_label = t >= T(0.5) ? log1p((T(1) - t) / t, T(0)) : -log_of(t);
+      const T neg_log = negative ? log1p(u, at.correction) + (wrong ? a : T(0)) : of_label;
+      base = raise(Pair<T>{negative ? at.p.hi : t, negative ? at.p.lo : T(0)}, neg_log, sides.gamma[0]);
+    } else {
+      base = raise<power_kind>(negative ? at.p.hi + at.p.lo : t, sides);
+    }
+    t = negative ? T(0) : base.power;
+    other = negative ? T(1) : base.rest;
+    raised_factor = negative ? base.power : T(1);
+  }
   Logarithm<T> log = {u, a * (wrong ? t : other), T(1)};
   T correction = at.correction, d = T(0);
   if constexpr (kind == Kind::clipped) {
@@ -130,13 +179,13 @@ FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, T o
   }
   T B = log1p(log.argument, correction) + log.addend;
   T neg_log_m = T(0);
-  if constexpr (power_kind == Power::any) {
+  if constexpr (power_kind == Power::any && kind != Kind::raised) {
     // -log p or -log q, where m is one of them; a hard label has it also where m underflows.
     const T of_p_or_q = log1p(u, at.correction) + ((kind == Kind::quality ? t < T(0.5) : negative) == wrong ? a : T(0));
     const bool other_base = kind == Kind::clipped ? negative : kind == Kind::quality && ((t > 0) & (t < 1));
     neg_log_m = other_base ? -log_of(m.hi) : of_p_or_q;
   }
-  const T factor = power_of_side<power_kind>(m, neg_log_m, negative, sides);
+  const T factor = kind == Kind::raised ? raised_factor : power_of_side<power_kind>(m, neg_log_m, negative, sides);
   T slope_of_B = mul_add(other, p, -t * q);
   if constexpr (kind == Kind::poly1) {
     B = mul_add(sides.epsilon, m.hi, B);
@@ -163,7 +212,7 @@ FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, T o
 template <Kind kind, Power power_kind, bool soft, int order, class T>
 void side_loop(const Block<T>& b, const Sides<T>& given, const Exponentials<T>& x, int64_t n) {
   const Sides<T> sides = given;
-  const T *__restrict z = b.z, *__restrict y = b.y, *__restrict label = b.label;
+  const T *__restrict z = b.z, *__restrict y = b.y;
   const T *__restrict positive = b.positive, *__restrict negative = b.negative;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient;
@@ -171,9 +220,10 @@ void side_loop(const Block<T>& b, const Sides<T>& given, const Exponentials<T>& 
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     ValueAndSlope<T> f;
-    if constexpr (kind == Kind::scores) {
-      f = of_side<kind, power_kind>(z[i], u[i], error[i], label[i] == 0, y[i], negative[i], sides);
-      f = {positive[i] * f.value, positive[i] * f.slope};
+    if constexpr (kind == Kind::scores || kind == Kind::raised) {
+      f = of_side<kind, power_kind>(z[i], u[i], error[i], y[i] == 0, y[i], T(1) - y[i], sides);
+      const T weight = y[i] == 0 ? negative[i] : kind == Kind::scores ? y[i] : T(1);
+      f = {weight * f.value, weight * f.slope};
     } else if constexpr (kind == Kind::quality) {
       f = of_side<kind, power_kind>(z[i], u[i], error[i], false, y[i], T(1) - y[i], sides);
     } else if constexpr (soft) {
@@ -197,7 +247,8 @@ void side_loop(const Block<T>& b, const Sides<T>& given, const Exponentials<T>& 
 
 template <Kind kind, Power power_kind, class T>
 void side_loop_for(bool soft, const Block<T>& b, const Sides<T>& sides, const Exponentials<T>& x, int64_t n) {
-  constexpr bool either = kind != Kind::scores && kind != Kind::quality;  // which take all labels alike
+  // Those that take all labels alike.
+  constexpr bool either = kind != Kind::scores && kind != Kind::raised && kind != Kind::quality;
   if (either && soft)
     return b.order == 0 ? side_loop<kind, power_kind, either, 0>(b, sides, x, n)
                         : side_loop<kind, power_kind, either, 1>(b, sides, x, n);
@@ -235,16 +286,17 @@ void evaluate(Kind kind, Power power_kind, bool soft, const Sides<T>& sides, con
       case Kind::asymmetric: return side_loop_for<Kind::asymmetric>(power_kind, soft, b, sides, x, n);
       case Kind::clipped: return side_loop_for<Kind::clipped>(power_kind, soft, b, sides, x, n);
       case Kind::scores: return side_loop_for<Kind::scores>(power_kind, soft, b, sides, x, n);
+      case Kind::raised: return side_loop_for<Kind::raised>(power_kind, soft, b, sides, x, n);
       case Kind::quality: return side_loop_for<Kind::quality>(power_kind, soft, b, sides, x, n);
       case Kind::poly1: return side_loop_for<Kind::poly1>(power_kind, soft, b, sides, x, n);
     }
   };
   // Where p is clipped, the loss of a negative is at most -log(c).
   const auto growth = [&](const Block<T>& b, int64_t i) {
-    const bool scored = kind == Kind::scores, weighted = kind == Kind::poly1;
-    if (b.z[i] < 0) return b.y[i] > 0 && (!(scored || weighted) || b.positive[i] > 0) ? T(1) : T(0);
-    const bool grows = kind != Kind::clipped && b.y[i] < 1 && (!scored || b.positive[i] > 0);
-    return grows && (!weighted || b.negative[i] > 0) ? T(1) : T(0);
+    const bool scored = kind == Kind::scores || kind == Kind::raised, weighted = kind == Kind::poly1;
+    if (b.z[i] < 0) return b.y[i] > 0 && (!weighted || b.positive[i] > 0) ? T(1) : T(0);
+    const bool by_weight = weighted || (scored && b.y[i] == 0);
+    return kind != Kind::clipped && b.y[i] < 1 && (!by_weight || b.negative[i] > 0) ? T(1) : T(0);
   };
   evaluate(given, n, seen, x, loop, growth);
   if (kind == Kind::clipped && seen.extreme() && given.order > 0) clipped_slopes_where_q_is_subnormal(given, sides, n);

@@ -84,7 +84,7 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
 template <class T>
 void focal_of_margins(int two_gamma, int order, T keep_negative_term, int64_t n, const T* margin, Examples<T>& x, T* value,
                       T* first, T* second) {
-  const Block<T> block{margin, x.ones, nullptr, x.gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order,
+  const Block<T> block{margin, x.ones, x.gamma, nullptr, nullptr, {1, 1}, {1, 1}, value, first, second, order,
                        keep_negative_term};
   const Exponentials<T> e{x.u, x.error, x.finite};
   evaluate(two_gamma, Labels::hard, block, n, exponentials<false>(block, n, Ahead{}, e), e);

@@ -318,8 +318,11 @@ PYTHON = {
     },
     "torch/_triton/arithmetic.py": {
         "constants": triton_constants(),
-        "exp": horner(FLOAT.exp_tail, "tail", "r", "tail ="),
+        "exp": horner(FLOAT.exp_tail, "tail", "r", "return"),
         "log1p": horner(FLOAT.log1p_tail, "p", "u", "return"),
+    },
+    "torch/_triton/soft.py": {
+        "families": "".join(f"{name.upper()} = tl.constexpr({code})\n" for code, name in enumerate(FAMILIES))
     },
 }
 

@@ -22,14 +22,16 @@ import accuracy
 import numpy as np
 import pytest
 import torch
-from cases import FRAMEWORK, Arrays, one_by_one, torch_numpy, torch_tensor
+from accuracy_family import FAMILY
+from cases import FRAMEWORK, OWN_FORM, Arrays, one_by_one, torch_numpy, torch_tensor
 from test_torch_native import LOSSES, check_gamma_below_0, formula, logits  # noqa: F401  (a fixture)
 from torch import Tensor
 from torch.nn import functional
 
 import focal_loss.torch as ours
+from focal_loss._core.binary_losses import call_of_member
 from focal_loss.torch import _autograd, _backend, _cuda
-from focal_loss.torch._calls import SoftmaxCall
+from focal_loss.torch._calls import BinaryCall, SoftmaxCall
 
 # The interpreter computes with NumPy, which warns where a GPU does not.
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -77,9 +79,38 @@ def derivatives_in_logits(function: Callable[..., Tensor], arrays: Arrays, dtype
 TORCH = replace(FRAMEWORK["torch"], derivatives=derivatives_in_logits, per_row=one_by_one(derivatives_in_logits))
 
 
+def member(name: str, *labels: Callable[[Tensor], Tensor], **options: Any) -> Callable[[Tensor, str], Tensor]:
+    """(logits, reduction) -> a loss of the family, with labels made of the logits."""
+    loss = getattr(ours, name)
+    return lambda z, r: loss(*(y(z.detach()) for y in labels), z, reduction=r, **LOGITS, **options)
+
+
+def score(z: Tensor) -> Tensor:
+    """Labels of which some are 0 and some 1."""
+    return (1.5 * z.sigmoid() - 0.25).clip(0, 1)
+
+
+MEMBERS = {
+    "asymmetric": member("asymmetric_loss", lambda z: z > 0.3),
+    "asymmetric, any gamma": member("asymmetric_loss", score, gamma_pos=1.7, gamma_neg=0.4, clip=0.3),
+    "asymmetric, no clip": member("asymmetric_loss", score, gamma_pos=0, gamma_neg=3.3, clip=0),
+    "quality": member("quality_focal_loss", score),
+    "varifocal": member("varifocal_loss", score),
+    "varifocal, hard": member("varifocal_loss", lambda z: z > 0.3, gamma=1.7, detach_weight=True),
+    "matchability": member("matchability_aware_loss", score),
+    "matchability, any gamma": member("matchability_aware_loss", score, gamma=0.3, detach_weight=False),
+    "penalty_reduced": member("penalty_reduced_focal_loss", score),
+    "poly1": member("poly1_focal_loss", score, epsilon=2.0, pos_weight=3.0),
+}
+
+
 @pytest.mark.parametrize(
     "section",
-    [accuracy.binary, accuracy.hard, accuracy.p_t_loss, accuracy.softmax, *accuracy.EXTREMES[:4]],
+    [
+        *(accuracy.binary, accuracy.hard, accuracy.p_t_loss, accuracy.softmax, accuracy.quality),
+        *accuracy.EXTREMES[:4],
+        *FAMILY[:-1],
+    ],
     ids=lambda section: section.__name__,
 )
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -89,7 +120,7 @@ def test_golden_numbers_within_the_bound(dtype: str, section: Any, route: list[s
     assert route
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "dense"])
+@pytest.mark.parametrize("name", [*(name for name in LOSSES if name != "dense"), *MEMBERS])
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("dtype", [getattr(torch, name) for name in DTYPES], ids=str)
 def test_the_same_as_the_formula(
@@ -99,14 +130,14 @@ def test_the_same_as_the_formula(
     formula: Callable[..., Tensor],  # noqa: F811
     route: list[str],
 ) -> None:
-    x = logits(name, dtype)
-    found, expected = LOSSES[name](x, reduction), formula(LOSSES[name], x, reduction)
+    x, loss_of = logits(name, dtype), (LOSSES | MEMBERS)[name]
+    found, expected = loss_of(x, reduction), formula(loss_of, x, reduction)
     assert len(route) == 1
     assert found.dtype == (dtype if reduction == "none" else torch.float32)
     eps = torch.finfo(dtype).eps
     torch.testing.assert_close(found, expected, rtol=64 * eps, atol=eps)
     with torch.autocast(x.device.type, torch.bfloat16):
-        wide, exact = LOSSES[name](x, reduction), formula(LOSSES[name], x, reduction)
+        wide, exact = loss_of(x, reduction), formula(loss_of, x, reduction)
     assert wide.dtype == torch.float32
     torch.testing.assert_close(wide, exact, rtol=64 * torch.finfo(torch.float32).eps, atol=1e-7)
     for loss, upstream in ((wide, torch.ones_like(wide)), (wide, torch.rand_like(wide) + 0.5)):
@@ -118,6 +149,36 @@ def test_the_same_as_the_formula(
     for upstream in (torch.ones_like(found), torch.rand_like(found) + 0.5):
         slopes = (torch.autograd.grad(loss, x, upstream, retain_graph=True)[0] for loss in (found, expected))
         torch.testing.assert_close(*slopes, rtol=64 * eps, atol=eps)
+
+
+@pytest.mark.parametrize("labels", [torch.bool, torch.float32], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((loss.name, {}) for loss in OWN_FORM), ("focal_matching_cost", {}), ("asymmetric_loss", {"clip": 1e-30})],
+)
+def test_logits_of_any_size(
+    name: str,
+    options: dict[str, float],
+    labels: torch.dtype,
+    formula: Callable[..., Tensor],  # noqa: F811
+    route: list[str],
+) -> None:
+    """A row of one label and logits at the ends: infinite, above the largest exponent, NaN."""
+    ends = [float("inf"), 3e38, 1e4, 100.0, 88.0, 30.0]
+    row = torch.tensor([*ends, float("nan"), *(-z for z in ends)])
+    y = torch.tensor([[0.0], [1.0], [0.3], [1e-30]])[: 2 if labels == torch.bool else 4].to(labels)
+    x = row.expand(len(y), -1).clone().requires_grad_()
+    loss = getattr(ours, name)
+    labeled = () if name == "focal_matching_cost" else (y,)
+    call = lambda x: loss(*labeled, x, **options, **LOGITS)  # noqa: E731
+    found, expected = call(x), formula(call, x)
+    assert route == ["binary"]
+    for one, other in (
+        (found, expected),
+        [torch.autograd.grad(v, x, torch.ones_like(v))[0] for v in (found, expected)],
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-37, equal_nan=True)
+        assert one.isnan().eq(x.isnan()).all()
 
 
 @pytest.mark.parametrize("shape", [(1,), (1023,), (1024,), (3000,), (0,), (5, 0), (13, 7, 11)], ids=str)
@@ -159,6 +220,16 @@ def test_parameters_that_are_tensors_stay_on_the_device() -> None:
             more = {"class_weight": weight.double(), "reduction": "mean"}
             expected = ours.sparse_categorical_focal_loss(y.long(), x.double(), gamma.double(), **more, **LOGITS)
             torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+    for name, options in (
+        ("asymmetric", (1.5, 4.0, 0.05)),
+        ("varifocal", (2.0, 0.75)),
+        ("penalty_reduced", (2.0, 4.0)),
+    ):
+        tensors = tuple(torch.tensor(number) for number in options)
+        labels = torch.rand(5, 7)
+        calls = [call_of_member(name, (*given, *options[2:]), x, labels) for given in (tensors[:2], options[:2])]
+        found, expected = (_cuda.binary(0, 1.0, BinaryCall(**call._asdict())) for call in calls)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("bad", [-1, 4, 2**40, -(2**62)])
@@ -178,6 +249,9 @@ def test_a_label_out_of_range_is_nan_for_its_row_alone(bad: int) -> None:
 def test_a_binary_label_that_is_none_is_nan_by_itself() -> None:
     value = ours.binary_focal_loss(torch.tensor([0, 1, 2, -1]), torch.zeros(4), 2.0, **LOGITS)
     np.testing.assert_array_equal(value.isnan().cpu(), [False, False, True, True])
+    heatmap = torch.tensor([0.5, float("nan"), 1.0])
+    value = ours.penalty_reduced_focal_loss(heatmap, torch.zeros(3), beta=0, **LOGITS)
+    np.testing.assert_array_equal(value.isnan().cpu(), [False, True, False])
 
 
 @pytest.mark.parametrize("name", ["hard", "soft", "p_t_loss", "sparse"])
@@ -239,4 +313,4 @@ def test_kernels_compile_for_gpus() -> None:
     variables = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, str(COMPILE)], capture_output=True, text=True, check=False, env=variables)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("instructions") == 2 * (34 + 12)  # binary, softmax
+    assert done.stdout.count("instructions") == 2 * (34 + 18 + 12)  # binary, its other families, softmax

@@ -103,8 +103,7 @@ class _Torch(_closed_forms.TorchOps):
         x, y = call.x, call.y
         options = call.member.arguments if call.member else (call.gamma, call.positive, call.negative)
         others = [a for a in (y, *options) if not isinstance(a, float)]
-        only_on_cpu = call.member is not None
-        if not self.covers(x, *others) or (only_on_cpu and x.device.type != "cpu"):
+        if not self.covers(x, *others):
             return None
         for a in (x, *others):
             if a.ndim > kernels.MAX_RANK:

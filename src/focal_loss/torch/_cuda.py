@@ -7,11 +7,13 @@ copied there. Float32, float16 and bfloat16; of the softmax losses that of class
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import triton
 from torch import Tensor
 
+from focal_loss._core.pipeline import KERNEL_FAMILIES, KernelMember
 from focal_loss.torch import _triton
 from focal_loss.torch._calls import (
     BinaryCall,
@@ -72,6 +74,18 @@ def _sums(programs: int, x: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------------
 
 
+def _family(call: BinaryCall) -> tuple[Parameter, Parameter | None, dict[str, Any]]:
+    """The exponents of the family, and the other arguments of the kernel that belong to it."""
+    member = KernelMember(int(call.p_t_loss)) if call.member is None else call.member.kernel
+    name, gamma, exponent = KERNEL_FAMILIES[member.family], call.gamma, None
+    if name in ("asymmetric", "penalty_reduced"):
+        exponent = member.exponent
+    elif name in ("varifocal", "matchability"):
+        gamma, exponent = 0.0, gamma
+    more = {"family": member.family, "clip": member.clip or None, "detached": member.detached}
+    return gamma, exponent, more | {"epsilon": _float32(member.epsilon) if name == "poly1" else None}
+
+
 def _run_binary(
     call: BinaryCall,
     order: int = 1,
@@ -87,10 +101,13 @@ def _run_binary(
     if not call.x.numel():
         return
     shape = call.x.shape
-    x, y = call.x.contiguous(), _labels(call.y.expand(shape))
-    gamma, gammas, gamma_period = _operand(call.gamma, shape)
+    x, label = call.x.contiguous(), call.y if isinstance(call.y, float) else 0.0
+    y = None if isinstance(call.y, float) else _labels(call.y.expand(shape))
+    one_gamma, other_exponent, of_family = _family(call)
+    gamma, gammas, gamma_period = _operand(one_gamma, shape)
     positive, positives, positive_period = _operand(call.positive, shape)
     negative, negatives, negative_period = _operand(call.negative, shape)
+    exponent, exponents, exponent_period = _operand(1.0 if other_exponent is None else other_exponent, shape)
     above, aboves, above_period = _operand(upstream, shape)
     with torch.cuda.device_of(x):  # Triton launches on the current device
         _triton.binary[(_programs(x),)](
@@ -99,6 +116,7 @@ def _run_binary(
             gammas,
             positives,
             negatives,
+            exponents,
             aboves,
             value,
             sums,
@@ -107,20 +125,24 @@ def _run_binary(
             gamma_period,
             positive_period,
             negative_period,
+            exponent_period,
             above_period,
             gamma,
             positive,
             negative,
+            None if other_exponent is None else exponent,
             factor * above,
             call.smoothing,
+            label,
             order=order,
-            two_gamma=_two_gamma(call.gamma),
-            mix=call.p_t_loss,
-            integer_labels=not y.is_floating_point(),
+            two_gamma=_two_gamma(one_gamma),
+            two_exponent=None if other_exponent is None else _two_gamma(other_exponent),
+            integer_labels=y is not None and not y.is_floating_point(),
             smooth=call.smoothing > 0,
             precise=_is_precise(x, value),
             unless_one=unless_one,
             block=BLOCK,
+            **of_family,
             enable_fp_fusion=False,  # a fused product would not match its separately computed rounding error
         )
 

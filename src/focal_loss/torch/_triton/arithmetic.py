@@ -62,6 +62,17 @@ def scaled(x, n):
 
 
 @triton.jit
+def exp_tail(r):
+    """(e^r - 1 - r) / r^2 for |r| <= ln(2) / 2."""
+    # <tables: exp> Written by tools/tables.py; `make tables` writes it anew.
+    tail = fma(r, 0.0013816859037436928169, 0.0083686466331062650711)
+    tail = fma(tail, r, 0.041668340581161919017)
+    tail = fma(tail, r, 0.16666521387432108594)
+    return fma(tail, r, 0.49999993688676261576)
+    # </tables: exp>
+
+
+@triton.jit
 def exp_of_negative(a, precise: tl.constexpr, ordinary: tl.constexpr):
     """exp(-a) for a >= 0 as hi (1 + relative). `ordinary`: a is at most ORDINARY, beyond which it is subnormal."""
     if not precise:
@@ -73,12 +84,7 @@ def exp_of_negative(a, precise: tl.constexpr, ordinary: tl.constexpr):
     r_hi = fma(n, LN2_HI, -a)
     r = fma(n, LN2_LO, r_hi)
     r2 = r * r
-    # <tables: exp> Written by tools/tables.py; `make tables` writes it anew.
-    tail = fma(r, 0.0013816859037436928169, 0.0083686466331062650711)
-    tail = fma(tail, r, 0.041668340581161919017)
-    tail = fma(tail, r, 0.16666521387432108594)
-    tail = fma(tail, r, 0.49999993688676261576)
-    # </tables: exp>
+    tail = exp_tail(r)
     t = fma(r2, tail, r)
     e = t + 1.0
     rest = fma(r2, tail, fma(n, LN2_LO, r_hi - (e - 1.0)))
@@ -170,3 +176,9 @@ def finite(z):
 def bounded_gamma(gamma):
     """Gamma, where a negative one, which only an unchecked array can hold, counts as 0."""
     return tl.where(gamma > LARGEST, LARGEST, tl.where(gamma < 0, 0.0, gamma))
+
+
+@triton.jit
+def not_computed(like):
+    # Not NAN: a function that is called twice may not read a constant that differs from itself.
+    return tl.full(like.shape, float("nan"), tl.float32)

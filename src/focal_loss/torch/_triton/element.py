@@ -1,4 +1,10 @@
-"""One element of the focal loss: value and derivatives, the mathematics of `native/scalar.hpp`, line by line."""
+"""One element of a loss with a label of 0 or 1, or of the expectation over both: value and derivatives, the mathematics
+of `native/scalar.hpp` and `native/sides.hpp`.
+
+Of the options that only some losses have, those that are None cost nothing: `other_gamma`, that of the negatives if it
+is not `gamma`; `clip`, by which the probability of a negative is shifted; `epsilon`, what Poly-1 adds to the
+coefficient of q^(gamma + 1). With `detached` the power is a constant in the derivatives.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +12,20 @@ import triton
 import triton.language as tl
 
 from focal_loss.torch._triton.arithmetic import (
+    ANY_POWER,
     INFINITY,
     LARGEST,
-    NAN,
+    LN2_HI,
+    LN2_LO,
     SMALLEST,
     exp_of_negative,
     finite,
     fma,
     log1p_tail,
     log_of,
+    not_computed,
     power,
-    product,
-    two_sum,
+    power_by_log,
 )
 
 
@@ -40,16 +48,104 @@ def score(s, precise: tl.constexpr, ordinary: tl.constexpr):
 
 
 @triton.jit
-def focal(p, p_lo, q, q_lo, loss, other, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
-    """f = q^g L and its first and second derivative in the margin."""
-    factor = power(q, q_lo, other, gamma, two_gamma, precise)
-    p += p_lo
-    q += q_lo
-    p_loss = p * loss
-    first = -(factor * fma(p_loss, gamma, q))
-    pq, steep = p * q, factor * gamma
-    second = fma(steep * p_loss, fma(p, gamma, -q), fma(steep, 2.0 * pq, factor * pq))
-    return factor * loss, first, second
+def power_of_side(
+    q, q_lo, other, is_negative, gamma, two_gamma: tl.constexpr, two_other: tl.constexpr, precise: tl.constexpr
+):
+    """q^g, where twice g is `two_other` for the negatives, and `gamma` holds the g of each element."""
+    if two_gamma == ANY_POWER or two_other == ANY_POWER:
+        return power_by_log(q, q_lo, other, gamma, precise)
+    of_positives = power(q, q_lo, other, gamma, two_gamma, precise)
+    return tl.where(is_negative, power(q, q_lo, other, gamma, two_other, precise), of_positives)
+
+
+@triton.jit
+def focal(factor, p, q, loss, gamma, epsilon):
+    """q^g (L + e q) from the factor q^g, where e is `epsilon`, and its derivatives in the margin. The second one is not
+    computed with epsilon.
+    """
+    if epsilon is None:
+        p_loss = p * loss
+        first = -(factor * fma(p_loss, gamma, q))
+        pq, steep = p * q, factor * gamma
+        second = fma(steep * p_loss, fma(p, gamma, -q), fma(steep, 2.0 * pq, factor * pq))
+        return factor * loss, first, second
+    else:
+        # The factor multiplies gamma first: gamma times the loss may overflow where the factor is 0.
+        whole = fma(q, epsilon, loss)
+        first = -fma(factor * gamma * p, whole, factor * (q * fma(p, epsilon, 1.0)))
+        return factor * whole, first, not_computed(p)
+
+
+@triton.jit
+def clipped(
+    p, p_lo, q, q_lo, neg_log_q, clip, gamma, two_gamma: tl.constexpr, precise: tl.constexpr, ordinary: tl.constexpr
+):
+    """m^g M of a negative, with m = max(p - c, 0) and M = -log(1 - m), and its slope in the logit.
+
+    M = log1p(m / r),  r = 1 - m = q + c        slope = p q [ g m^(g-1) M + m^g / r ]
+    """
+    m = (p - clip) + p_lo  # p - c is exact where it is small beside p
+    rest = (q + clip) + q_lo
+    # Below 1/2 r is scaled to [1/2, 1): 1 - r is exact there.
+    near = ~(rest < 0.5)
+    bits = rest.to(tl.int32, bitcast=True)
+    scaled = tl.where(near, rest, ((bits & 0x7FFFFF) | 0x3F000000).to(tl.float32, bitcast=True))
+    u = tl.where(near, m, 1.0 - scaled) / scaled
+    loss = fma(u, -u * log1p_tail(u), u) + tl.where(near, 0.0, 126.0 - (bits >> 23).to(tl.float32)) * (LN2_HI + LN2_LO)
+    easy = m <= 0
+    m = tl.where(easy, 1.0, m)
+    nothing = tl.zeros_like(m)
+    if two_gamma >= 2:
+        steep = power(m, nothing, nothing, gamma, two_gamma - 2, precise)  # m^(g-1)
+        factor = steep * m
+    else:
+        factor = power(m, nothing, -log_of(m), gamma, two_gamma, precise)
+        steep = nothing if two_gamma == 0 else factor / m
+    part = q / rest
+    if not ordinary:  # where q is subnormal, it is the square of a normal number
+        root, error = exp_of_negative(0.5 * neg_log_q, precise, False)
+        root = fma(root, error, root)
+        part = tl.where(q < SMALLEST, root * (root / rest), part)
+    slope = p * fma(gamma * steep * q, loss, factor * part)
+    return tl.where(easy, 0.0, factor * loss), tl.where(easy, 0.0, slope)
+
+
+@triton.jit
+def hard(
+    z,
+    is_negative,
+    positive,
+    negative,
+    gamma,
+    two_gamma: tl.constexpr,
+    precise: tl.constexpr,
+    ordinary: tl.constexpr,
+    other_gamma=None,
+    two_other: tl.constexpr = None,
+    clip=None,
+    epsilon=None,
+    detached: tl.constexpr = False,
+):
+    """Value and derivatives for a label of 0 or 1. An infinite logit gives the limit."""
+    inner = z if ordinary else finite(z)
+    weight = tl.where(is_negative, negative, positive)
+    p, p_lo, q, q_lo, loss, other = score(tl.where(is_negative, -inner, inner), precise, ordinary)
+    if other_gamma is None or clip is not None:
+        factor = power(q, q_lo, other, gamma, two_gamma, precise)
+    else:
+        gamma = tl.where(is_negative, other_gamma, gamma)
+        factor = power_of_side(q, q_lo, other, is_negative, gamma, two_gamma, two_other, precise)
+    value, first, second = focal(factor, p + p_lo, q + q_lo, loss, 0.0 if detached else gamma, epsilon)
+    if clip is not None:
+        cut, slope = clipped(q, q_lo, p, p_lo, loss, clip, other_gamma, two_other, precise, ordinary)
+        value, first = tl.where(is_negative, cut, value), tl.where(is_negative, -slope, first)
+    value *= weight
+    if not ordinary:
+        grows = (tl.abs(z) > LARGEST) & (value > 0)
+        if clip is not None:  # the loss of a negative is at most -log(c)
+            grows = grows & ~is_negative
+        value = tl.where(grows, INFINITY, value)
+    return value, tl.where(is_negative, -weight, weight) * first, weight * second
 
 
 @triton.jit
@@ -59,60 +155,30 @@ def weighed(positive, negative, y, x, z):
 
 
 @triton.jit
-def expected_loss(z, y, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
+def expected_loss(
+    z,
+    y,
+    positive,
+    negative,
+    gamma,
+    two_gamma: tl.constexpr,
+    precise: tl.constexpr,
+    other_gamma=None,
+    two_other: tl.constexpr = None,
+    clip=None,
+    epsilon=None,
+):
     """positive * y * f(z) + negative * (1 - y) * f(-z)."""
     p, p_lo, q, q_lo, loss, other = score(z, precise, False)
-    f, f1, f2 = focal(p, p_lo, q, q_lo, loss, other, gamma, two_gamma, precise)
-    g, g1, g2 = focal(q, q_lo, p, p_lo, other, loss, gamma, two_gamma, precise)
+    of_one = power(q, q_lo, other, gamma, two_gamma, precise)
+    f, f1, f2 = focal(of_one, p + p_lo, q + q_lo, loss, gamma, epsilon)
+    if clip is not None:
+        g, slope = clipped(p, p_lo, q, q_lo, other, clip, other_gamma, two_other, precise, False)
+        g1, g2 = -slope, f2
+    else:
+        if other_gamma is not None:
+            gamma = other_gamma
+        of_zero = power(p, p_lo, loss, gamma, two_gamma if other_gamma is None else two_other, precise)
+        g, g1, g2 = focal(of_zero, q + q_lo, p + p_lo, other, gamma, epsilon)
     value, first = weighed(positive, negative, y, f, g), weighed(positive, negative, y, f1, -g1)
     return value, first, weighed(positive, negative, y, f2, g2)
-
-
-@triton.jit
-def p_t_loss(z, y, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
-    """m^g B, weighed, with m = y q + (1 - y) p and B = y L + (1 - y) l. No second derivative: NaN."""
-    p, p_lo, q, q_lo, loss, other = score(z, precise, False)
-    rest = 1.0 - y
-    rest_lo = -y - (rest - 1.0)
-    yq, yq_lo = product(y, 0.0, q, q_lo)
-    rp, rp_lo = product(rest, rest_lo, p, p_lo)
-    m, m_lo = two_sum(yq, rp)
-    m_lo += yq_lo + rp_lo
-    entropy = fma(y, loss, rest * other)
-    present = (m >= SMALLEST) | ((y > 0) & (y < 1))
-    ratio = tl.where(present, p * q / m, fma(y, p, rest * q))
-    log_m = tl.where(present, -log_of(m), fma(y, other, rest * loss))
-    factor = power(m, m_lo, log_m, gamma, two_gamma, precise)
-    inner = fma(rest, p, -y * q) + gamma * (1.0 - 2.0 * y) * (ratio * entropy)
-    value, first = factor * entropy, factor * inner
-    value, first = weighed(positive, negative, y, value, value), weighed(positive, negative, y, first, first)
-    return value, first, tl.full(z.shape, NAN, tl.float32)
-
-
-@triton.jit
-def hard(
-    z, is_negative, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr, ordinary: tl.constexpr
-):
-    """Value and derivatives for a label of 0 or 1. An infinite logit gives the limit."""
-    inner = z if ordinary else finite(z)
-    weight = tl.where(is_negative, negative, positive)
-    p, p_lo, q, q_lo, loss, other = score(tl.where(is_negative, -inner, inner), precise, ordinary)
-    value, first, second = focal(p, p_lo, q, q_lo, loss, other, gamma, two_gamma, precise)
-    value *= weight
-    if not ordinary:
-        value = tl.where((tl.abs(z) > LARGEST) & (value > 0), INFINITY, value)
-    return value, tl.where(is_negative, -weight, weight) * first, weight * second
-
-
-@triton.jit
-def soft(z, y, positive, negative, gamma, mix: tl.constexpr, two_gamma: tl.constexpr, precise: tl.constexpr):
-    """The same for any label."""
-    inner = finite(z)
-    by_positives, by_negatives = (positive > 0) & (y > 0), (negative > 0) & (y < 1)
-    if mix:
-        value, first, second = p_t_loss(inner, y, positive, negative, gamma, two_gamma, precise)
-        grows = (by_positives | by_negatives) & tl.where(z < 0, y > 0, y < 1)
-    else:
-        value, first, second = expected_loss(inner, y, positive, negative, gamma, two_gamma, precise)
-        grows = tl.where(z < 0, by_positives, by_negatives)
-    return tl.where((tl.abs(z) > LARGEST) & grows, value + INFINITY, value), first, second

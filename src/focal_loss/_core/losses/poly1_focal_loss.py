@@ -125,8 +125,8 @@ below -1 the loss of an easy example would be negative; at -1 its two terms near
 expansion perspective of classification loss functions", ICLR 2022, arXiv:2204.12511, section 4.""",
     example=Example([0, 1, 1], [0.1, 0.7, 0.9], {}, [0.002054, 0.0591, 0.002054]),
     when="""Take it for an experiment with one more number: a positive `epsilon` makes the loss steeper for middling
-and hard examples, a negative one flatter, and the authors found the sign to depend on the task. It has to earn its
-place in a search that includes ``epsilon=0``, which is `binary_focal_loss`.""",
+and hard examples, a negative one flatter, and the authors found the best value to depend on the task and the data. It
+has to earn its place in a search that includes ``epsilon=0``, which is `binary_focal_loss`.""",
     curve=Curve("epsilon", (-1.0, 0.0, 1.0, 3.0)),
     peers=(
         Peer(

@@ -123,8 +123,8 @@ right.""",
         ),
         Peer(
             "pytorch-toolbelt",
-            "`QualityFocalLoss(beta=2)`",
-            "`quality_focal_loss(y, logits, 2, from_logits=True)`",
+            "`QualityFocalLoss(beta=2)(predictions, targets)`",
+            '`quality_focal_loss(targets, predictions, 2, from_logits=True, reduction="mean")`',
         ),
     ),
 )

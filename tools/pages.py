@@ -172,8 +172,9 @@ digits](../accuracy.md)."""
 
 def posterior(loss: Loss) -> str:
     """The way back from the scores to probabilities, by an example."""
-    if not loss.labeled:
-        return paragraph(f"There is no way from its numbers to probabilities: {WITHOUT[loss.name]}.")
+    if loss.name not in FORMS and loss.layout in ("elements", "unlabeled"):
+        why = WITHOUT.get(loss.name, "none has a closed form here")
+        return paragraph(f"There is no way from its numbers to probabilities: {why}.")
     if loss.name in FORMS:
         target, first, logits = "posterior_of_loss", f'"{loss.name}", ', [-2.0, 0.0, 2.0]
         more = "With labels between 0 and 1 there is none, because it depends on how they are distributed."

@@ -1,6 +1,7 @@
 """``make bench``: every contest, one table, into benchmarks/results.
 
-Each framework runs in a process of its own, one after the other, because idle thread pools of one would slow another.
+The cases of each module run in a process of their own, one after the other, because idle thread pools of one would slow
+another.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
-FRAMEWORKS = ("torch", "numpy", "jax", "tensorflow", "boosting")
+CASES = ("torch", "family", "numpy", "jax", "tensorflow", "boosting")
 
 
-def measure(framework: str) -> None:
+def measure(cases: str) -> None:
     """The rows of one module, measured in a process of its own, whose last line of output is JSON."""
-    cases = importlib.import_module(f"cases_{framework}")
+    module = importlib.import_module(f"cases_{cases}")
     rows = []
-    for contest in cases.contests():
+    for contest in module.contests():
         rows += contest.run()
         print(f"{contest.group}, {contest.size}", file=sys.stderr)
-    print(json.dumps({"rows": rows, "memory": cases.memory() if hasattr(cases, "memory") else []}))
+    print(json.dumps({"rows": rows, "memory": module.memory() if hasattr(module, "memory") else []}))
 
 
 def processor() -> str:
@@ -104,14 +105,14 @@ def picture(results: dict, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=FRAMEWORKS, action="append", help="measure this framework; writes no files")
-    parser.add_argument("--measure", choices=FRAMEWORKS, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=CASES, action="append", help="measure these cases alone; writes no files")
+    parser.add_argument("--measure", choices=CASES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         return measure(options.measure)
     results: dict = {"about": about(), "rows": [], "memory": []}
-    for framework in options.only or FRAMEWORKS:
-        command = [sys.executable, __file__, "--measure", framework]
+    for cases in options.only or CASES:
+        command = [sys.executable, __file__, "--measure", cases]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         part = json.loads(done.stdout.splitlines()[-1])
         results["rows"] += part["rows"]

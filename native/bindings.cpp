@@ -95,7 +95,7 @@ nb::tuple binary(int family, nb::tuple shape, nb::handle logits, nb::handle labe
 }
 
 nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sparse, nb::handle ignored,
-                  std::vector<double> gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
+                  nb::handle gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
                   uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer,
                   bool values_at_least_float32) {
   Softmax call;
@@ -115,8 +115,11 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   call.has_ignored = !ignored.is_none();
   if (call.has_ignored) call.ignored = integer(ignored);
   call.smoothing = smoothing;
-  call.gamma = gamma.data();
-  call.gammas = int64_t(gamma.size());
+  std::vector<double> gammas;
+  if (nb::isinstance<nb::tuple>(gamma)) call.example_gamma = operand(gamma, 2);
+  else gammas = nb::cast<std::vector<double>>(gamma);
+  call.gamma = gammas.data();
+  call.gammas = int64_t(gammas.size());
   call.weight = weight.data();
   call.weights = int64_t(weight.size());
   call.upstream = parameter(upstream, 2);
@@ -146,7 +149,8 @@ NB_MODULE(_native, m) {
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
         "majorizer"_a = false, "values_at_least_float32"_a = false,
-        "As `binary`. Returns the sum, the number of examples not ignored, and the first label that is no class.");
+        "As `binary`. Gamma is a list of one number, of one per class, or an operand of the shape of the examples. "
+        "Returns the sum, the number of examples not ignored, and the first label that is no class.");
   m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },
         "The address of the kernels, for the TensorFlow library.");
   m.def("xla_handlers", [] {

@@ -2,6 +2,8 @@
 // class indices are such labels, made where they are needed.
 #pragma once
 
+#include <algorithm>
+
 #include "softmax_common.hpp"
 
 namespace focal::FOCAL_ISA {
@@ -82,14 +84,16 @@ const T* labels_of_class(const Softmax& call, const Tile<T>& labels, int64_t k, 
 //
 // The margins of several classes lie together if the tile is full, and one loop of scalar.hpp runs over all of them.
 template <class T>
-Bits<T> terms_of_tile(const Softmax& call, int two_gamma, int64_t n, const Tile<T>& labels, const DenseTile<T>& t,
-                      Examples<T>& x) {
+Bits<T> terms_of_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, const Tile<T>& labels,
+                      const DenseTile<T>& t, Examples<T>& x) {
   const LabelSmoothing<T> smooth(call.smoothing, double(call.classes));
   const int64_t together = n == x.stride ? tile_size / n : 1;
   Bits<T> outside = 0;
+  if (call.gammas == 0) load_gamma(call, begin, n, x);
+  for (int64_t k = 1; call.gammas == 0 && k < together; ++k) std::copy_n(x.gamma, n, x.gamma + k * n);
   for (int64_t first = 0; first < call.classes; first += together) {
     const int64_t count = call.classes - first < together ? call.classes - first : together;
-    if (two_gamma == any_power)
+    if (two_gamma == any_power && call.gammas > 0)
       for (int64_t k = 0; k < count; ++k) {
         const T gamma = bounded(T(call.gamma[call.gammas == 1 ? 0 : first + k]));
         for (int64_t i = 0; i < n; ++i) x.gamma[k * n + i] = gamma;
@@ -138,7 +142,7 @@ void dense_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, co
     x.value[i] = 0;
   }
   std::fill_n(x.ones, tile_size, T(1));
-  const Bits<T> outside = terms_of_tile(call, two_gamma, n, labels, t, x);
+  const Bits<T> outside = terms_of_tile(call, two_gamma, begin, n, labels, t, x);
   for (int64_t i = 0; outside != 0 && outcome.first_bad < 0 && i < n; ++i)
     for (int64_t k = 0; k < call.classes; ++k)
       if (first_outside(labels.line(k) + i, 1) == 0) outcome.first_bad = begin + i;

@@ -140,17 +140,21 @@ struct Leading {
 };
 
 Leading merge(Softmax& call, const Buffer& value, int64_t axis, const std::vector<int64_t>& logits,
-              const std::vector<int64_t>& labels, const Buffer& gamma, const Buffer& weight) {
+              const std::vector<int64_t>& labels, const std::vector<int64_t>& gammas, const Buffer& gamma,
+              const Buffer& weight) {
+  const bool of_examples = gamma.dims[axis] == 1;
   call.outer = 1;
   int64_t d = axis - 1;
   for (; d >= 0; --d) {
     const int64_t n = value.dims[d];
     if (n == 1) continue;
-    if (gamma.dims[d] != 1 || weight.dims[d] != 1) break;
+    if ((!of_examples && gamma.dims[d] != 1) || weight.dims[d] != 1) break;
     if (call.outer == 1) {
       call.strides[0] = logits[d];
       call.label_strides[0] = labels[d];
-    } else if (logits[d] != call.outer * call.strides[0] || labels[d] != call.outer * call.label_strides[0]) {
+      call.example_gamma.strides[0] = gammas[d];
+    } else if (logits[d] != call.outer * call.strides[0] || labels[d] != call.outer * call.label_strides[0] ||
+               gammas[d] != call.outer * call.example_gamma.strides[0]) {
       break;
     }
     call.outer *= n;
@@ -174,6 +178,27 @@ const void* shifted(const Buffer& array, int64_t elements) {
   return static_cast<const char*>(array.data) + elements * item_size(dtype_of(array.type));
 }
 
+// Gamma of call i: one number, one per class, or one per example, which the axes behind the classes all have or all
+// lack.
+void set_gamma(Softmax& call, const Buffer& gamma, const Buffer& value, int64_t axis, int64_t offset,
+               std::vector<double>& numbers) {
+  bool of_examples = call.example_gamma.strides[0] != 0;
+  for (int64_t d = axis; d < value.rank; ++d) {
+    if (gamma.dims[d + 1] == 1) continue;
+    if (gamma.dims[d + 1] != value.dims[d]) throw std::invalid_argument("gamma and the examples do not go together");
+    of_examples = true;
+    call.example_gamma.strides[1] = 1;
+  }
+  if (of_examples && gamma.dims[axis] == 1) {
+    call.example_gamma.data = shifted(gamma, offset);
+    call.example_gamma.dtype = dtype_of(gamma.type);
+  } else {
+    numbers = per_class(gamma, axis, offset);
+  }
+  call.gamma = numbers.data();
+  call.gammas = int64_t(numbers.size());
+}
+
 void softmax(const CallFrame& frame) {
   const Buffer &x = buffer(frame.arguments, 0), &y = buffer(frame.arguments, 1);
   const Buffer &gamma = buffer(frame.arguments, 2), &weight = buffer(frame.arguments, 3);
@@ -194,7 +219,7 @@ void softmax(const CallFrame& frame) {
   call.classes = x.dims[axis];
   call.inner = 1;
   for (int64_t d = axis; d < value.rank; ++d) call.inner *= value.dims[d];
-  const Leading leading = merge(call, value, axis, logits, labels, gamma, weight);
+  const Leading leading = merge(call, value, axis, logits, labels, gammas, gamma, weight);
   call.strides[1] = call.inner;
   call.label_strides[1] = call.sparse ? 0 : call.inner;
   call.strides[2] = call.label_strides[2] = 1;
@@ -203,10 +228,9 @@ void softmax(const CallFrame& frame) {
   const int64_t values = call.outer * call.inner, slopes = values * call.classes;
   char *const to_value = static_cast<char*>(result(frame, 0)), *const to_slope = static_cast<char*>(result(frame, 1));
   for (int64_t i = 0; i < leading.calls; ++i) {
-    const auto g = per_class(gamma, axis, leading.offset(gammas, i));
+    std::vector<double> g;
+    set_gamma(call, gamma, value, axis, leading.offset(gammas, i), g);
     const auto w = per_class(weight, axis, leading.offset(weights, i));
-    call.gamma = g.data();
-    call.gammas = int64_t(g.size());
     call.weight = w.data();
     call.weights = int64_t(w.size());
     call.logits = shifted(x, leading.offset(logits, i));

@@ -89,6 +89,7 @@ struct Softmax {
   double smoothing = 0;
   const double *gamma = nullptr, *weight = nullptr;  // one number, or one per class
   int64_t gammas = 1, weights = 1;
+  Operand example_gamma;  // unless its data is null: gamma per example, and `gammas` is 0; strides as of `upstream`
   Operand upstream;  // shape (outer, inner): the two strides stand first
   bool values_at_least_float32 = false, derivatives_at_least_float32 = false;
   bool majorizer = false;

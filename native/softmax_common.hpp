@@ -67,6 +67,13 @@ void load_labels(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x, 
   });
 }
 
+// Gamma of each example, where it is an operand.
+template <class T>
+void load_gamma(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x) {
+  load(call.example_gamma, Shape{2, {call.outer, call.inner}}, begin, n, x.gamma, true);
+  for (int64_t i = 0; i < n; ++i) x.gamma[i] = bounded(x.gamma[i]);
+}
+
 template <class T>
 void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x) {
   const Shape shape{2, {call.outer, call.inner}};
@@ -78,6 +85,7 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
     x.ones[i] = T(1);
     x.upstream[i] = upstream[i];
   }
+  if (call.gammas == 0) load_gamma(call, begin, n, x);
 }
 
 // f and its derivatives up to `order` of n margins that have weight 1.
@@ -91,9 +99,9 @@ void focal_of_margins(int two_gamma, int order, T keep_negative_term, int64_t n,
 }
 
 inline int power_of(const Softmax& call) {
-  Operand gamma;
+  Operand gamma = call.example_gamma;
   if (call.gammas == 1) gamma.value = call.gamma[0];
-  else gamma.data = call.gamma;
+  else if (call.gammas > 1) gamma.data = call.gamma;
   return power_of(gamma);
 }
 

@@ -184,6 +184,17 @@ std::vector<double> numbers(const Tensor& tensor, int64_t classes) {
   return {data, data + n};
 }
 
+// An array with a number for each example, in C order.
+Operand per_example(const Tensor& tensor, const Softmax& call) {
+  if (tensor.shape.size() != call.outer * call.inner) throw Failure("focal_loss: gamma or upstream is not per example");
+  Operand result;
+  result.data = tensor.data();
+  result.dtype = tensor.dtype();
+  result.strides[0] = call.inner;
+  result.strides[1] = 1;
+  return result;
+}
+
 struct SoftmaxAttributes {
   int64_t axis = 0, ignored = 0;
   unsigned char sparse = 0, has_ignored = 0;
@@ -220,7 +231,10 @@ struct SoftmaxAttributes {
     const Tensor logits(context, 0), labels(context, 1), gamma(context, 2), weight(context, 3), smoothing(context, 4);
     Softmax call;
     describe(logits, labels, call);
-    const std::vector<double> gammas = numbers(gamma, call.classes), weights = numbers(weight, call.classes);
+    const bool of_examples = gamma.shape.rank > 1;
+    const std::vector<double> weights = numbers(weight, call.classes);
+    const std::vector<double> gammas = of_examples ? std::vector<double>{} : numbers(gamma, call.classes);
+    if (of_examples) call.example_gamma = per_example(gamma, call);
     call.gamma = gammas.data();
     call.gammas = int64_t(gammas.size());
     call.weight = weights.data();
@@ -237,11 +251,7 @@ struct SoftmaxAttributes {
 
   static void compute_gradient(tf::Context* context, const Tensor& logits, Softmax& call) {
     const Tensor upstream(context, 5);
-    if (upstream.shape.size() != call.outer * call.inner) throw Failure("focal_loss: upstream is not per example");
-    call.upstream.data = upstream.data();
-    call.upstream.dtype = upstream.dtype();
-    call.upstream.strides[0] = call.inner;
-    call.upstream.strides[1] = 1;
+    call.upstream = per_example(upstream, call);
     const Tensor result(context, 0, logits.type, logits.shape, item_size(logits.dtype()));
     call.gradient = result.data();
     report(context, kernels->softmax(call, kernels->num_threads()).first_bad);

@@ -319,6 +319,24 @@ def softmax(framework: Framework, dtype: str, section: str = "softmax") -> Itera
         yield from compare(result, rows, names, dtype, "")
 
 
+def of_examples(framework: Framework, dtype: str) -> Iterator[tuple[str, Worst]]:
+    """The rows of `softmax` in one call, with gamma as an array of one for each, and its derivative."""
+    loss = framework.module.sparse_categorical_focal_loss
+    for rows in by_length("softmax", "v", framework, dtype):
+        rows = [row for row in rows if row["w"] == 1 and representable(row, dtype)]
+        if not rows:
+            continue
+        labels = column(rows, "t").astype(int)
+
+        def function(y_pred: Any, gamma: Any, labels=labels) -> Any:
+            return loss(labels, y_pred, gamma, from_logits=True)
+
+        arrays = {"y_pred": column(rows, "v"), "gamma": column(rows, "gamma")[:, None]}
+        result = framework.derivatives(function, arrays, dtype, second=False)
+        names = {"value": "value", "gradient": "y_pred", "dgamma": "gamma"}
+        yield from compare(result, rows, names, dtype, "gamma per example")
+
+
 def dense(framework: Framework, dtype: str, section: str = "dense") -> Iterator[tuple[str, Worst]]:
     loss = framework.module.categorical_focal_loss
     for rows in by_length(section, "v", framework, dtype):
@@ -382,7 +400,18 @@ def dense_extremes(framework: Framework, dtype: str) -> Iterator[tuple[str, Wors
 
 
 EXTREMES = [binary_extremes, hard_extremes, p_t_loss_extremes, softmax_extremes, dense_extremes]
-SECTIONS = [binary, hard, p_t_loss, quality, probability, softmax, dense, categorical_probability, smoothed]
+SECTIONS = [
+    binary,
+    hard,
+    p_t_loss,
+    quality,
+    probability,
+    softmax,
+    dense,
+    categorical_probability,
+    smoothed,
+    of_examples,
+]
 
 
 def worst(framework: Framework, dtype: str, section: Any) -> dict[str, Worst]:

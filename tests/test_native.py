@@ -95,7 +95,7 @@ def test_losses_of_logits_never_ask_the_formula(dtype: type, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     "section",
-    [*accuracy.SECTIONS[:3], *accuracy.SECTIONS[4:6], accuracy.smoothed],
+    [*accuracy.SECTIONS[:3], *accuracy.SECTIONS[4:6], accuracy.smoothed, accuracy.of_examples],
     ids=lambda section: section.__name__,
 )
 @pytest.mark.parametrize("dtype", NUMPY.dtypes)

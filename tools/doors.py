@@ -164,7 +164,7 @@ def keras_class(loss: Loss, kind: str) -> str:
     positional = loss.keras_positional if kind == "loss" and loss.keras_positional is not None else loss.positional
     reduction = ['reduction: str | None = "sum_over_batch_size"'] if kind == "loss" else []
     given = parameters(loss, positional)
-    last = given.index("*") if loss.keras_reduction_by_position else len(given)
+    last = given.index("*") if positional == loss.keras_reduction_at else len(given)
     own_parameters = [*reduction, f'name: str = "{loss.name}"', "dtype: Any = None"]
     taken = ["self", *given[:last], *own_parameters, *given[last:]]
     why = f"    # {loss.keras_positional_because}\n" if positional != loss.positional else ""

@@ -121,6 +121,8 @@ void softmax(int64_t outer, int64_t classes, int64_t inner, int threads, bool pl
   });
   std::vector<double> gamma(below(3) ? 1 : size_t(classes)), weight(below(3) ? 1 : size_t(classes));
   for (double& g : gamma) g = some_gamma();
+  const bool of_examples = below(4) == 0;
+  const Array example_gamma(some_floating(), examples, strides(examples), some_gamma);
   for (double& w : weight) w = pick({1.0, 0.25, 0.0, 3.0});
   const Parameter upstream = some_parameter(examples, [] { return pick({1.0, 0.25, 3.0}); });
   focal::Softmax call;
@@ -131,7 +133,8 @@ void softmax(int64_t outer, int64_t classes, int64_t inner, int threads, bool pl
   call.has_ignored = sparse && below(2);
   call.ignored = label_dtype == DType::u8 ? 255 : -1;
   call.smoothing = !curved && below(3) == 0 ? 0.125 : 0;
-  call.gamma = gamma.data(), call.gammas = int64_t(gamma.size());
+  call.gamma = gamma.data(), call.gammas = of_examples ? 0 : int64_t(gamma.size());
+  if (of_examples) call.example_gamma = example_gamma.operand();
   call.weight = weight.data(), call.weights = int64_t(weight.size());
   call.upstream = upstream.operand();
   const int64_t count = outer * inner, size = count * classes;
@@ -171,7 +174,7 @@ void softmax(int64_t outer, int64_t classes, int64_t inner, int threads, bool pl
     double exact = 0, largest_gamma = 0;
     for (int64_t t = 0; t < classes; ++t) {
       const double w = weights[size_t(t)] * weight[weight.size() == 1 ? 0 : size_t(t)];
-      const double g = gamma[gamma.size() == 1 ? 0 : size_t(t)];
+      const double g = of_examples ? example_gamma.at({o, r}) : gamma[gamma.size() == 1 ? 0 : size_t(t)];
       largest_gamma = std::fmax(largest_gamma, g);
       if (w == 0) continue;
       double top = -INFINITY, others = 0;

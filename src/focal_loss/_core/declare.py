@@ -130,7 +130,7 @@ class Loss:
     torch_module: bool = False
     keras_positional: int | None = None  # the same for the Keras loss, where it differs
     keras_positional_because: str = ""
-    keras_reduction_by_position: bool = False  # whether `reduction`, `name` and `dtype` follow these in Keras classes
+    keras_reduction_at: int | None = None  # after so many options `reduction`, `name` and `dtype` follow by position
     trial: Mapping[str, Any] = field(default_factory=dict)  # options with which the tests call it
     closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # families of `formula`
     formula: str = ""  # in Python, of y, p, q = 1 - p and the options; the six focal losses have tests by hand instead

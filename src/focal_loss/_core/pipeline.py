@@ -80,7 +80,7 @@ class SoftmaxCall(NamedTuple):
 
     x: Array
     y: Array  # class indices without the class axis, or a label per logit
-    gamma: float | Array  # a number, or one per class
+    gamma: float | Array  # a number, one per class, or one per example: as many axes as `x`, that of the classes 1
     weight: float | Array
     axis: int
     sparse: bool

@@ -10,6 +10,7 @@ from focal_loss._core import checks, options
 from focal_loss._core.formula import Array
 from focal_loss._core.pipeline import (
     Backend,
+    Chosen,
     Dense,
     OfClasses,
     SoftmaxCall,
@@ -32,23 +33,51 @@ def per_class(xp: Backend, name: str, value: Array, classes: int | None) -> Arra
 
 
 def class_parameters(xp: Backend, x: Array, axis: int, spec: OfClasses) -> tuple[Array, Array]:
-    """Gamma and the weights, each a number or one entry per class."""
+    """Gamma, a number or one entry per class or example, and the weights, a number or one entry per class."""
     name = spec.weight_name
     gamma, weight = xp.parameter("gamma", spec.gamma, x), xp.parameter(name, getattr(spec, name), x)
-    return of_classes(xp, gamma, weight, xp.shape(x)[axis], name)
+    return of_classes(xp, gamma, weight, xp.shape(x), axis, name)
 
 
-def of_classes(xp: Backend, gamma: Array, weight: Array, classes: int | None, weight_name: str) -> tuple[Array, Array]:
+def of_classes(
+    xp: Backend, gamma: Array, weight: Array, y_pred: Shape, axis: int, weight_name: str
+) -> tuple[Array, Array]:
     if isinstance(gamma, float) and isinstance(weight, float):
         return gamma, weight
-    gamma = per_class(xp, "gamma", at_least_zero(xp, gamma), classes)
-    return gamma, per_class(xp, weight_name, weight, classes)
+    if not isinstance(gamma, float):
+        gamma = at_least_zero(xp, gamma)
+        check_gamma(xp.shape(gamma), y_pred, axis)
+    return gamma, per_class(xp, weight_name, weight, y_pred[axis])
+
+
+def check_gamma(gamma: Shape, y_pred: Shape, axis: int) -> None:
+    """Raise `ValueError` unless a gamma has the shape (), one entry per class, or, with an axis of length 1 in place of
+    the classes, the rank of the predictions.
+    """
+    if len(gamma) < 2 or len(y_pred) < 2:
+        options.check_per_class("gamma", gamma, y_pred[axis])
+        return
+    examples = [1 if k == axis else n for k, n in enumerate(y_pred)]
+    if len(gamma) != len(examples) or not all(
+        m in (1, None) or m == n or (n is None and k != axis)
+        for k, (m, n) in enumerate(zip(gamma, examples, strict=True))
+    ):
+        count = "" if y_pred[axis] is None else f" ({y_pred[axis]})"
+        raise ValueError(
+            f"`gamma` must be a number or have one entry per class{count}, or one per example, in the shape "
+            f"{tuple(examples)} of `y_pred` with a class axis of length 1, got shape {tuple(gamma)}"
+        )
 
 
 def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
+    """A parameter with as many axes as the predictions, or a number."""
     if isinstance(value, float) or not xp.shape(value):
         return value
-    return xp.reshape(value, (1,) * axis + (-1,) + (1,) * (rank - axis - 1))
+    if len(xp.shape(value)) == 1:
+        return xp.reshape(value, (1,) * axis + (-1,) + (1,) * (rank - axis - 1))
+    while len(xp.shape(value)) < rank:
+        value = xp.expand(value, 0)
+    return value
 
 
 def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
@@ -90,7 +119,7 @@ def categorical(xp: Backend, y_true: Any, y_pred: Any, spec: Dense, reduction: o
     if not spec.from_logits:
         check_predictions(xp, x)
     elif shape[axis] != 0 and tuple(xp.shape(y)) == tuple(shape):
-        gamma, weight = of_classes(xp, given.gamma, given.weight, shape[axis], spec.weight_name)
+        gamma, weight = of_classes(xp, given.gamma, given.weight, shape, axis, spec.weight_name)
         call = SoftmaxCall(
             x, y, gamma, weight, axis, sparse=False, smoothing=spec.label_smoothing, reduction=reduction, spec=spec
         )
@@ -108,11 +137,12 @@ def categorical_formula(
     shape = xp.shape(prediction)
     axis = normalize_axis(spec.axis, len(shape))
     x = xp.at_least_float32(prediction)
+    parameters = class_parameters(xp, x, axis, spec)
     x, y = xp.broadcast(x, xp.cast(y, x))
     axis += len(xp.shape(x)) - len(shape)  # broadcasting adds axes in front
     if spec.label_smoothing:
         y = smoothed(y, spec.label_smoothing, number_of_classes(xp, x, axis))
-    return reduce(xp, of_every_class(xp, y, x, axis, spec), None, reduction, prediction)
+    return reduce(xp, of_every_class(xp, y, x, axis, parameters, spec), None, reduction, prediction)
 
 
 def number_of_classes(xp: Backend, x: Array, axis: int) -> Any:
@@ -121,10 +151,9 @@ def number_of_classes(xp: Backend, x: Array, axis: int) -> Any:
     return classes if xp.shape(x)[axis] is not None else xp.cast(classes, x)
 
 
-def of_every_class(xp: Backend, y: Array, x: Array, axis: int, spec: OfClasses) -> Array:
+def of_every_class(xp: Backend, y: Array, x: Array, axis: int, parameters: tuple[Array, Array], spec: Chosen) -> Array:
     """The sum over the classes of weight * label * f, of labels of the shape of `x`."""
-    rank = len(xp.shape(x))
-    gamma, weight = (along_axis(xp, value, axis, rank) for value in class_parameters(xp, x, axis, spec))
+    gamma, weight = (along_axis(xp, value, axis, len(xp.shape(x))) for value in parameters)
     if spec.from_logits:
         value = xp.elementwise("margin", xp.margin(x, None, axis), gamma, weight, y)
     else:
@@ -220,7 +249,7 @@ def sparse_categorical(
     if spec.from_logits:
         y = without_axis(xp, given.y, x, axis)
         if shape[axis] != 0 and tuple(xp.shape(y)) == tuple(n for k, n in enumerate(shape) if k != axis):
-            gamma, weight = of_classes(xp, given.gamma, given.weight, shape[axis], spec.weight_name)
+            gamma, weight = of_classes(xp, given.gamma, given.weight, shape, axis, spec.weight_name)
             call = SoftmaxCall(
                 x,
                 y,
@@ -257,7 +286,7 @@ def sparse_categorical_formula(
         amount = spec.label_smoothing if smoothing is None else smoothing
         hard = xp.cast(rows.true_class_mask, rows.x)
         y = smoothed(hard, amount, number_of_classes(xp, rows.x, rows.axis))
-        value = of_every_class(xp, y, rows.x, rows.axis, spec)
+        value = of_every_class(xp, y, rows.x, rows.axis, class_parameters(xp, rows.x, rows.axis, spec), spec)
     if rows.invalid is not None:
         value = xp.where(rows.invalid, float("nan"), value)
     if rows.ignored is None:
@@ -267,7 +296,7 @@ def sparse_categorical_formula(
 
 def of_true_class(xp: Backend, rows: Rows, spec: Sparse) -> Array:
     """f of one margin per example, times the weight of its class."""
-    gamma, weight = (pick(xp, v, rows.index) for v in class_parameters(xp, rows.x, rows.axis, spec))
+    gamma, weight = (pick(xp, v, rows) for v in class_parameters(xp, rows.x, rows.axis, spec))
     where = (rows.true_class_mask, rows.axis)
     if spec.from_logits:
         return xp.elementwise("margin", xp.squeeze(xp.margin(rows.x, *where), rows.axis), gamma, weight)
@@ -284,5 +313,8 @@ def ignored_places(xp: Backend, y_true: Any, x: Array, spec: Sparse) -> Any:
     return np.expand_dims(xp.to_numpy(index) == spec.ignore_class, axis)
 
 
-def pick(xp: Backend, value: Array, index: Array) -> Array:
-    return value if isinstance(value, float) or not xp.shape(value) else xp.take(value, index)
+def pick(xp: Backend, value: Array, rows: Rows) -> Array:
+    """A parameter of each example: that of its class, or its own."""
+    if isinstance(value, float) or not xp.shape(value):
+        return value
+    return xp.take(value, rows.index) if len(xp.shape(value)) == 1 else xp.squeeze(value, rows.axis)

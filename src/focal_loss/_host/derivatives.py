@@ -137,7 +137,9 @@ def softmax_formula(
     checks.check_classes(y, classes, None)
     label = np.expand_dims(y.astype(np.int64), axis)
     true_class_mask = np.arange(classes).reshape((-1,) + (1,) * (v.ndim - axis - 1)) == label
-    gamma, weight = (p if isinstance(p, float) else np.broadcast_to(p, classes)[label] for p in (gamma, weight))
+    gamma, weight = (
+        p if isinstance(p, float) or np.ndim(p) > 1 else np.broadcast_to(p, classes)[label] for p in (gamma, weight)
+    )
     logits = evaluate.OPS.at_least_float32(v)
     above = upstream if isinstance(upstream, float) else np.expand_dims(upstream, axis)
     arguments = (evaluate.margin(logits, true_class_mask, axis), gamma, weight)

@@ -149,10 +149,15 @@ def native_softmax(
     above = upstream if isinstance(upstream, float) else regular(np.reshape(upstream, shape[::2]))
     results = [np.empty(rest if k == 0 else x.shape, logits.dtype) for k in range(order + 1)]
     addresses = [address(r) for r in results] + [0] * (2 - order)
-    numbers = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (call.gamma, call.weight))
+    gamma, weight = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (call.gamma, call.weight))
+    if np.ndim(call.gamma) > 1:
+        of_examples = regular(
+            np.broadcast_to(call.gamma, (*x.shape[:axis], 1, *x.shape[axis + 1 :])).reshape(shape[::2])
+        )
+        gamma = operand(of_examples)
     total, _, bad = kernels.NATIVE.softmax(
-        shape, operand(logits), operand(labels), call.sparse, call.ignore, *numbers, operand(above), call.smoothing,
-        *addresses, kernels.num_threads(), majorizer=majorizer
+        shape, operand(logits), operand(labels), call.sparse, call.ignore, gamma, weight, operand(above),
+        call.smoothing, *addresses, kernels.num_threads(), majorizer=majorizer
     )  # fmt: skip
     return [r.astype(x.dtype, copy=False) for r in results], total, bad
 

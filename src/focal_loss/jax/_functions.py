@@ -270,8 +270,10 @@ def categorical_focal_crossentropy(
         Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
     alpha : float or array_like, shape () or (K,)
         The weight of each class, at least 0.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
@@ -343,8 +345,10 @@ def categorical_focal_loss(
         The probability of each class: one-hot, smoothed or soft.
     y_pred : array_like, shape (..., K, ...)
         Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool
@@ -752,8 +756,10 @@ def sparse_categorical_focal_crossentropy(
         Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
     alpha : float or array_like, shape () or (K,)
         The weight of each class, at least 0.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
@@ -833,8 +839,10 @@ def sparse_categorical_focal_loss(
         Class indices in [0, K). A class axis of length 1 is dropped.
     y_pred : array_like, shape (..., K, ...)
         Logits or probabilities of the K classes, of a floating dtype; integers and lists become float32.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool

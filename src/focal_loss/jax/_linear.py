@@ -51,8 +51,10 @@ def linear_sparse_categorical_focal_loss(
         Of the last layer, whose logits are ``hidden @ weight.T + bias``.
     y_true : tensor of int, shape (...)
         Class indices in [0, K).
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     bias : floating tensor, shape (K,), optional
         Of the last layer.
     class_weight : float or array_like, shape () or (K,), optional
@@ -117,7 +119,14 @@ def linear_sparse_categorical_focal_loss(
     checks.check_exact(y.dtype, w.shape[0])
     if XP.readable(y):
         checks.check_classes(XP.to_numpy(y), w.shape[0], spec.ignore_class)
-    parameters = softmax_losses.class_parameters(XP, jnp.zeros((0, w.shape[0]), x.dtype), 1, spec)
+    parameters = softmax_losses.of_classes(
+        XP,
+        XP.parameter("gamma", spec.gamma, x),
+        XP.parameter("class_weight", spec.class_weight, x),
+        (*y.shape, w.shape[0]),
+        y.ndim,
+        spec.weight_name,
+    )
     of_loss = static_gamma(parameters[0]), spec.ignore_class, spec.label_smoothing
     problem = _Problem(*of_loss, options.reduction(reduction))
     given = _Inputs(x, w, b, y, *(as_array(p, at_least_float32(x.dtype)) for p in parameters))._asdict()
@@ -125,6 +134,8 @@ def linear_sparse_categorical_focal_loss(
     def computed(**arrays: Array) -> Array:
         inputs = _Inputs(**(given | arrays))
         flat = inputs._replace(hidden=inputs.hidden.reshape(-1, x.shape[-1]), y=inputs.y.reshape(-1))
+        if flat.gamma.ndim > 1:
+            flat = flat._replace(gamma=jnp.broadcast_to(flat.gamma, (*y.shape, 1)).reshape(-1, 1))
         return _linear(problem, flat).reshape(y.shape if reduction == "none" else ())
 
     split = merged([split_of(x)[:-1], split_of(y)]) if reduction == "none" else []
@@ -146,8 +157,13 @@ class _Inputs(NamedTuple):
     weight: Array
     bias: Array | None
     y: Array  # (N,)
-    gamma: Array  # () or (K,), as is class_weight
-    class_weight: Array
+    gamma: Array  # (), (K,) or (N, 1)
+    class_weight: Array  # () or (K,)
+
+    @property
+    def gamma_of_rows(self) -> tuple[Array, ...]:
+        """Gamma, if there is one for each row."""
+        return (self.gamma,) if self.gamma.ndim > 1 else ()
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -220,8 +236,8 @@ def _reduction_weight(problem: _Problem, inputs: _Inputs) -> Array | float:
     return 1 / jnp.maximum((y != problem.ignore).sum(), 1).astype(at_least_float32(inputs.hidden.dtype))
 
 
-def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array) -> Array:
-    gamma = inputs.gamma if problem.gamma is None else problem.gamma
+def _losses_of(problem: _Problem, inputs: _Inputs, logits: Array, y: Array, *gamma_of_rows: Array) -> Array:
+    gamma = (*gamma_of_rows, inputs.gamma)[0] if problem.gamma is None else problem.gamma
     spec = SparseOptions(
         gamma=gamma,
         class_weight=inputs.class_weight,
@@ -265,14 +281,14 @@ def _values(problem: _Problem, inputs: _Inputs) -> Array:
     weight, bias = (None if t is None else _at_least_float32(t) for t in (inputs.weight, inputs.bias))
 
     @jax.checkpoint
-    def chunk(given: tuple[Array, Array]) -> Array:
+    def chunk(given: tuple[Array, ...]) -> Array:
+        hidden, *of_rows = given
         narrow = (None if t is None else t.astype(inputs.weight.dtype) for t in (weight, bias))
-        logits = _logits(given[0], *narrow)
-        return _losses_of(
-            problem, inputs, logits if problem.reduction == "none" else _at_least_float32(logits), given[1]
-        )
+        logits = _logits(hidden, *narrow)
+        wide = logits if problem.reduction == "none" else _at_least_float32(logits)
+        return _losses_of(problem, inputs, wide, *of_rows)
 
-    return _rows(jax.lax.map(chunk, _chunks(inputs, inputs.y)), len(inputs.y))
+    return _rows(jax.lax.map(chunk, _chunks(inputs, inputs.y, *inputs.gamma_of_rows)), len(inputs.y))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -283,8 +299,10 @@ def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Arr
 
     def chunk(sums: tuple[Array, Array, Array | None], given: tuple[Array, ...]) -> tuple[Any, Array]:
         total, in_weight, in_bias = sums
-        h, y, there = given
-        value, vjp = jax.vjp(lambda v: _losses_of(problem, inputs, _at_least_float32(v), y), _logits(h, weight, bias))
+        h, there, *of_rows = given
+        value, vjp = jax.vjp(
+            lambda v: _losses_of(problem, inputs, _at_least_float32(v), *of_rows), _logits(h, weight, bias)
+        )
         (slope,) = vjp(there.astype(value.dtype))
         in_weight += jnp.matmul(slope.T, h, preferred_element_type=in_weight.dtype)
         in_bias = None if in_bias is None else in_bias + slope.sum(0, dtype=in_bias.dtype)
@@ -295,7 +313,9 @@ def _gradients(problem: _Problem, inputs: _Inputs) -> tuple[Array, dict[str, Arr
     shapes = (), weight.shape, None if bias is None else bias.shape
     start = tuple(None if shape is None else _varying(jnp.zeros(shape, dtype), inputs) for shape in shapes)
     there = _varying(jnp.ones(inputs.y.shape), inputs) > 0
-    (total, in_weight, in_bias), in_hidden = jax.lax.scan(chunk, start, _chunks(inputs, inputs.y, there))
+    (total, in_weight, in_bias), in_hidden = jax.lax.scan(
+        chunk, start, _chunks(inputs, there, inputs.y, *inputs.gamma_of_rows)
+    )
     return total, {"hidden": _rows(in_hidden, len(inputs.y)), "weight": in_weight, "bias": in_bias}
 
 

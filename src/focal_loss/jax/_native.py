@@ -328,6 +328,9 @@ def softmax_native(setting: SoftmaxSetting, order: int, tensors: SoftmaxTensors)
     y = jnp.expand_dims(y, setting.axis) if setting.sparse else y
 
     def per_class(value: Array) -> Array:
+        if value.ndim > 1:  # one per example
+            axis = x.ndim + setting.axis
+            return jnp.broadcast_to(value, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
         return aligned(value.reshape((-1,) + (1,) * (-setting.axis - 1)), x.ndim)
 
     attributes = (

@@ -355,8 +355,10 @@ class CategoricalFocalCrossentropy(_FocalLoss):
     ----------
     alpha : float or array_like, shape () or (K,)
         The weight of each class, at least 0.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
@@ -440,8 +442,10 @@ class CategoricalFocalLoss(_FocalLoss):
 
     Parameters
     ----------
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool
@@ -842,8 +846,10 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
     ----------
     alpha : float or array_like, shape () or (K,)
         The weight of each class, at least 0.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
@@ -937,8 +943,10 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
 
     Parameters
     ----------
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool

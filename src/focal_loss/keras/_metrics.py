@@ -319,8 +319,10 @@ class CategoricalFocalCrossentropy(_FocalMetric):
     ----------
     alpha : float or array_like, shape () or (K,)
         The weight of each class, at least 0.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
@@ -402,8 +404,10 @@ class CategoricalFocalLoss(_FocalMetric):
 
     Parameters
     ----------
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool
@@ -794,8 +798,10 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
     ----------
     alpha : float or array_like, shape () or (K,)
         The weight of each class, at least 0.
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
@@ -887,8 +893,10 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
 
     Parameters
     ----------
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool
@@ -954,14 +962,14 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
     def __init__(
         self,
         gamma: ParameterLike,
-        name: str = "sparse_categorical_focal_loss",
-        dtype: Any = None,
         *,
         class_weight: ParameterLike | None = None,
         from_logits: bool = False,
         axis: int = -1,
         ignore_class: int | None = None,
         label_smoothing: float | None = None,
+        name: str = "sparse_categorical_focal_loss",
+        dtype: Any = None,
     ) -> None:
         options = {
             "gamma": gamma,

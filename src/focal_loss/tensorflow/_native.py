@@ -204,6 +204,8 @@ class Native(Formula):
             y = tf.broadcast_to(y, tf.shape(x))
         # The op takes float64, and the formula the numbers themselves.
         gamma, weight = (_parameter(p, tf.float64) for p in (call.gamma, call.weight))
+        if gamma.shape.rank > 1:
+            gamma = _per_example(gamma, x, call.axis)
         loss = _Loss(_softmax_formula(call), _softmax_op(call), 1, False)
         return _derivative(loss, 0, {"x": x, "y": y, "gamma": gamma, "weight": weight})
 
@@ -221,6 +223,16 @@ def _constant(value: float, dtype: tf.DType) -> Tensor:
 
 def _parameter(value: float | Tensor, dtype: tf.DType) -> Tensor:
     return _constant(value, dtype) if isinstance(value, float) else value
+
+
+def _per_example(value: Tensor, x: Tensor, axis: int) -> Tensor:
+    """A number for each example, in the shape of the logits with a class axis of length 1."""
+    static, shape = x.shape.as_list(), tf.shape(x)
+    static[axis] = 1
+    if value.shape.as_list() == static and None not in static:
+        return value
+    spread = tf.broadcast_to(value, tf.concat([shape[:axis], [1], shape[axis + 1 :]], 0))
+    return tf.ensure_shape(spread, static)
 
 
 def _dtype_at_least_float32(x: Tensor) -> tf.DType:
@@ -359,9 +371,14 @@ def _vectorized_binary(loop: Any) -> list[Any]:
 
 
 def _vectorized_softmax(loop: Any) -> list[Any]:
-    """The stacked op, for one gamma and weight in all iterations; otherwise they run in a loop."""
-    loop.stack_inputs([k for k in range(loop.num_inputs) if k in (0, 1, 5)])
-    shared = [loop.unstacked_input(k) for k in (2, 3, 4)]
+    """The stacked op, for one gamma and weight in all iterations; otherwise they run in a loop. A gamma per example is
+    stacked.
+    """
+    gamma = loop.input(2)
+    of_examples = gamma.t.shape.rank > (2 if gamma.is_stacked else 1)
+    loop.stack_inputs([k for k in range(loop.num_inputs) if k in (0, 1, 5) or (k == 2 and of_examples)])
+    shared = [loop.stacked_input(2) if of_examples else loop.unstacked_input(2)]
+    shared += [loop.unstacked_input(k) for k in (3, 4)]
     settings = {name: loop.get_attr(name) for name in ("sparse", "has_ignored", "ignored")}
     settings["axis"] = loop.get_attr("axis") + 1
     stacked = [loop.stacked_input(k) for k in (0, 1, 5) if k < loop.num_inputs]

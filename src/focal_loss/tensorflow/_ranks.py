@@ -55,8 +55,21 @@ def _of_classes(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tenso
     _check_last(axis)
     shape = tf.shape(x)
     rows = _rows(x, shape)
+    options = _with_gamma_of_rows(options, x, shape)
     y = tf.reshape(fitted(y, x, -1), tf.shape(rows)[: 2 if loss.layout == "dense" else 1])
     return tf.reshape(loss.compute(XP, y, rows, options), shape[:-1])
+
+
+def _with_gamma_of_rows(options: Options, x: Tensor, shape: Tensor) -> Options:
+    """The options, with a gamma per example as a column beside `_rows`."""
+    gamma = options.values["gamma"]
+    if isinstance(gamma, float):
+        return options
+    gamma = XP.parameter("gamma", gamma, x)
+    if gamma.shape.rank < 2:
+        return options
+    of_examples = tf.broadcast_to(gamma, tf.concat([shape[:-1], [1]], 0))
+    return replace(options, gamma=tf.reshape(of_examples, [-1, 1]))  # type: ignore[call-arg]
 
 
 def _has_unknown_rank(*arguments: Any) -> bool:

@@ -143,7 +143,7 @@ class _Torch(_closed_forms.TorchOps):
     def softmax_call(self, call: pipeline.SoftmaxCall, float32: bool, formula: Any = None) -> SoftmaxCall | None:
         """The call in the kernels' form, or None if they do not cover it."""
         parameters = [p for p in (call.gamma, call.weight) if not isinstance(p, float)]
-        one_class = call.sparse and not call.smoothing
+        one_class = call.sparse and not call.smoothing and all(p.ndim < 2 for p in parameters)
         if not self.covers(call.x, call.y, *parameters) or not (call.x.device.type == "cpu" or one_class):
             return None
         gamma, weight = ([p] if isinstance(p, float) else per_class(p) for p in (call.gamma, call.weight))

@@ -35,7 +35,7 @@ class SoftmaxCall(NamedTuple):
 
     x: Tensor
     y: Tensor
-    gamma: list[float] | Tensor  # one, or one per class
+    gamma: list[float] | Tensor  # one, one per class, or a tensor with one per example and as many axes as `x`
     weight: list[float] | Tensor
     axis: int
     sparse: bool

@@ -36,7 +36,7 @@ WORDS = {
 
 @declare.options
 class FocalOptions(declare.Options):
-    gamma: Parameter = common.gamma(common.PER_CLASS, 2.0)
+    gamma: Parameter = common.softmax_gamma(2.0)
     alpha: Parameter = option(
         Option(common.WEIGHT, "float or array_like, shape () or (C,), optional", ""), default=None
     )
@@ -112,8 +112,8 @@ class FocalLoss(_Convention):
 
     Parameters
     ----------
-    gamma : float or array_like, shape () or (C,)
-        The focusing parameter, at least 0, a number or one for each class. 0 is cross-entropy.
+    gamma : float or array_like, shape (), (C,) or (N, 1, ...)
+        The focusing parameter, at least 0: a number, one for each class, or one for each example. 0 is cross-entropy.
     alpha : float or array_like, shape () or (C,), optional
         The weight of each example, at least 0: a number for all, or one for each class. 1 if None. It does not change
         what the mean divides by, unlike the `weight` of `CrossEntropyLoss`. In a state dict it is a buffer.

@@ -187,17 +187,22 @@ def _run_softmax(
     x, axis = call.x, call.axis
     shape = (x.shape[:axis].numel(), x.shape[axis], x.shape[axis + 1 :].numel())
     logits, labels = x.reshape(shape), call.y.reshape((shape[0], 1, shape[2]) if call.sparse else shape)
+    examples = torch.Size((shape[0], shape[2]))
     if isinstance(upstream, Tensor) and upstream.ndim:
-        upstream = upstream.reshape(shape[0], shape[2])
+        upstream = upstream.reshape(examples)
+    gamma: Any = call.gamma
+    if isinstance(gamma, Tensor):
+        of_examples = gamma.expand(*x.shape[:axis], 1, *x.shape[axis + 1 :]).reshape(examples)
+        gamma = _operand(of_examples, examples)
     total, count, bad = kernels.NATIVE.softmax(
         shape,
         _operand(logits, logits.shape),
         _operand(labels, labels.shape),
         call.sparse,
         call.ignore,
-        call.gamma,
+        gamma,
         call.weight,
-        _operand(upstream, torch.Size((shape[0], shape[2]))),
+        _operand(upstream, examples),
         call.smoothing,
         0 if value is None else value.data_ptr(),
         0 if gradient is None else gradient.data_ptr(),

@@ -7,6 +7,7 @@ gradient where it lies, and multiplied into the gradients in the layer's input a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -62,8 +63,10 @@ def linear_sparse_categorical_focal_loss(
         Of the last layer, whose logits are ``hidden @ weight.T + bias``.
     y_true : tensor of int, shape (...)
         Class indices in [0, K).
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     bias : floating tensor, shape (K,), optional
         Of the last layer.
     class_weight : float or array_like, shape () or (K,), optional
@@ -132,10 +135,14 @@ def linear_sparse_categorical_focal_loss(
     y = XP.labels(y_true, hidden)
     _check(hidden, weight, bias, y, spec)
     # Lists and arrays become tensors once, not for every chunk.
+    parameters = (XP.parameter(name, getattr(spec, name), hidden) for name in ("gamma", "class_weight"))
+    gamma, class_weight = softmax_losses.of_classes(
+        XP, *parameters, (*y.shape, weight.shape[0]), y.ndim, spec.weight_name
+    )
     spec = checked(
         SparseOptions,
-        gamma=XP.parameter("gamma", spec.gamma, hidden),
-        class_weight=XP.parameter("class_weight", spec.class_weight, hidden),
+        gamma=gamma,
+        class_weight=class_weight,
         from_logits=True,
         ignore_class=ignore_class,
         label_smoothing=label_smoothing,
@@ -162,6 +169,8 @@ def _of_layer(
     if hidden.is_meta or not XP.has_numbers(*given):
         logits = torch.nn.functional.linear(hidden, weight, bias)
         return softmax_losses.sparse_categorical(XP, y, logits, spec, reduction)
+    if _is_of_examples(spec):
+        spec = replace(spec, gamma=spec.gamma.expand(*y.shape, 1).reshape(-1, 1))
     problem = _Problem(spec, reduction, torch.is_grad_enabled())
     loss = _Linear.apply(hidden.reshape(-1, hidden.shape[-1]), weight, bias, y.reshape(-1), problem)
     return loss.reshape(y.shape) if reduction == "none" else loss
@@ -199,6 +208,16 @@ def _mixed(name: str, is_sharded: bool) -> TypeError:
         f"`{name}` must be whole where `hidden` is a plain tensor, got a DTensor, as FSDP leaves it outside of "
         f"`forward`; compute the loss inside it, or pass `{name}.full_tensor()`"
     )
+
+
+def _is_of_examples(spec: SparseOptions) -> bool:
+    """Whether gamma is an array with one entry per example."""
+    return isinstance(spec.gamma, Tensor) and spec.gamma.ndim > 1
+
+
+def _of_part(spec: SparseOptions, part: slice) -> SparseOptions:
+    """The options of a few rows."""
+    return replace(spec, gamma=spec.gamma[part]) if _is_of_examples(spec) else spec
 
 
 class _Problem(NamedTuple):
@@ -307,7 +326,9 @@ class _Linear(torch.autograd.Function):
             total, ctx.ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)
             return (total * _reduction_weight(y, problem)).to(torch.promote_types(hidden.dtype, torch.float32))
         reduced = reduction != "none"
-        values = [_loss(logits, y[part], spec, reduced) for part, logits in _chunks(hidden, weight, bias)]
+        values = [
+            _loss(logits, y[part], _of_part(spec, part), reduced) for part, logits in _chunks(hidden, weight, bias)
+        ]
         value = torch.cat(values) if values else XP.round_losses(at_least_float32(hidden.new_zeros(0)), hidden)
         return (value.sum() * _reduction_weight(y, problem)).to(value.dtype) if reduced else value
 
@@ -356,9 +377,9 @@ def _sum_and_gradients(
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
     for part, logits in _chunks(hidden, weight, bias):
         if upstream is None:
-            value, slope = _sum_and_slope(logits, y[part], spec)
+            value, slope = _sum_and_slope(logits, y[part], _of_part(spec, part))
             total += value
         else:
-            slope = _slope(upstream[part], logits, y[part], spec)
+            slope = _slope(upstream[part], logits, y[part], _of_part(spec, part))
         gradients.add(part, slope)
     return total, gradients

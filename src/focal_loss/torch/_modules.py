@@ -371,8 +371,10 @@ class CategoricalFocalLoss(_Dense):
 
     Parameters
     ----------
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool
@@ -834,8 +836,10 @@ class SparseCategoricalFocalLoss(_Loss):
 
     Parameters
     ----------
-    gamma : float or array_like, shape () or (K,)
-        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
+    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+        The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
+        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        example.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     from_logits : bool

@@ -189,10 +189,10 @@ class FlatSoftmax(NamedTuple):
 
 
 def per_class(p: Tensor) -> list[float] | Tensor:
-    """One number per class: a list for the CPU's kernels, which keeps no tensor alive, or the tensor itself if
-    traced.
+    """One number per class: a list for the CPU's kernels, which keeps no tensor alive. The tensor itself if traced, or
+    with one number per example.
     """
-    return p.reshape(-1).tolist() if p.device.type == "cpu" and not is_traced(p) else p
+    return p.reshape(-1).tolist() if p.ndim < 2 and p.device.type == "cpu" and not is_traced(p) else p
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ class Options(Declared):
     weight_name = "alpha"
 
     alpha: Parameter = common.class_alpha()
-    gamma: Parameter = common.gamma(common.PER_CLASS, 2.0)
+    gamma: Parameter = common.softmax_gamma(2.0)
     from_logits: bool = common.from_logits(common.NORMALISED)
     label_smoothing: float = common.label_smoothing("K", 0.0)
     axis: int = common.class_axis()

@@ -15,7 +15,7 @@ from focal_loss._core.options import Parameter
 class Options(Declared):
     weight_name = "class_weight"
 
-    gamma: Parameter = common.gamma(common.PER_CLASS)
+    gamma: Parameter = common.softmax_gamma()
     class_weight: Parameter = common.class_weight()
     from_logits: bool = common.from_logits(common.NORMALISED)
     label_smoothing: Any = common.label_smoothing("K", None)

@@ -100,6 +100,7 @@ CLIP = Kind(
 LIKE_LABELS = "broadcasts with the labels"
 LIKE_PREDICTIONS = "broadcasts with the predictions"
 PER_CLASS = "() or (K,)"
+PER_EXAMPLE = "(), (K,) or (..., 1, ...)"
 
 
 FOCUSING = "The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy."
@@ -108,6 +109,12 @@ FOCUSING = "The focusing parameter, at least 0. The higher it is, the less an ea
 def gamma(shape: str, default: Any = ..., says: str = FOCUSING) -> Any:
     declared = Option(PARAMETER, f"float or array_like, shape {shape}", says)
     return option(declared) if default is ... else option(declared, default=default)
+
+
+def softmax_gamma(default: Any = ...) -> Any:
+    says = f"""{FOCUSING} A vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K,
+is one for each example."""
+    return gamma(PER_EXAMPLE, default, says)
 
 
 def pos_weight() -> Any:

@@ -14,7 +14,7 @@ class Options(Declared):
     weight_name = "alpha"
 
     alpha: Parameter = common.class_alpha()
-    gamma: Parameter = common.gamma(common.PER_CLASS, 2.0)
+    gamma: Parameter = common.softmax_gamma(2.0)
     from_logits: bool = common.from_logits(common.NORMALISED)
     axis: int = common.class_axis()
     ignore_class: int | None = common.ignore_class()
@@ -27,7 +27,7 @@ LOSS = Loss(
     layout="sparse",
     options=Options,
     positional=5,
-    keras_reduction_by_position=True,
+    keras_reduction_at=5,
     compute=softmax_losses.sparse_categorical,
     closed_forms=focal.MARGIN,
     notes=f"{common.SPARSE_NOTES}\n{common.SCALES_ALIKE}",

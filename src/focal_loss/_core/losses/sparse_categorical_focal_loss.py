@@ -15,7 +15,7 @@ from focal_loss._core.options import Parameter
 class Options(Declared):
     weight_name = "class_weight"
 
-    gamma: Parameter = common.gamma(common.PER_CLASS)
+    gamma: Parameter = common.softmax_gamma()
     class_weight: Parameter = common.class_weight()
     from_logits: bool = common.from_logits(common.NORMALISED)
     axis: int = common.class_axis()
@@ -34,7 +34,7 @@ LOSS = Loss(
     torch_module=True,
     keras_positional=5,
     keras_positional_because="By position too: so does the class of the package that this one succeeds.",
-    keras_reduction_by_position=True,
+    keras_reduction_at=5,
     labels=(("one class index out of K", "multiclass"),),
     notes=common.SPARSE_NOTES,
     example=Example(

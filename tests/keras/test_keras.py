@@ -166,6 +166,34 @@ def test_everything_ignored_is_zero() -> None:
     assert float(loss(np.full((2, 2), 255), np.full((2, 2, 3), np.nan, "float32"))) == 0
 
 
+@pytest.mark.parametrize("name", ["CategoricalFocalLoss", "CategoricalFocalCrossentropy"])
+def test_smoothed_indices_are_smoothed_labels(name: str) -> None:
+    """A mean over the examples that are not ignored."""
+    options = {"gamma": 2.0, "label_smoothing": 0.1, **LOGITS}
+    expected = float(getattr(losses, name)(**options)(ONE_HOT[1:], V[1:]))
+    y_true = np.concatenate([[-1], T[1:]])
+    for module in (losses, metrics):
+        sparse = getattr(module, f"Sparse{name}")(ignore_class=-1, **options)
+        if module is losses:
+            found = sparse(y_true, V)
+        else:
+            sparse.update_state(y_true, V)
+            found = sparse.result()
+        assert float(found) == pytest.approx(expected, rel=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("SparseCategoricalFocalLoss", (2.0, None)), ("SparseCategoricalFocalCrossentropy", (0.25, 2.0))],
+)
+def test_reduction_name_and_dtype_of_sparse_losses_by_position(name: str, first: tuple[Any, ...]) -> None:
+    loss, given = getattr(losses, name), (*first, True, -1, None, "sum", "own", "float64")
+    built = loss(*given)
+    assert (built.reduction, built.name, built.dtype) == ("sum", "own", "float64")
+    with pytest.raises(TypeError, match="positional"):
+        loss(*given, 0.1)
+
+
 def test_labels_align_with_a_column_of_predictions() -> None:
     column = losses.BinaryFocalLoss(2)(Y[:, 0], P[:, :1])
     assert float(column) == pytest.approx(float(losses.BinaryFocalLoss(2)(Y[:, :1], P[:, :1])))

@@ -66,7 +66,7 @@ def _with_gamma_of_rows(options: Options, x: Tensor, shape: Tensor) -> Options:
     if isinstance(gamma, float):
         return options
     gamma = XP.parameter("gamma", gamma, x)
-    if gamma.shape.rank < 2:
+    if isinstance(gamma, float) or gamma.shape.rank < 2:
         return options
     of_examples = tf.broadcast_to(gamma, tf.concat([shape[:-1], [1]], 0))
     return replace(options, gamma=tf.reshape(of_examples, [-1, 1]))  # type: ignore[call-arg]

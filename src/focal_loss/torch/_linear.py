@@ -135,9 +135,13 @@ def linear_sparse_categorical_focal_loss(
     y = XP.labels(y_true, hidden)
     _check(hidden, weight, bias, y, spec)
     # Lists and arrays become tensors once, not for every chunk.
-    parameters = (XP.parameter(name, getattr(spec, name), hidden) for name in ("gamma", "class_weight"))
     gamma, class_weight = softmax_losses.of_classes(
-        XP, *parameters, (*y.shape, weight.shape[0]), y.ndim, spec.weight_name
+        XP,
+        XP.parameter("gamma", spec.gamma, hidden),
+        XP.parameter("class_weight", spec.class_weight, hidden),
+        (*y.shape, weight.shape[0]),
+        y.ndim,
+        spec.weight_name,
     )
     spec = checked(
         SparseOptions,

@@ -44,7 +44,12 @@ RAISES = """TypeError
 ValueError
 {value}"""
 
-MEAN_VALID = ". The mean is over the examples that are not ignored, and 0 where there are none"
+NONE_LEFT = "that are not ignored, and 0 where there are none"
+MEAN_VALID = {
+    "sparse": f". The mean is over the examples {NONE_LEFT}",
+    "elements": f". The mean is over the predictions {NONE_LEFT}",
+    "average": f". The mean is over all predictions {NONE_LEFT}",
+}
 REDUCED = "A mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not."
 KERAS_LOSS = """reduction : str or None
     As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
@@ -107,7 +112,8 @@ def docstring(loss: Loss, first: str, example: str, *, data: bool = True, extra:
 
 
 def torch_reduction(loss: Loss) -> str:
-    says = f"How to reduce the losses{MEAN_VALID if loss.layout == 'sparse' else ''}. {REDUCED}"
+    valid = MEAN_VALID[loss.layout] if "ignore_class" in loss.options.declared() else ""
+    says = f"How to reduce the losses{valid}. {REDUCED}"
     return f"reduction : {{'none', 'mean', 'sum'}}\n{filled(says)}"
 
 

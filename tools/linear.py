@@ -80,7 +80,7 @@ def parameters(loss: Loss) -> list[str]:
 def docstring(loss: Loss, door: str) -> str:
     options = [entry(n, option) for n, (option, _) in loss.options.declared().items() if n not in OF_LOGITS]
     autocast = REDUCED if door == "torch" else REDUCED.partition(" Under ")[0]
-    says = filled(f"How to reduce the losses{MEAN_VALID}. {autocast}")
+    says = filled(f"How to reduce the losses{MEAN_VALID['sparse']}. {autocast}")
     reduction = f"reduction : {{'none', 'mean', 'sum'}}\n{says}"
     described = [LAYER, *options[: loss.positional], BIAS, *options[loss.positional :], reduction]
     same = f"The same as ``{loss.name}(y_true, {LOGITS[door]}, gamma, from_logits=True, ...)``."

@@ -32,7 +32,8 @@ DIFFERENT: dict[Any, Any] = {
     common.AT_LEAST_MINUS_1: 0.5,
     common.CLASS: 2,
 }
-LABELS = {"elements": Y, "average": Y, "dense": ONE_HOT, "sparse": T}
+HALF_IGNORED = np.where(V > 1, 2, Y)
+LABELS = {"elements": HALF_IGNORED, "average": HALF_IGNORED, "dense": ONE_HOT, "sparse": T}
 
 
 def different(loss: Loss) -> dict[str, Any]:
@@ -54,10 +55,17 @@ def function(name: str) -> Any:
     return getattr(reference, DECLARED[name].name)
 
 
+def shares(name: str) -> Any:
+    """The weight of each loss: whether its label is not ignored, or the share of such labels in a mean over an axis."""
+    options, y_true, _ = CASES[name]
+    kept = y_true != options.get("ignore_class", -1)
+    return kept.mean(0) if DECLARED[name].declared.layout == "average" else kept if "ignore_class" in options else 1
+
+
 def expected_mean(name: str) -> float:
     options, y_true, y_pred = CASES[name]
     loss = function(name)(y_true, y_pred, **options)
-    return float(loss[y_true != 2].mean() if options.get("ignore_class") else loss.mean())
+    return float(np.average(loss, weights=shares(name) * np.ones_like(loss)))
 
 
 @each
@@ -66,8 +74,7 @@ def test_loss_is_the_mean_of_the_function(name: str) -> None:
     loss = getattr(losses, name)(**options)
     assert float(loss(y_true, y_pred)) == pytest.approx(expected_mean(name), rel=1e-5)
     each_one = getattr(losses, name)(**options, reduction="none")(y_true, y_pred)
-    weights = (y_true != options.get("ignore_class", -1)) if "ignore_class" in options else 1
-    expected = function(name)(y_true, y_pred, **options) * weights
+    expected = function(name)(y_true, y_pred, **options) * (shares(name) != 0)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(each_one), expected, rtol=1e-5)
     assert getattr(focal_loss, name) is getattr(losses, name)
 

@@ -10,12 +10,12 @@ from focal_loss._core.pipeline import (
     KERNEL_FAMILIES,
     Averaged,
     Backend,
+    Binary,
     BinaryCall,
     Chosen,
     Inputs,
     KernelMember,
     Member,
-    Smoothed,
     at_least_zero,
     binary_labels,
     check_labels,
@@ -28,11 +28,11 @@ from focal_loss._core.pipeline import (
 from focal_loss._core.shapes import normalize_axis
 
 
-def binary(xp: Backend, y_true: Any, y_pred: Any, spec: Smoothed, reduction: options.Reduction = "none") -> Array:
+def binary(xp: Backend, y_true: Any, y_pred: Any, spec: Binary, reduction: options.Reduction = "none") -> Array:
     """`binary_focal_loss`."""
     given = binary_inputs(xp, y_true, y_pred, spec)
     call = BinaryCall(given.x, given.y, given.gamma, given.weight, smoothing=spec.label_smoothing, reduction=reduction)
-    return binary_from(xp, call, spec.from_logits)
+    return binary_or_ignored(xp, call, spec)
 
 
 def binary_from(xp: Backend, call: BinaryCall, from_logits: bool, single: bool = True) -> Array:
@@ -41,6 +41,33 @@ def binary_from(xp: Backend, call: BinaryCall, from_logits: bool, single: bool =
     """
     fused = xp.fused_binary(call) if from_logits and single else None
     return binary_formula(xp, call, from_logits) if fused is None else fused
+
+
+def binary_or_ignored(xp: Backend, call: BinaryCall, spec: Any, single: bool = True) -> Array:
+    """The loss, 0 where the label is `ignore_class`. A mean is over the others."""
+    if spec.ignore_class is None:
+        return binary_from(xp, call, spec.from_logits, single)
+    value, ignored = of_the_others(xp, call, spec, single)
+    return reduce(xp, value, ~ignored, call.reduction, call.x)
+
+
+def of_the_others(xp: Backend, call: BinaryCall, spec: Any, single: bool = True) -> tuple[Array, Array]:
+    """The unreduced loss, at least float32, and a mask of the ignored elements. Their predictions may be anything, and
+    must not reach a gradient as 0 * nan: prediction and label are replaced by 0.
+    """
+    if xp.kind(call.y) == "floating":
+        ignored = xp.at_least_float32(call.y) == float(spec.ignore_class)
+        y = xp.where(ignored, 0.0, call.y)
+    else:
+        index = xp.to_integer(call.y)  # a narrow dtype may not hold `ignore_class`
+        ignored = index == spec.ignore_class
+        y = xp.where(ignored, 0, index)
+    ignored, x = xp.broadcast(ignored, xp.at_least_float32(call.x))
+    x = xp.where(ignored, 0.0, x)
+    if not spec.from_logits:
+        check_predictions(xp, x)
+    value = binary_from(xp, call._replace(x=x, y=y, reduction="none"), spec.from_logits, single)
+    return xp.where(ignored, 0.0, value), ignored
 
 
 def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:
@@ -62,7 +89,7 @@ def binary_inputs(xp: Backend, y_true: Any, y_pred: Any, spec: Chosen) -> Inputs
     if not (given.alike and isinstance(given.gamma, float) and isinstance(given.weight, float)):
         given = given._replace(gamma=at_least_zero(xp, given.gamma))
         check_shapes(xp, given.y, xp.shape(given.x), **{"gamma": given.gamma, spec.weight_name: given.weight})
-    if not spec.from_logits:
+    if not spec.from_logits and getattr(spec, "ignore_class", None) is None:
         check_predictions(xp, given.x)
     return given
 
@@ -86,11 +113,16 @@ def binary_p_t_loss(
         x, y, gamma, positive, negative, smoothing=spec.label_smoothing, p_t_loss=True, reduction=reduction
     )
     if not average:
-        return binary_from(xp, call, spec.from_logits)
+        return binary_or_ignored(xp, call, spec)
     axis = normalize_axis(spec.axis, max(len(xp.shape(x)), len(xp.shape(y))))
-    if reduction == "mean":  # the mean of the averages is the mean of all losses
-        return binary_from(xp, call, spec.from_logits)
-    value = mean(xp, binary_from(xp, call._replace(x=xp.at_least_float32(x), reduction="none"), spec.from_logits), axis)
+    if reduction == "mean":  # the mean of all losses, that of the averages if none is ignored
+        return binary_or_ignored(xp, call, spec)
+    if spec.ignore_class is None:
+        each = binary_from(xp, call._replace(x=xp.at_least_float32(x), reduction="none"), spec.from_logits)
+        return reduce(xp, mean(xp, each, axis), None, reduction, x)
+    each, ignored = of_the_others(xp, call, spec)
+    count = xp.sum(xp.cast(~xp.broadcast(ignored, each)[0], each), axis)
+    value = xp.squeeze(xp.sum(each, axis) / xp.where(count > 0, count, 1.0), axis)
     return reduce(xp, value, None, reduction, x)
 
 
@@ -119,14 +151,14 @@ def elements(closed_form: str, *names: str, labeled: bool = True, family: str, *
     def compute(xp: Backend, y_true: Any, y_pred: Any, spec: Any, reduction: options.Reduction = "none") -> Array:
         x = xp.prediction(y_pred)
         y = xp.labels(y_true, x) if labeled else None
-        if not spec.from_logits:
+        if not spec.from_logits and getattr(spec, "ignore_class", None) is None:
             check_predictions(xp, x)
         given = {name: argument(xp, name, spec, x) for name in names}
         check_shapes(xp, y if labeled else x, xp.shape(x), **given)
         form = f"detached_{closed_form}" if getattr(spec, "detach_weight", False) else closed_form
         call = call_of_member(form, (*given.values(),), x, y, reduction)
         single = all(isinstance(value, float) or not xp.shape(value) for value in given.values())
-        return binary_from(xp, call, spec.from_logits, single)
+        return binary_or_ignored(xp, call, spec, single) if labeled else binary_from(xp, call, spec.from_logits, single)
 
     return compute
 

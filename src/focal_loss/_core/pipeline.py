@@ -106,7 +106,12 @@ class Smoothed(Chosen, Protocol):
     def label_smoothing(self) -> float: ...
 
 
-class Averaged(Smoothed, Protocol):
+class Binary(Smoothed, Protocol):
+    @property
+    def ignore_class(self) -> int | None: ...
+
+
+class Averaged(Binary, Protocol):
     @property
     def apply_class_balancing(self) -> bool: ...
     @property

@@ -129,6 +129,7 @@ def asymmetric_loss(
     clip: float = 0.05,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Asymmetric loss: a focusing parameter for each side, and easy negatives cost nothing.
 
@@ -148,6 +149,8 @@ def asymmetric_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -192,6 +195,7 @@ def asymmetric_loss(
         gamma_neg=gamma_neg,
         clip=clip,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -205,6 +209,8 @@ def binary_focal_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
+    *,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
 
@@ -227,6 +233,9 @@ def binary_focal_crossentropy(
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
+        The mean over the axis is over the others, and 0 where there are none.
 
     Returns
     -------
@@ -273,6 +282,7 @@ def binary_focal_crossentropy(
         from_logits=from_logits,
         label_smoothing=label_smoothing,
         axis=axis,
+        ignore_class=ignore_class,
     )
 
 
@@ -285,6 +295,7 @@ def binary_focal_loss(
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Focal loss of each binary example.
 
@@ -303,6 +314,8 @@ def binary_focal_loss(
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -347,6 +360,7 @@ def binary_focal_loss(
         pos_weight=pos_weight,
         from_logits=from_logits,
         label_smoothing=label_smoothing,
+        ignore_class=ignore_class,
     )
 
 
@@ -571,6 +585,7 @@ def matchability_aware_loss(
     alpha: ParameterLike = 1.0,
     detach_weight: bool = True,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Matchability-aware loss: positives are scores, whose powers are the targets.
 
@@ -591,6 +606,8 @@ def matchability_aware_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -634,6 +651,7 @@ def matchability_aware_loss(
         alpha=alpha,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -645,6 +663,7 @@ def penalty_reduced_focal_loss(
     beta: ParameterLike = 4.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Penalty-reduced focal loss of a heatmap, as CornerNet and CenterNet have it.
 
@@ -661,6 +680,8 @@ def penalty_reduced_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -697,7 +718,15 @@ def penalty_reduced_focal_loss(
     >>> penalty_reduced_focal_loss([0.0, 0.8, 1.0], [0.1, 0.6, 0.7]).round(4)
     array([0.0011, 0.0005, 0.0321], dtype=float32)
     """
-    return _loss(losses.PENALTY_REDUCED_FOCAL_LOSS, y_true, y_pred, alpha=alpha, beta=beta, from_logits=from_logits)
+    return _loss(
+        losses.PENALTY_REDUCED_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        alpha=alpha,
+        beta=beta,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
+    )
 
 
 @answering
@@ -709,6 +738,7 @@ def poly1_focal_loss(
     *,
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Poly-1 focal loss: the focal loss with another first coefficient of its series.
 
@@ -727,6 +757,8 @@ def poly1_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -771,6 +803,7 @@ def poly1_focal_loss(
         epsilon=epsilon,
         pos_weight=pos_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -781,6 +814,7 @@ def quality_focal_loss(
     beta: ParameterLike = 2.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
 
@@ -796,6 +830,8 @@ def quality_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -831,7 +867,9 @@ def quality_focal_loss(
     >>> quality_focal_loss([0.0, 0.7, 1.0], [0.1, 0.6, 0.9]).round(4)
     array([0.0011, 0.0063, 0.0011], dtype=float32)
     """
-    return _loss(losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits)
+    return _loss(
+        losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits, ignore_class=ignore_class
+    )
 
 
 @answering
@@ -1013,6 +1051,7 @@ def varifocal_loss(
     *,
     detach_weight: bool = False,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> NDArray[Any]:
     """Varifocal loss: positives are scores that weigh themselves, such as the overlap of a box with the truth.
 
@@ -1032,6 +1071,8 @@ def varifocal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -1075,6 +1116,7 @@ def varifocal_loss(
         gamma=gamma,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 

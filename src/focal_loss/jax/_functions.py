@@ -29,6 +29,7 @@ def asymmetric_loss(
     clip: float = 0.05,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Array:
     """Asymmetric loss: a focusing parameter for each side, and easy negatives cost nothing.
 
@@ -48,6 +49,8 @@ def asymmetric_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -92,6 +95,7 @@ def asymmetric_loss(
         gamma_neg=gamma_neg,
         clip=clip,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -105,6 +109,8 @@ def binary_focal_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
+    *,
+    ignore_class: int | None = None,
 ) -> Array:
     """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
 
@@ -127,6 +133,9 @@ def binary_focal_crossentropy(
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
+        The mean over the axis is over the others, and 0 where there are none.
 
     Returns
     -------
@@ -173,6 +182,7 @@ def binary_focal_crossentropy(
         from_logits=from_logits,
         label_smoothing=label_smoothing,
         axis=axis,
+        ignore_class=ignore_class,
     )
 
 
@@ -185,6 +195,7 @@ def binary_focal_loss(
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
+    ignore_class: int | None = None,
 ) -> Array:
     """Focal loss of each binary example.
 
@@ -203,6 +214,8 @@ def binary_focal_loss(
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -247,6 +260,7 @@ def binary_focal_loss(
         pos_weight=pos_weight,
         from_logits=from_logits,
         label_smoothing=label_smoothing,
+        ignore_class=ignore_class,
     )
 
 
@@ -471,6 +485,7 @@ def matchability_aware_loss(
     alpha: ParameterLike = 1.0,
     detach_weight: bool = True,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Array:
     """Matchability-aware loss: positives are scores, whose powers are the targets.
 
@@ -491,6 +506,8 @@ def matchability_aware_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -534,6 +551,7 @@ def matchability_aware_loss(
         alpha=alpha,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -545,6 +563,7 @@ def penalty_reduced_focal_loss(
     beta: ParameterLike = 4.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Array:
     """Penalty-reduced focal loss of a heatmap, as CornerNet and CenterNet have it.
 
@@ -561,6 +580,8 @@ def penalty_reduced_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -597,7 +618,15 @@ def penalty_reduced_focal_loss(
     >>> penalty_reduced_focal_loss([0.0, 0.8, 1.0], [0.1, 0.6, 0.7]).round(4)
     Array([0.0011, 0.0005, 0.0321], dtype=float32)
     """
-    return _loss(losses.PENALTY_REDUCED_FOCAL_LOSS, y_true, y_pred, alpha=alpha, beta=beta, from_logits=from_logits)
+    return _loss(
+        losses.PENALTY_REDUCED_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        alpha=alpha,
+        beta=beta,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
+    )
 
 
 @answering
@@ -609,6 +638,7 @@ def poly1_focal_loss(
     *,
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Array:
     """Poly-1 focal loss: the focal loss with another first coefficient of its series.
 
@@ -627,6 +657,8 @@ def poly1_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -671,6 +703,7 @@ def poly1_focal_loss(
         epsilon=epsilon,
         pos_weight=pos_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -681,6 +714,7 @@ def quality_focal_loss(
     beta: ParameterLike = 2.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Array:
     """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
 
@@ -696,6 +730,8 @@ def quality_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -731,7 +767,9 @@ def quality_focal_loss(
     >>> quality_focal_loss([0.0, 0.7, 1.0], [0.1, 0.6, 0.9]).round(4)
     Array([0.0011, 0.0063, 0.0011], dtype=float32)
     """
-    return _loss(losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits)
+    return _loss(
+        losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits, ignore_class=ignore_class
+    )
 
 
 @answering
@@ -913,6 +951,7 @@ def varifocal_loss(
     *,
     detach_weight: bool = False,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Array:
     """Varifocal loss: positives are scores that weigh themselves, such as the overlap of a box with the truth.
 
@@ -932,6 +971,8 @@ def varifocal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -975,6 +1016,7 @@ def varifocal_loss(
         gamma=gamma,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 

@@ -69,23 +69,25 @@ def unmasked(**given: Any) -> list[Any]:
     return [value.data if isinstance(value, np.ma.MaskedArray) else value for value in given.values()]
 
 
-def counted(y_true: Any, loss: Any, ignore_class: int | None) -> Any:
-    """A mask of the examples whose label is not the ignored class; None if there is none."""
+def counted(y_true: Any, loss: Any, ignore_class: int | None, axis: int | None = None) -> Any:
+    """The weights of the losses by their labels: whether each label is not `ignore_class`, or, for a mean over an axis,
+    the share of those that are not. None if all losses count alike.
+    """
     if ignore_class is None:
         return None
-    if keras.backend.is_int_dtype(y_true.dtype):  # int8 and uint8 do not hold every `ignore_class`
+    if keras.backend.is_int_dtype(y_true.dtype) or y_true.dtype == "bool":  # narrow ones do not hold every class
         y_true = ops.cast(y_true, "int32")
-    return ops.reshape(ops.not_equal(y_true, ignore_class), ops.shape(loss))
+    kept = ops.not_equal(y_true, ignore_class)
+    return ops.reshape(kept, ops.shape(loss)) if axis is None else ops.mean(ops.cast(kept, "float32"), axis)
 
 
-def mask_of_examples(loss: Any, *masks: Any) -> Any:
-    """The conjunction of all masks, or None if there are none."""
-    left = None
-    for mask in masks:
-        if mask is not None:
-            mask = ops.cast(of_examples(ops.convert_to_tensor(mask), loss, "mask"), "bool")
-            left = mask if left is None else ops.logical_and(left, mask)
-    return left
+def mask_of_examples(loss: Any, mask: Any, share: Any) -> Any:
+    """The weights of the losses by a mask that a layer attached, times `share`; None if there are neither."""
+    if mask is not None:
+        mask = ops.cast(of_examples(ops.convert_to_tensor(mask), loss, "mask"), "bool")
+    if mask is None or share is None:
+        return share if mask is None else mask
+    return ops.where(mask, ops.cast(share, "float32"), 0.0)
 
 
 def product(weight: Any, mask: Any, loss: Any, dtype: str) -> Any:

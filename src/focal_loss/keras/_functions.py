@@ -27,6 +27,7 @@ def asymmetric_loss(
     clip: float = 0.05,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Any:
     """Asymmetric loss: a focusing parameter for each side, and easy negatives cost nothing.
 
@@ -46,6 +47,8 @@ def asymmetric_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -85,7 +88,13 @@ def asymmetric_loss(
     array([0.    , 0.107 , 0.9903], dtype=float32)
     """
     return module_for(y_true, y_pred, gamma_pos, gamma_neg).asymmetric_loss(
-        y_true, y_pred, gamma_pos=gamma_pos, gamma_neg=gamma_neg, clip=clip, from_logits=from_logits
+        y_true,
+        y_pred,
+        gamma_pos=gamma_pos,
+        gamma_neg=gamma_neg,
+        clip=clip,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -99,6 +108,8 @@ def binary_focal_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
+    *,
+    ignore_class: int | None = None,
 ) -> Any:
     """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
 
@@ -121,6 +132,9 @@ def binary_focal_crossentropy(
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
+        The mean over the axis is over the others, and 0 where there are none.
 
     Returns
     -------
@@ -168,6 +182,7 @@ def binary_focal_crossentropy(
         from_logits=from_logits,
         label_smoothing=label_smoothing,
         axis=axis,
+        ignore_class=ignore_class,
     )
 
 
@@ -180,6 +195,7 @@ def binary_focal_loss(
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
+    ignore_class: int | None = None,
 ) -> Any:
     """Focal loss of each binary example.
 
@@ -198,6 +214,8 @@ def binary_focal_loss(
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -237,7 +255,13 @@ def binary_focal_loss(
     array([0.0011, 0.0321, 0.0011], dtype=float32)
     """
     return module_for(y_true, y_pred, gamma, pos_weight).binary_focal_loss(
-        y_true, y_pred, gamma=gamma, pos_weight=pos_weight, from_logits=from_logits, label_smoothing=label_smoothing
+        y_true,
+        y_pred,
+        gamma=gamma,
+        pos_weight=pos_weight,
+        from_logits=from_logits,
+        label_smoothing=label_smoothing,
+        ignore_class=ignore_class,
     )
 
 
@@ -398,6 +422,7 @@ def matchability_aware_loss(
     alpha: ParameterLike = 1.0,
     detach_weight: bool = True,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Any:
     """Matchability-aware loss: positives are scores, whose powers are the targets.
 
@@ -418,6 +443,8 @@ def matchability_aware_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -456,7 +483,13 @@ def matchability_aware_loss(
     array([0.0033, 0.6788, 0.1054], dtype=float32)
     """
     return module_for(y_true, y_pred, gamma, alpha).matchability_aware_loss(
-        y_true, y_pred, gamma=gamma, alpha=alpha, detach_weight=detach_weight, from_logits=from_logits
+        y_true,
+        y_pred,
+        gamma=gamma,
+        alpha=alpha,
+        detach_weight=detach_weight,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -468,6 +501,7 @@ def penalty_reduced_focal_loss(
     beta: ParameterLike = 4.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Any:
     """Penalty-reduced focal loss of a heatmap, as CornerNet and CenterNet have it.
 
@@ -484,6 +518,8 @@ def penalty_reduced_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -523,7 +559,7 @@ def penalty_reduced_focal_loss(
     array([0.0011, 0.0005, 0.0321], dtype=float32)
     """
     return module_for(y_true, y_pred, alpha, beta).penalty_reduced_focal_loss(
-        y_true, y_pred, alpha=alpha, beta=beta, from_logits=from_logits
+        y_true, y_pred, alpha=alpha, beta=beta, from_logits=from_logits, ignore_class=ignore_class
     )
 
 
@@ -536,6 +572,7 @@ def poly1_focal_loss(
     *,
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Any:
     """Poly-1 focal loss: the focal loss with another first coefficient of its series.
 
@@ -554,6 +591,8 @@ def poly1_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -593,7 +632,13 @@ def poly1_focal_loss(
     array([0.0021, 0.0591, 0.0021], dtype=float32)
     """
     return module_for(y_true, y_pred, gamma, pos_weight).poly1_focal_loss(
-        y_true, y_pred, gamma=gamma, epsilon=epsilon, pos_weight=pos_weight, from_logits=from_logits
+        y_true,
+        y_pred,
+        gamma=gamma,
+        epsilon=epsilon,
+        pos_weight=pos_weight,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -604,6 +649,7 @@ def quality_focal_loss(
     beta: ParameterLike = 2.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Any:
     """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
 
@@ -619,6 +665,8 @@ def quality_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -656,7 +704,9 @@ def quality_focal_loss(
     >>> keras.ops.convert_to_numpy(loss).round(4)
     array([0.0011, 0.0063, 0.0011], dtype=float32)
     """
-    return module_for(y_true, y_pred, beta).quality_focal_loss(y_true, y_pred, beta=beta, from_logits=from_logits)
+    return module_for(y_true, y_pred, beta).quality_focal_loss(
+        y_true, y_pred, beta=beta, from_logits=from_logits, ignore_class=ignore_class
+    )
 
 
 @answering
@@ -840,6 +890,7 @@ def varifocal_loss(
     *,
     detach_weight: bool = False,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Any:
     """Varifocal loss: positives are scores that weigh themselves, such as the overlap of a box with the truth.
 
@@ -859,6 +910,8 @@ def varifocal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -897,7 +950,13 @@ def varifocal_loss(
     array([0.0008, 0.4427, 0.1054], dtype=float32)
     """
     return module_for(y_true, y_pred, alpha, gamma).varifocal_loss(
-        y_true, y_pred, alpha=alpha, gamma=gamma, detach_weight=detach_weight, from_logits=from_logits
+        y_true,
+        y_pred,
+        alpha=alpha,
+        gamma=gamma,
+        detach_weight=detach_weight,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 

@@ -52,9 +52,11 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
             y_true = without_masked_labels(keras.ops.convert_to_tensor(y_true), mask)
             y_pred = keras.ops.cast(keras.ops.convert_to_tensor(y_pred, dtype=self.dtype), self._dtype_of_losses)
             loss = self.call(y_true, y_pred)
-            mask = mask_of_examples(loss, mask, self._counted(y_true, loss))
+            mask = mask_of_examples(loss, mask, self._counted(y_true, y_pred, loss))
             if mask is not None and self.reduction in ("sum_over_batch_size", "mean"):
                 mask = by_fraction_of_valid(mask, self._dtype_of_losses)
+            elif mask is not None and self.reduction != "mean_with_sample_weight":
+                mask = keras.ops.not_equal(keras.ops.cast(mask, "float32"), 0)  # a sum is of whole losses
             weight = product(sample_weight, mask, loss, self._dtype_of_losses)
             if weight is not None and self.reduction == "mean_with_sample_weight":  # Keras divides by their sum
                 weight = keras.ops.broadcast_to(weight, keras.ops.shape(loss))
@@ -64,21 +66,25 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self._computed(*pairs(y_true, y_pred))
 
-    def _counted(self, y_true: Any, loss: Any) -> Any:
-        """A mask of the examples that count, by their labels; None if all do."""
-        return None
+    def _counted(self, y_true: Any, y_pred: Any, loss: Any) -> Any:
+        """The weights of the losses by their labels; None if all count alike. A mean over an axis counts by its share
+        of labels that are not ignored, so that the mean of all is over these.
+        """
+        if self._options.get("ignore_class") is None:
+            return None
+        return counted(pairs(y_true, y_pred)[0], loss, self._options["ignore_class"], self._options.get("axis"))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dtype": self._chosen_dtype, **plain(self._options)}
 
 
 class _SparseFocalLoss(_FocalLoss):
-    """An ignored example counts neither in the loss nor in the number that the mean divides by."""
+    """The labels are class indices, without the class axis of the predictions."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self._computed(y_true, y_pred)
 
-    def _counted(self, y_true: Any, loss: Any) -> Any:
+    def _counted(self, y_true: Any, y_pred: Any, loss: Any) -> Any:
         return counted(y_true, loss, self._options["ignore_class"])
 
 
@@ -100,6 +106,8 @@ class AsymmetricLoss(_FocalLoss):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -149,6 +157,7 @@ class AsymmetricLoss(_FocalLoss):
     gamma_neg = Option()
     clip = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -157,11 +166,18 @@ class AsymmetricLoss(_FocalLoss):
         clip: float = 0.05,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "asymmetric_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"gamma_pos": gamma_pos, "gamma_neg": gamma_neg, "clip": clip, "from_logits": from_logits}
+        options = {
+            "gamma_pos": gamma_pos,
+            "gamma_neg": gamma_neg,
+            "clip": clip,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, reduction, name, dtype)
 
 
@@ -185,6 +201,9 @@ class BinaryFocalCrossentropy(_FocalLoss):
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
+        The mean over the axis is over the others, and 0 where there are none.
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -236,6 +255,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
     from_logits = Option()
     label_smoothing = Option()
     axis = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -245,6 +265,8 @@ class BinaryFocalCrossentropy(_FocalLoss):
         from_logits: bool = False,
         label_smoothing: float = 0.0,
         axis: int = -1,
+        *,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_focal_crossentropy",
         dtype: Any = None,
@@ -256,6 +278,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
             "from_logits": from_logits,
             "label_smoothing": label_smoothing,
             "axis": axis,
+            "ignore_class": ignore_class,
         }
         super().__init__(options, reduction, name, dtype)
 
@@ -276,6 +299,8 @@ class BinaryFocalLoss(_FocalLoss):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -325,6 +350,7 @@ class BinaryFocalLoss(_FocalLoss):
     pos_weight = Option()
     from_logits = Option()
     label_smoothing = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -333,6 +359,7 @@ class BinaryFocalLoss(_FocalLoss):
         pos_weight: ParameterLike | None = None,
         from_logits: bool = False,
         label_smoothing: float | None = None,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "binary_focal_loss",
         dtype: Any = None,
@@ -342,6 +369,7 @@ class BinaryFocalLoss(_FocalLoss):
             "pos_weight": pos_weight,
             "from_logits": from_logits,
             "label_smoothing": label_smoothing,
+            "ignore_class": ignore_class,
         }
         super().__init__(options, reduction, name, dtype)
 
@@ -542,6 +570,8 @@ class MatchabilityAwareLoss(_FocalLoss):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -590,6 +620,7 @@ class MatchabilityAwareLoss(_FocalLoss):
     alpha = Option()
     detach_weight = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -598,11 +629,18 @@ class MatchabilityAwareLoss(_FocalLoss):
         alpha: ParameterLike = 1.0,
         detach_weight: bool = True,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "matchability_aware_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"gamma": gamma, "alpha": alpha, "detach_weight": detach_weight, "from_logits": from_logits}
+        options = {
+            "gamma": gamma,
+            "alpha": alpha,
+            "detach_weight": detach_weight,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, reduction, name, dtype)
 
 
@@ -620,6 +658,8 @@ class PenaltyReducedFocalLoss(_FocalLoss):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -668,6 +708,7 @@ class PenaltyReducedFocalLoss(_FocalLoss):
     alpha = Option()
     beta = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -675,11 +716,12 @@ class PenaltyReducedFocalLoss(_FocalLoss):
         beta: ParameterLike = 4.0,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "penalty_reduced_focal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"alpha": alpha, "beta": beta, "from_logits": from_logits}
+        options = {"alpha": alpha, "beta": beta, "from_logits": from_logits, "ignore_class": ignore_class}
         super().__init__(options, reduction, name, dtype)
 
 
@@ -699,6 +741,8 @@ class Poly1FocalLoss(_FocalLoss):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -748,6 +792,7 @@ class Poly1FocalLoss(_FocalLoss):
     epsilon = Option()
     pos_weight = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -756,11 +801,18 @@ class Poly1FocalLoss(_FocalLoss):
         *,
         pos_weight: ParameterLike | None = None,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "poly1_focal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"gamma": gamma, "epsilon": epsilon, "pos_weight": pos_weight, "from_logits": from_logits}
+        options = {
+            "gamma": gamma,
+            "epsilon": epsilon,
+            "pos_weight": pos_weight,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, reduction, name, dtype)
 
 
@@ -777,6 +829,8 @@ class QualityFocalLoss(_FocalLoss):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -823,17 +877,19 @@ class QualityFocalLoss(_FocalLoss):
     loss_name = "quality_focal_loss"
     beta = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
         beta: ParameterLike = 2.0,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "quality_focal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"beta": beta, "from_logits": from_logits}
+        options = {"beta": beta, "from_logits": from_logits, "ignore_class": ignore_class}
         super().__init__(options, reduction, name, dtype)
 
 
@@ -1052,6 +1108,8 @@ class VarifocalLoss(_FocalLoss):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
         As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -1100,6 +1158,7 @@ class VarifocalLoss(_FocalLoss):
     gamma = Option()
     detach_weight = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -1108,11 +1167,18 @@ class VarifocalLoss(_FocalLoss):
         *,
         detach_weight: bool = False,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str = "varifocal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"alpha": alpha, "gamma": gamma, "detach_weight": detach_weight, "from_logits": from_logits}
+        options = {
+            "alpha": alpha,
+            "gamma": gamma,
+            "detach_weight": detach_weight,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, reduction, name, dtype)
 
 

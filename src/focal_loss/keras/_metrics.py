@@ -28,27 +28,31 @@ class _FocalMetric(WithOptions, keras.metrics.Mean):
         mask = mask_of(y_pred)
         y_true = without_masked_labels(keras.ops.convert_to_tensor(y_true), mask)
         loss = self.compute(y_true, keras.ops.convert_to_tensor(y_pred, dtype=self.dtype))
-        mask = mask_of_examples(loss, mask, self._counted(y_true, loss))
+        mask = mask_of_examples(loss, mask, self._counted(y_true, y_pred, loss))
         return super().update_state(loss, product(sample_weight, mask, loss, self.dtype))
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         return self._computed(*pairs(y_true, y_pred))
 
-    def _counted(self, y_true: Any, loss: Any) -> Any:
-        """A mask of the examples that count, by their labels; None if all do."""
-        return None
+    def _counted(self, y_true: Any, y_pred: Any, loss: Any) -> Any:
+        """The weights of the losses by their labels; None if all count alike. A mean over an axis counts by its share
+        of labels that are not ignored, so that the mean of all is over these.
+        """
+        if self._options.get("ignore_class") is None:
+            return None
+        return counted(pairs(y_true, y_pred)[0], loss, self._options["ignore_class"], self._options.get("axis"))
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype, **plain(self._options)}
 
 
 class _SparseFocalMetric(_FocalMetric):
-    """An ignored example has weight 0."""
+    """The labels are class indices, without the class axis of the predictions."""
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         return self._computed(y_true, y_pred)
 
-    def _counted(self, y_true: Any, loss: Any) -> Any:
+    def _counted(self, y_true: Any, y_pred: Any, loss: Any) -> Any:
         return counted(y_true, loss, self._options["ignore_class"])
 
 
@@ -70,6 +74,8 @@ class AsymmetricLoss(_FocalMetric):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
         The name of the metric.
     dtype : str, optional
@@ -118,6 +124,7 @@ class AsymmetricLoss(_FocalMetric):
     gamma_neg = Option()
     clip = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -126,10 +133,17 @@ class AsymmetricLoss(_FocalMetric):
         clip: float = 0.05,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         name: str = "asymmetric_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"gamma_pos": gamma_pos, "gamma_neg": gamma_neg, "clip": clip, "from_logits": from_logits}
+        options = {
+            "gamma_pos": gamma_pos,
+            "gamma_neg": gamma_neg,
+            "clip": clip,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, name, dtype)
 
 
@@ -153,6 +167,9 @@ class BinaryFocalCrossentropy(_FocalMetric):
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
+        The mean over the axis is over the others, and 0 where there are none.
     name : str
         The name of the metric.
     dtype : str, optional
@@ -203,6 +220,7 @@ class BinaryFocalCrossentropy(_FocalMetric):
     from_logits = Option()
     label_smoothing = Option()
     axis = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -212,6 +230,8 @@ class BinaryFocalCrossentropy(_FocalMetric):
         from_logits: bool = False,
         label_smoothing: float = 0.0,
         axis: int = -1,
+        *,
+        ignore_class: int | None = None,
         name: str = "binary_focal_crossentropy",
         dtype: Any = None,
     ) -> None:
@@ -222,6 +242,7 @@ class BinaryFocalCrossentropy(_FocalMetric):
             "from_logits": from_logits,
             "label_smoothing": label_smoothing,
             "axis": axis,
+            "ignore_class": ignore_class,
         }
         super().__init__(options, name, dtype)
 
@@ -242,6 +263,8 @@ class BinaryFocalLoss(_FocalMetric):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
         The name of the metric.
     dtype : str, optional
@@ -290,6 +313,7 @@ class BinaryFocalLoss(_FocalMetric):
     pos_weight = Option()
     from_logits = Option()
     label_smoothing = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -298,6 +322,7 @@ class BinaryFocalLoss(_FocalMetric):
         pos_weight: ParameterLike | None = None,
         from_logits: bool = False,
         label_smoothing: float | None = None,
+        ignore_class: int | None = None,
         name: str = "binary_focal_loss",
         dtype: Any = None,
     ) -> None:
@@ -306,6 +331,7 @@ class BinaryFocalLoss(_FocalMetric):
             "pos_weight": pos_weight,
             "from_logits": from_logits,
             "label_smoothing": label_smoothing,
+            "ignore_class": ignore_class,
         }
         super().__init__(options, name, dtype)
 
@@ -502,6 +528,8 @@ class MatchabilityAwareLoss(_FocalMetric):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
         The name of the metric.
     dtype : str, optional
@@ -549,6 +577,7 @@ class MatchabilityAwareLoss(_FocalMetric):
     alpha = Option()
     detach_weight = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -557,10 +586,17 @@ class MatchabilityAwareLoss(_FocalMetric):
         alpha: ParameterLike = 1.0,
         detach_weight: bool = True,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         name: str = "matchability_aware_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"gamma": gamma, "alpha": alpha, "detach_weight": detach_weight, "from_logits": from_logits}
+        options = {
+            "gamma": gamma,
+            "alpha": alpha,
+            "detach_weight": detach_weight,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, name, dtype)
 
 
@@ -578,6 +614,8 @@ class PenaltyReducedFocalLoss(_FocalMetric):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
         The name of the metric.
     dtype : str, optional
@@ -625,6 +663,7 @@ class PenaltyReducedFocalLoss(_FocalMetric):
     alpha = Option()
     beta = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -632,10 +671,11 @@ class PenaltyReducedFocalLoss(_FocalMetric):
         beta: ParameterLike = 4.0,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         name: str = "penalty_reduced_focal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"alpha": alpha, "beta": beta, "from_logits": from_logits}
+        options = {"alpha": alpha, "beta": beta, "from_logits": from_logits, "ignore_class": ignore_class}
         super().__init__(options, name, dtype)
 
 
@@ -655,6 +695,8 @@ class Poly1FocalLoss(_FocalMetric):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
         The name of the metric.
     dtype : str, optional
@@ -703,6 +745,7 @@ class Poly1FocalLoss(_FocalMetric):
     epsilon = Option()
     pos_weight = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -711,10 +754,17 @@ class Poly1FocalLoss(_FocalMetric):
         *,
         pos_weight: ParameterLike | None = None,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         name: str = "poly1_focal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"gamma": gamma, "epsilon": epsilon, "pos_weight": pos_weight, "from_logits": from_logits}
+        options = {
+            "gamma": gamma,
+            "epsilon": epsilon,
+            "pos_weight": pos_weight,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, name, dtype)
 
 
@@ -731,6 +781,8 @@ class QualityFocalLoss(_FocalMetric):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
         The name of the metric.
     dtype : str, optional
@@ -776,16 +828,18 @@ class QualityFocalLoss(_FocalMetric):
     loss_name = "quality_focal_loss"
     beta = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
         beta: ParameterLike = 2.0,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         name: str = "quality_focal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"beta": beta, "from_logits": from_logits}
+        options = {"beta": beta, "from_logits": from_logits, "ignore_class": ignore_class}
         super().__init__(options, name, dtype)
 
 
@@ -999,6 +1053,8 @@ class VarifocalLoss(_FocalMetric):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
         The name of the metric.
     dtype : str, optional
@@ -1046,6 +1102,7 @@ class VarifocalLoss(_FocalMetric):
     gamma = Option()
     detach_weight = Option()
     from_logits = Option()
+    ignore_class = Option()
 
     def __init__(
         self,
@@ -1054,10 +1111,17 @@ class VarifocalLoss(_FocalMetric):
         *,
         detach_weight: bool = False,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         name: str = "varifocal_loss",
         dtype: Any = None,
     ) -> None:
-        options = {"alpha": alpha, "gamma": gamma, "detach_weight": detach_weight, "from_logits": from_logits}
+        options = {
+            "alpha": alpha,
+            "gamma": gamma,
+            "detach_weight": detach_weight,
+            "from_logits": from_logits,
+            "ignore_class": ignore_class,
+        }
         super().__init__(options, name, dtype)
 
 

@@ -38,6 +38,7 @@ def asymmetric_loss(
     clip: float = 0.05,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Asymmetric loss: a focusing parameter for each side, and easy negatives cost nothing.
 
@@ -57,6 +58,8 @@ def asymmetric_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -101,6 +104,7 @@ def asymmetric_loss(
         gamma_neg=gamma_neg,
         clip=clip,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -115,6 +119,8 @@ def binary_focal_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
+    *,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
 
@@ -137,6 +143,9 @@ def binary_focal_crossentropy(
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
+        The mean over the axis is over the others, and 0 where there are none.
 
     Returns
     -------
@@ -183,6 +192,7 @@ def binary_focal_crossentropy(
         from_logits=from_logits,
         label_smoothing=label_smoothing,
         axis=axis,
+        ignore_class=ignore_class,
     )
 
 
@@ -196,6 +206,7 @@ def binary_focal_loss(
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Focal loss of each binary example.
 
@@ -214,6 +225,8 @@ def binary_focal_loss(
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -258,6 +271,7 @@ def binary_focal_loss(
         pos_weight=pos_weight,
         from_logits=from_logits,
         label_smoothing=label_smoothing,
+        ignore_class=ignore_class,
     )
 
 
@@ -487,6 +501,7 @@ def matchability_aware_loss(
     alpha: ParameterLike = 1.0,
     detach_weight: bool = True,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Matchability-aware loss: positives are scores, whose powers are the targets.
 
@@ -507,6 +522,8 @@ def matchability_aware_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -550,6 +567,7 @@ def matchability_aware_loss(
         alpha=alpha,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -562,6 +580,7 @@ def penalty_reduced_focal_loss(
     beta: ParameterLike = 4.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Penalty-reduced focal loss of a heatmap, as CornerNet and CenterNet have it.
 
@@ -578,6 +597,8 @@ def penalty_reduced_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -614,7 +635,15 @@ def penalty_reduced_focal_loss(
     >>> penalty_reduced_focal_loss([0.0, 0.8, 1.0], [0.1, 0.6, 0.7]).numpy().round(4)
     array([0.0011, 0.0005, 0.0321], dtype=float32)
     """
-    return _loss(losses.PENALTY_REDUCED_FOCAL_LOSS, y_true, y_pred, alpha=alpha, beta=beta, from_logits=from_logits)
+    return _loss(
+        losses.PENALTY_REDUCED_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        alpha=alpha,
+        beta=beta,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
+    )
 
 
 @not_converted
@@ -627,6 +656,7 @@ def poly1_focal_loss(
     *,
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Poly-1 focal loss: the focal loss with another first coefficient of its series.
 
@@ -645,6 +675,8 @@ def poly1_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -689,6 +721,7 @@ def poly1_focal_loss(
         epsilon=epsilon,
         pos_weight=pos_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -700,6 +733,7 @@ def quality_focal_loss(
     beta: ParameterLike = 2.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
 
@@ -715,6 +749,8 @@ def quality_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -750,7 +786,9 @@ def quality_focal_loss(
     >>> quality_focal_loss([0.0, 0.7, 1.0], [0.1, 0.6, 0.9]).numpy().round(4)
     array([0.0011, 0.0063, 0.0011], dtype=float32)
     """
-    return _loss(losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits)
+    return _loss(
+        losses.QUALITY_FOCAL_LOSS, y_true, y_pred, beta=beta, from_logits=from_logits, ignore_class=ignore_class
+    )
 
 
 @not_converted
@@ -935,6 +973,7 @@ def varifocal_loss(
     *,
     detach_weight: bool = False,
     from_logits: bool = False,
+    ignore_class: int | None = None,
 ) -> Tensor:
     """Varifocal loss: positives are scores that weigh themselves, such as the overlap of a box with the truth.
 
@@ -954,6 +993,8 @@ def varifocal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
     Returns
     -------
@@ -997,6 +1038,7 @@ def varifocal_loss(
         gamma=gamma,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 

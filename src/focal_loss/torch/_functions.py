@@ -65,6 +65,7 @@ def asymmetric_loss(
     clip: float = 0.05,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Asymmetric loss: a focusing parameter for each side, and easy negatives cost nothing.
@@ -85,9 +86,11 @@ def asymmetric_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -134,6 +137,7 @@ def asymmetric_loss(
         gamma_neg=gamma_neg,
         clip=clip,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -148,6 +152,7 @@ def binary_focal_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
     *,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
@@ -171,9 +176,12 @@ def binary_focal_crossentropy(
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
+        The mean over the axis is over the others, and 0 where there are none.
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over all predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -222,6 +230,7 @@ def binary_focal_crossentropy(
         from_logits=from_logits,
         label_smoothing=label_smoothing,
         axis=axis,
+        ignore_class=ignore_class,
     )
 
 
@@ -234,6 +243,7 @@ def binary_focal_loss(
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
     label_smoothing: float | None = None,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Focal loss of each binary example.
@@ -253,9 +263,11 @@ def binary_focal_loss(
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -305,6 +317,7 @@ def binary_focal_loss(
         pos_weight=pos_weight,
         from_logits=from_logits,
         label_smoothing=label_smoothing,
+        ignore_class=ignore_class,
     )
 
 
@@ -545,6 +558,7 @@ def matchability_aware_loss(
     alpha: ParameterLike = 1.0,
     detach_weight: bool = True,
     from_logits: bool = False,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Matchability-aware loss: positives are scores, whose powers are the targets.
@@ -566,9 +580,11 @@ def matchability_aware_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -614,6 +630,7 @@ def matchability_aware_loss(
         alpha=alpha,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -625,6 +642,7 @@ def penalty_reduced_focal_loss(
     beta: ParameterLike = 4.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Penalty-reduced focal loss of a heatmap, as CornerNet and CenterNet have it.
@@ -642,9 +660,11 @@ def penalty_reduced_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -683,7 +703,14 @@ def penalty_reduced_focal_loss(
     tensor([0.0011, 0.0005, 0.0321])
     """
     return _loss(
-        losses.PENALTY_REDUCED_FOCAL_LOSS, y_true, y_pred, reduction, alpha=alpha, beta=beta, from_logits=from_logits
+        losses.PENALTY_REDUCED_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        alpha=alpha,
+        beta=beta,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -696,6 +723,7 @@ def poly1_focal_loss(
     *,
     pos_weight: ParameterLike | None = None,
     from_logits: bool = False,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Poly-1 focal loss: the focal loss with another first coefficient of its series.
@@ -715,9 +743,11 @@ def poly1_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -764,6 +794,7 @@ def poly1_focal_loss(
         epsilon=epsilon,
         pos_weight=pos_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 
@@ -774,6 +805,7 @@ def quality_focal_loss(
     beta: ParameterLike = 2.0,
     *,
     from_logits: bool = False,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
@@ -790,9 +822,11 @@ def quality_focal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -829,7 +863,15 @@ def quality_focal_loss(
     >>> quality_focal_loss(torch.tensor([0.0, 0.7, 1.0]), torch.tensor([0.1, 0.6, 0.9]))
     tensor([0.0011, 0.0063, 0.0011])
     """
-    return _loss(losses.QUALITY_FOCAL_LOSS, y_true, y_pred, reduction, beta=beta, from_logits=from_logits)
+    return _loss(
+        losses.QUALITY_FOCAL_LOSS,
+        y_true,
+        y_pred,
+        reduction,
+        beta=beta,
+        from_logits=from_logits,
+        ignore_class=ignore_class,
+    )
 
 
 @answering
@@ -1029,6 +1071,7 @@ def varifocal_loss(
     *,
     detach_weight: bool = False,
     from_logits: bool = False,
+    ignore_class: int | None = None,
     reduction: Reduction = "none",
 ) -> Tensor:
     """Varifocal loss: positives are scores that weigh themselves, such as the overlap of a box with the truth.
@@ -1049,9 +1092,11 @@ def varifocal_loss(
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -1097,6 +1142,7 @@ def varifocal_loss(
         gamma=gamma,
         detach_weight=detach_weight,
         from_logits=from_logits,
+        ignore_class=ignore_class,
     )
 
 

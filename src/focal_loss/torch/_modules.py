@@ -185,9 +185,11 @@ class AsymmetricLoss(_OfElements):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -231,6 +233,7 @@ class AsymmetricLoss(_OfElements):
     gamma_neg: Any
     clip: Any
     from_logits: Any
+    ignore_class: Any
 
     def __init__(
         self,
@@ -239,6 +242,7 @@ class AsymmetricLoss(_OfElements):
         clip: float = 0.05,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
@@ -249,6 +253,7 @@ class AsymmetricLoss(_OfElements):
             gamma_neg=gamma_neg,
             clip=clip,
             from_logits=from_logits,
+            ignore_class=ignore_class,
         )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -261,6 +266,7 @@ class AsymmetricLoss(_OfElements):
             gamma_neg=self.option("gamma_neg", prediction),
             clip=self.clip,
             from_logits=self.from_logits,
+            ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
 
@@ -283,9 +289,11 @@ class BinaryFocalLoss(_OfElements):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
         In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -329,6 +337,7 @@ class BinaryFocalLoss(_OfElements):
     pos_weight: Any
     from_logits: Any
     label_smoothing: Any
+    ignore_class: Any
 
     def __init__(
         self,
@@ -337,6 +346,7 @@ class BinaryFocalLoss(_OfElements):
         pos_weight: ParameterLike | None = None,
         from_logits: bool = False,
         label_smoothing: float | None = None,
+        ignore_class: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
@@ -347,6 +357,7 @@ class BinaryFocalLoss(_OfElements):
             pos_weight=pos_weight,
             from_logits=from_logits,
             label_smoothing=label_smoothing,
+            ignore_class=ignore_class,
         )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -359,6 +370,7 @@ class BinaryFocalLoss(_OfElements):
             pos_weight=self.option("pos_weight", prediction),
             from_logits=self.from_logits,
             label_smoothing=self.label_smoothing,
+            ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
 
@@ -484,9 +496,11 @@ class MatchabilityAwareLoss(_OfElements):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -529,6 +543,7 @@ class MatchabilityAwareLoss(_OfElements):
     alpha: Any
     detach_weight: Any
     from_logits: Any
+    ignore_class: Any
 
     def __init__(
         self,
@@ -537,6 +552,7 @@ class MatchabilityAwareLoss(_OfElements):
         alpha: ParameterLike = 1.0,
         detach_weight: bool = True,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
@@ -547,6 +563,7 @@ class MatchabilityAwareLoss(_OfElements):
             alpha=alpha,
             detach_weight=detach_weight,
             from_logits=from_logits,
+            ignore_class=ignore_class,
         )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -559,6 +576,7 @@ class MatchabilityAwareLoss(_OfElements):
             alpha=self.option("alpha", prediction),
             detach_weight=self.detach_weight,
             from_logits=self.from_logits,
+            ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
 
@@ -579,9 +597,11 @@ class PenaltyReducedFocalLoss(_OfElements):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -624,6 +644,7 @@ class PenaltyReducedFocalLoss(_OfElements):
     alpha: Any
     beta: Any
     from_logits: Any
+    ignore_class: Any
 
     def __init__(
         self,
@@ -631,10 +652,18 @@ class PenaltyReducedFocalLoss(_OfElements):
         beta: ParameterLike = 4.0,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
-        self.keep(losses.PENALTY_REDUCED_FOCAL_LOSS, reduction, alpha=alpha, beta=beta, from_logits=from_logits)
+        self.keep(
+            losses.PENALTY_REDUCED_FOCAL_LOSS,
+            reduction,
+            alpha=alpha,
+            beta=beta,
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+        )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of labels and predictions that broadcast."""
@@ -645,6 +674,7 @@ class PenaltyReducedFocalLoss(_OfElements):
             alpha=self.option("alpha", prediction),
             beta=self.option("beta", prediction),
             from_logits=self.from_logits,
+            ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
 
@@ -667,9 +697,11 @@ class Poly1FocalLoss(_OfElements):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -713,6 +745,7 @@ class Poly1FocalLoss(_OfElements):
     epsilon: Any
     pos_weight: Any
     from_logits: Any
+    ignore_class: Any
 
     def __init__(
         self,
@@ -721,6 +754,7 @@ class Poly1FocalLoss(_OfElements):
         *,
         pos_weight: ParameterLike | None = None,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
@@ -731,6 +765,7 @@ class Poly1FocalLoss(_OfElements):
             epsilon=epsilon,
             pos_weight=pos_weight,
             from_logits=from_logits,
+            ignore_class=ignore_class,
         )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -743,6 +778,7 @@ class Poly1FocalLoss(_OfElements):
             pos_weight=self.option("pos_weight", prediction),
             epsilon=self.epsilon,
             from_logits=self.from_logits,
+            ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
 
@@ -762,9 +798,11 @@ class QualityFocalLoss(_OfElements):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -805,16 +843,18 @@ class QualityFocalLoss(_OfElements):
 
     beta: Any
     from_logits: Any
+    ignore_class: Any
 
     def __init__(
         self,
         beta: ParameterLike = 2.0,
         *,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
-        self.keep(losses.QUALITY_FOCAL_LOSS, reduction, beta=beta, from_logits=from_logits)
+        self.keep(losses.QUALITY_FOCAL_LOSS, reduction, beta=beta, from_logits=from_logits, ignore_class=ignore_class)
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of labels and predictions that broadcast."""
@@ -824,6 +864,7 @@ class QualityFocalLoss(_OfElements):
             prediction,
             beta=self.option("beta", prediction),
             from_logits=self.from_logits,
+            ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
 
@@ -958,9 +999,11 @@ class VarifocalLoss(_OfElements):
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
+    ignore_class : int, optional
+        Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
-        How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
-        float32, reduced or not.
+        How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
+        mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
 
     Returns
     -------
@@ -1003,6 +1046,7 @@ class VarifocalLoss(_OfElements):
     gamma: Any
     detach_weight: Any
     from_logits: Any
+    ignore_class: Any
 
     def __init__(
         self,
@@ -1011,6 +1055,7 @@ class VarifocalLoss(_OfElements):
         *,
         detach_weight: bool = False,
         from_logits: bool = False,
+        ignore_class: int | None = None,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
@@ -1021,6 +1066,7 @@ class VarifocalLoss(_OfElements):
             gamma=gamma,
             detach_weight=detach_weight,
             from_logits=from_logits,
+            ignore_class=ignore_class,
         )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
@@ -1033,6 +1079,7 @@ class VarifocalLoss(_OfElements):
             gamma=self.option("gamma", prediction),
             detach_weight=self.detach_weight,
             from_logits=self.from_logits,
+            ignore_class=self.ignore_class,
             reduction=self.reduction,
         )
 

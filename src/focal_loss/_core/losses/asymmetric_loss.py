@@ -46,6 +46,7 @@ class Options(Declared):
         default=0.05,
     )
     from_logits: bool = common.from_logits()
+    ignore_class: int | None = common.ignore_class(common.IGNORED_LABEL)
 
 
 def asymmetric(

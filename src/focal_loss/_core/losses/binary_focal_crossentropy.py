@@ -40,6 +40,9 @@ class Options(Declared):
     from_logits: bool = common.from_logits()
     label_smoothing: float = common.label_smoothing("2", 0.0)
     axis: int = option(Option(common.AXIS, "int", "The axis over which the mean is taken."), default=-1)
+    ignore_class: int | None = common.ignore_class(
+        common.IGNORED_LABEL + " The mean over the axis is over the others, and 0 where there are none."
+    )
 
 
 HUGE, SHRINK = 2.0**64, 2.0**-50  # at a logit of HUGE * SHRINK, p is still 1

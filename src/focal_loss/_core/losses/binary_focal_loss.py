@@ -19,6 +19,7 @@ class Options(Declared):
     pos_weight: Parameter = common.pos_weight()
     from_logits: bool = common.from_logits()
     label_smoothing: Any = common.label_smoothing("2", None)
+    ignore_class: int | None = common.ignore_class(common.IGNORED_LABEL)
 
 
 LOSS = Loss(

@@ -174,12 +174,16 @@ logarithm: the loss is that of all K classes."""
     return option(Option(SMOOTHING, "float, optional" if default is None else "float", says), default=default)
 
 
-def ignore_class() -> Any:
-    says = (
-        "Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a "
-        "class."
-    )
+def ignore_class(
+    says: str = "Examples with this label cost 0 and have a gradient of zeros, whatever their "
+    "prediction. It need not be a class.",
+) -> Any:
     return option(Option(CLASS, "int, optional", says), default=None)
+
+
+IGNORED_LABEL = (
+    "Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1]."
+)
 
 
 DENSE_NOTES = """Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the softmax) or non-negative. The loss is

@@ -35,6 +35,7 @@ class Options(Declared):
     alpha: Parameter = common.negative_weight(default=1.0)
     detach_weight: bool = common.detach_weight(default=True)
     from_logits: bool = common.from_logits()
+    ignore_class: int | None = common.ignore_class(common.IGNORED_LABEL)
 
 
 def target(ops: Ops, y: Array, gamma: Array) -> scores.Target:

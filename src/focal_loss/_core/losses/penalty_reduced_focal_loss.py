@@ -41,6 +41,7 @@ class Options(Declared):
         default=4.0,
     )
     from_logits: bool = common.from_logits()
+    ignore_class: int | None = common.ignore_class(common.IGNORED_LABEL)
 
 
 def penalty_reduced(

@@ -43,6 +43,7 @@ class Options(Declared):
     )
     pos_weight: Parameter = common.pos_weight()
     from_logits: bool = common.from_logits()
+    ignore_class: int | None = common.ignore_class(common.IGNORED_LABEL)
 
 
 def poly1(

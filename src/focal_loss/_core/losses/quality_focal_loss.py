@@ -34,6 +34,7 @@ class Options(Declared):
         default=2.0,
     )
     from_logits: bool = common.from_logits()
+    ignore_class: int | None = common.ignore_class(common.IGNORED_LABEL)
 
 
 def quality(ops: Ops, index: Index, x: Array, y: Array, beta: Array, *, from_logits: bool) -> Array | None:

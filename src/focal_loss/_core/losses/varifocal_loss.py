@@ -27,6 +27,7 @@ class Options(Declared):
     )
     detach_weight: bool = common.detach_weight(default=False)
     from_logits: bool = common.from_logits()
+    ignore_class: int | None = common.ignore_class(common.IGNORED_LABEL)
 
 
 def target(_: Ops, y: Array, __: Array) -> scores.Target:

@@ -323,11 +323,12 @@ def verdict(scores: dict[Row, np.ndarray], steps: int) -> str:
     base = best_cross_entropy(scores)
     focal = best_of(scores, (row for row in scores if row.gamma > 0))
     ahead = int((scores[focal] > scores[base]).sum())
+    short = " A training this short shows above all how fast each one learns; --steps 3000 shows where they end."
     return (
         f"After {steps} steps the best focal loss, gamma {focal.gamma:g}, has an average precision of "
         f"{scores[focal].mean():.3f}; the best cross-entropy, {base.name.removeprefix('cross-entropy, ')}, "
-        f"{scores[base].mean():.3f}. The focal loss is ahead in {ahead} of {len(scores[base])} seeds. A training this "
-        "short shows above all how fast each one learns; --steps 3000 shows where they end."
+        f"{scores[base].mean():.3f}. The focal loss is ahead in {ahead} of {len(scores[base])} seeds."
+        f"{short if steps < 3000 else ''}"
     )
 
 

@@ -133,11 +133,6 @@ def test_kornia(alpha: float | None, reduction: Any) -> None:
     )
 
 
-def test_kornia_refuses_other_shapes() -> None:
-    with pytest.raises(ValueError, match=r"`target` of shape \(2, 4\) must have the shape \(2, 3, 4\) of `pred`"):
-        kornia.binary_focal_loss_with_logits(X, HARD[:, 0])
-
-
 ROWS = X.movedim(1, 2).reshape(8, 3)
 LABELS = torch.tensor([0, 1, 2, 3, 3, 2, 0, 3])  # 3 is the background
 OWN = one_hot(LABELS, 4)[:, :3].double()
@@ -415,6 +410,62 @@ def test_class_indices_out_of_range(call: Callable[[Tensor, Tensor], Tensor], na
         set_checks(True)
 
 
+def test_bytes_are_class_indices_not_a_mask() -> None:
+    index = torch.tensor([2, 0, 1])
+    found = transformers.class_cost(X[0].T, index.byte())
+    torch.testing.assert_close(found, transformers.class_cost(X[0].T, index), rtol=0, atol=0)
+    loss = kornia.focal_loss(X[0].T[:3], index.byte(), 0.5)
+    torch.testing.assert_close(loss, kornia.focal_loss(X[0].T[:3], index, 0.5), rtol=0, atol=0)
+
+
+def test_timm_of_one_label_on_more_axes() -> None:
+    """Its classes are on the last axis, and labels may have one of length 1 in its place."""
+    x, index = torch.linspace(-2, 2, 18).sin().reshape(2, 3, 3), torch.tensor([[0, 1, 2], [2, 2, 0]])
+    loss = timm.AsymmetricLossSingleLabel(reduction="none")
+    rows = loss(x.reshape(6, 3), index.flatten())
+    torch.testing.assert_close(loss(x, index), rows.reshape(2, 3), rtol=0, atol=0)
+    torch.testing.assert_close(loss(x, index.unsqueeze(-1)), rows.reshape(2, 3), rtol=0, atol=0)
+    mean = timm.AsymmetricLossSingleLabel()(x, index)
+    torch.testing.assert_close(mean, rows.mean())
+
+
+def test_mmdet_takes_a_score_for_each_logit() -> None:
+    """As it takes class indices with one score for each."""
+    pair = (LABELS, SCORES)
+    found = mmdet.QualityFocalLoss()(ROWS, OWN * SCORES[:, None])
+    torch.testing.assert_close(found, mmdet.QualityFocalLoss()(ROWS, pair))
+
+
+SQUARE = torch.zeros(3, 3)
+LINE = torch.zeros(3)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: fvcore.sigmoid_focal_loss(SQUARE, LINE), "targets"),
+        (lambda: fvcore.sigmoid_focal_loss_star(SQUARE, LINE), "targets"),
+        (lambda: kornia.binary_focal_loss_with_logits(SQUARE, LINE), "target"),
+        (lambda: mmdet.FocalLoss()(SQUARE, SQUARE[:1]), "target"),
+        (lambda: mmdet.QualityFocalLoss()(SQUARE, (LINE.long(), SQUARE[:, :1])), "target"),
+        (lambda: mmdet.QualityFocalLoss()(SQUARE, (LINE.long(), LINE), weight=SQUARE[:, :1]), "weight"),
+        (lambda: mmdet.VarifocalLoss()(SQUARE, LINE), "target"),
+        (lambda: mmdet.VarifocalLoss()(SQUARE, SQUARE, weight=LINE), "weight"),
+        (lambda: mmdet.GaussianFocalLoss()(SQUARE, LINE), "target"),
+        (lambda: smp.FocalLoss("binary")(LINE, LINE[:1]), "y_true"),
+        (lambda: smp.FocalLoss("multiclass")(torch.zeros(3, 3, 2), LINE[:, None].long()), "y_true"),
+        (lambda: timm.AsymmetricLossMultiLabel()(SQUARE, LINE), "y"),
+        (lambda: transformers.sigmoid_focal_loss(SQUARE, LINE, 1.0), "targets"),
+        (lambda: ultralytics.FocalLoss()(SQUARE, LINE), "label"),
+        (lambda: ultralytics.VarifocalLoss()(SQUARE, SQUARE, LINE), "label"),
+        (lambda: ultralytics.VarifocalLoss()(SQUARE, LINE, SQUARE), "gt_score"),
+    ],
+)
+def test_what_would_broadcast_to_a_table_is_an_error(call: Callable[[], Any], name: str) -> None:
+    with pytest.raises(ValueError, match=rf"`{name}` of shape \(.*\) must have the shape \(3.*\) of "):
+        call()
+
+
 def test_kornia_rounds_once_under_autocast() -> None:
     x = torch.tensor([[0.5, -1.0]], dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
@@ -463,6 +514,9 @@ def test_arguments_that_would_give_a_wrong_number_are_errors(call: Callable[[], 
         lambda x: monai.FocalLoss()(x, x),
         lambda x: monai.FocalLoss(use_softmax=True)(x, x),
         lambda x: smp.FocalLoss("multilabel")(x, x),
+        lambda x: transformers.sigmoid_focal_loss(x.T, x.T, 1.0),
+        lambda x: ultralytics.FocalLoss()(x.T, x.T),
+        lambda x: ultralytics.VarifocalLoss()(x.T, x.T, x.T),
     ],
 )
 def test_the_mean_of_no_examples_is_0(call: Callable[[torch.Tensor], torch.Tensor]) -> None:

@@ -158,8 +158,7 @@ found.""",
             "Alibaba-MIIL/ASL",
             "`AsymmetricLoss(gamma_neg=4, gamma_pos=1, clip=0.05)(x, y)`",
             '`asymmetric_loss(y, x, 1, 4, 0.05, from_logits=True, reduction="sum")`. Theirs takes the focal factor '
-            "for a "
-            "constant unless `disable_torch_grad_focal_loss=False`: its gradient is not that of its loss",
+            "for a constant unless `disable_torch_grad_focal_loss=False`: its gradient is not that of its loss",
         ),
         Peer(
             "mmpretrain",

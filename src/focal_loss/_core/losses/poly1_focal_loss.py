@@ -134,8 +134,7 @@ has to earn its place in a search that includes ``epsilon=0``, which is `binary_
             "abhuse/polyloss-pytorch",
             "`Poly1FocalLoss(num_classes, epsilon=1.0, alpha=0.25, gamma=2.0)(logits, labels)`",
             "with `alpha=-1` there: `poly1_focal_loss(one_hot, logits, 2, 1, from_logits=True)`. Another `alpha` "
-            "weighs "
-            "the first term there and not the second, which has no equal here",
+            "weighs the first term there and not the second, which has no equal here",
         ),
     ),
 )

@@ -51,8 +51,7 @@ this loss together; [boosted trees](../boosting.md) have it as an objective.""",
             "torch",
             "`CrossEntropyLoss(weight=w, ignore_index=-100)(input, target)`",
             "`FocalLoss(gamma=2, alpha=w, ignore_index=-100)(input, target)` of `focal_loss.torch`; its mean divides "
-            "by the "
-            "number of examples, not by the sum of their weights",
+            "by the number of examples, not by the sum of their weights",
         ),
         Peer(
             "copies of `FocalLoss`",

@@ -5,7 +5,6 @@ The functions named `_jit` are the same ones: there is nothing to compile.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from focal_loss._core import options, pipeline
@@ -13,6 +12,7 @@ from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import binary_focal_loss
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
+from focal_loss.torch.compat._tensors import check_shape, exact
 
 __all__ = [
     "sigmoid_focal_loss",
@@ -26,9 +26,8 @@ def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = -1, gamma: float = 2, reduction: Reduction = "none"
 ) -> Tensor:
     """Compute the focal loss of logits. A negative `alpha` weighs nothing. The result is float32 for half precision."""
-    return _sigmoid_focal_loss(
-        inputs.to(_dtype_at_least_float32(inputs)), targets, alpha if alpha >= 0 else -1, gamma, reduction
-    )
+    check_shape("targets", targets, "`inputs`", inputs)
+    return _sigmoid_focal_loss(exact(inputs), targets, alpha if alpha >= 0 else -1, gamma, reduction)
 
 
 def sigmoid_focal_loss_star(
@@ -37,7 +36,8 @@ def sigmoid_focal_loss_star(
     """Compute FL*, softplus(-gamma s) / gamma of a margin s: cross-entropy of a steeper sigmoid, of hard targets."""
     if not gamma > 0:
         raise ValueError(f"`gamma` must be a positive number, got {gamma}")
-    x = inputs.to(_dtype_at_least_float32(inputs))
+    check_shape("targets", targets, "`inputs`", inputs)
+    x = exact(inputs)
     pipeline.check_labels(XP, targets, x)
     y = targets.to(x.dtype)
     loss = binary_focal_loss(x.new_ones(()), gamma * x * (2 * y - 1), 0.0, from_logits=True) / gamma
@@ -46,10 +46,6 @@ def sigmoid_focal_loss_star(
     if options.reduction(reduction) == "none":
         return loss
     return loss.sum() / (max(loss.numel(), 1) if reduction == "mean" else 1)
-
-
-def _dtype_at_least_float32(inputs: Tensor) -> torch.dtype:
-    return torch.promote_types(inputs.dtype, torch.float32)
 
 
 sigmoid_focal_loss_jit = sigmoid_focal_loss

@@ -9,6 +9,7 @@ from focal_loss._core import binary_losses, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import sparse_categorical_focal_loss
+from focal_loss.torch.compat._tensors import check_shape
 
 __all__ = ["BinaryFocalLossWithLogits", "FocalLoss", "binary_focal_loss_with_logits", "focal_loss"]
 
@@ -45,7 +46,7 @@ def focal_loss(
     if options.reduction(reduction) != "none":
         return loss / max(pred.numel(), 1) if reduction == "mean" else loss
     index = target if ignore_index is None else torch.where(target == ignore_index, 0, target)
-    return loss.new_zeros(pred.shape).scatter(1, index.unsqueeze(1), loss.unsqueeze(1))
+    return loss.new_zeros(pred.shape).scatter(1, index.long().unsqueeze(1), loss.unsqueeze(1))
 
 
 def binary_focal_loss_with_logits(
@@ -62,8 +63,7 @@ def binary_focal_loss_with_logits(
 
     The weights have one entry per class. The mean divides by the number of all elements, ignored ones too.
     """
-    if pred.shape != target.shape:
-        raise ValueError(f"`target` of shape {tuple(target.shape)} must have the shape {tuple(pred.shape)} of `pred`")
+    check_shape("target", target, "`pred`", pred)
     positive, negative = (1.0, 1.0) if alpha is None else (float(alpha), 1 - float(alpha))
     if pos_weight is not None:
         positive = positive * _along_classes(pos_weight, pred)

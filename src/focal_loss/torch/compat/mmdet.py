@@ -13,7 +13,7 @@ from focal_loss.torch._functions import (
     sigmoid_focal_loss,
     varifocal_loss,
 )
-from focal_loss.torch.compat._one_hot import one_hot
+from focal_loss.torch.compat._tensors import check_shape, exact, one_hot
 
 __all__ = ["FocalLoss", "GaussianFocalLoss", "QualityFocalLoss", "VarifocalLoss"]
 
@@ -43,7 +43,9 @@ class _Loss(torch.nn.Module):
         if avg_factor is not None and reduction == "sum":
             raise ValueError('`avg_factor` must be None beside `reduction="sum"`, as in mmdet')
         if weight is not None:
-            loss = loss * weight
+            if weight.ndim not in (0, loss.ndim):
+                check_shape("weight", weight, "the losses", loss)
+            loss = loss * weight.expand_as(loss)
         if reduction == "none":
             return self.loss_weight * loss
         total = loss.sum()
@@ -54,11 +56,6 @@ class _Loss(torch.nn.Module):
 
 
 EPS = torch.finfo(torch.float32).eps  # the least that a mean divides by, as in mmdet
-
-
-def _exact(pred: Tensor) -> Tensor:
-    """Half precision as float32: what is weighed and added is not rounded before."""
-    return pred.to(torch.promote_types(pred.dtype, torch.float32))
 
 
 class FocalLoss(_Loss):
@@ -92,16 +89,18 @@ class FocalLoss(_Loss):
         """Compute the loss."""
         if target.ndim < pred.ndim:
             target = one_hot("target", target, pred.shape[1], background=True)
-        loss = sigmoid_focal_loss(_exact(pred), target, self.alpha, self.gamma)
+        check_shape("target", target, "`pred`", pred)
+        loss = sigmoid_focal_loss(exact(pred), target, self.alpha, self.gamma)
         if weight is not None and weight.shape != loss.shape:
             weight = weight.view(-1, 1) if weight.shape[0] == loss.shape[0] else weight.view(loss.shape)
         return self.reduced(loss, weight, avg_factor, reduction_override)
 
 
 class QualityFocalLoss(_Loss):
-    """The quality focal loss, summed over the classes. `target` holds class indices (N,) and scores (N,).
+    """The quality focal loss, summed over the classes.
 
-    An index that is the number of classes means background.
+    `target` holds class indices (N,) and scores (N,), or is one tensor with a score for each logit. An index that is
+    the number of classes means background.
     """
 
     def __init__(
@@ -118,17 +117,23 @@ class QualityFocalLoss(_Loss):
     def forward(
         self,
         pred: Tensor,
-        target: tuple[Tensor, Tensor],
+        target: tuple[Tensor, Tensor] | Tensor,
         weight: Tensor | None = None,
         avg_factor: float | Tensor | None = None,
         reduction_override: Reduction | None = None,
     ) -> Tensor:
         """Compute the loss."""
-        label, score = target
-        exact = _exact(pred)
-        own = one_hot("target", label, pred.shape[1], background=True)
-        scores = torch.where(own != 0, own * score.unsqueeze(1).to(exact.dtype), 0.0)
-        loss = quality_focal_loss(scores, exact, self.beta, from_logits=True).sum(1)
+        x = exact(pred)
+        if isinstance(target, Tensor):
+            check_shape("target", target, "`pred`", pred)
+            scores = target
+        else:
+            label, score = target
+            for part in target:
+                check_shape("target", part, "`pred[:, 0]`", pred[:, 0])
+            own = one_hot("target", label, pred.shape[1], background=True)
+            scores = torch.where(own != 0, own * score.unsqueeze(1).to(x.dtype), 0.0)
+        loss = quality_focal_loss(scores, x, self.beta, from_logits=True).sum(1)
         return self.reduced(loss, weight, avg_factor, reduction_override)
 
 
@@ -160,7 +165,8 @@ class VarifocalLoss(_Loss):
         reduction_override: Reduction | None = None,
     ) -> Tensor:
         """Compute the loss."""
-        loss = varifocal_loss(target, _exact(pred), self.alpha, self.gamma, from_logits=True)
+        check_shape("target", target, "`pred`", pred)
+        loss = varifocal_loss(target, exact(pred), self.alpha, self.gamma, from_logits=True)
         return self.reduced(loss, weight, avg_factor, reduction_override)
 
 
@@ -191,7 +197,8 @@ class GaussianFocalLoss(_Loss):
         reduction_override: Reduction | None = None,
     ) -> Tensor:
         """Compute the loss."""
-        loss = penalty_reduced_focal_loss(target, _exact(pred), self.alpha, self.gamma)
+        check_shape("target", target, "`pred`", pred)
+        loss = penalty_reduced_focal_loss(target, exact(pred), self.alpha, self.gamma)
         if (self.pos_weight, self.neg_weight) != (1.0, 1.0):
             loss = loss * torch.where(target == 1, self.pos_weight, self.neg_weight)
         return self.reduced(loss, weight, avg_factor, reduction_override)

@@ -11,7 +11,7 @@ from torch import Tensor
 from focal_loss._core import binary_losses, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
-from focal_loss.torch.compat._one_hot import one_hot
+from focal_loss.torch.compat._tensors import check_shape, exact, one_hot
 
 __all__ = ["FocalLoss"]
 
@@ -50,7 +50,7 @@ class FocalLoss(torch.nn.Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         """Compute the loss."""
-        x, y = input.to(torch.promote_types(input.dtype, torch.float32)), target
+        x, y = exact(input), target
         if x.shape[1] == 1 and (self.to_onehot_y or not self.include_background):
             XP.warn("`to_onehot_y` and `include_background` have no effect on logits of one class")
         if x.shape[1] > 1:
@@ -63,8 +63,7 @@ class FocalLoss(torch.nn.Module):
                 y = one_hot("target", y[:, 0], x.shape[1])
             if not self.include_background:
                 x, y = x[:, 1:], y[:, 1:]
-        if y.shape != x.shape:
-            raise ValueError(f"`target` of shape {tuple(y.shape)} must have the shape {tuple(x.shape)} of `input`")
+        check_shape("target", y, "`input`", x)
         loss = self._by_softmax(x, y) if self.use_softmax else self._by_sigmoids(x, y)
         if self.class_weight is not None:
             loss = loss * self._along_classes(self.class_weight, x)

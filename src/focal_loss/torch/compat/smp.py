@@ -10,7 +10,7 @@ from torch import Tensor
 from focal_loss._core import options
 from focal_loss._core.options import Reduction
 from focal_loss.torch._functions import sigmoid_focal_loss
-from focal_loss.torch.compat._one_hot import one_hot
+from focal_loss.torch.compat._tensors import check_shape, exact, one_hot
 
 __all__ = ["FocalLoss"]
 
@@ -61,23 +61,21 @@ class FocalLoss(torch.nn.Module):
 
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
         """Compute the loss; of several classes the mean of each one's own."""
-        x = y_pred.to(torch.promote_types(y_pred.dtype, torch.float32))
+        x = exact(y_pred)
         counted = None if self.ignore_index is None else y_true != self.ignore_index
         if self.mode == "binary":
             x, y = x.reshape(-1), y_true.reshape(-1)
+            check_shape("y_true", y, "`y_pred`", x)
             if counted is not None:
                 x, y = x[counted.reshape(-1)], y[counted.reshape(-1)]
             return self._loss(x, _hard(y), self.reduction)
         classes = x.shape[1]
         if self.mode == "multiclass":
+            check_shape("y_true", y_true, "`y_pred[:, 0]`", x[:, 0])
             y = one_hot("y_true", y_true, classes, ignore=self.ignore_index)
             counted = None if counted is None else counted.unsqueeze(1).expand_as(x)
         else:
-            if y_true.shape != x.shape:
-                raise ValueError(
-                    f"`y_true` of shape {tuple(y_true.shape)} must have the shape {tuple(x.shape)} of `y_pred` in the "
-                    "mode 'multilabel'"
-                )
+            check_shape("y_true", y_true, "`y_pred`", x)
             y = _hard(y_true if counted is None else torch.where(counted, y_true, 0))
         if self.class_weights is not None and len(self.class_weights) != classes:
             raise ValueError(

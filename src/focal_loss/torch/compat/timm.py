@@ -10,6 +10,7 @@ from torch import Tensor
 from focal_loss._core import options, pipeline
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import asymmetric_loss, sparse_categorical_focal_loss
+from focal_loss.torch.compat._tensors import check_shape, exact
 
 __all__ = ["AsymmetricLossMultiLabel", "AsymmetricLossSingleLabel"]
 
@@ -56,7 +57,8 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute the loss."""
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        check_shape("y", y, "`x`", x)
+        x = exact(x)
         if self.pos_weight is None:
             loss = self._of(y, x)
         else:
@@ -77,7 +79,7 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
 
 
 class AsymmetricLossSingleLabel(torch.nn.Module):
-    """The softmax focal loss of class indices (N,), smoothed by `eps` with focal factors of its own.
+    """The softmax focal loss of class indices (N,) and logits (N, K), smoothed by `eps` with focal factors of its own.
 
     The classes other than the true one, each of which has the label eps / K, count with the factor p**gamma_neg: only
     those that are likely. Losses are float32 where logits are narrower.
@@ -100,13 +102,14 @@ class AsymmetricLossSingleLabel(torch.nn.Module):
 
     def forward(self, inputs: Tensor, target: Tensor) -> Tensor:
         """Compute the loss."""
-        x = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
+        x = exact(inputs)
         loss = sparse_categorical_focal_loss(target, x, self.gamma_pos, from_logits=True)
         if self.eps:
             share = self.eps / x.shape[-1]
             # The least number in place of -inf, which 0 or the loss itself would make NaN.
             log_p = x.log_softmax(-1).clamp(min=torch.finfo(x.dtype).min)
-            log_p = log_p.scatter(1, target.long().unsqueeze(1), 0.0)  # the true class has its loss already
+            index = target.long().reshape(loss.shape).unsqueeze(-1)
+            log_p = log_p.scatter(-1, index, 0.0)  # the true class has its loss already
             others = ((self.gamma_neg * log_p).exp() * (-share * log_p)).sum(-1)
             loss = (1 - self.eps + share) * loss + others
-        return loss if self.reduction == "none" else loss.sum() / max(len(loss), 1)
+        return loss if self.reduction == "none" else loss.sum() / max(loss.numel(), 1)

@@ -9,6 +9,7 @@ from focal_loss._core import checks
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import focal_matching_cost
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
+from focal_loss.torch.compat._tensors import check_shape, exact
 
 __all__ = ["class_cost", "sigmoid_focal_loss"]
 
@@ -20,8 +21,9 @@ def sigmoid_focal_loss(
 
     A negative `alpha` weighs nothing.
     """
+    check_shape("targets", targets, "`inputs`", inputs)
     total = _sigmoid_focal_loss(inputs, targets, alpha if alpha >= 0 else -1, gamma, "sum")
-    return total / inputs.shape[1] / num_boxes
+    return total / max(inputs.shape[1], 1) / num_boxes
 
 
 @torch.no_grad()
@@ -30,10 +32,10 @@ def class_cost(logits: Tensor, target_ids: Tensor, alpha: float = 0.25, gamma: f
 
     The result (queries, M) is float32 where logits are narrower: in float16 the matchers' own has infinite entries.
     """
-    x = logits.flatten(0, -2)
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = exact(logits.flatten(0, -2))
     if XP.readable(target_ids):
         checks.check_classes(XP.to_numpy(target_ids), x.shape[-1], None, "target_ids")
+    target_ids = target_ids.long()  # bytes would be a mask
     # The fewer columns: those of the targets, or of all classes.
     if len(target_ids) < x.shape[-1]:
         return focal_matching_cost(x[:, target_ids], alpha, gamma, from_logits=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import sigmoid_focal_loss, varifocal_loss
+from focal_loss.torch.compat._tensors import check_shape, exact
 
 __all__ = ["FocalLoss", "VarifocalLoss"]
 
@@ -24,7 +25,9 @@ class FocalLoss(torch.nn.Module):
 
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
         """Compute the loss."""
-        return sigmoid_focal_loss(pred, label, self.alpha if self.alpha > 0 else -1, self.gamma, "sum") / pred.shape[1]
+        check_shape("label", label, "`pred`", pred)
+        total = sigmoid_focal_loss(pred, label, self.alpha if self.alpha > 0 else -1, self.gamma, "sum")
+        return total / max(pred.shape[1], 1)
 
 
 class VarifocalLoss(torch.nn.Module):
@@ -40,9 +43,11 @@ class VarifocalLoss(torch.nn.Module):
 
     def forward(self, pred_score: Tensor, gt_score: Tensor, label: Tensor) -> Tensor:
         """Compute the loss."""
-        x = pred_score.to(torch.promote_types(pred_score.dtype, torch.float32))
+        check_shape("gt_score", gt_score, "`pred_score`", pred_score)
+        check_shape("label", label, "`pred_score`", pred_score)
         own = label > 0
         if XP.readable(label) and bool(((gt_score > 0) & ~own).any()):
             raise ValueError("`gt_score` must be 0 where `label` is, as the assigners make it")
-        loss = varifocal_loss(torch.where(own, gt_score, 0.0), x, self.alpha, self.gamma, from_logits=True)
-        return torch.where(own & (gt_score <= 0), 0.0, loss).sum() / pred_score.shape[1]
+        score = torch.where(own, gt_score, 0.0)
+        loss = varifocal_loss(score, exact(pred_score), self.alpha, self.gamma, from_logits=True)
+        return torch.where(own & (gt_score <= 0), 0.0, loss).sum() / max(pred_score.shape[1], 1)

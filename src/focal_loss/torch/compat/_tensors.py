@@ -1,4 +1,4 @@
-"""Class indices as a label for each class, for losses of each class against the rest."""
+"""Logits and labels of other libraries' calls as the losses here take them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from torch import Tensor
 
 from focal_loss._core import checks
 from focal_loss.torch._backend import XP
+
+
+def exact(logits: Tensor) -> Tensor:
+    """Half precision as float32: what is weighed and added is not rounded before."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def check_shape(name: str, labels: Tensor, other: str, logits: Tensor) -> None:
+    """Raise `ValueError` unless labels have the shape of the logits: these libraries do not mean them to broadcast."""
+    if labels.shape != logits.shape:
+        raise ValueError(
+            f"`{name}` of shape {tuple(labels.shape)} must have the shape {tuple(logits.shape)} of {other}"
+        )
 
 
 def one_hot(name: str, index: Tensor, classes: int, *, background: bool = False, ignore: int | None = None) -> Tensor:

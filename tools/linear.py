@@ -6,10 +6,11 @@ What follows below the docstring is each framework's own, and written by hand.
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 
 from docstrings import MEAN_VALID, RAISES, REDUCED, WIDTH, entry, filled, option_parameters
 
-from focal_loss._core.declare import Loss
+from focal_loss._core.declare import Loss, Option
 
 FIRST = "Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language."
 LOGITS = {"torch": "linear(hidden, weight, bias)", "jax": "hidden @ weight.T + bias"}
@@ -73,12 +74,18 @@ def linear_{loss.name}({taken}) -> {RESULT_TYPE[door]}:
 """
 
 
+def of_layer(option: Option) -> Option:
+    """The option in the words of the layer, which has inputs where the loss has predictions."""
+    says = option.says.replace("`y_pred`, of length 1 in place of K", "`hidden`, of length 1 in place of D")
+    return replace(option, type=option.type.replace("(..., 1, ...)", "(..., 1)"), says=says)
+
+
 def parameters(loss: Loss) -> list[str]:
     return [p for p in option_parameters(loss.options, loss.positional) if p.partition(":")[0] not in OF_LOGITS]
 
 
 def docstring(loss: Loss, door: str) -> str:
-    options = [entry(n, option) for n, (option, _) in loss.options.declared().items() if n not in OF_LOGITS]
+    options = [entry(n, of_layer(option)) for n, (option, _) in loss.options.declared().items() if n not in OF_LOGITS]
     autocast = REDUCED if door == "torch" else REDUCED.partition(" Under ")[0]
     says = filled(f"How to reduce the losses{MEAN_VALID['sparse']}. {autocast}")
     reduction = f"reduction : {{'none', 'mean', 'sum'}}\n{says}"

@@ -1,10 +1,11 @@
-"""Options under the names of other libraries: an error that gives the name here."""
+"""The names of other libraries: for an option an error that gives the name here, and errors in their words."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -21,6 +22,18 @@ REPLACEMENTS = {
     "dim": ("axis",),
     "smoothing": ("label_smoothing",),
 }
+
+
+@contextmanager
+def in_words(words: Mapping[str, str]) -> Iterator[None]:
+    """Give the errors of the functions beneath the names that the caller used."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        for here, theirs in words.items():
+            message = message.replace(here, theirs)
+        raise type(error)(message) from None
 
 
 def answering(target: T) -> T:

@@ -51,9 +51,9 @@ def linear_sparse_categorical_focal_loss(
         Of the last layer, whose logits are ``hidden @ weight.T + bias``.
     y_true : tensor of int, shape (...)
         Class indices in [0, K).
-    gamma : float or array_like, shape (), (K,) or (..., 1, ...)
+    gamma : float or array_like, shape (), (K,) or (..., 1)
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy. A
-        vector is one for each class; an array with the axes of `y_pred`, of length 1 in place of K, is one for each
+        vector is one for each class; an array with the axes of `hidden`, of length 1 in place of D, is one for each
         example.
     bias : floating tensor, shape (K,), optional
         Of the last layer.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,7 +11,7 @@ from focal_loss._core import binary_losses, declare, pipeline
 from focal_loss._core import options as check
 from focal_loss._core.declare import Kind, Option, option
 from focal_loss._core.losses import common
-from focal_loss._core.names import answering
+from focal_loss._core.names import answering, in_words
 from focal_loss._core.options import Parameter, ParameterLike, Reduction
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import (
@@ -62,18 +60,6 @@ class Declared(NamedTuple):
     options: type[declare.Options]
 
 
-@contextmanager
-def _own_words() -> Iterator[None]:
-    """Give the errors of the losses beneath the names that the caller used."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        message = str(error)
-        for theirs, ours in WORDS.items():
-            message = message.replace(theirs, ours)
-        raise type(error)(message) from None
-
-
 class _Convention(_Loss):
     """A loss of (input, target)."""
 
@@ -85,7 +71,7 @@ class _Convention(_Loss):
         """The reduced loss of logits and targets."""
         if torch.compiler.is_compiling():  # which has no use for words
             return self.loss(*self.tensors(input, target))
-        with _own_words():
+        with in_words(WORDS):
             return self.loss(*self.tensors(input, target))
 
     def loss(self, x: Tensor, target: Tensor) -> Tensor:

@@ -1,12 +1,42 @@
-"""Logits and labels of other libraries' calls as the losses here take them."""
+"""Logits and labels of other libraries' calls as the losses here take them, and errors in the words of those calls."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from focal_loss._core import checks
+from focal_loss._core.names import in_words
 from focal_loss.torch._backend import XP
+
+P = ParamSpec("P")
+R = TypeVar("R")
+# Remedies that these calls do not have.
+REMEDIES = {
+    "pass `from_logits=True` if these are logits": "apply a sigmoid if these are logits",
+    "for one-hot or soft labels take the loss without `sparse` in its name": "class indices have no class axis",
+}
+
+
+def naming(y_true: str, y_pred: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a call to raise the errors of the losses beneath it with its own names of labels and predictions."""
+    words = REMEDIES | {"`y_true`": f"`{y_true}`", "`y_pred`": f"`{y_pred}`"}
+
+    def decorate(call: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(call)
+        def named(*arguments: P.args, **options: P.kwargs) -> R:
+            if torch.compiler.is_compiling():  # which has no use for words
+                return call(*arguments, **options)
+            with in_words(words):
+                return call(*arguments, **options)
+
+        return named
+
+    return decorate
 
 
 def exact(logits: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import binary_focal_loss
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
-from focal_loss.torch.compat._tensors import check_shape, exact
+from focal_loss.torch.compat._tensors import check_shape, exact, naming
 
 __all__ = [
     "sigmoid_focal_loss",
@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 
+@naming("targets", "inputs")
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = -1, gamma: float = 2, reduction: Reduction = "none"
 ) -> Tensor:
@@ -30,6 +31,7 @@ def sigmoid_focal_loss(
     return _sigmoid_focal_loss(exact(inputs), targets, alpha if alpha >= 0 else -1, gamma, reduction)
 
 
+@naming("targets", "inputs")
 def sigmoid_focal_loss_star(
     inputs: Tensor, targets: Tensor, alpha: float = -1, gamma: float = 1, reduction: Reduction = "none"
 ) -> Tensor:
@@ -42,6 +44,7 @@ def sigmoid_focal_loss_star(
     y = targets.to(x.dtype)
     loss = binary_focal_loss(x.new_ones(()), gamma * x * (2 * y - 1), 0.0, from_logits=True) / gamma
     if alpha >= 0:
+        alpha = options.fraction("alpha", alpha)
         loss = loss * (alpha * y + (1 - alpha) * (1 - y))
     if options.reduction(reduction) == "none":
         return loss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,11 +11,12 @@ from focal_loss._core import binary_losses, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import sparse_categorical_focal_loss
-from focal_loss.torch.compat._tensors import check_shape
+from focal_loss.torch.compat._tensors import check_shape, naming
 
 __all__ = ["BinaryFocalLossWithLogits", "FocalLoss", "binary_focal_loss_with_logits", "focal_loss"]
 
 
+@naming("target", "pred")
 def focal_loss(
     pred: Tensor,
     target: Tensor,
@@ -31,8 +34,9 @@ def focal_loss(
     classes = pred.shape[1]
     factors = pred.new_ones(classes, dtype=torch.promote_types(pred.dtype, torch.float32))
     if alpha is not None:
-        factors = factors * alpha
-        factors[:1] = 1 - alpha
+        share = options.fraction("alpha", alpha)
+        factors = factors * share
+        factors[:1] = 1 - share
     loss = sparse_categorical_focal_loss(
         target,
         pred,
@@ -49,6 +53,7 @@ def focal_loss(
     return loss.new_zeros(pred.shape).scatter(1, index.long().unsqueeze(1), loss.unsqueeze(1))
 
 
+@naming("target", "pred")
 def binary_focal_loss_with_logits(
     pred: Tensor,
     target: Tensor,
@@ -64,7 +69,8 @@ def binary_focal_loss_with_logits(
     The weights have one entry per class. The mean divides by the number of all elements, ignored ones too.
     """
     check_shape("target", target, "`pred`", pred)
-    positive, negative = (1.0, 1.0) if alpha is None else (float(alpha), 1 - float(alpha))
+    positive: Any = 1.0 if alpha is None else options.fraction("alpha", alpha)
+    negative: Any = 1.0 if alpha is None else 1 - positive
     if pos_weight is not None:
         positive = positive * _along_classes(pos_weight, pred)
     if weight is not None:
@@ -98,9 +104,9 @@ class FocalLoss(torch.nn.Module):
         ignore_index: int | None = -100,
     ) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.gamma = gamma
-        self.reduction = reduction
+        self.alpha = None if alpha is None else options.fraction("alpha", alpha)
+        self.gamma = options.parameter("gamma", gamma)
+        self.reduction = options.reduction(reduction)
         self.weight = weight
         self.ignore_index = ignore_index
 
@@ -122,9 +128,9 @@ class BinaryFocalLossWithLogits(torch.nn.Module):
         ignore_index: int | None = -100,
     ) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.gamma = gamma
-        self.reduction = reduction
+        self.alpha = None if alpha is None else options.fraction("alpha", alpha)
+        self.gamma = options.parameter("gamma", gamma)
+        self.reduction = options.reduction(reduction)
         self.pos_weight = pos_weight
         self.weight = weight
         self.ignore_index = ignore_index

@@ -13,7 +13,7 @@ from focal_loss.torch._functions import (
     sigmoid_focal_loss,
     varifocal_loss,
 )
-from focal_loss.torch.compat._tensors import check_shape, exact, one_hot
+from focal_loss.torch.compat._tensors import check_shape, exact, naming, one_hot
 
 __all__ = ["FocalLoss", "GaussianFocalLoss", "QualityFocalLoss", "VarifocalLoss"]
 
@@ -75,9 +75,10 @@ class FocalLoss(_Loss):
         activated: bool = False,
     ) -> None:
         super().__init__(use_sigmoid, reduction, loss_weight, activated)
-        self.gamma = gamma
-        self.alpha = alpha
+        self.gamma = options.parameter("gamma", gamma)
+        self.alpha = options.fraction("alpha", alpha)
 
+    @naming("target", "pred")
     def forward(
         self,
         pred: Tensor,
@@ -112,8 +113,9 @@ class QualityFocalLoss(_Loss):
         activated: bool = False,
     ) -> None:
         super().__init__(use_sigmoid, reduction, loss_weight, activated)
-        self.beta = beta
+        self.beta = options.parameter("beta", beta)
 
+    @naming("target", "pred")
     def forward(
         self,
         pred: Tensor,
@@ -152,10 +154,11 @@ class VarifocalLoss(_Loss):
         super().__init__(use_sigmoid, reduction, loss_weight, activated=False)
         if not iou_weighted:
             raise NotImplementedError("`iou_weighted` must be True, got False; there is no other here")
-        self.alpha = alpha
-        self.gamma = gamma
+        self.alpha = options.parameter("alpha", alpha)
+        self.gamma = options.parameter("gamma", gamma)
         self.iou_weighted = iou_weighted
 
+    @naming("target", "pred")
     def forward(
         self,
         pred: Tensor,
@@ -183,11 +186,12 @@ class GaussianFocalLoss(_Loss):
         neg_weight: float = 1.0,
     ) -> None:
         super().__init__(True, reduction, loss_weight, activated=False)
-        self.alpha = alpha
-        self.gamma = gamma
+        self.alpha = options.parameter("alpha", alpha)
+        self.gamma = options.parameter("gamma", gamma)
         self.pos_weight = pos_weight
         self.neg_weight = neg_weight
 
+    @naming("target", "pred")
     def forward(
         self,
         pred: Tensor,

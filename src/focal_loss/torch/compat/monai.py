@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss._core import binary_losses, options, pipeline
+from focal_loss._core import binary_losses, checks, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
-from focal_loss.torch.compat._tensors import check_shape, exact, one_hot
+from focal_loss.torch.compat._tensors import check_shape, exact, naming, one_hot
 
 __all__ = ["FocalLoss"]
 
@@ -38,6 +38,8 @@ class FocalLoss(torch.nn.Module):
         super().__init__()
         if use_softmax and not include_background and options.is_number(alpha):
             raise ValueError("`alpha` must be None or have one entry per class where the softmax has no background")
+        if not options.is_number(gamma):
+            raise TypeError(f"`gamma` must be a number, got {checks.shown(gamma)}")
         self.include_background = include_background
         self.to_onehot_y = to_onehot_y
         self.gamma = options.parameter("gamma", gamma)
@@ -48,6 +50,7 @@ class FocalLoss(torch.nn.Module):
             weight = torch.as_tensor(options.parameter("weight", weight), dtype=torch.float32)
         self.register_buffer("class_weight", weight)
 
+    @naming("target", "input")
     def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002
         """Compute the loss."""
         x, y = exact(input), target

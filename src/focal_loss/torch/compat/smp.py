@@ -52,12 +52,17 @@ class FocalLoss(torch.nn.Module):
         if options.reduction(reduction) == "none" and mode != "binary":
             raise ValueError(f"`reduction` must be 'mean' or 'sum' in the mode {mode!r}, got 'none'")
         self.mode = mode
-        self.alpha = alpha
-        self.gamma = gamma
+        self.alpha = -1 if alpha is None else options.fraction("alpha", alpha)
+        self.gamma = options.parameter("gamma", gamma)
         self.ignore_index = ignore_index
         self.eps = eps
         self.reduction = reduction
-        self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.class_weights = None
+        if class_weights is not None:
+            weights = options.parameter("class_weights", class_weights)
+            self.class_weights = torch.as_tensor(weights, dtype=torch.float32)
+            if not self.class_weights.sum() > 0:
+                raise ValueError("`class_weights` must not all be 0, for the loss divides by their sum")
 
     def forward(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
         """Compute the loss; of several classes the mean of each one's own."""
@@ -96,7 +101,7 @@ class FocalLoss(torch.nn.Module):
         return (each * weights).sum() / weights.sum()
 
     def _loss(self, x: Tensor, y: Tensor, reduction: Reduction) -> Tensor:
-        return sigmoid_focal_loss(x, y, -1 if self.alpha is None else self.alpha, self.gamma, reduction)
+        return sigmoid_focal_loss(x, y, self.alpha, self.gamma, reduction)
 
 
 def _hard(y: Tensor) -> Tensor:

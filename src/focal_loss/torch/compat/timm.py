@@ -10,7 +10,7 @@ from torch import Tensor
 from focal_loss._core import options, pipeline
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import asymmetric_loss, sparse_categorical_focal_loss
-from focal_loss.torch.compat._tensors import check_shape, exact
+from focal_loss.torch.compat._tensors import check_shape, exact, naming
 
 __all__ = ["AsymmetricLossMultiLabel", "AsymmetricLossSingleLabel"]
 
@@ -47,14 +47,16 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
             )
         if reduction not in REDUCTIONS:
             raise ValueError(f"`reduction` must be 'batchmean', 'sum', 'mean' or 'none', got {reduction!r}")
-        self.gamma_neg = gamma_neg
-        self.gamma_pos = gamma_pos
-        self.clip = clip
+        self.gamma_neg = options.parameter("gamma_neg", gamma_neg)
+        self.gamma_pos = options.parameter("gamma_pos", gamma_pos)
+        self.clip = 0.0 if clip is None else options.clip("clip", clip)
         self.eps = eps
         self.reduction = reduction
-        self.register_buffer("weight", weight)
-        self.register_buffer("pos_weight", None if pos_weight is None else torch.as_tensor(pos_weight))
+        for name, value in (("weight", weight), ("pos_weight", pos_weight)):
+            tensor = None if value is None else torch.as_tensor(options.weight(name, value))
+            self.register_buffer(name, tensor)
 
+    @naming("y", "x")
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute the loss."""
         check_shape("y", y, "`x`", x)
@@ -75,7 +77,7 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
         return loss.sum() / max(count, 1)
 
     def _of(self, y: Tensor, x: Tensor) -> Tensor:
-        return asymmetric_loss(y, x, self.gamma_pos, self.gamma_neg, self.clip or 0.0, from_logits=True)
+        return asymmetric_loss(y, x, self.gamma_pos, self.gamma_neg, self.clip, from_logits=True)
 
 
 class AsymmetricLossSingleLabel(torch.nn.Module):
@@ -100,6 +102,7 @@ class AsymmetricLossSingleLabel(torch.nn.Module):
         self.eps = options.smoothing("eps", eps) or 0.0
         self.reduction = reduction
 
+    @naming("target", "inputs")
     def forward(self, inputs: Tensor, target: Tensor) -> Tensor:
         """Compute the loss."""
         x = exact(inputs)

@@ -9,11 +9,12 @@ from focal_loss._core import checks
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import focal_matching_cost
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
-from focal_loss.torch.compat._tensors import check_shape, exact
+from focal_loss.torch.compat._tensors import check_shape, exact, naming
 
 __all__ = ["class_cost", "sigmoid_focal_loss"]
 
 
+@naming("targets", "inputs")
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, num_boxes: float | Tensor, alpha: float = 0.25, gamma: float = 2
 ) -> Tensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from focal_loss._core import options
+from focal_loss._core.options import ParameterLike
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import sigmoid_focal_loss, varifocal_loss
-from focal_loss.torch.compat._tensors import check_shape, exact
+from focal_loss.torch.compat._tensors import check_shape, exact, naming
 
 __all__ = ["FocalLoss", "VarifocalLoss"]
 
@@ -15,19 +17,20 @@ __all__ = ["FocalLoss", "VarifocalLoss"]
 class FocalLoss(torch.nn.Module):
     """The mean over axis 1 of the focal loss of logits, and its sum over the other axes: ``loss(pred, label)``.
 
-    An `alpha` of 0 weighs nothing.
+    `alpha` is a number or one for each class; 0 weighs nothing.
     """
 
-    def __init__(self, gamma: float = 1.5, alpha: float = 0.25) -> None:
+    def __init__(self, gamma: float = 1.5, alpha: ParameterLike = 0.25) -> None:
         super().__init__()
-        self.gamma = gamma
-        self.alpha = alpha
+        self.gamma = options.parameter("gamma", gamma)
+        weighs_nothing = isinstance(alpha, (int, float)) and alpha <= 0
+        self.alpha = -1 if weighs_nothing else options.fraction("alpha", alpha)
 
+    @naming("label", "pred")
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
         """Compute the loss."""
         check_shape("label", label, "`pred`", pred)
-        total = sigmoid_focal_loss(pred, label, self.alpha if self.alpha > 0 else -1, self.gamma, "sum")
-        return total / max(pred.shape[1], 1)
+        return sigmoid_focal_loss(pred, label, self.alpha, self.gamma, "sum") / max(pred.shape[1], 1)
 
 
 class VarifocalLoss(torch.nn.Module):
@@ -38,9 +41,10 @@ class VarifocalLoss(torch.nn.Module):
 
     def __init__(self, gamma: float = 2.0, alpha: float = 0.75) -> None:
         super().__init__()
-        self.gamma = gamma
-        self.alpha = alpha
+        self.gamma = options.parameter("gamma", gamma)
+        self.alpha = options.parameter("alpha", alpha)
 
+    @naming("gt_score", "pred_score")
     def forward(self, pred_score: Tensor, gt_score: Tensor, label: Tensor) -> Tensor:
         """Compute the loss."""
         check_shape("gt_score", gt_score, "`pred_score`", pred_score)

@@ -51,19 +51,25 @@ template <class T>
 void vjp_of_tile(const Softmax& call, int64_t n, const T* e, const T* others, T* slope, Examples<T>& x) {
   T *__restrict rest = x.rest, *__restrict at_top = x.own;
   for (int64_t i = 0; i < n; ++i) rest[i] = at_top[i] = 0;
-  for (int64_t k = 0; k < call.classes; ++k)
+  const T* __restrict upstream = x.upstream;
+  const int32_t* __restrict top = x.top;
+  for (int64_t k = 0; k < call.classes; ++k) {
+    const T *__restrict g = slope + k * x.stride, *__restrict o = others + k * x.stride;
     for (int64_t i = 0; i < n; ++i) {
-      const T ratio = slope[k * x.stride + i] / others[k * x.stride + i];
-      rest[i] += x.top[i] == k ? T(0) : ratio;
-      at_top[i] = x.top[i] == k ? ratio : at_top[i];
+      const T ratio = g[i] / o[i];
+      rest[i] += top[i] == k ? T(0) : ratio;
+      at_top[i] = top[i] == k ? ratio : at_top[i];
     }
-  for (int64_t k = 0; k < call.classes; ++k)
+  }
+  for (int64_t k = 0; k < call.classes; ++k) {
+    T* __restrict g = slope + k * x.stride;
+    const T *__restrict o = others + k * x.stride, *__restrict line = e + k * x.stride;
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t at = k * x.stride + i;
-      const T ratio = slope[at] / others[at];
-      const T sum = x.top[i] == k ? rest[i] : (rest[i] - ratio) + at_top[i];
-      slope[at] = x.upstream[i] * (slope[at] - e[at] * sum);
+      const T ratio = g[i] / o[i];
+      const T sum = top[i] == k ? rest[i] : (rest[i] - ratio) + at_top[i];
+      g[i] = upstream[i] * (g[i] - line[i] * sum);
     }
+  }
 }
 
 template <class T>

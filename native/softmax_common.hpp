@@ -123,7 +123,7 @@ struct Tile {
 
 // Calls function(i, count, offset, k, end) for stretches of `count` examples from i with one outer index, `offset` being
 // their place in an array of these strides, and the classes k ... end: few at a time, so that the lines of a tile stay
-// in the cache where the classes of an example lie together.
+// in the cache where the classes of an example lie together. There `count` is 1, which has a loop of its own.
 template <class Function>
 FOCAL_INLINE void tile_stretches(const Softmax& call, const int64_t* strides, int64_t begin, int64_t n, Function&& function) {
   constexpr int64_t classes_together = 64;
@@ -147,6 +147,7 @@ Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int
     return {static_cast<const T*>(array) + first.outer * strides[0] + first.inner * strides[2], strides[1]};
   typed(array, dtype, [&](const auto* data) {
     tile_stretches(call, strides, begin, n, [&](int64_t i, int64_t count, int64_t offset, int64_t k, int64_t end) {
+      for (; count == 1 && k < end; ++k) buffer[k * stride + i] = T(widen(data[offset + k * strides[1]]));
       for (; k < end; ++k)
         for (int64_t j = 0; j < count; ++j)
           buffer[k * stride + i + j] = T(widen(data[offset + k * strides[1] + j * strides[2]]));
@@ -161,6 +162,7 @@ void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, cons
   const int64_t strides[] = {call.classes * call.inner, call.inner, 1};
   const auto write = [&](auto* __restrict result) {
     tile_stretches(call, strides, begin, n, [&](int64_t i, int64_t count, int64_t offset, int64_t k, int64_t end) {
+      for (; count == 1 && k < end; ++k) put(tile[k * stride + i], result[offset + k * strides[1]]);
       for (; k < end; ++k)
         for (int64_t j = 0; j < count; ++j) put(tile[k * stride + i + j], result[offset + k * strides[1] + j]);
     });

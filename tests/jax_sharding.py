@@ -60,6 +60,11 @@ def linear(rows: str | None, classes: str | None) -> Specs:
     return P(rows, None), P(classes, None), P(rows)
 
 
+def of_examples(rows: str | None, classes: str | None) -> Specs:
+    """Class indices, and a parameter for each example."""
+    return P(rows, classes), P(rows), P(rows, None)
+
+
 def features(rows: str | None, classes: str | None) -> Specs:
     """The linear layer, split by its features where others are split by their classes."""
     return P(rows, classes), P(None, classes), P(rows)
@@ -105,6 +110,12 @@ LOSSES: dict[str, tuple[Callable[..., jax.Array], Arrays, int, Callable[..., Spe
         (Z, LABELS, PER_CLASS),
         1,
         sparse,
+    ),
+    "sparse_categorical_focal_loss of examples": (
+        lambda z, y, g: ours.sparse_categorical_focal_loss(y, z, g, from_logits=True),
+        (Z, LABELS, Z[:, :1] ** 2),
+        1,
+        of_examples,
     ),
     "linear_sparse_categorical_focal_loss": (
         lambda h, w, y: ours.linear_sparse_categorical_focal_loss(h, w, y, 2, reduction="none"),

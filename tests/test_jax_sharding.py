@@ -21,6 +21,7 @@ LOSSES = [
     "categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
     "sparse_categorical_focal_crossentropy",
+    "sparse_categorical_focal_loss of examples",
     "linear_sparse_categorical_focal_loss",
     "linear_sparse_categorical_focal_loss by features",
     "binary_focal_loss of probabilities",

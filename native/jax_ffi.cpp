@@ -99,6 +99,12 @@ Operand parameter(const Buffer& array, const Buffer& value) {
   return result;
 }
 
+Member member(const CallFrame& frame, const Operand& gamma) {
+  if (gamma.data != nullptr) throw std::invalid_argument("the gamma of a member must be one number");
+  return {number(buffer(frame.arguments, 6), 0), number(buffer(frame.arguments, 7), 0),
+          number(buffer(frame.arguments, 8), 0), attribute<int64_t>(frame.attributes, "detached") != 0};
+}
+
 void binary(const CallFrame& frame) {
   const Buffer& value = buffer(frame.results, 0);
   Binary call;
@@ -107,13 +113,14 @@ void binary(const CallFrame& frame) {
     if (call.shape.rank == max_rank) throw std::invalid_argument("too many axes");
     call.shape.sizes[call.shape.rank++] = value.dims[d];
   }
-  call.family = attribute<int64_t>(frame.attributes, "p_t_loss") ? Family::p_t_loss : Family::expected_loss;
+  call.family = Family(attribute<int64_t>(frame.attributes, "family"));
   call.smoothing = number(buffer(frame.arguments, 5), 0);
   call.logits = operand(buffer(frame.arguments, 0), value);
   call.labels = operand(buffer(frame.arguments, 1), value);
   call.gamma = parameter(buffer(frame.arguments, 2), value);
   call.positive = parameter(buffer(frame.arguments, 3), value);
   call.negative = parameter(buffer(frame.arguments, 4), value);
+  if (frame.arguments.count > 6) call.member = member(frame, call.gamma);
   call.upstream.value = 1;
   if (call.shape.rank == 0) call.shape.sizes[call.shape.rank++] = 1;
   call.derivatives_at_least_float32 = true;

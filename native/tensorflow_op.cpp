@@ -136,21 +136,21 @@ void report(tf::Context* context, int64_t first_bad) {
 // ---------------------------------------------------------------------------------------------------------------
 
 struct BinaryAttributes {
-  int64_t order = 0;
-  unsigned char p_t_loss = 0;
+  int64_t order = 0, family = 0;
 
   explicit BinaryAttributes(tf::Construction* construction, tf::Status* status) {
     tf::OpKernelConstruction_GetAttrInt64(construction, "order", &order, status);
-    tf::OpKernelConstruction_GetAttrBool(construction, "p_t_loss", &p_t_loss, status);
+    tf::OpKernelConstruction_GetAttrInt64(construction, "family", &family, status);
   }
 
-  void compute(tf::Context* context) const {
+  void compute(tf::Context* context, const Member& member = {}) const {
     const Tensor logits(context, 0), labels(context, 1), gamma(context, 2), positive(context, 3), negative(context, 4),
         upstream(context, 5), smoothing(context, 6);
     Binary call;
     for (const Tensor* tensor : {&logits, &labels, &gamma, &positive, &negative, &upstream})
       broadcast(tensor->shape, call.shape);
-    call.family = p_t_loss ? Family::p_t_loss : Family::expected_loss;
+    call.family = Family(family);
+    call.member = member;
     call.logits = operand(logits, call.shape);
     call.labels = operand(labels, call.shape);
     call.gamma = parameter(gamma, call.shape);
@@ -161,6 +161,23 @@ struct BinaryAttributes {
     const Tensor result(context, 0, logits.type, call.shape, item_size(logits.dtype()));
     (order == 0 ? call.value : order == 1 ? call.gradient : call.hessian) = result.data();
     report(context, kernels->binary(call, kernels->num_threads()).first_bad);
+  }
+};
+
+// A family after `p_t_loss`, whose gamma is one number.
+struct MemberAttributes : BinaryAttributes {
+  unsigned char detached = 0;
+
+  explicit MemberAttributes(tf::Construction* construction, tf::Status* status)
+      : BinaryAttributes(construction, status) {
+    tf::OpKernelConstruction_GetAttrBool(construction, "detached", &detached, status);
+  }
+
+  void compute(tf::Context* context) const {
+    const Tensor gamma(context, 2), numbers(context, 7);
+    if (gamma.shape.size() != 1 || numbers.shape.size() != 3) throw Failure("focal_loss: single numbers are needed");
+    const double* number = static_cast<const double*>(numbers.data());
+    BinaryAttributes::compute(context, {number[0], number[1], number[2], detached != 0});
   }
 };
 
@@ -366,8 +383,9 @@ void guarded(tf::Context* context, Function&& function) {
   }
 }
 
-void compute_binary(void* attributes, tf::Context* context) {
-  guarded(context, [&] { static_cast<BinaryAttributes*>(attributes)->compute(context); });
+template <class Attributes>
+void compute(void* attributes, tf::Context* context) {
+  guarded(context, [&] { static_cast<Attributes*>(attributes)->compute(context); });
 }
 
 template <bool gradient>
@@ -407,12 +425,16 @@ constexpr char label_type[] = "L: {float, double, half, bfloat16, bool, uint8, i
 // missing, none are registered.
 const bool registered = [] {
   if (!tf::resolve()) return false;
-  register_op({"FocalLossBinary",
-               {logits_type, label_type, "W: {float, double}", upstream_type, "order: int", "p_t_loss: bool"},
-               {"logits: T", "labels: L", "gamma: W", "positive: W", "negative: W", "upstream: U", "smoothing: double"},
-               broadcast_shapes, create<BinaryAttributes>, compute_binary, destroy<BinaryAttributes>});
-  std::vector<const char*> attributes{logits_type, label_type, "axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};
-  std::vector<const char*> inputs{"logits: T", "labels: L", "gamma: double", "weight: double", "smoothing: double"};
+  std::vector<const char*> attributes{logits_type, label_type, "W: {float, double}", upstream_type, "order: int", "family: int"};
+  std::vector<const char*> inputs{"logits: T", "labels: L", "gamma: W", "positive: W", "negative: W", "upstream: U", "smoothing: double"};
+  register_op({"FocalLossBinary", attributes, inputs, broadcast_shapes, create<BinaryAttributes>,
+               compute<BinaryAttributes>, destroy<BinaryAttributes>});
+  attributes.push_back("detached: bool");
+  inputs.push_back("numbers: double");  // the exponent, the clip and epsilon
+  register_op({"FocalLossMember", attributes, inputs, broadcast_shapes, create<MemberAttributes>,
+               compute<MemberAttributes>, destroy<MemberAttributes>});
+  attributes = {logits_type, label_type, "axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};
+  inputs = {"logits: T", "labels: L", "gamma: double", "weight: double", "smoothing: double"};
   register_op({"FocalLossSoftmax", attributes, inputs, unknown_shape, create<SoftmaxAttributes>, compute_softmax<false>,
                destroy<SoftmaxAttributes>});
   attributes.push_back(upstream_type);

@@ -151,7 +151,7 @@ LOSSES: dict[str, tuple[Callable[..., jax.Array], Arrays, int, Callable[..., Spe
     ),
     **{
         loss.name: (
-            lambda z, y, w, loss=loss: loss(FRAMEWORK["jax"], y, z, **{loss.arrays[0]: w}),
+            lambda z, y, w, loss=loss: w * loss(FRAMEWORK["jax"], y, z),  # by the kernels, for options are numbers
             (Z, SOFT, PER_CLASS),
             1,
             dense,

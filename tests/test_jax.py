@@ -251,12 +251,12 @@ import focal_loss.jax as ours
 rng = np.random.default_rng(0)
 x = jnp.asarray(rng.normal(size=(8, 6)), jnp.float32)
 soft, classes = jnp.asarray(rng.random((8, 6)), jnp.float32), jnp.asarray(rng.integers(0, 6, 8))
-labels = {"binary": soft, "sparse_categorical": classes}
+labels = {"binary_focal_loss": soft, "sparse_categorical_focal_loss": classes, "asymmetric_loss": soft}
 for kind in (AxisType.Auto, AxisType.Explicit):
     mesh = jax.make_mesh((4,), ("batch",), axis_types=(kind,))
     sharding = NamedSharding(mesh, P("batch"))
     for name, y in labels.items():
-        loss = getattr(ours, name + "_focal_loss")
+        loss = getattr(ours, name)
 
         def mean(x, y):
             return loss(y, x, 2.0, from_logits=True).mean()

@@ -31,6 +31,7 @@ class Call(NamedTuple):
     attributes: tuple[tuple[str, int | float], ...]
     order: int  # the highest derivative wanted
     axis: int | None = None  # axis of the classes, counted from the last; values lack it
+    single: tuple[int, ...] = ()  # positions of the arrays that must hold one number
 
 
 @cache
@@ -48,10 +49,22 @@ def kernel(call: Call) -> Callable[..., tuple[Array, ...]]:
 
     @run.def_vmap
     def run_batch(size: int, batched: list[bool], *arrays: Array) -> tuple[tuple[Array, ...], tuple[bool, ...]]:
+        if any(batched[k] for k in call.single):
+            return one_by_one(run, batched, arrays), (True,) * (call.order + 1)
         aligned = (a if b else jnp.expand_dims(a, 0) for a, b in zip(arrays, batched, strict=True))
         return run(*aligned), (True,) * (call.order + 1)
 
     return run
+
+
+def one_by_one(run: Callable[..., Any], batched: list[bool], arrays: tuple[Array, ...]) -> Any:
+    """A call for each place of the mapped axis."""
+
+    def one(rows: list[Array]) -> Any:
+        left = iter(rows)
+        return run(*(next(left) if b else a for a, b in zip(arrays, batched, strict=True)))
+
+    return jax.lax.map(one, [a for a, b in zip(arrays, batched, strict=True) if b])
 
 
 @cache

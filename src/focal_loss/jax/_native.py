@@ -7,7 +7,7 @@ the rest, including all derivatives in labels, gamma and weights.
 from __future__ import annotations
 
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss._core import checks, formula, pipeline, powers, softmax_losses
+from focal_loss._core import binary_losses, checks, formula, pipeline, powers, softmax_losses
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
@@ -28,22 +28,21 @@ class Native(Formula):
     """`pipeline.Backend` for JAX."""
 
     def fused_binary(self, call: pipeline.BinaryCall, /) -> Array | None:
-        parameters = (call.gamma, call.positive, call.negative)
-        if call.member is not None or not covered(call.x, call.y, *parameters):
+        member, dtype = call.member, at_least_float32(call.x.dtype)
+        parameters = member.arguments if member else (call.gamma, call.positive, call.negative)
+        if not covered(call.x, call.y, *parameters) or (member and not all(fits(p, dtype) for p in parameters)):
             return None
-        if self.readable(call.y):
+        labels = () if isinstance(call.y, float) else (call.y,)
+        if labels and self.readable(call.y):
             checks.check_labels(self.to_numpy(call.y), self.to_numpy(call.x) if self.readable(call.x) else None)
-        setting = BinarySetting(static_gamma(call.gamma), call.smoothing != 0, call.p_t_loss)
-        traced = is_traced(call.x, call.y, *parameters)
-        number = partial(as_array if traced else constant, dtype=at_least_float32(call.x.dtype))
-        tensors = BinaryTensors(
-            call.x,
-            call.y,
-            number(call.gamma),
-            number(call.positive),
-            number(call.negative),
-            number(call.smoothing),
-        )
+        if member:
+            setting = BinarySetting(member.closed_form, tuple(map(static_option, parameters)), False)
+        else:
+            family = "p_t_loss" if call.p_t_loss else "expected_loss"
+            setting = BinarySetting(family, (static_gamma(call.gamma), None, None), call.smoothing != 0)
+        traced = is_traced(call.x, *labels, *parameters)
+        number = partial(as_array if traced else constant, dtype=dtype)
+        tensors = (call.x, *labels, *map(number, parameters), number(call.smoothing))
         # Untraced arrays are not differentiated, and a custom derivative costs JAX hundreds of microseconds.
         return (binary if traced else binary_program)(setting, ("",), tensors)[0]
 
@@ -92,6 +91,19 @@ def static_gamma(gamma: float | Array) -> float | None:
     return gamma if isinstance(gamma, float) and powers.by_products(gamma) and not by_kernels else None
 
 
+def static_option(value: float | Array) -> float | None:
+    """An option of a member that becomes a constant of the program: as a gamma would, and 0, because a clip of 0 has
+    another formula.
+    """
+    return value if isinstance(value, float) and value == 0 else static_gamma(value)
+
+
+def fits(value: float | Array, dtype: Any) -> bool:
+    """Whether a number loses only digits in the dtype: a clip that became 0 would be none."""
+    info = jnp.finfo(dtype)
+    return not isinstance(value, float) or value == 0 or bool(info.tiny <= abs(value) <= info.max)
+
+
 def as_array(value: float | Array, dtype: Any) -> Array:
     """A number as an array argument, so that other numbers need no new program."""
     return np.asarray(value, dtype) if isinstance(value, float) else value
@@ -123,35 +135,49 @@ def live(tangents: Any) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------------
 
 
+# In the order of the arguments of the closed form: the logits, the labels if the loss has any, gamma and the rest. The
+# smoothing of the labels comes last.
+BinaryTensors: TypeAlias = tuple[Array, ...]
+
+
 class BinarySetting(NamedTuple):
     """The settings of a binary loss that are not tensors."""
 
-    gamma: float | None  # `static_gamma`
+    closed_form: str
+    constants: tuple[float | None, ...]  # the arguments after the labels that are constants of the program
     smooth: bool  # whether the smoothing is above 0
-    p_t_loss: bool
 
-    def native(self, labels: Array) -> tuple[formula.Index, ...]:
-        """The derivatives that the kernels have: all but the second one of soft labels in the mix."""
-        hard = not (self.smooth or jnp.issubdtype(labels.dtype, jnp.floating))
-        return ("", "0", "00") if hard or not self.p_t_loss else ("", "0")
+    @property
+    def is_member(self) -> bool:
+        return self.closed_form not in ("expected_loss", "p_t_loss")
+
+    def split(self, tensors: BinaryTensors) -> tuple[Array, Array | float, BinaryTensors, Array]:
+        """The logits, the labels, the arguments after them and the smoothing."""
+        x, *labels = tensors[: -1 - len(self.constants)]
+        return x, labels[0] if labels else 0.5, tensors[-1 - len(self.constants) : -1], tensors[-1]
+
+    def native(self, tensors: BinaryTensors) -> tuple[formula.Index, ...]:
+        """The derivatives that the kernels have: all but the second ones of members, and of soft labels in the mix."""
+        hard = not (self.smooth or jnp.issubdtype(tensors[1].dtype, jnp.floating))
+        return ("", "0", "00") if self.closed_form == "expected_loss" or (not self.is_member and hard) else ("", "0")
+
+    def call(self, order: int, tensors: BinaryTensors) -> tuple[Call, list[Array]]:
+        """The call of the kernels, and its arrays."""
+        x, y, arguments, smoothing = self.split(tensors)
+        array = partial(jnp.asarray, dtype=smoothing.dtype)
+        if not self.is_member:
+            family = pipeline.KERNEL_FAMILIES.index(self.closed_form)
+            return Call("focal_loss_binary", (("family", family),), order), [x, y, *arguments, smoothing]
+        call: Any = binary_losses.call_of_member(self.closed_form, arguments, x, y if tensors[1:] else array(y))
+        member = call.member.kernel
+        attributes = ("detached", int(member.detached)), ("family", member.family)
+        numbers = call.gamma, call.positive, call.negative, smoothing, member.exponent, member.clip, member.epsilon
+        arrays = [x, array(call.y) if isinstance(call.y, float) else call.y, *map(array, numbers)]
+        return Call("focal_loss_binary", attributes, order, single=(2, 6, 7, 8)), arrays
 
 
-class BinaryTensors(NamedTuple):
-    """The arrays of a binary loss, in the order of the arguments of the formula and of the kernels."""
-
-    x: Array
-    y: Array
-    gamma: Array
-    positive: Array
-    negative: Array
-    smoothing: Array
-
-    def shape(self) -> tuple[int, ...]:
-        return jnp.broadcast_shapes(*(t.shape for t in self))
-
-    def of_rank(self, rank: int) -> BinaryTensors:
-        """The arrays with axes of length 1 in front."""
-        return BinaryTensors(*(aligned(t, rank) for t in self))
+def shape_of(tensors: BinaryTensors) -> tuple[int, ...]:
+    return jnp.broadcast_shapes(*(t.shape for t in tensors))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -173,12 +199,12 @@ binary = jax.custom_jvp(binary_program, nondiff_argnums=(0, 1))
 def binary_native(
     setting: BinarySetting, indices: tuple[formula.Index, ...], tensors: BinaryTensors
 ) -> tuple[Array, ...]:
-    covered = [index for index in setting.native(tensors.y) if index in indices]
+    covered = [index for index in setting.native(tensors) if index in indices]
     found = {}
     if covered:
-        shape = tensors.shape()
-        call = Call("focal_loss_binary", (("p_t_loss", int(setting.p_t_loss)),), max(map(len, covered)))
-        results = kernel(call)(*tensors.of_rank(max(len(shape), 1)))
+        shape = shape_of(tensors)
+        call, arrays = setting.call(max(map(len, covered)), tensors)
+        results = kernel(call)(*(aligned(a, max(len(shape), 1)) for a in arrays))
         found = dict(zip(("", "0", "00"), (r.reshape(shape) for r in results), strict=False))
     rest = tuple(index for index in indices if index not in found)
     found |= dict(zip(rest, binary_formula(setting, rest, tensors), strict=True))
@@ -188,18 +214,18 @@ def binary_native(
 def binary_formula(
     setting: BinarySetting, indices: tuple[formula.Index, ...], tensors: BinaryTensors
 ) -> tuple[Array, ...]:
-    shape, dtype = tensors.shape(), tensors.x.dtype
-    given = BinaryTensors(*(aligned(t, len(shape)) if t.ndim else t for t in tensors))
-    v = given.x.astype(at_least_float32(dtype))
-    labels = pipeline.binary_labels(FORMULA, given.y, v, 0.0)
+    shape, dtype = shape_of(tensors), tensors[0].dtype
+    given = tuple(aligned(t, len(shape)) if t.ndim else t for t in tensors)
+    x, y, arguments, smoothing = setting.split(given)
+    v = x.astype(at_least_float32(dtype))
+    labels = [] if isinstance(y, float) else [pipeline.binary_labels(FORMULA, y, v, 0.0)]
     if setting.smooth:
-        labels = pipeline.smoothed(labels.astype(v.dtype), given.smoothing, 2)
-    family = "p_t_loss" if setting.p_t_loss else "expected_loss"
-    gamma = given.gamma if setting.gamma is None else setting.gamma
+        labels = [pipeline.smoothed(labels[0].astype(v.dtype), smoothing, 2)]
+    options = [a if c is None else c for a, c in zip(arguments, setting.constants, strict=True)]
 
     def derivative(index: formula.Index) -> Array:
-        found = formula.evaluate(OPS, family, index, v, labels, gamma, given.positive, given.negative)
-        chain = (1 - given.smoothing) ** index.count("1")  # the formula differentiates in smoothed labels
+        found = formula.evaluate(OPS, setting.closed_form, index, v, *labels, *options)
+        chain = (1 - smoothing) ** index.count("1")  # the formula differentiates in smoothed labels
         value = jnp.zeros(shape, v.dtype) if found is None else jnp.broadcast_to(chain * found, shape)
         return value if index else value.astype(dtype)
 
@@ -215,7 +241,7 @@ def binary_jvp(
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """The derivative is the same function at the next index."""
     (tensors,), (tangents,) = primals, changes
-    inputs = {str(tangents._fields.index(name)): getattr(tangents, name) for name in live(tangents)}
+    inputs = {str(k): t for k, t in enumerate(tangents) if not isinstance(t, SymbolicZero)}
     wanted = tuple(dict.fromkeys((*indices, *(index + k for index in indices for k in inputs))))
     found = dict(zip(wanted, binary(setting, wanted, tensors), strict=True))
 

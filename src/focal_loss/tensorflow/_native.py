@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from focal_loss._core import checks, pipeline, softmax_losses
+from focal_loss._core import binary_losses, checks, pipeline, softmax_losses
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
@@ -181,19 +181,17 @@ class Native(Formula):
     """`pipeline.Backend` for TensorFlow."""
 
     def fused_binary(self, call: pipeline.BinaryCall) -> Tensor | None:
-        x, y = call.x, call.y
-        if call.member is not None or not _covered(x, y, call.gamma, call.positive, call.negative):
+        x, y, options = call.x, call.y, _options(call)
+        if not _covered(x, y, *options.values()):
             return None
+        operands = {"x": _spread(x, y, *options.values())} | ({} if isinstance(y, float) else {"y": y})
+        if call.member:
+            operands |= {name: option for name, option in options.items() if not isinstance(option, float)}
+            return _derivative(_Loss(_binary_formula(call), _member_op(call.member), 1, True), 0, operands)
         soft = call.smoothing or y.dtype.is_floating
         loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.p_t_loss and soft else 2, True)
         dtype = _dtype_at_least_float32(x)
-        operands = {
-            "x": _spread(x, y, call.gamma, call.positive, call.negative),
-            "y": y,
-            "gamma": _parameter(call.gamma, dtype),
-            "positive": _parameter(call.positive, dtype),
-            "negative": _parameter(call.negative, dtype),
-        }
+        operands |= {name: _parameter(option, dtype) for name, option in options.items()}
         return _derivative(loss, 0, operands)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
@@ -211,12 +209,12 @@ class Native(Formula):
 
 
 @lru_cache(maxsize=256)
-def _eager_constant(value: float, dtype: tf.DType) -> Tensor:
+def _eager_constant(value: float | tuple[float, ...], dtype: tf.DType) -> Tensor:
     with tf.device("CPU:0"):  # not on the first caller's device
         return tf.constant(value, dtype)
 
 
-def _constant(value: float, dtype: tf.DType) -> Tensor:
+def _constant(value: float | tuple[float, ...], dtype: tf.DType) -> Tensor:
     """A constant, cached in eager mode, where making one takes tens of microseconds."""
     return _eager_constant(value, dtype) if tf.executing_eagerly() else tf.constant(value, dtype)
 
@@ -257,26 +255,63 @@ def _fits(small: tf.TensorShape, large: tf.TensorShape) -> bool:
     return all(a == 1 or (a is not None and a == b) for a, b in pairs)
 
 
+def _options(call: pipeline.BinaryCall) -> dict[str, float | Tensor]:
+    """Gamma and the weights; of a member the arguments of its closed form, in order."""
+    options = call.member.arguments if call.member else (call.gamma, call.positive, call.negative)
+    return dict(zip(("first", "second", "third"), options, strict=False))
+
+
 def _own(number: float | Tensor, tensor: Tensor) -> float | Tensor:
     """The parameter for the formula. A power with a Python number is a product, with a tensor an exponential."""
     return number if isinstance(number, float) else tensor
 
 
 def _binary_formula(call: pipeline.BinaryCall) -> Callable[[Operands], Tensor]:
+    closed_form = call.member.closed_form if call.member else "p_t_loss" if call.p_t_loss else "expected_loss"
+
     def formula(operands: Operands) -> Tensor:
         x = operands["x"]
         logits = FORMULA.at_least_float32(x)
-        value = FORMULA.elementwise(
-            "p_t_loss" if call.p_t_loss else "expected_loss",
-            logits,
-            pipeline.binary_labels(FORMULA, operands["y"], logits, call.smoothing),
-            _own(call.gamma, operands["gamma"]),
-            _own(call.positive, operands["positive"]),
-            _own(call.negative, operands["negative"]),
-        )
-        return tf.cast(value, x.dtype)
+        labels = [pipeline.binary_labels(FORMULA, operands["y"], logits, call.smoothing)] if "y" in operands else []
+        options = (_own(option, operands.get(name)) for name, option in _options(call).items())
+        return tf.cast(FORMULA.elementwise(closed_form, logits, *labels, *options), x.dtype)
 
     return formula
+
+
+def _member_op(member: pipeline.Member) -> Callable[[int, Operands], Tensor]:
+    def op(order: int, operands: Operands) -> Tensor:
+        x, y, upstream = operands["x"], operands.get("y"), operands.get("upstream")
+        named = zip(("first", "second", "third"), member.arguments, strict=False)
+        options = tuple(_own(option, operands.get(name)) for name, option in named)
+        call: Any = binary_losses.call_of_member(member.closed_form, options, x, y)
+        family, exponent, clip, epsilon, detached = call.member.kernel
+        dtype = _dtype_at_least_float32(x)
+        value, bad = _ops.focal_loss_member(
+            x,
+            _constant(0.5, dtype) if y is None else y,
+            _parameter(call.gamma, dtype),
+            _parameter(call.positive, dtype),
+            _parameter(call.negative, dtype),
+            _constant(1.0, tf.float64) if upstream is None else upstream,
+            _constant(0.0, tf.float64),
+            _numbers(exponent, clip, epsilon),
+            order=order,
+            family=family,
+            detached=detached,
+        )
+        if y is not None and not order and tf.executing_eagerly() and bad.numpy() >= 0:
+            checks.check_labels(y.numpy(), x.numpy())
+        return value
+
+    return op
+
+
+def _numbers(*numbers: float | Tensor) -> Tensor:
+    """A vector of numbers, of which some may be tensors."""
+    if all(isinstance(number, float) for number in numbers):
+        return _constant(numbers, tf.float64)
+    return tf.stack([_float64(_parameter(number, tf.float64)) for number in numbers])
 
 
 def _binary_op(call: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:
@@ -285,13 +320,13 @@ def _binary_op(call: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:
         value, bad = _ops.focal_loss_binary(
             x,
             y,
-            operands["gamma"],
-            operands["positive"],
-            operands["negative"],
+            operands["first"],
+            operands["second"],
+            operands["third"],
             _constant(1.0, tf.float64) if upstream is None else upstream,
             _constant(call.smoothing, tf.float64),
             order=order,
-            p_t_loss=call.p_t_loss,
+            family=int(call.p_t_loss),
         )
         if not order and tf.executing_eagerly() and bad.numpy() >= 0:
             checks.check_labels(y.numpy(), x.numpy())
@@ -365,8 +400,19 @@ def _same_device(loop: Any) -> list[Any]:
 
 def _vectorized_binary(loop: Any) -> list[Any]:
     loop.expanddim_inputs_for_broadcast()
-    settings = {name: loop.get_attr(name) for name in ("order", "p_t_loss")}
+    settings = {name: loop.get_attr(name) for name in ("order", "family")}
     value, bad = _ops.focal_loss_binary(*(operand.t for operand in loop.inputs), **settings)
+    return [vectorized(value, True), vectorized(bad, False)]
+
+
+def _vectorized_member(loop: Any) -> list[Any]:
+    """The stacked op, for the same numbers in all iterations; otherwise they run in a loop."""
+    gamma, numbers = loop.unstacked_input(2), loop.unstacked_input(7)
+    loop.expanddim_inputs_for_broadcast()
+    settings = {name: loop.get_attr(name) for name in ("order", "family", "detached")}
+    operands = [operand.t for operand in loop.inputs]
+    operands[2], operands[7] = gamma, numbers
+    value, bad = _ops.focal_loss_member(*operands, **settings)
     return [vectorized(value, True), vectorized(bad, False)]
 
 
@@ -391,5 +437,6 @@ if SERVES_GRAPHS:
     if "DeviceIndex" not in vectorized_ops:
         register_vectorized("DeviceIndex")(_same_device)
     register_vectorized("FocalLossBinary")(_vectorized_binary)
+    register_vectorized("FocalLossMember")(_vectorized_member)
     register_vectorized("FocalLossSoftmax")(_vectorized_softmax)
     register_vectorized("FocalLossSoftmaxGradient")(_vectorized_softmax)

@@ -52,7 +52,9 @@ class Options(Declared):
 def asymmetric(
     ops: Ops, index: Index, x: Array, y: Array, gamma_pos: Array, gamma_neg: Array, clip: float, *, from_logits: bool
 ) -> Array | None:
-    """The two-term loss. Arguments: 0 the prediction, 1 the label, 2 gamma_pos, 3 gamma_neg, 4 clip (a number)."""
+    """The two-term loss. Arguments: 0 the prediction, 1 the label, 2 gamma_pos, 3 gamma_neg, 4 clip (a number, or an
+    array of one above 0).
+    """
     gamma_pos, gamma_neg = at_most(ops, gamma_pos, x), at_most(ops, gamma_neg, x)
     y, derivative = numeric(ops, y, x), margin_derivative if from_logits else probability_derivative
     if from_logits:  # each side equals the focal loss with its gamma to the last bit
@@ -61,7 +63,8 @@ def asymmetric(
             negative = sigmoid_from_logits(ops, x, gamma_neg)
     else:
         positive = negative = sigmoid_from_probabilities(ops, x, 1 - x)
-    if clip:
+    has_clip = hasattr(clip, "dtype") or bool(clip)
+    if has_clip:
         other = side(ops, partial(clipped, clip=clip, from_logits=from_logits), negative, gamma_neg, "3")
     else:
         other = side(ops, derivative, negative.flipped(), gamma_neg, "3", mirrored=True)
@@ -71,7 +74,7 @@ def asymmetric(
     )
     if not from_logits or index:
         return value
-    return at_infinity(ops, value, x, grows_with(1.0, 0.0 if clip else 1.0, y, x))
+    return at_infinity(ops, value, x, grows_with(1.0, 0.0 if has_clip else 1.0, y, x))
 
 
 def clipped(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma: Any, *, clip: float, from_logits: bool) -> Array:
@@ -80,7 +83,8 @@ def clipped(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma: Any, *, c
     below = p <= clip
     m, n = ops.where(below, 1.0, p - clip), q + clip
     # -log(q + c) is the smaller of -log q and -log c, less a correction. Where q + c is near 1, m gives it.
-    gap, neg_log_clip = ops.abs(neg_log_q + math.log(clip)), -math.log(clip)
+    neg_log_clip = -(ops.log(clip) if hasattr(clip, "dtype") else math.log(clip))
+    gap = ops.abs(neg_log_q - neg_log_clip)
     least = ops.where(neg_log_q < neg_log_clip, neg_log_q, neg_log_clip)
     loss = ops.where(m < 0.5, ops.log1p(m / n), least - ops.log1p(ops.exp(-gap)))
     neg_log_m = ops.where(m < 0.5, -ops.log(m), ops.log1p(n / m))

@@ -83,7 +83,8 @@ def clipped(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma: Any, *, c
     below = p <= clip
     m, n = ops.where(below, 1.0, p - clip), q + clip
     # -log(q + c) is the smaller of -log q and -log c, less a correction. Where q + c is near 1, m gives it.
-    neg_log_clip = -(ops.log(clip) if hasattr(clip, "dtype") else math.log(clip))
+    # A number that a compiler treats as a variable is no float; its logarithm is that of an array.
+    neg_log_clip = -(math.log(clip) if isinstance(clip, float) else ops.log(0 * p + clip))
     gap = ops.abs(neg_log_q - neg_log_clip)
     least = ops.where(neg_log_q < neg_log_clip, neg_log_q, neg_log_clip)
     loss = ops.where(m < 0.5, ops.log1p(m / n), least - ops.log1p(ops.exp(-gap)))

@@ -230,8 +230,7 @@ class Loss:
     @property
     def scales(self) -> dict[str, float]:
         """The options that are numbers: 1 for each, or 0.1 where the number is at most 1."""
-        scale = {common.PARAMETER: 1.0, common.WEIGHT: 1.0, common.AT_LEAST_MINUS_1: 1.0}
-        scale |= {common.FRACTION: 0.1, common.SMOOTHING: 0.1, common.CLIP: 0.1}
+        scale = {common.PARAMETER: 1.0, common.WEIGHT: 1.0, common.FRACTION: 0.1, common.SMOOTHING: 0.1}
         declared = self.declared.options.declared().items()
         return {name: scale[option.kind] for name, (option, _) in declared if option.kind in scale}
 

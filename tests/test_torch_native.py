@@ -258,6 +258,15 @@ def test_operators_keep_the_rules_of_torch(order: int, reduction: str) -> None:
     torch.library.opcheck(torch.ops.focal_loss.softmax.default, softmax)
 
 
+def test_compiled_code_that_finds_no_kernels_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled code may come from a cache on the disk, made when there were kernels."""
+    monkeypatch.setattr(kernels, "NATIVE", None)
+    z = torch.zeros(3)
+    binary = (0, None, 1.0, z, z, None, None, None, 2.0, 1.0, 1.0, 0.0, False, "none", False, "")
+    with pytest.raises(RuntimeError, match="compile it again with another TORCHINDUCTOR_CACHE_DIR"):
+        torch.ops.focal_loss.binary(*binary)
+
+
 @reductions
 def test_operators_under_vmap(reduction: str) -> None:
     operator = torch.ops.focal_loss.binary_loss

@@ -16,12 +16,18 @@ from torch import Tensor
 
 from focal_loss._core import binary_losses
 from focal_loss._core.options import Reduction
+from focal_loss._host import kernels as host
 from focal_loss.torch import _cpu
 from focal_loss.torch._calls import BinaryCall, Parameter, SoftmaxCall, dtype_of_results
 from focal_loss.torch._private import below_autograd, is_dual, is_traced
 
 COMPILED_WITHOUT_FORWARD_MODE = (
     "the focal loss was compiled without forward mode; compile the function that calls `torch.func.jvp`"
+)
+
+COMPILED_WITH_KERNELS = (
+    "this code was compiled where the focal loss had its native kernels, which are not here; compile it again with "
+    "another TORCHINDUCTOR_CACHE_DIR"
 )
 
 LIBRARY = torch.library.Library("focal_loss", "DEF")
@@ -52,6 +58,8 @@ def define_composite(schema: str, function: Callable[..., Tensor]) -> None:
 def kernels(x: Tensor) -> ModuleType:
     """`_cpu` or `_cuda`, by the device of the logits. `_cuda` is imported for the first tensor on a GPU."""
     if x.device.type == "cpu":
+        if host.NATIVE is None:
+            raise RuntimeError(COMPILED_WITH_KERNELS)
         return _cpu
     from focal_loss.torch import _cuda
 

@@ -43,31 +43,46 @@ def binary_from(xp: Backend, call: BinaryCall, from_logits: bool, single: bool =
     return binary_formula(xp, call, from_logits) if fused is None else fused
 
 
+# A logit at which a label of 0 costs exactly 0 in every dtype, as do all derivatives.
+SURE = -1e4
+
+
 def binary_or_ignored(xp: Backend, call: BinaryCall, spec: Any, single: bool = True) -> Array:
     """The loss, 0 where the label is `ignore_class`. A mean is over the others."""
     if spec.ignore_class is None:
         return binary_from(xp, call, spec.from_logits, single)
-    value, ignored = of_the_others(xp, call, spec, single)
-    return reduce(xp, value, ~ignored, call.reduction, call.x)
+    if not spec.from_logits or call.smoothing:
+        value, ignored = of_the_others(xp, call, spec, single)
+        return reduce(xp, value, ~ignored, call.reduction, call.x)
+    masked, ignored = without_ignored(xp, call, spec.ignore_class, SURE)
+    masked = masked._replace(x=xp.cast(masked.x, call.x))
+    if call.reduction != "mean":
+        return binary_from(xp, masked, True, single)
+    total = binary_from(xp, masked._replace(reduction="sum"), True, single)
+    count = xp.total(xp.cast(~ignored, total))
+    return total / xp.where(count > 0, count, 1.0)
 
 
 def of_the_others(xp: Backend, call: BinaryCall, spec: Any, single: bool = True) -> tuple[Array, Array]:
-    """The unreduced loss, at least float32, and a mask of the ignored elements. Their predictions may be anything, and
-    must not reach a gradient as 0 * nan: prediction and label are replaced by 0.
-    """
-    if xp.kind(call.y) == "floating":
-        ignored = xp.at_least_float32(call.y) == float(spec.ignore_class)
-        y = xp.where(ignored, 0.0, call.y)
-    else:
-        index = xp.to_integer(call.y)  # a narrow dtype may not hold `ignore_class`
-        ignored = index == spec.ignore_class
-        y = xp.where(ignored, 0, index)
-    ignored, x = xp.broadcast(ignored, xp.at_least_float32(call.x))
-    x = xp.where(ignored, 0.0, x)
+    """The unreduced loss, at least float32, 0 for ignored elements, and a mask of these."""
+    masked, ignored = without_ignored(xp, call, spec.ignore_class, 0.0)
     if not spec.from_logits:
-        check_predictions(xp, x)
-    value = binary_from(xp, call._replace(x=x, y=y, reduction="none"), spec.from_logits, single)
+        check_predictions(xp, masked.x)
+    value = binary_from(xp, masked._replace(reduction="none"), spec.from_logits, single)
     return xp.where(ignored, 0.0, value), ignored
+
+
+def without_ignored(xp: Backend, call: BinaryCall, ignore: int, instead: float) -> tuple[BinaryCall, Array]:
+    """The call with a label of 0 and the prediction `instead` for ignored elements, and a mask of these. Their own
+    predictions may be anything, and must not reach a gradient as 0 * nan. Predictions are at least float32.
+    """
+    kind = xp.kind(call.y)
+    wide = xp.at_least_float32(call.y) if kind == "floating" else xp.to_integer(call.y)  # narrow ones may not hold it
+    ignored = wide == (float(ignore) if kind == "floating" else ignore)
+    y = call.y & ~ignored if kind == "bool" else xp.where(ignored, 0, call.y)
+    options = call.member.arguments if call.member else (call.gamma, call.positive, call.negative)
+    ignored, x, *_ = xp.broadcast(ignored, xp.at_least_float32(call.x), *(a for a in options if hasattr(a, "shape")))
+    return call._replace(x=xp.where(ignored, instead, x), y=y), ignored
 
 
 def binary_formula(xp: Backend, call: BinaryCall, from_logits: bool = True) -> Array:

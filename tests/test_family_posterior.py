@@ -103,6 +103,7 @@ BAD: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (2, {}, ValueError, "`loss` must be the name of a loss, one of asymmetric_loss, "),
     ("varifocal_loss", {"beta": 2}, TypeError, "`varifocal_loss` has no `beta`; its options are alpha, gamma"),
     ("varifocal_loss", {"from_logits": True}, TypeError, "`varifocal_loss` has no `from_logits`"),
+    ("binary_focal_loss", {}, TypeError, "`binary_focal_loss` needs a `gamma`; pass that of the training"),
     ("varifocal_loss", {"alpha": 0}, ValueError, "`alpha` must be a positive number, got 0"),
     ("varifocal_loss", {"gamma": -1}, ValueError, "`gamma` must be a non-negative number, got -1"),
     ("asymmetric_loss", {"clip": 1}, ValueError, "`clip` must be a number in [0, 1), got 1"),

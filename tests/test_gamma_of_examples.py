@@ -103,9 +103,10 @@ def test_gradients_are_those_of_a_number_for_each(framework: Framework, loss: Lo
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (2, 3), (1, 3), (2, 1, 1), (1, 2, 1)], ids=str)
 def test_other_shapes_are_refused(framework: Framework, loss: Loss, shape: tuple[int, ...]) -> None:
     """A vector is one for each class, whatever its length, so that of the examples is none."""
-    message = "`gamma` must be a number or have one entry per class (3)"
-    if len(shape) > 1:
-        message += ", or one per example, in the shape (2, 1) of `y_pred` with a class axis of length 1"
+    message = (
+        "`gamma` must be a number or have one entry per class (3), or one per example, in the shape (2, 1) of `y_pred` "
+        "with a class axis of length 1"
+    )
     for gamma in (np.ones(shape), framework.tensor(np.ones(shape), "float32")):
         with pytest.raises(ValueError, match=re.escape(f"{message}, got shape {shape}")):
             loss(framework, gamma=gamma)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -390,6 +391,12 @@ def test_bytes_are_class_indices_not_a_mask() -> None:
     torch.testing.assert_close(found, transformers.class_cost(X[0].T, index), rtol=0, atol=0)
     loss = kornia.focal_loss(X[0].T[:3], index.byte(), 0.5)
     torch.testing.assert_close(loss, kornia.focal_loss(X[0].T[:3], index, 0.5), rtol=0, atol=0)
+
+
+def test_timm_keeps_the_dtype_beside_weights_of_numpy() -> None:
+    x, y = X[0].float(), HARD[0].float()
+    loss = timm.AsymmetricLossMultiLabel(weight=np.full(4, 2.0), pos_weight=[1.0, 2.0, 3.0, 4.0])(x, y)  # type: ignore[arg-type]
+    assert loss.dtype == torch.float32
 
 
 def test_timm_of_one_label_on_more_axes() -> None:

@@ -54,18 +54,22 @@ def check_gamma(gamma: Shape, y_pred: Shape, axis: int) -> None:
     """Raise `ValueError` unless a gamma has the shape (), one entry per class, or, with an axis of length 1 in place of
     the classes, the rank of the predictions.
     """
-    if len(gamma) < 2 or len(y_pred) < 2:
+    if not gamma or len(y_pred) < 2:
         options.check_per_class("gamma", gamma, y_pred[axis])
         return
-    examples = [1 if k == axis else n for k, n in enumerate(y_pred)]
-    if len(gamma) != len(examples) or not all(
-        m in (1, None) or m == n or (n is None and k != axis)
-        for k, (m, n) in enumerate(zip(gamma, examples, strict=True))
-    ):
+    wanted = [1 if k == axis else n for k, n in enumerate(y_pred)]
+    if len(gamma) == 1:
+        fits = None in (gamma[0], y_pred[axis]) or gamma[0] == y_pred[axis]
+    else:
+        fits = len(gamma) == len(wanted) and all(
+            m in (1, None) or m == n or (n is None and k != axis)
+            for k, (m, n) in enumerate(zip(gamma, wanted, strict=True))
+        )
+    if not fits:
         count = "" if y_pred[axis] is None else f" ({y_pred[axis]})"
         raise ValueError(
             f"`gamma` must be a number or have one entry per class{count}, or one per example, in the shape "
-            f"{tuple(examples)} of `y_pred` with a class axis of length 1, got shape {tuple(gamma)}"
+            f"{tuple(wanted)} of `y_pred` with a class axis of length 1, got shape {tuple(gamma)}"
         )
 
 

@@ -183,7 +183,7 @@ def logit_adjustment(counts: Any, tau: float = 1.0) -> Floats:
         )
     if not options.is_number(tau):
         raise TypeError(f"`tau` must be a non-negative number, got {checks.shown(tau)}")
-    return options.parameter("tau", tau) * _log_shares(n)
+    return options.parameter("tau", tau) * _log_shares(n) + 0.0  # 0, not -0
 
 
 def _log_shares(n: Floats) -> Floats:
@@ -196,4 +196,4 @@ def _log_shares(n: Floats) -> Floats:
     others[top] = n[np.arange(len(n)) != top].sum()
     with np.errstate(over="ignore"):
         ratios = others / n
-    return np.where(np.isinf(ratios), np.log(n) - np.log(n.sum()), -np.log1p(ratios)) + 0.0  # one class: 0, not -0
+    return np.where(np.isinf(ratios), np.log(n) - np.log(n.sum()), -np.log1p(ratios))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -53,8 +53,9 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
         self.eps = eps
         self.reduction = reduction
         for name, value in (("weight", weight), ("pos_weight", pos_weight)):
-            tensor = None if value is None else torch.as_tensor(options.weight(name, value))
-            self.register_buffer(name, tensor)
+            given: Any = None if value is None else options.weight(name, value)
+            ready = given is None or isinstance(given, Tensor)
+            self.register_buffer(name, given if ready else torch.as_tensor(given, dtype=torch.float32))
 
     @naming("y", "x")
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

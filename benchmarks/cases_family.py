@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from cases_torch import forget_peak, peak, step
+from cases_torch import gradients_at_peak, step
 from contest import Contest
 from torch import Tensor
 from torch.nn import functional
@@ -98,17 +98,8 @@ def contests() -> Iterator[Contest]:
 
 
 def memory() -> list[dict[str, object]]:
-    """Bytes beyond the inputs at the peak of forward and backward, as multiples of the gradient."""
-    n = 10**7
-    z, labels = data(n)
-    rows = []
-    for name, loss, options, kind, _ in MEMBERS:
-        run = mean_of(loss, **options)
-        step(run, z[:1000].detach().requires_grad_(), labels[kind][:1000])()
-        z.grad = None
-        forget_peak()
-        before = peak()
-        step(run, z, labels[kind])()
-        rows.append({"loss": name, "gradients": (peak() - before) / (4 * n)})
-        z.grad = None
-    return rows
+    z, labels = data(10**7)
+    return [
+        {"loss": name, "gradients": gradients_at_peak(mean_of(loss, **options), z, labels[kind])}
+        for name, loss, options, kind, _ in MEMBERS
+    ]

@@ -109,8 +109,18 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def memory() -> list[dict[str, object]]:
+def gradients_at_peak(loss: Callable[..., Tensor], z: Tensor, y: Tensor) -> float:
     """Bytes beyond the inputs at the peak of forward and backward, as multiples of the gradient."""
+    step(loss, z[:1000].detach().requires_grad_(), y[:1000])()
+    z.grad = None
+    forget_peak()
+    before = peak()
+    step(loss, z, y)()
+    z.grad = None
+    return (peak() - before) / (z.element_size() * z.numel())
+
+
+def memory() -> list[dict[str, object]]:
     torchvision = torchvision_focal_loss()
     n = 10**7
     z, y = torch.randn(n).requires_grad_(), (torch.rand(n) < 0.1).float()
@@ -119,13 +129,4 @@ def memory() -> list[dict[str, object]]:
         "torchvision eager": lambda z, y: torchvision(z, y, -1, 2, "mean"),
         "torch BCE with logits": functional.binary_cross_entropy_with_logits,
     }
-    rows = []
-    for name, loss in losses.items():
-        step(loss, z[:1000].detach().requires_grad_(), y[:1000])()
-        z.grad = None
-        forget_peak()
-        before = peak()
-        step(loss, z, y)()
-        rows.append({"loss": name, "gradients": (peak() - before) / (4 * n)})
-        z.grad = None
-    return rows
+    return [{"loss": name, "gradients": gradients_at_peak(loss, z, y)} for name, loss in losses.items()]

@@ -131,6 +131,19 @@ FOCAL_INLINE Logarithm<T> neg_log_of_rest(T r, T m) {
           near ? inverse : inverse * from_bits<T>(power)};
 }
 
+// The power of the base that the element needs: of p for a negative, of which `neg_log_p` is the logarithm, else of the
+// label. Only Power::any reads the logarithms.
+template <Power power_kind, class T>
+FOCAL_INLINE Raised<T> raise_base(Pair<T> p, T neg_log_p, T label, bool negative, const Sides<T>& sides) {
+  if constexpr (power_kind == Power::any) {
+    const T neg_log = label >= T(0.5) ? log1p((T(1) - label) / label, T(0)) : -log_of(label);
+    const Pair<T> base = {negative ? p.hi : label, negative ? p.lo : T(0)};
+    return raise(base, negative ? neg_log_p : neg_log, sides.gamma[0]);
+  } else {
+    return raise<power_kind>(negative ? p.hi + p.lo : label, sides);
+  }
+}
+
 template <class T>
 struct ValueAndSlope {
   T value, slope;
@@ -147,14 +160,8 @@ FOCAL_INLINE ValueAndSlope<T> of_side(T z, T u, T error, bool negative, T t, T o
   Pair<T> m = {negative ? at.p.hi : at.q.hi, negative ? at.p.lo : at.q.lo};
   T raised_factor = T(1);
   if constexpr (kind == Kind::raised) {
-    Raised<T> base;
-    if constexpr (power_kind == Power::any) {
-      const T of_label = t >= T(0.5) ? log1p((T(1) - t) / t, T(0)) : -log_of(t);
-      const T neg_log = negative ? log1p(u, at.correction) + (wrong ? a : T(0)) : of_label;
-      base = raise(Pair<T>{negative ? at.p.hi : t, negative ? at.p.lo : T(0)}, neg_log, sides.gamma[0]);
-    } else {
-      base = raise<power_kind>(negative ? at.p.hi + at.p.lo : t, sides);
-    }
+    const T neg_log_p = log1p(u, at.correction) + (wrong ? a : T(0));
+    const Raised<T> base = raise_base<power_kind>(at.p, neg_log_p, t, negative, sides);
     t = negative ? T(0) : base.power;
     other = negative ? T(1) : base.rest;
     raised_factor = negative ? base.power : T(1);

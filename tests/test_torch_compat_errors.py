@@ -137,3 +137,14 @@ def test_options_are_checked_where_they_are_given(call: Callable[[], Any], name:
 def test_arguments_that_would_give_a_wrong_number_are_errors(call: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="must"):
         call()
+
+
+def test_a_matching_cost_of_no_class_is_nan() -> None:
+    """Where it cannot be an error, it is not that of the last class."""
+    set_checks(False)
+    try:
+        for ids in ([1, -1], [1, -1, 0]):  # fewer than the classes, and as many
+            cost = transformers.class_cost(torch.zeros(4, 3), torch.tensor(ids))
+            assert cost.isnan().any(0).tolist() == [k < 0 for k in ids]
+    finally:
+        set_checks(True)

@@ -127,8 +127,9 @@ def linear_sparse_categorical_focal_loss(
         y.ndim,
         spec.weight_name,
     )
-    of_loss = static_gamma(parameters[0]), spec.ignore_class, spec.label_smoothing
-    problem = _Problem(*of_loss, options.reduction(reduction))
+    problem = _Problem(
+        static_gamma(parameters[0]), spec.ignore_class, spec.label_smoothing, options.reduction(reduction)
+    )
     given = _Inputs(x, w, b, y, *(as_array(p, at_least_float32(x.dtype)) for p in parameters))._asdict()
 
     def computed(**arrays: Array) -> Array:

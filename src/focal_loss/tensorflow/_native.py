@@ -187,7 +187,7 @@ class Native(Formula):
         operands = {"x": _spread(x, y, *options.values())} | ({} if isinstance(y, float) else {"y": y})
         if call.member:
             operands |= {name: option for name, option in options.items() if not isinstance(option, float)}
-            return _derivative(_Loss(_binary_formula(call), _member_op(call.member), 1, True), 0, operands)
+            return _derivative(_Loss(_binary_formula(call), _member_op(call), 1, True), 0, operands)
         soft = call.smoothing or y.dtype.is_floating
         loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.p_t_loss and soft else 2, True)
         dtype = _dtype_at_least_float32(x)
@@ -266,6 +266,11 @@ def _own(number: float | Tensor, tensor: Tensor) -> float | Tensor:
     return number if isinstance(number, float) else tensor
 
 
+def _own_options(call: pipeline.BinaryCall, operands: Operands) -> tuple[float | Tensor, ...]:
+    """`_options` for the formula."""
+    return tuple(_own(option, operands.get(name)) for name, option in _options(call).items())
+
+
 def _binary_formula(call: pipeline.BinaryCall) -> Callable[[Operands], Tensor]:
     closed_form = call.member.closed_form if call.member else "p_t_loss" if call.p_t_loss else "expected_loss"
 
@@ -273,18 +278,16 @@ def _binary_formula(call: pipeline.BinaryCall) -> Callable[[Operands], Tensor]:
         x = operands["x"]
         logits = FORMULA.at_least_float32(x)
         labels = [pipeline.binary_labels(FORMULA, operands["y"], logits, call.smoothing)] if "y" in operands else []
-        options = (_own(option, operands.get(name)) for name, option in _options(call).items())
-        return tf.cast(FORMULA.elementwise(closed_form, logits, *labels, *options), x.dtype)
+        return tf.cast(FORMULA.elementwise(closed_form, logits, *labels, *_own_options(call, operands)), x.dtype)
 
     return formula
 
 
-def _member_op(member: pipeline.Member) -> Callable[[int, Operands], Tensor]:
+def _member_op(declared: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:
     def op(order: int, operands: Operands) -> Tensor:
         x, y, upstream = operands["x"], operands.get("y"), operands.get("upstream")
-        named = zip(("first", "second", "third"), member.arguments, strict=False)
-        options = tuple(_own(option, operands.get(name)) for name, option in named)
-        call: Any = binary_losses.call_of_member(member.closed_form, options, x, y)
+        options = _own_options(declared, operands)
+        call: Any = binary_losses.call_of_member(declared.member.closed_form, options, x, y)  # type: ignore[union-attr]
         family, exponent, clip, epsilon, detached = call.member.kernel
         dtype = _dtype_at_least_float32(x)
         value, bad = _ops.focal_loss_member(

@@ -37,13 +37,21 @@ PENALTY_REDUCED = tl.constexpr(7)
 
 
 @triton.jit
-def p_t_loss(z, y, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
-    """m^g B, weighed, with m = y q + (1 - y) p and B = y L + (1 - y) l."""
-    p, p_lo, q, q_lo, loss, other = score(z, precise, False)
+def shares(y, p, p_lo, q, q_lo):
+    """y q and (1 - y) p as pairs."""
     rest = 1.0 - y
     rest_lo = -y - (rest - 1.0)
     yq, yq_lo = product(y, 0.0, q, q_lo)
     rp, rp_lo = product(rest, rest_lo, p, p_lo)
+    return yq, yq_lo, rp, rp_lo
+
+
+@triton.jit
+def p_t_loss(z, y, positive, negative, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
+    """m^g B, weighed, with m = y q + (1 - y) p and B = y L + (1 - y) l."""
+    p, p_lo, q, q_lo, loss, other = score(z, precise, False)
+    rest = 1.0 - y
+    yq, yq_lo, rp, rp_lo = shares(y, p, p_lo, q, q_lo)
     m, m_lo = two_sum(yq, rp)
     m_lo += yq_lo + rp_lo
     entropy = fma(y, loss, rest * other)
@@ -62,9 +70,7 @@ def quality(z, y, gamma, two_gamma: tl.constexpr, precise: tl.constexpr):
     """|d|^g B with d = y q - (1 - y) p and B = y L + (1 - y) l."""
     p, p_lo, q, q_lo, loss, other = score(z, precise, False)
     rest = 1.0 - y
-    rest_lo = -y - (rest - 1.0)
-    yq, yq_lo = product(y, 0.0, q, q_lo)
-    rp, rp_lo = product(rest, rest_lo, p, p_lo)
+    yq, yq_lo, rp, rp_lo = shares(y, p, p_lo, q, q_lo)
     m, m_lo = two_sum(yq, -rp)
     m_lo += yq_lo - rp_lo
     d = m + m_lo

@@ -39,5 +39,7 @@ def class_cost(logits: Tensor, target_ids: Tensor, alpha: float = 0.25, gamma: f
     target_ids = target_ids.long()  # bytes would be a mask
     # The fewer columns: those of the targets, or of all classes.
     if len(target_ids) < x.shape[-1]:
-        return focal_matching_cost(x[:, target_ids], alpha, gamma, from_logits=True)
-    return focal_matching_cost(x, alpha, gamma, from_logits=True)[:, target_ids]
+        cost = focal_matching_cost(x[:, target_ids], alpha, gamma, from_logits=True)
+    else:
+        cost = focal_matching_cost(x, alpha, gamma, from_logits=True)[:, target_ids]
+    return cost.masked_fill(target_ids < 0, float("nan"))  # where it could not be read, -1 would be the last class

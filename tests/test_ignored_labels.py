@@ -183,3 +183,20 @@ def test_modules_of_torch_pass_it_on() -> None:
         made = getattr(module, loss.declared.class_name)(**loss.options, from_logits=True, ignore_class=255)
         right = getattr(module, loss.name)(y, x, **loss.options, from_logits=True, ignore_class=255, reduction="mean")
         assert torch.equal(made(y, x), right)
+
+
+@by_framework
+@by_loss
+def test_half_precision_keeps_its_dtype(framework: Framework, loss: Loss) -> None:
+    x = framework.tensor(np.array([0.5, -1.0, 3.0]), "float16")
+    found, plain = (loss(framework, np.array([0, 1, 1]), x, ignore_class=ignored) for ignored in (255, None))
+    assert found.dtype == plain.dtype
+    np.testing.assert_array_equal(framework.numpy(found), framework.numpy(plain))
+
+
+def test_a_mean_counts_what_a_weight_repeats() -> None:
+    y, x, weight = torch.tensor([0, 255, 1]), torch.tensor([0.5, -1.0, 2.0]), torch.tensor([[1.0], [3.0]])
+    loss = FRAMEWORK["torch"].module.binary_focal_loss
+    options = {"gamma": 2, "pos_weight": weight, "from_logits": True, "ignore_class": 255}
+    each = loss(y, x, **options)
+    torch.testing.assert_close(loss(y, x, **options, reduction="mean"), each.sum() / 4)

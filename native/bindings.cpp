@@ -97,7 +97,8 @@ nb::tuple binary(int family, nb::tuple shape, nb::handle logits, nb::handle labe
 nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sparse, nb::handle ignored,
                   nb::handle gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
                   uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer,
-                  bool values_at_least_float32) {
+                  bool values_at_least_float32, int64_t first_class, int64_t all_classes, uintptr_t parts,
+                  uintptr_t whole) {
   Softmax call;
   call.outer = integer(shape[0]);
   call.classes = integer(shape[1]);
@@ -128,6 +129,10 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   call.hessian = address(hessian);
   call.majorizer = majorizer;
   call.values_at_least_float32 = values_at_least_float32;
+  call.first_class = first_class;
+  call.all_classes = all_classes;
+  call.parts = address(parts);
+  call.whole = address(whole);
   const Outcome outcome = run_released(call, threads, of_team);
   return nb::make_tuple(outcome.sum, outcome.count, outcome.first_bad);
 }
@@ -148,7 +153,8 @@ NB_MODULE(_native, m) {
         "values and the position of the first label that is none, or -1.");
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
-        "majorizer"_a = false, "values_at_least_float32"_a = false,
+        "majorizer"_a = false, "values_at_least_float32"_a = false, "first_class"_a = 0, "all_classes"_a = 0,
+        "parts"_a = 0, "whole"_a = 0,
         "As `binary`. Gamma is a list of one number, of one per class, or an operand of the shape of the examples. "
         "Returns the sum, the number of examples not ignored, and the first label that is no class.");
   m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },

@@ -95,6 +95,15 @@ struct Softmax {
   bool majorizer = false;
   bool in_double = false;
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, others like the logits
+  // A shard: the logits are those of `classes` classes from `first_class` on, of `all_classes` (0: they are all).
+  // Sparse, without smoothing and Hessian. Labels, gamma and the weights are those of all classes.
+  int64_t first_class = 0, all_classes = 0;
+  // Three numbers per example, in three arrays one after the other, double for double logits, else float: the true
+  // logit (-inf if it is in another shard), the largest of the other logits, and the sum of their exponentials
+  // divided by the exponential of the largest. `parts` is filled with those of the shard, instead of all results;
+  // `whole` has those of all shards together.
+  void* parts = nullptr;
+  const void* whole = nullptr;
 };
 
 // The outcome of a range of elements. `sum` is accumulated over fixed chunks, so that the number of threads does not

@@ -34,7 +34,9 @@ struct Examples {
   alignas(64) T u[tile_size], error[tile_size], finite[tile_size];
   alignas(64) T value[tile_size], first[tile_size], second[tile_size];
   int64_t stride;  // from one class to the next in a tile
-  int32_t label[tile_size], top[tile_size];  // label: the true class, `ignored` or `invalid`
+  int32_t label[tile_size], top[tile_size];  // label: the true class, `ignored`, `invalid`, or the number of classes of
+                                             // this shard if the class is in another one
+  int64_t index[tile_size];                  // the true class among those of all shards
   static constexpr int32_t ignored = -1, invalid = -2;
 };
 
@@ -47,16 +49,19 @@ inline Place place_of(const Softmax& call, int64_t position) { return {position 
 
 template <class T>
 void load_labels(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x, Outcome& outcome) {
+  const int64_t all = call.all_classes > 0 ? call.all_classes : call.classes;
   typed(call.labels, call.label_dtype, [&](const auto* labels) {
     for (int64_t i = 0; i < n; ++i) {
       const Place at = place_of(call, begin + i);
       const auto raw = widen(labels[at.outer * call.label_strides[0] + at.inner * call.label_strides[2]]);
       const double label = double(raw);
-      const bool inside = label >= 0 && label < double(call.classes);
+      const bool inside = label >= 0 && label < double(all);
       if (call.has_ignored && label == double(call.ignored)) {
         x.label[i] = Examples<T>::ignored;
       } else if (inside && label == double(int64_t(inside ? label : 0))) {
-        x.label[i] = int32_t(raw);
+        x.index[i] = int64_t(raw);
+        const int64_t local = x.index[i] - call.first_class;
+        x.label[i] = int32_t(local >= 0 && local < call.classes ? local : call.classes);
         ++outcome.count;
       } else {
         x.label[i] = Examples<T>::invalid;
@@ -79,7 +84,7 @@ void load_parameters(const Softmax& call, int64_t begin, int64_t n, Examples<T>&
   const Shape shape{2, {call.outer, call.inner}};
   const T* upstream = load(call.upstream, shape, begin, n, x.upstream, true);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t label = x.label[i] < 0 ? 0 : x.label[i];
+    const int64_t label = x.label[i] < 0 ? 0 : x.index[i];
     x.gamma[i] = bounded(T(call.gammas == 0 ? 1 : call.gamma[call.gammas == 1 ? 0 : label]));
     x.weight[i] = T(call.weights == 0 ? 1 : call.weight[call.weights == 1 ? 0 : label]);
     x.ones[i] = T(1);

@@ -29,14 +29,38 @@ void finish(const Softmax& call, int two_gamma, int64_t begin, int64_t n, Exampl
   put_values(call, begin, n, x.value);
 }
 
-// exp of every class but the true one, their sum, and the true logit.
+// The three numbers of each example, from `whole` or into `parts`.
 template <class T>
-void exps_of_tile(const Softmax& call, const Tile<T>& logits, int64_t n, T* e, Examples<T>& x) {
-  T *__restrict own = x.own, *__restrict peak = x.peak, *__restrict others = x.others;
+void load_whole(const Softmax& call, int64_t begin, int64_t n, Examples<T>& x) {
+  const int64_t examples = call.outer * call.inner;
+  typed(call.whole, result_dtype(call.dtype, true), [&](const auto* whole) {
+    for (int64_t i = 0; i < n; ++i) {
+      x.own[i] = T(widen(whole[begin + i]));
+      x.peak[i] = T(widen(whole[examples + begin + i]));
+      x.others[i] = T(widen(whole[2 * examples + begin + i]));
+    }
+  });
+}
+
+template <class T>
+void store_parts(const Softmax& call, int64_t begin, int64_t n, const Examples<T>& x) {
+  const int64_t examples = call.outer * call.inner;
+  const DType dtype = result_dtype(call.dtype, true);
+  const T* numbers[] = {x.own, x.peak, x.others};
+  for (int64_t k = 0; k < 3; ++k) {
+    const int64_t at = k * examples + begin;
+    if (dtype == dtype_of<T>()) std::memcpy(static_cast<T*>(call.parts) + at, numbers[k], n * sizeof(T));
+    else store(call.parts, dtype, at, n, numbers[k]);
+  }
+}
+
+// The true logit and the largest of the others.
+template <class T>
+void peaks_of_tile(const Softmax& call, const Tile<T>& logits, int64_t n, Examples<T>& x) {
+  T *__restrict own = x.own, *__restrict peak = x.peak;
   const int32_t* __restrict label = x.label;
   for (int64_t i = 0; i < n; ++i) {
-    own[i] = 0;
-    others[i] = 0;
+    own[i] = label[i] == call.classes ? T(-INFINITY) : T(0);
     peak[i] = T(-INFINITY);
   }
   for (int64_t k = 0; k < call.classes; ++k) {
@@ -47,6 +71,14 @@ void exps_of_tile(const Softmax& call, const Tile<T>& logits, int64_t n, T* e, E
       peak[i] = candidate > peak[i] ? candidate : peak[i];
     }
   }
+}
+
+// exp of every class but the true one, and their sum.
+template <class T>
+void exps_of_tile(const Softmax& call, const Tile<T>& logits, int64_t n, T* e, T* __restrict others, Examples<T>& x) {
+  const T* __restrict peak = x.peak;
+  const int32_t* __restrict label = x.label;
+  for (int64_t i = 0; i < n; ++i) others[i] = 0;
   for (int64_t k = 0; k < call.classes; ++k) {
     const T* __restrict v = logits.line(k);
     T* __restrict line = e + k * x.stride;
@@ -107,8 +139,13 @@ void sparse_tile(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
                  Examples<T>& x, Outcome& outcome) {
   load_labels(call, begin, n, x, outcome);
   load_parameters(call, begin, n, x);
-  exps_of_tile(call, load_tile(call, call.logits, call.dtype, call.strides, begin, n, buffer, x.stride),
-               n, e, x);
+  if (call.whole != nullptr) load_whole(call, begin, n, x);
+  if (call.whole == nullptr || call.gradient != nullptr) {
+    const Tile<T> logits = load_tile(call, call.logits, call.dtype, call.strides, begin, n, buffer, x.stride);
+    if (call.whole == nullptr) peaks_of_tile(call, logits, n, x);
+    exps_of_tile(call, logits, n, e, call.whole == nullptr ? x.others : x.rest, x);
+  }
+  if (call.parts != nullptr) return store_parts(call, begin, n, x);
   for (int64_t i = 0; i < n; ++i) x.margin[i] = margin_of(x.own[i], x.peak[i], x.others[i]);
   finish(call, two_gamma, begin, n, x, outcome);
   if (call.hessian != nullptr) {
@@ -154,27 +191,33 @@ void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
   const DType slope_dtype = result_dtype(call.dtype, call.derivatives_at_least_float32);
   const bool direct = call.gradient != nullptr && slope_dtype == dtype_of<T>();
   T* const e = direct ? static_cast<T*>(call.gradient) + begin * classes : scratch;
-  for (int64_t i = 0; i < n; ++i) {
+  const bool is_shard = call.whole != nullptr;
+  if (is_shard) load_whole(call, begin, n, x);
+  for (int64_t i = 0; i < n && (!is_shard || call.gradient != nullptr); ++i) {
     const Shape row{1, {classes}};
     const int64_t offset = (begin + i) * call.strides[0] * item_size(call.dtype);
     const Operand operand{static_cast<const char*>(call.logits) + offset, call.dtype, 0, {1}};
     const T* v = load(operand, row, 0, classes, buffer, false);
     const int64_t label = x.label[i] < 0 ? classes : x.label[i], after = label + 1 < classes ? label + 1 : classes;
-    const T peak = max_of(v + after, classes - after, max_of(v, label, T(-INFINITY)));
-    T* line = e + i * classes;
-    x.others[i] = exps_of(v, label, peak, line) + exps_of(v + after, classes - after, peak, line + after);
-    x.own[i] = label < classes ? v[label] : T(0);
+    const T peak = is_shard ? x.peak[i] : max_of(v + after, classes - after, max_of(v, label, T(-INFINITY)));
+    T* line = call.gradient != nullptr ? e + i * classes : e;
+    const T others = exps_of(v, label, peak, line) + exps_of(v + after, classes - after, peak, line + after);
+    if (is_shard) continue;
+    x.others[i] = others;
+    x.own[i] = label < classes ? v[label] : x.label[i] < 0 ? T(0) : T(-INFINITY);
     x.peak[i] = peak;
   }
+  if (call.parts != nullptr) return store_parts(call, begin, n, x);
   for (int64_t i = 0; i < n; ++i) x.margin[i] = margin_of(x.own[i], x.peak[i], x.others[i]);
   finish(call, two_gamma, begin, n, x, outcome);
   if (call.gradient == nullptr) return;
   for (int64_t i = 0; i < n; ++i) {
     T* __restrict line = e + i * classes;
     const T first = x.first[i], ratio = x.others[i] == 0 ? T(0) : -first / x.others[i];
-    if (x.label[i] >= 0) line[x.label[i]] = T(0);
+    const bool is_here = x.label[i] >= 0 && x.label[i] < classes;
+    if (is_here) line[x.label[i]] = T(0);
     for (int64_t k = 0; k < classes; ++k) line[k] = first == 0 ? T(0) : line[k] * ratio;
-    if (x.label[i] >= 0) line[x.label[i]] = first;
+    if (is_here) line[x.label[i]] = first;
     if (!direct) store(call.gradient, slope_dtype, (begin + i) * classes, classes, line);
   }
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import torch
+import torch.distributed as dist
 from cases import FRAMEWORKS, LOGITS, ONE_HOT
 
 import focal_loss
 
 HUGE = 10**400  # beyond any float
 RIGHT = {"y_pred": LOGITS, "gamma": 2, "from_logits": True, "hidden": LOGITS, "weight": np.eye(3, dtype=np.float32)}
+RIGHT |= {"y_pred_local": LOGITS, "group": True}  # of `alone`
 RIGHT |= {"logits": LOGITS, "inputs": LOGITS, "labels": ONE_HOT, "targets": ONE_HOT}
 
 NO_NUMBERS = {
@@ -62,7 +64,16 @@ WRONG_OPTIONS = {
     "reduction": [None, 1, {}, [], "average", np.array([1, 2]), np.array(["mean", "sum"]), HUGE, 10**5000],
     "hessian": [None, 1, {}, [], "none", np.array([1, 2]), HUGE],
 }
-DATA = ("y_true", "y_pred", "hidden", "weight", "bias", "labels", "logits", "inputs", "targets")
+TENSORS = ("hidden", "weight", "bias", "y_pred_local")  # where PyTorch takes nothing else
+DATA = ("y_true", "y_pred", *TENSORS, "labels", "logits", "inputs", "targets")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone() -> Iterator[None]:
+    """A process group of this process."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
 
 
 def functions() -> list[Any]:
@@ -84,7 +95,7 @@ def right(function: Callable[..., Any]) -> dict[str, Any]:
     given = RIGHT | {"y_true": np.array([0, 1]) if sparse else ONE_HOT}
     arguments = {name: given[name] for name in names if name in given}
     if function.__module__.startswith("focal_loss.torch"):  # its layer must be tensors
-        arguments |= {n: torch.tensor(v) for n, v in arguments.items() if n in ("hidden", "weight")}
+        arguments |= {n: torch.tensor(v) for n, v in arguments.items() if n in TENSORS}
     return arguments
 
 
@@ -100,7 +111,7 @@ def test_labels_and_predictions_that_are_no_real_numbers(function: Callable[...,
     for name in set(inspect.signature(function).parameters) & set(DATA):
         if value is None and name == "bias":
             continue
-        tensor = function.__module__ == "focal_loss.torch._linear" and name != "y_true"
+        tensor = function.__module__.startswith("focal_loss.torch") and name in TENSORS
         rule = "a floating tensor" if tensor else "an array of real numbers"
         with pytest.raises(TypeError, match=f"^`{name}` must be {rule}, got {got}"):
             function(**right(function) | {name: value})
@@ -155,7 +166,7 @@ def test_arrays_of_other_libraries(function: Callable[..., Any], library: str) -
     kind = f"{type(value).__module__}.ndarray"
     doors = "an array of NumPy, PyTorch, JAX or TensorFlow, for which there are `focal_loss.numpy`"
     for name in set(inspect.signature(function).parameters) & {*DATA, "gamma", "pos_weight", "class_weight", "alpha"}:
-        if function.__module__ == "focal_loss.torch._linear" and name in ("hidden", "weight", "bias"):
+        if function.__module__.startswith("focal_loss.torch") and name in TENSORS:
             continue  # tensors only
         with pytest.raises(TypeError, match=f"^`{name}` must be {doors}.*, got {kind}; convert it"):
             function(**right(function) | {name: value})

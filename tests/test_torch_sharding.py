@@ -12,12 +12,12 @@ from cases import OWN_FORM
 
 import focal_loss.torch as ours
 
-SCRIPT = Path(__file__).with_name("sharded.py")
+TESTS = Path(__file__).parent
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_every_sharding_is_the_whole(size: int, tmp_path: Path) -> None:
-    commands = [[sys.executable, SCRIPT, str(rank), str(size), tmp_path / "meeting"] for rank in range(size)]
+def run(script: str, size: int, meeting: Path) -> str:
+    """The output of the first of `size` processes."""
+    commands = [[sys.executable, TESTS / script, str(rank), str(size), meeting] for rank in range(size)]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for command in commands
     ]
@@ -27,7 +27,16 @@ def test_every_sharding_is_the_whole(size: int, tmp_path: Path) -> None:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0] * size, results
-    assert results[0][0] == f"tried {55 + 5 * len(OWN_FORM)}\n"
+    return results[0][0]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_every_sharding_is_the_whole(size: int, tmp_path: Path) -> None:
+    assert run("sharded.py", size, tmp_path / "meeting") == f"tried {55 + 5 * len(OWN_FORM)}\n"
+
+
+def test_groups_of_one_two_and_four_ranks(tmp_path: Path) -> None:
+    assert run("four_ranks.py", 4, tmp_path / "meeting") == "tried 174\n"
 
 
 class Sharded(torch.Tensor):

@@ -190,7 +190,14 @@ class {loss.class_name}({base}):
 # Public names beside the losses, whose source is written by hand.
 OWN = {
     "numpy": ["binary_focal_loss_derivatives", "sparse_categorical_focal_loss_derivatives"],
-    "torch": ["FocalLoss", "SigmoidFocalLoss", "compat", "linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
+    "torch": [
+        "FocalLoss",
+        "SigmoidFocalLoss",
+        "compat",
+        "linear_sparse_categorical_focal_loss",
+        "sigmoid_focal_loss",
+        "vocab_parallel_sparse_categorical_focal_loss",
+    ],
     "jax": ["linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
     "tensorflow": [],
 }
@@ -260,7 +267,8 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
             "from focal_loss.torch._conventions import FocalLoss, SigmoidFocalLoss\n"
             f"from focal_loss.torch._functions import ({', '.join(functions)}, sigmoid_focal_loss)\n"
             "from focal_loss.torch._linear import linear_sparse_categorical_focal_loss\n"
-            f"from focal_loss.torch._modules import ({', '.join(loss.class_name for loss in modules)},)\n",
+            f"from focal_loss.torch._modules import ({', '.join(loss.class_name for loss in modules)},)\n"
+            "from focal_loss.torch._vocab_parallel import vocab_parallel_sparse_categorical_focal_loss\n",
             "names": names([*functions, *(loss.class_name for loss in modules), *OWN["torch"]]),
         },
         "jax/_functions.py": {"functions": each(jax_function)},

@@ -53,11 +53,87 @@ def rest_of(ops: Ops, v: Array, true_class_mask: Array | None, axis: int) -> Res
         others = ops.sum(e, axis)
         true = own(ops, true_class_mask, axis, v)
         distance = ops.where(true == peak, 0.0, true - peak)
+    return Rest(e, ops.where(others > 0, others, 1.0), margin_of(ops, true, peak, others, distance))
+
+
+def margin_of(ops: Ops, true: Array, peak: Array, others: Array, distance: Array) -> Array:
+    """distance - log(others), where the distance is that of the true logit from the peak, and 0 if both are the same
+    infinity. No finite logits give an infinite margin, unless the other classes have no probability.
+    """
     margin = distance - ops.log(others)
-    largest = ops.largest(v)
+    largest = ops.largest(margin)
     overflow = (ops.abs(margin) == float("inf")) & (ops.abs(true) <= largest) & (ops.abs(peak) <= largest)
-    margin = ops.where(overflow & (others > 0), ops.clip(margin, -largest, largest), margin)
-    return Rest(e, ops.where(others > 0, others, 1.0), margin)
+    return ops.where(overflow & (others > 0), ops.clip(margin, -largest, largest), margin)
+
+
+class Part(NamedTuple):
+    """The contribution of some of the classes of a row to the margin of its true class. Parts add up to that of all."""
+
+    own: Array  # the true logit, -inf where it is in another part
+    peak: Array  # the largest of the other logits
+    others: Array  # the sum of exp(v_k - peak) over them
+
+
+def part_of(ops: Ops, v: Array, true_class_mask: Array, axis: int) -> Part:
+    """The part of these classes, of which there must be some. The mask has no class where the true one is in another
+    part.
+    """
+    peak = ops.max(ops.where(true_class_mask, -float("inf"), v), axis)
+    others = ops.sum(exps_of_others(ops, v, true_class_mask, peak), axis)
+    return Part(ops.max(ops.where(true_class_mask, v, -float("inf")), axis), peak, others)
+
+
+def together(ops: Ops, parts: Part, axis: int) -> Part:
+    """Parts that are stacked along an axis, as one."""
+    peak = ops.max(parts.peak, axis)
+    scale = ops.exp(ops.where(parts.peak == peak, 0.0, parts.peak - peak))  # 1 where both are the same infinity
+    return Part(ops.max(parts.own, axis), peak, ops.sum(scale * parts.others, axis))
+
+
+def margin_of_part(ops: Ops, whole: Part) -> Array:
+    distance = ops.where(whole.own == whole.peak, 0.0, whole.own - whole.peak)
+    return margin_of(ops, *whole, distance)
+
+
+def exps_of_others(ops: Ops, v: Array, true_class_mask: Array, peak: Array) -> Array:
+    return ops.where(true_class_mask, 0.0, ops.exp(ops.where(v == peak, 0.0, v - peak)))
+
+
+class PartOfEvery(NamedTuple):
+    """The contribution of some of the classes of a row to the margins of all classes."""
+
+    peak: Array  # the largest logit
+    rest: Array  # the sum of exp(v_k - peak) over all but the first of the largest
+
+
+def part_of_every(ops: Ops, v: Array, axis: int) -> PartOfEvery:
+    peak = ops.max(v, axis)
+    e = ops.exp(ops.where(v == peak, 0.0, v - peak))
+    return PartOfEvery(peak, ops.sum(ops.where(ops.first_max(v, axis), 0.0, e), axis))
+
+
+def every_together(ops: Ops, parts: PartOfEvery, axis: int) -> tuple[PartOfEvery, Array]:
+    """Parts that are stacked along an axis, as one, and in which of them the largest logit is."""
+    peak = ops.max(parts.peak, axis)
+    scale = ops.exp(ops.where(parts.peak == peak, 0.0, parts.peak - peak))
+    first = ops.first_max(parts.peak, axis)
+    # The largest of another part counts among the rest.
+    return PartOfEvery(peak, ops.sum(scale * ops.where(first, parts.rest, parts.rest + 1.0), axis)), first
+
+
+def rest_of_part(ops: Ops, v: Array, whole: PartOfEvery, top: Array) -> Rest:
+    """`rest_of` every one of these classes, from the `PartOfEvery` of all. `top` marks the largest of the row."""
+    distance = ops.where(v == whole.peak, 0.0, v - whole.peak)
+    e = ops.exp(distance)
+    others = ops.where(top, whole.rest, (whole.rest - e) + 1.0)
+    return Rest(e, ops.where(others > 0, others, 1.0), margin_of(ops, v, whole.peak, others, distance))
+
+
+def vjp_of_part(ops: Ops, v: Array, true_class_mask: Array, whole: Part, cotangent: Array) -> Array:
+    """`vjp` in the logits of some of the classes, from the `Part` of all."""
+    e = exps_of_others(ops, v, true_class_mask, whole.peak)
+    ratio = cotangent / ops.where(whole.others > 0, whole.others, 1.0)
+    return ops.where(true_class_mask, cotangent, -e * ratio)
 
 
 def margin(ops: Ops, v: Array, true_class_mask: Array | None, axis: int) -> Array:

@@ -40,6 +40,7 @@ from focal_loss.torch._modules import (
     SparseCategoricalFocalLoss,
     VarifocalLoss,
 )
+from focal_loss.torch._vocab_parallel import vocab_parallel_sparse_categorical_focal_loss
 
 # </doors: imports>
 
@@ -72,5 +73,6 @@ __all__ = [
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
     "varifocal_loss",
+    "vocab_parallel_sparse_categorical_focal_loss",
     # </doors: names>
 ]

@@ -35,7 +35,7 @@ def _is_recorded(x: Tensor, upstream: Parameter = 1.0) -> bool:
     return followed and torch.is_grad_enabled()
 
 
-def _keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
+def keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
     """Save a call for the backward pass: tensors where autograd notices changes in place, the rest on the context."""
     tensors = {name: value for name, value in zip(call._fields, call, strict=True) if isinstance(value, Tensor)}
     ctx.save_for_backward(upstream, *tensors.values())
@@ -43,7 +43,7 @@ def _keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = No
     ctx.names, ctx.call = tuple(tensors), call._replace(**nothing)
 
 
-def _kept(ctx: Any) -> tuple[Any, Tensor | None]:
+def kept(ctx: Any) -> tuple[Any, Tensor | None]:
     upstream, *tensors = ctx.saved_tensors
     return ctx.call._replace(**dict(zip(ctx.names, tensors, strict=True))), upstream
 
@@ -59,14 +59,14 @@ class _Binary(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, upstream: Parameter, order: int, call: BinaryCall, chosen: ModuleType) -> Tensor:
         ctx.order = order
-        _keep(ctx, call, upstream if isinstance(upstream, Tensor) else None)
+        keep(ctx, call, upstream if isinstance(upstream, Tensor) else None)
         return chosen.binary(order, upstream, call)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         if ctx.order > 1:
             raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
-        call, upstream = _kept(ctx)
+        call, upstream = kept(ctx)
         in_upstream = None
         if ctx.order == 1:
             wide = at_least_float32(grad)
@@ -91,13 +91,13 @@ class _ReducedBinary(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: BinaryCall, chosen: ModuleType) -> Tensor:
         ctx.chosen = chosen
-        _keep(ctx, call)
+        keep(ctx, call)
         value, ctx.gradient = chosen.binary_with_gradient(call)
         return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = _kept(ctx)
+        call, _ = kept(ctx)
         ready, ctx.gradient = ctx.gradient, None
         if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
             return _first(at_least_float32(grad) * reduction_weight(call), call), None, None
@@ -140,12 +140,12 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, chosen: ModuleType) -> Tensor:
-        _keep(ctx, call)
+        keep(ctx, call)
         return chosen.softmax(0, 1.0, call)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = _kept(ctx)
+        call, _ = kept(ctx)
         return _first_softmax(grad, call), None, None
 
 
@@ -155,13 +155,13 @@ class _ReducedSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, chosen: ModuleType) -> Tensor:
         ctx.chosen = chosen
-        _keep(ctx, call)
+        keep(ctx, call)
         value, ctx.gradient = chosen.softmax_with_gradient(call)
         return value
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = _kept(ctx)
+        call, _ = kept(ctx)
         ready, ctx.gradient = ctx.gradient, None
         if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
             return _first_softmax(grad, call), None, None

@@ -28,6 +28,15 @@ class BinaryCall(NamedTuple):
     formula: Any = None  # the same loss of (x, y), where the kernels have no second derivative
     check: bool = True  # whether an invalid label is an error
     member: Any = None
+    divisor: float | None = None  # of a mean, where `x` is a part of what it is taken over
+
+
+class Shard(NamedTuple):
+    """The place of some of the classes among those of all shards."""
+
+    begin: int
+    all_classes: int
+    whole: Tensor | None = None  # the three numbers of each example, of all shards: `softmax.Part`, stacked
 
 
 class SoftmaxCall(NamedTuple):
@@ -45,11 +54,15 @@ class SoftmaxCall(NamedTuple):
     float32: bool = False
     formula: Any = None  # the same loss of (x, y), for second derivatives
     check: bool = True
+    shard: Shard | None = None  # where `x` has only some of the classes; labels, gamma and weights are those of all
+    divisor: float | Tensor | None = None  # of a mean, where `x` is a part of what it is taken over
 
 
 def reduction_weight(call: BinaryCall) -> float:
     """Factor of each element under the reduction: 1/N for "mean", else 1."""
-    return 1 / max(call.x.numel(), 1) if call.reduction == "mean" else 1.0
+    if call.reduction != "mean":
+        return 1.0
+    return 1 / (max(call.x.numel(), 1) if call.divisor is None else call.divisor)
 
 
 def is_counted(y: Tensor, ignore: int) -> Tensor:
@@ -61,12 +74,15 @@ def reduction_weight_of_example(call: SoftmaxCall) -> Parameter:
     """Factor of each example that is not ignored; a tensor where only the device of `y` knows how many those are."""
     if call.reduction != "mean":
         return 1.0
+    if call.divisor is not None:
+        return 1 / call.divisor
     if call.ignore is not None:
         count = is_counted(call.y, call.ignore).sum()
         if call.y.device.type == "cpu" and not is_traced(call.y):
             return 1 / max(int(count), 1)
         return 1.0 / count.clamp(min=1).float()
-    return 1 / max(call.x.numel() // max(call.x.shape[call.axis], 1), 1)
+    examples = call.y.numel() if call.sparse else call.x.numel() // max(call.x.shape[call.axis], 1)
+    return 1 / max(examples, 1)
 
 
 def dtype_of_results(order: int, call: BinaryCall | SoftmaxCall) -> torch.dtype:

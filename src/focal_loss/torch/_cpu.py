@@ -15,6 +15,7 @@ from focal_loss._host import kernels
 from focal_loss.torch._calls import (
     BinaryCall,
     Parameter,
+    Shard,
     SoftmaxCall,
     at_least_float32,
     dtype_of_results,
@@ -173,13 +174,30 @@ def softmax_times_upstream(gradient: Tensor, upstream: Tensor, call: SoftmaxCall
     return softmax(1, at_least_float32(upstream) * reduction_weight_of_example(call), call)
 
 
+def softmax_parts(call: SoftmaxCall) -> Tensor:
+    """The contribution of a shard of the classes to the margin of each example: the fields of `softmax.Part`, stacked,
+    in at least float32.
+    """
+    x = call.x
+    shape = x.shape[: call.axis] + x.shape[call.axis + 1 :]
+    parts = torch.empty((3, *shape), dtype=x.dtype if x.dtype == torch.float64 else torch.float32, device=HOST)
+    _run_softmax(call, 1.0, parts=parts)
+    return parts
+
+
 def _reduced(total: float, count: int, dtype: torch.dtype, call: SoftmaxCall) -> Tensor:
-    mean = call.reduction == "mean"
-    return torch.scalar_tensor(total / max(count, 1) if mean else total, dtype=dtype, device=HOST)
+    if call.reduction == "mean":
+        total /= float(call.divisor or max(count, 1))
+    return torch.scalar_tensor(total, dtype=dtype, device=HOST)
 
 
 def _run_softmax(
-    call: SoftmaxCall, upstream: Parameter, *, value: Tensor | None = None, gradient: Tensor | None = None
+    call: SoftmaxCall,
+    upstream: Parameter,
+    *,
+    value: Tensor | None = None,
+    gradient: Tensor | None = None,
+    parts: Tensor | None = None,
 ) -> tuple[float, int]:
     """Fill those of value and upstream times gradient that are not None. Return the sum and the number of examples that
     are not ignored.
@@ -194,6 +212,7 @@ def _run_softmax(
     if isinstance(gamma, Tensor):
         of_examples = gamma.expand(*x.shape[:axis], 1, *x.shape[axis + 1 :]).reshape(examples)
         gamma = _operand(of_examples, examples)
+    shard = call.shard or Shard(0, x.shape[axis])
     total, count, bad = kernels.NATIVE.softmax(
         shape,
         _operand(logits, logits.shape),
@@ -211,10 +230,14 @@ def _run_softmax(
         _HAS_TEAM,
         False,
         call.float32,
+        shard.begin,
+        shard.all_classes,
+        0 if parts is None else parts.data_ptr(),
+        0 if shard.whole is None else shard.whole.data_ptr(),
     )
     if bad >= 0 and call.check:
         if call.sparse:
-            checks.check_classes(numbers_of(call.y), x.shape[axis], call.ignore)
+            checks.check_classes(numbers_of(call.y), shard.all_classes, call.ignore)
         else:
             checks.check_labels(numbers_of(call.y), dense=True)
     return total, count

@@ -1,0 +1,196 @@
+"""A softmax loss of logits whose classes are spread over processes.
+
+With v_t the true logit, M the largest of the other logits and S the sum of exp(v - M) over them, the margin of the
+true class is v_t - M - log S. A shard knows a part of each: v_t or -inf, the largest of its other logits, the sum of
+their exponentials. One `all_gather` of these three numbers per example gives every process the margin, with the
+relative precision of 1 - p_t that one process has. Then each has all that the gradient in its own logits needs:
+
+    d loss / d v_j = f'(s) ([j = t] - exp(v_j - M) / S)
+
+so no process waits for another in the backward pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from focal_loss._core import formula, softmax, softmax_losses
+from focal_loss._host import kernels
+from focal_loss.torch import _closed_forms, _cpu
+from focal_loss.torch._autograd import keep, kept
+from focal_loss.torch._backend import XP
+from focal_loss.torch._calls import (
+    Parameter,
+    SoftmaxCall,
+    at_least_float32,
+    dtype_of_results,
+    is_counted,
+    reduction_weight_of_example,
+)
+from focal_loss.torch._private import is_batched
+
+TWICE = "the loss of sharded classes gives first derivatives; gather the logits for second ones"
+ONE_AT_A_TIME = "the loss of sharded classes takes one upstream gradient at a time"
+
+
+# Its name before torch 2.13, which warns of the old one.
+gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+
+
+class Exchange(NamedTuple):
+    """The processes that have the other classes: a group for each dimension of a mesh that shards them."""
+
+    groups: tuple[Any, ...]
+    classes: int | None = None  # of this process, if every one must have as many
+
+    def gathered(self, numbers: Tensor, group: Any) -> Tensor:
+        """The numbers of all ranks, stacked in front."""
+        size = dist.get_world_size(group)
+        if size == 1:
+            return numbers.unsqueeze(0)
+        sent = numbers.reshape(-1)
+        if self.classes is not None:
+            sent = torch.cat([sent, sent.new_full((1,), self.classes)])
+        result = sent.new_empty(size * len(sent))
+        gather(result, sent.contiguous(), group=group)
+        result = result.reshape(size, len(sent))
+        if self.classes is not None:
+            result = self._checked(result)
+        return result.reshape(size, *numbers.shape)
+
+    def _checked(self, result: Tensor) -> Tensor:
+        """The numbers without the last of each rank, its number of classes. NaN where raising would wait for a GPU."""
+        alike = (result[:, -1] == self.classes).all()
+        if result.device.type == "cpu" and not alike:
+            counts = [int(n) for n in result[:, -1]]
+            raise ValueError(f"`y_pred_local` must have as many classes on each rank, got {counts}; pass `partition`")
+        return result[:, :-1].where(alike, float("nan"))
+
+
+def together(parts: Tensor, exchange: Exchange) -> Tensor:
+    """The parts of all processes as one: the fields of `softmax.Part`, stacked."""
+    for group in exchange.groups:
+        stacked = softmax.Part(*exchange.gathered(parts, group).unbind(1))
+        parts = torch.stack([x.squeeze(0) for x in softmax.together(XP, stacked, 0)])
+    return parts
+
+
+def covered(call: SoftmaxCall) -> bool:
+    """Whether the native kernels compute these shards."""
+    return kernels.NATIVE is not None and call.x.device.type == "cpu" and XP.covers(call.x, call.y)
+
+
+class _OfShards(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, call: SoftmaxCall, exchange: Exchange) -> Tensor:
+        by_kernels = covered(call)
+        whole = together(_cpu.softmax_parts(call) if by_kernels else _parts(call), exchange)
+        keep(ctx, call, whole)
+        call = _with_whole(call, whole)
+        return _cpu.softmax(0, 1.0, call) if by_kernels else _value(call)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        call, whole = kept(ctx)
+        if torch.is_grad_enabled():
+            if call.formula is None:
+                raise NotImplementedError(TWICE)
+            return torch.autograd.grad(call.formula(call.x), call.x, grad, create_graph=True)[0], None, None
+        if is_batched(grad):
+            raise NotImplementedError(ONE_AT_A_TIME)
+        call = _with_whole(call, whole)
+        grad = at_least_float32(grad if grad.layout == torch.strided else grad.to_dense())
+        grad = grad * reduction_weight_of_example(call)
+        return _cpu.softmax(1, grad, call) if covered(call) else _slope(grad, call), None, None
+
+
+def _with_whole(call: SoftmaxCall, whole: Tensor) -> SoftmaxCall:
+    assert call.shard is not None
+    return call._replace(shard=call.shard._replace(whole=whole))
+
+
+def loss_of_shards(call: SoftmaxCall, exchange: Exchange) -> Tensor:
+    """The loss of class indices without smoothing, reduced as the call says, the same on every process."""
+    loss: Tensor = _OfShards.apply(call.x, call, exchange)
+    return loss
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# What the kernels compute, by the formula
+# ---------------------------------------------------------------------------------------------------------------
+
+
+class _Rows(NamedTuple):
+    """The examples of a shard: the true class as a mask, and among all classes, 0 where it is none."""
+
+    x: Tensor
+    true_class_mask: Tensor
+    index: Tensor
+    ignored: Tensor | None
+    invalid: Tensor
+
+
+def _rows(call: SoftmaxCall) -> _Rows:
+    shard, axis = call.shard, call.axis
+    assert shard is not None
+    check = shard.all_classes if call.check else None
+    index, _ = softmax_losses.class_indices(XP, call.y, check, call.ignore)
+    inside = (index >= 0) & (index < shard.all_classes)
+    ignored = None if call.ignore is None else ~is_counted(index, call.ignore)
+    x = at_least_float32(call.x)
+    if ignored is not None:  # an ignored prediction must not reach the gradient as 0 * nan
+        x = x.masked_fill(ignored.unsqueeze(axis), 0.0)
+    position = _closed_forms.positions(x, axis) + shard.begin
+    invalid = ~inside if ignored is None else ~(inside | ignored)
+    return _Rows(x, index.unsqueeze(axis) == position, torch.where(inside, index, 0), ignored, invalid)
+
+
+def _parts(call: SoftmaxCall) -> Tensor:
+    """`_cpu.softmax_parts`, by the formula."""
+    rows = _rows(call)
+    if rows.x.shape[call.axis]:
+        return torch.stack([x.squeeze(call.axis) for x in softmax.part_of(XP, rows.x, rows.true_class_mask, call.axis)])
+    empty = [rows.x.new_full(call.y.shape, number) for number in (-float("inf"), -float("inf"), 0.0)]
+    return torch.stack(empty)
+
+
+def _of_examples(p: list[float] | Tensor, index: Tensor, x: Tensor, axis: int) -> float | Tensor:
+    """A parameter of each example: that of its class, or its own."""
+    if isinstance(p, list):
+        return p[0] if len(p) == 1 else x.new_tensor(p)[index]
+    return p if p.ndim == 0 else p[index] if p.ndim == 1 else p.squeeze(axis)
+
+
+def _derivative(order: int, call: SoftmaxCall, rows: _Rows) -> Tensor:
+    """The unreduced value (order 0), or its derivative in the margin."""
+    assert call.shard is not None
+    assert call.shard.whole is not None
+    margin = softmax.margin_of_part(XP, softmax.Part(*call.shard.whole))
+    gamma, weight = (_of_examples(p, rows.index, margin, call.axis) for p in (call.gamma, call.weight))
+    value: Tensor = formula.evaluate(XP, "margin", "0" * order, margin, gamma, weight)
+    value = value.masked_fill(rows.invalid, 0.0 if order else float("nan"))
+    return value if rows.ignored is None else value.masked_fill(rows.ignored, 0.0)
+
+
+def _value(call: SoftmaxCall) -> Tensor:
+    """`_cpu.softmax` of order 0, by the formula."""
+    value, dtype = _derivative(0, call, _rows(call)), dtype_of_results(0, call)
+    if call.reduction != "none":
+        value = value.sum() * reduction_weight_of_example(call)
+    return value.to(dtype)
+
+
+def _slope(upstream: Parameter, call: SoftmaxCall) -> Tensor:
+    """`_cpu.softmax` of order 1, by the formula."""
+    rows, axis = _rows(call), call.axis
+    assert call.shard is not None
+    assert call.shard.whole is not None
+    cotangent = (_derivative(1, call, rows) * upstream).unsqueeze(axis)
+    whole = softmax.Part(*call.shard.whole.unsqueeze(axis + 1))
+    slope: Tensor = softmax.vjp_of_part(XP, rows.x, rows.true_class_mask, whole, cotangent)
+    dead = cotangent == 0  # where the logits may be NaN
+    return slope.masked_fill(dead, 0.0).to(call.x.dtype)

@@ -227,12 +227,13 @@ def test_one_signature_everywhere(loss: Loss) -> None:
         }
 
     expected = options(getattr(focal_loss, loss.name))
+    reduced_by = ("reduction", "normalizer", "group")  # PyTorch's own
     declared = loss.declared
     assert [by_position for _, by_position in expected.values()] == [
         k < declared.positional for k in range(len(expected))
     ]
     for framework in FRAMEWORKS:
-        assert options(getattr(framework.module, loss.name), "reduction") == expected
+        assert options(getattr(framework.module, loss.name), *reduced_by) == expected
     name = CLASSES[loss.name]
     losses, metrics = (importlib.import_module(f"focal_loss.keras.{module}") for module in ("losses", "metrics"))
     assert options(getattr(losses, loss.name)) == options(getattr(metrics, loss.name)) == expected
@@ -243,7 +244,7 @@ def test_one_signature_everywhere(loss: Loss) -> None:
     assert (of_keras == expected) is not bool(declared.keras_positional_because)
     torch_module = getattr(importlib.import_module("focal_loss.torch"), name, None)
     if declared.torch_module:
-        assert options(torch_module, "reduction") == expected
+        assert options(torch_module, *reduced_by) == expected
         assert inspect.signature(torch_module).parameters["reduction"].default == "mean"
     else:
         assert torch_module is None

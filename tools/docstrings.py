@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from focal_loss._core.declare import REQUIRED, Example, Loss, Option, Options
+from focal_loss._core.losses import common
 
 PREDICTIONS = "of a floating dtype; integers and lists become float32."
 ELEMENTS = f"""y_true : array_like of bool, int or float, any shape
@@ -112,9 +114,48 @@ def docstring(loss: Loss, first: str, example: str, *, data: bool = True, extra:
 
 
 def torch_reduction(loss: Loss) -> str:
+    """The options of reductions, which PyTorch has."""
     valid = MEAN_VALID[loss.layout] if "ignore_class" in loss.options.declared() else ""
     says = f"How to reduce the losses{valid}. {REDUCED}"
-    return f"reduction : {{'none', 'mean', 'sum'}}\n{filled(says)}"
+    return f"reduction : {{'none', 'mean', 'sum'}}\n{filled(says)}\n{torch_normalizer(loss)}"
+
+
+WEIGHS = {
+    common.weight_of_positives: ", that of a positive and 1 for a negative",
+    common.weight_of_sides: ", `alpha` for a positive and 1 - `alpha` for a negative, or 1 each",
+    common.weight_of_negatives: ", 1 for a positive and `alpha` for a negative",
+    common.weight_of_scores: ", its score for a positive and `alpha` for a negative",
+    None: "",
+}
+GROUP_TYPE = "group : torch.distributed.ProcessGroup or bool, optional"
+GROUP = """The processes that share a batch, True for all of them. What each divides by, be it a number, is added up
+over them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`."""
+
+
+def torch_normalizer(loss: Loss) -> str:
+    """The options of what a mean divides by."""
+    declared = loss.options.declared()
+    noun = "predictions" if loss.layout in ("elements", "average") else "examples"
+    counts = {"valid": f"None or 'valid': the number of {noun}{_unless_ignored(declared)}."}
+    if loss.layout != "sparse":
+        labels = "labels of 1" if loss.only_ones else "labels"
+        count = "the number of" if loss.only_ones else "the sum of the"
+        counts["positives"] = f"'positives': {count} {labels}{_before_smoothing(declared)}, at least 1."
+    if loss.options.weight_name:
+        counts["weight"] = f"'weight': the sum of the weights of the labels{WEIGHS[loss.label_weight]}."
+    says = f"""What a mean divides the sum of the losses by; a constant in derivatives. {" ".join(counts.values())} A
+positive number, or a tensor of one: itself. The mean is 0 where that is 0."""
+    kinds = ", ".join(f"{name!r}" for name in counts)
+    return f"normalizer : {{{kinds}}}, float or Tensor, optional\n{filled(says)}\n{GROUP_TYPE}\n{filled(GROUP)}"
+
+
+def _unless_ignored(declared: Mapping[str, Any]) -> str:
+    return " that are not ignored" if "ignore_class" in declared else ""
+
+
+def _before_smoothing(declared: Mapping[str, Any]) -> str:
+    return " before smoothing" if "label_smoothing" in declared else ""
 
 
 # ---------------------------------------------------------------------------------------------------------------

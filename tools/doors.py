@@ -66,12 +66,19 @@ def by_keyword(loss: Loss) -> str:
 
 
 def function(
-    loss: Loss, door: str, body: str, *, data: str = "Any", result: str = "Any", more: str = "", decorators: str = ""
+    loss: Loss,
+    door: str,
+    body: str,
+    *,
+    data: str = "Any",
+    result: str = "Any",
+    more: Sequence[str] = (),
+    decorators: str = "",
 ) -> str:
-    """The source of a function. `more` is a parameter that only this door has."""
+    """The source of a function. `more` are parameters that only this door has."""
     given = [f"{name}: {data}" for name in data_names(loss)] + parameters(loss)
     if more:
-        given += [*([] if "*" in given else ["*"]), more]
+        given += [*([] if "*" in given else ["*"]), *more]
     text = docstring(loss, loss.summary, function_example(loss, door), extra=torch_reduction(loss) if more else "")
     return f"{decorators}@answering\ndef {loss.name}({', '.join(given)},) -> {result}:\n{text}\n    return {body}\n"
 
@@ -90,7 +97,13 @@ def numpy_function(loss: Loss) -> str:
 def torch_function(loss: Loss) -> str:
     if not loss.labeled:
         return function(loss, "torch", call(loss, '"none", '), result="Tensor")
-    return function(loss, "torch", call(loss, "reduction, "), result="Tensor", more='reduction: Reduction = "none"')
+    body = call(loss, "reduction, normalizer, group, ")
+    return function(loss, "torch", body, result="Tensor", more=reduced_by("none"))
+
+
+def reduced_by(default: str) -> list[str]:
+    """The parameters of a reduction, as PyTorch has them."""
+    return [f'reduction: Reduction = "{default}"', "normalizer: Normalizer = None", "group: Group = None"]
 
 
 def jax_function(loss: Loss) -> str:
@@ -134,7 +147,8 @@ def torch_module(loss: Loss) -> str:
         f"{' and '.join(f'`{name}`' for name in given)} may be `torch.nn.Parameter`: they have gradients."
     )
     text = docstring(loss, first, class_example(loss, "torch"), data=False, extra=torch_reduction(loss))
-    taken = ["self", *parameters(loss), 'reduction: Reduction = "mean"']
+    taken = ["self", *parameters(loss), *reduced_by("mean")]
+    reduction = ", ".join(f"{name}=self.{name}" for name in ("reduction", "normalizer", "group"))
     values = [f"{name}=self.option({name!r}, prediction)" for name in given] + [f"{name}=self.{name}" for name in plain]
     return f"""@answering
 class {loss.class_name}({BASE[loss.layout]}):
@@ -144,12 +158,12 @@ class {loss.class_name}({BASE[loss.layout]}):
 
     def __init__({", ".join(taken)},) -> None:
         super().__init__()
-        self.keep(losses.{constant(loss)}, reduction, {by_keyword(loss)})
+        self.keep(losses.{constant(loss)}, reduction, normalizer, group, {by_keyword(loss)})
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         \"\"\"{FORWARD[loss.layout]}\"\"\"
         labels, prediction = self.labels_and_prediction(y_true, y_pred)
-        return {loss.name}(labels, prediction, {", ".join(values)}, reduction=self.reduction)
+        return {loss.name}(labels, prediction, {", ".join(values)}, {reduction})
 """
 
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 import textwrap
 from dataclasses import replace
 
-from docstrings import MEAN_VALID, RAISES, REDUCED, WIDTH, entry, filled, option_parameters
+from docstrings import (
+    MEAN_VALID,
+    RAISES,
+    REDUCED,
+    WIDTH,
+    entry,
+    filled,
+    option_parameters,
+    torch_normalizer,
+)
 
 from focal_loss._core.declare import Loss, Option
 
@@ -64,10 +73,13 @@ def head(loss: Loss, door: str) -> str:
     """The signature and docstring. `loss` is that of the logits; `door` is torch or jax."""
     tensor = TENSOR[door]
     layer = [f"hidden: {tensor}", f"weight: {tensor}", "y_true: Any"]
-    bias, reduction = f"bias: {tensor} | None = None", 'reduction: Reduction = "mean"'
+    bias = f"bias: {tensor} | None = None"
+    reduction = ['reduction: Reduction = "mean"']
+    if door == "torch":
+        reduction += ["normalizer: Normalizer = None", "group: Group = None"]
     options = parameters(loss)
     options.insert(options.index("*") + 1, bias)
-    taken = ", ".join([*layer, *options, reduction])
+    taken = ", ".join([*layer, *options, *reduction])
     return f"""@answering
 def linear_{loss.name}({taken}) -> {RESULT_TYPE[door]}:
 {docstring(loss, door)}
@@ -89,6 +101,8 @@ def docstring(loss: Loss, door: str) -> str:
     autocast = REDUCED if door == "torch" else REDUCED.partition(" Under ")[0]
     says = filled(f"How to reduce the losses{MEAN_VALID['sparse']}. {autocast}")
     reduction = f"reduction : {{'none', 'mean', 'sum'}}\n{says}"
+    if door == "torch":
+        reduction += f"\n{torch_normalizer(loss)}"
     described = [LAYER, *options[: loss.positional], BIAS, *options[loss.positional :], reduction]
     same = f"The same as ``{loss.name}(y_true, {LOGITS[door]}, gamma, from_logits=True, ...)``."
     formula = f"{DOMAIN} The loss{loss.notes.partition('The loss')[2]}"

@@ -133,6 +133,8 @@ class Loss:
     keras_reduction_at: int | None = None  # after so many options `reduction`, `name` and `dtype` follow by position
     trial: Mapping[str, Any] = field(default_factory=dict)  # options with which the tests call it
     closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)  # families of `formula`
+    label_weight: Callable[..., Any] | None = None  # (backend, label, weight) -> the weight of a label, elementwise
+    only_ones: bool = False  # whether no label but 1 counts as a positive; else all do, by their size
     formula: str = ""  # in Python, of y, p, q = 1 - p and the options; the six focal losses have tests by hand instead
 
     @property

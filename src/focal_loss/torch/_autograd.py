@@ -120,12 +120,14 @@ def _times(order: int, upstream: Tensor, call: BinaryCall) -> Tensor:
     return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call)
 
 
-def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
-    """`binary` of the kernels, recorded for autograd if it follows the logits or the upstream."""
+def binary(order: int, upstream: Parameter, call: BinaryCall, ahead: bool = True) -> Tensor:
+    """`binary` of the kernels, recorded for autograd if it follows the logits or the upstream. `ahead`: a reduced loss
+    computes its gradient with its value.
+    """
     x, chosen = call.x, kernels(call.x)
     if not _is_recorded(x, upstream):
         return chosen.binary(order, upstream, call)
-    if order == 0 and call.reduction != "none" and chosen is not _operators:
+    if ahead and order == 0 and call.reduction != "none" and chosen is not _operators:
         return _ReducedBinary.apply(x, call, chosen)
     return _Binary.apply(x, upstream, order, call, chosen)
 
@@ -181,11 +183,11 @@ def _first_softmax(grad: Tensor, call: SoftmaxCall) -> Tensor:
     return (grad * kernels(x).softmax(1, 1.0, call)).to(x.dtype)
 
 
-def softmax(call: SoftmaxCall) -> Tensor:
-    """The value, reduced as the call says, recorded for autograd if it follows the logits."""
+def softmax(call: SoftmaxCall, ahead: bool = True) -> Tensor:
+    """The value, reduced as the call says, recorded for autograd if it follows the logits; `ahead` as in `binary`."""
     x, chosen = call.x, kernels(call.x)
     if not _is_recorded(x):
         return chosen.softmax(0, 1.0, call)
-    if call.reduction != "none" and chosen is not _operators:
+    if ahead and call.reduction != "none" and chosen is not _operators:
         return _ReducedSoftmax.apply(x, call, chosen)
     return _Softmax.apply(x, call, chosen)

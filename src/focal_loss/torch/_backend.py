@@ -77,6 +77,8 @@ def under_autocast(x: Tensor) -> bool:
 class _Torch(_closed_forms.TorchOps):
     """`pipeline.Backend` for torch."""
 
+    ahead = True  # whether a reduced loss computes its gradient with its value, for an upstream gradient of 1
+
     def covers(self, x: Tensor, *others: Tensor) -> bool:
         """Whether the kernels cover these tensors. They have derivatives only in the logits."""
         if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not kernels.triton_usable()):
@@ -128,7 +130,7 @@ class _Torch(_closed_forms.TorchOps):
             formula=formula,
             member=call.member,
         )
-        return _autograd.binary(0, 1.0, of_torch)
+        return _autograd.binary(0, 1.0, of_torch, self.ahead)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         float32 = under_autocast(call.x)
@@ -138,7 +140,7 @@ class _Torch(_closed_forms.TorchOps):
         unreduced = call._replace(x=None, y=None)  # the formula must not keep them alive
         formula = lambda x, y: _softmax_formula(unreduced._replace(x=x, y=y))  # noqa: E731
         of_torch = self.softmax_call(call, float32, formula)
-        return None if of_torch is None else _autograd.softmax(of_torch)
+        return None if of_torch is None else _autograd.softmax(of_torch, self.ahead)
 
     def softmax_call(self, call: pipeline.SoftmaxCall, float32: bool, formula: Any = None) -> SoftmaxCall | None:
         """The call in the kernels' form, or None if they do not cover it."""
@@ -269,6 +271,12 @@ class _TorchFormula(_Torch):
         return None
 
 
+class _TorchSum(_Torch):
+    """The backend for sums that a factor multiplies, which is the upstream gradient of their backward pass."""
+
+    ahead = False
+
+
 class _TorchTraced(_Torch):
     """The backend in compiled code: the kernels are operators."""
 
@@ -279,6 +287,7 @@ class _TorchTraced(_Torch):
 
 
 XP = _Torch()
+SUM = _TorchSum()
 FORMULA = _TorchFormula()
 TRACED = _TorchTraced()
 

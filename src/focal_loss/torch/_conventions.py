@@ -13,7 +13,8 @@ from focal_loss._core.declare import Kind, Option, option
 from focal_loss._core.losses import common
 from focal_loss._core.names import answering, in_words
 from focal_loss._core.options import Parameter, ParameterLike, Reduction
-from focal_loss.torch._backend import XP
+from focal_loss.torch import _normalizer
+from focal_loss.torch._backend import SUM, XP
 from focal_loss.torch._functions import (
     binary_focal_loss,
     categorical_focal_loss,
@@ -21,6 +22,7 @@ from focal_loss.torch._functions import (
     sparse_categorical_focal_loss,
 )
 from focal_loss.torch._modules import _is_hard, _Loss
+from focal_loss.torch._normalizer import Group, Normalizer
 
 ORDER = "the order of the arguments is (input, target), as of PyTorch's own losses"
 # What errors of the losses beneath say, and what it is here.
@@ -34,6 +36,7 @@ WORDS = {
 
 @declare.options
 class FocalOptions(declare.Options):
+    weight_name = "alpha"
     gamma: Parameter = common.softmax_gamma(2.0)
     alpha: Parameter = option(
         Option(common.WEIGHT, "float or array_like, shape () or (C,), optional", ""), default=None
@@ -51,6 +54,7 @@ def _share(name: str, value: Parameter) -> Parameter:
 
 @declare.options
 class SigmoidOptions(declare.Options):
+    weight_name = "alpha"
     alpha: Parameter = option(Option(Kind(_share, "ParameterLike", ()), "", ""), default=0.25)
     gamma: Parameter = common.gamma("", 2.0)
     pos_weight: Parameter = option(Option(common.WEIGHT, "", ""), default=None)
@@ -58,6 +62,7 @@ class SigmoidOptions(declare.Options):
 
 class Declared(NamedTuple):
     options: type[declare.Options]
+    layout: str = "elements"
 
 
 class _Convention(_Loss):
@@ -76,6 +81,10 @@ class _Convention(_Loss):
 
     def loss(self, x: Tensor, target: Tensor) -> Tensor:
         raise NotImplementedError
+
+    @property
+    def reduced_by(self) -> dict[str, Any]:
+        return {"reduction": self.reduction, "normalizer": self.normalizer, "group": self.group}
 
     def tensors(self, given: Any, target: Any) -> tuple[Tensor, Tensor]:
         """Both as tensors on one device, unless they are visibly the wrong way round."""
@@ -109,6 +118,12 @@ class FocalLoss(_Convention):
         What to do with the losses. The mean divides by the number of examples that are not ignored.
     label_smoothing : float
         In [0, 1]: how much of a label is spread evenly over the classes.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What the mean divides the sum of the losses by, as in `sparse_categorical_focal_loss`, or
+        `categorical_focal_loss` for probabilities. With 'weight', the sum of the `alpha` of the class indices, it is
+        the mean of `CrossEntropyLoss`.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them, as in `sparse_categorical_focal_loss`.
 
     Returns
     -------
@@ -160,10 +175,12 @@ class FocalLoss(_Convention):
         ignore_index: int = -100,
         reduction: Reduction = "mean",
         label_smoothing: float = 0.0,
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         given = {"gamma": gamma, "alpha": alpha, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
-        self.keep(Declared(FocalOptions), reduction, **given)
+        self.keep(Declared(FocalOptions), reduction, normalizer, group, **given)
 
     def loss(self, x: Tensor, target: Tensor) -> Tensor:
         if not x.ndim:
@@ -181,7 +198,7 @@ class FocalLoss(_Convention):
                 from_logits=True,
                 label_smoothing=self.label_smoothing,
                 axis=axis,
-                reduction=self.reduction,
+                **self.reduced_by,
             )
         return sparse_categorical_focal_loss(
             target,
@@ -192,7 +209,7 @@ class FocalLoss(_Convention):
             axis=axis,
             ignore_class=self.ignore_index,
             label_smoothing=self.label_smoothing,
-            reduction=self.reduction,
+            **self.reduced_by,
         )
 
 
@@ -232,6 +249,11 @@ class SigmoidFocalLoss(_Convention):
         broadcasts with the target. In a state dict it is a buffer.
     reduction : {'none', 'mean', 'sum'}
         What to do with the losses.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What the mean divides the sum of the losses by, as in `sigmoid_focal_loss`. A positive has the weight
+        ``alpha * pos_weight``.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them, as in `sigmoid_focal_loss`.
 
     Returns
     -------
@@ -280,9 +302,12 @@ class SigmoidFocalLoss(_Convention):
         gamma: ParameterLike = 2.0,
         pos_weight: ParameterLike | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
-        self.keep(Declared(SigmoidOptions), reduction, alpha=alpha, gamma=gamma, pos_weight=pos_weight)
+        given = {"alpha": alpha, "gamma": gamma, "pos_weight": pos_weight}
+        self.keep(Declared(SigmoidOptions), reduction, normalizer, group, **given)
 
     def loss(self, x: Tensor, target: Tensor) -> Tensor:
         if target.shape != x.shape:
@@ -292,8 +317,8 @@ class SigmoidFocalLoss(_Convention):
             )
         alpha, gamma, weight = (self.option(name, x) for name in ("alpha", "gamma", "pos_weight"))
         if weight is None:
-            return sigmoid_focal_loss(x, target, -1 if alpha is None else alpha, gamma, self.reduction)
-        return _weighed(x, target, alpha, gamma, weight, self.reduction)
+            return sigmoid_focal_loss(x, target, -1 if alpha is None else alpha, gamma, **self.reduced_by)
+        return _weighed(x, target, alpha, gamma, weight, **self.reduced_by)
 
 
 def _unsqueezed(target: Tensor, x: Tensor) -> str:
@@ -308,7 +333,16 @@ def _unsqueezed(target: Tensor, x: Tensor) -> str:
 FAR = 1e4  # beyond this logit the ratio of `_weighed` is constant
 
 
-def _weighed(x: Tensor, y: Tensor, alpha: Any, gamma: Any, pos_weight: Any, reduction: Reduction) -> Tensor:
+def _weighed(
+    x: Tensor,
+    y: Tensor,
+    alpha: Any,
+    gamma: Any,
+    pos_weight: Any,
+    reduction: Reduction,
+    normalizer: Normalizer,
+    group: Group,
+) -> Tensor:
     """With a weight w in the cross-entropy: hard labels have a weight of their own in the kernel, A w for a positive.
 
     In the loss of a soft label w weighs one of two terms, of which the kernel of p_t knows the sum. That sum is turned
@@ -321,11 +355,21 @@ def _weighed(x: Tensor, y: Tensor, alpha: Any, gamma: Any, pos_weight: Any, redu
     positive, negative = (1.0, 1.0) if balanced is None else (balanced, 1 - balanced)
     hard = not y.is_floating_point() or (XP.readable(y) and _is_hard(y))
     call = pipeline.BinaryCall(x, y, focusing, positive * w if hard else positive, negative, 0.0, True, reduction)
-    if hard:
-        return binary_losses.binary_from(XP, call, True)
-    wide = XP.at_least_float32(x)
-    mixed = binary_losses.binary_from(XP, call._replace(x=wide, reduction="none"), True)
-    return pipeline.reduce(XP, mixed * _ratio(wide.clamp(-FAR, FAR), y.to(wide.dtype), w), None, reduction, x)
+
+    def reduced(xp: pipeline.Backend, reduction: Reduction) -> Tensor:
+        if hard:
+            return binary_losses.binary_from(xp, call._replace(reduction=reduction), True)
+        wide = XP.at_least_float32(x)
+        mixed = binary_losses.binary_from(XP, call._replace(x=wide, reduction="none"), True)
+        return pipeline.reduce(XP, mixed * _ratio(wide.clamp(-FAR, FAR), y.to(wide.dtype), w), None, reduction, x)
+
+    _normalizer.check(Declared(SigmoidOptions), reduction, normalizer, group)
+    if reduction != "mean" or _normalizer.is_ordinary_mean(normalizer, group):
+        return reduced(XP, reduction)
+    labels = _normalizer.elements(
+        y, x, lambda _, y, weight: weight * y + negative * (1 - y), positive * w, gamma=focusing
+    )
+    return _normalizer.mean(lambda: reduced(SUM, "sum"), labels, x, normalizer, group)
 
 
 def _ratio(x: Tensor, y: Tensor, w: Any) -> Tensor:

@@ -12,7 +12,9 @@ from focal_loss._core.declare import Declared, Loss
 from focal_loss._core.losses.binary_focal_crossentropy import Options as CrossentropyOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
+from focal_loss.torch import _normalizer
 from focal_loss.torch._backend import XP
+from focal_loss.torch._normalizer import Group, Normalizer
 from focal_loss.torch._operators import COMPILED_WITHOUT_FORWARD_MODE
 from focal_loss.torch._private import SEES_LEVELS, forward_mode_is_on, is_transformed, level_before_compiling
 
@@ -45,10 +47,24 @@ def _raise_without_forward_mode() -> None:
     raise NotImplementedError(COMPILED_WITHOUT_FORWARD_MODE)
 
 
-def _loss(loss: Loss, y_true: Any, y_pred: Any, reduction: Any, **given: Any) -> Tensor:
+def _loss(
+    loss: Loss,
+    y_true: Any,
+    y_pred: Any,
+    reduction: Any,
+    normalizer: Normalizer = None,
+    group: Group = None,
+    **given: Any,
+) -> Tensor:
     chosen = checked(loss.options, **given)
-    result: Tensor = loss.compute(XP, y_true, y_pred, chosen, options.reduction(reduction))
-    return result
+    reduction = options.reduction(reduction)
+    if normalizer is None and group is None:
+        result: Tensor = loss.compute(XP, y_true, y_pred, chosen, reduction)
+        return result
+    _normalizer.check(loss, reduction, normalizer, group)
+    if reduction != "mean":
+        return loss.compute(XP, y_true, y_pred, chosen, reduction)
+    return _normalizer.mean_of_loss(loss, y_true, y_pred, chosen, normalizer, group)
 
 
 if not SEES_LEVELS:  # compiled code would lose the tangents of dual numbers from outside
@@ -67,6 +83,8 @@ def asymmetric_loss(
     from_logits: bool = False,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Asymmetric loss: a focusing parameter for each side, and easy negatives cost nothing.
 
@@ -91,6 +109,14 @@ def asymmetric_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
+        of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -133,6 +159,8 @@ def asymmetric_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         gamma_pos=gamma_pos,
         gamma_neg=gamma_neg,
         clip=clip,
@@ -154,6 +182,8 @@ def binary_focal_crossentropy(
     *,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Binary focal cross-entropy, averaged over an axis, with the names and meanings of Keras.
 
@@ -182,6 +212,15 @@ def binary_focal_crossentropy(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over all predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the
+        sum of the weights of the labels, `alpha` for a positive and 1 - `alpha` for a negative, or 1 each. A positive
+        number, or a tensor of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -224,6 +263,8 @@ def binary_focal_crossentropy(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         apply_class_balancing=apply_class_balancing,
         alpha=alpha,
         gamma=gamma,
@@ -245,6 +286,8 @@ def binary_focal_loss(
     label_smoothing: float | None = None,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Focal loss of each binary example.
 
@@ -268,6 +311,15 @@ def binary_focal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the
+        sum of the weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of
+        one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -313,6 +365,8 @@ def binary_focal_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         gamma=gamma,
         pos_weight=pos_weight,
         from_logits=from_logits,
@@ -332,6 +386,8 @@ def categorical_focal_crossentropy(
     axis: int = -1,
     *,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
 
@@ -358,6 +414,14 @@ def categorical_focal_crossentropy(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
         float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        examples. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the sum of the weights of
+        the labels. A positive number, or a tensor of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -397,6 +461,8 @@ def categorical_focal_crossentropy(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         alpha=alpha,
         gamma=gamma,
         from_logits=from_logits,
@@ -416,6 +482,8 @@ def categorical_focal_loss(
     label_smoothing: float | None = None,
     axis: int = -1,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Softmax focal loss of dense labels.
 
@@ -442,6 +510,14 @@ def categorical_focal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
         float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        examples. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the sum of the weights of
+        the labels. A positive number, or a tensor of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -480,6 +556,8 @@ def categorical_focal_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         gamma=gamma,
         class_weight=class_weight,
         from_logits=from_logits,
@@ -560,6 +638,8 @@ def matchability_aware_loss(
     from_logits: bool = False,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Matchability-aware loss: positives are scores, whose powers are the targets.
 
@@ -585,6 +665,15 @@ def matchability_aware_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
+        weights of the labels, 1 for a positive and `alpha` for a negative. A positive number, or a tensor of one:
+        itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -626,6 +715,8 @@ def matchability_aware_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         gamma=gamma,
         alpha=alpha,
         detach_weight=detach_weight,
@@ -644,6 +735,8 @@ def penalty_reduced_focal_loss(
     from_logits: bool = False,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Penalty-reduced focal loss of a heatmap, as CornerNet and CenterNet have it.
 
@@ -665,6 +758,14 @@ def penalty_reduced_focal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the number of labels of 1, at least 1. A positive number, or a
+        tensor of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -707,6 +808,8 @@ def penalty_reduced_focal_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         alpha=alpha,
         beta=beta,
         from_logits=from_logits,
@@ -725,6 +828,8 @@ def poly1_focal_loss(
     from_logits: bool = False,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Poly-1 focal loss: the focal loss with another first coefficient of its series.
 
@@ -748,6 +853,15 @@ def poly1_focal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
+        weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of one: itself.
+        The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -790,6 +904,8 @@ def poly1_focal_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         gamma=gamma,
         epsilon=epsilon,
         pos_weight=pos_weight,
@@ -807,6 +923,8 @@ def quality_focal_loss(
     from_logits: bool = False,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Quality focal loss: labels are scores, such as the overlap of a box with the truth.
 
@@ -827,6 +945,14 @@ def quality_focal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
+        of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -868,6 +994,8 @@ def quality_focal_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         beta=beta,
         from_logits=from_logits,
         ignore_class=ignore_class,
@@ -886,6 +1014,8 @@ def sparse_categorical_focal_crossentropy(
     *,
     label_smoothing: float = 0.0,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
 
@@ -915,6 +1045,14 @@ def sparse_categorical_focal_crossentropy(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
+        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
+        itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -957,6 +1095,8 @@ def sparse_categorical_focal_crossentropy(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         alpha=alpha,
         gamma=gamma,
         from_logits=from_logits,
@@ -978,6 +1118,8 @@ def sparse_categorical_focal_loss(
     ignore_class: int | None = None,
     label_smoothing: float | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Softmax focal loss of class indices.
 
@@ -1007,6 +1149,14 @@ def sparse_categorical_focal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
+        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
+        itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -1053,6 +1203,8 @@ def sparse_categorical_focal_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         gamma=gamma,
         class_weight=class_weight,
         from_logits=from_logits,
@@ -1073,6 +1225,8 @@ def varifocal_loss(
     from_logits: bool = False,
     ignore_class: int | None = None,
     reduction: Reduction = "none",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Varifocal loss: positives are scores that weigh themselves, such as the overlap of a box with the truth.
 
@@ -1097,6 +1251,15 @@ def varifocal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
+        weights of the labels, its score for a positive and `alpha` for a negative. A positive number, or a tensor of
+        one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -1138,6 +1301,8 @@ def varifocal_loss(
         y_true,
         y_pred,
         reduction,
+        normalizer,
+        group,
         alpha=alpha,
         gamma=gamma,
         detach_weight=detach_weight,
@@ -1155,6 +1320,9 @@ def sigmoid_focal_loss(
     alpha: ParameterLike = 0.25,
     gamma: ParameterLike = 2,
     reduction: Reduction = "none",
+    *,
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """The focal loss of torchvision, under torchvision's signature.
 
@@ -1173,6 +1341,12 @@ def sigmoid_focal_loss(
         The focusing parameter, at least 0.
     reduction : {'none', 'mean', 'sum'}
         What to do with the losses.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What the mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        logits. 'positives': the sum of the labels, at least 1. 'weight': the sum of the weights of the labels, 1 each
+        without `alpha`. A positive number, or a tensor of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them, as in `binary_focal_crossentropy`.
 
     Returns
     -------
@@ -1207,4 +1381,10 @@ def sigmoid_focal_loss(
     )
     x = XP.prediction(inputs, "inputs")
     y = XP.labels(targets, x, "targets")
-    return binary_losses.binary_p_t_loss(XP, y, x, chosen, options.reduction(reduction), average=False)
+    reduction = options.reduction(reduction)
+    if normalizer is not None or group is not None:
+        loss = losses.BINARY_FOCAL_CROSSENTROPY
+        _normalizer.check(loss, reduction, normalizer, group)
+        if reduction == "mean":
+            return _normalizer.mean_of_loss(loss, y, x, chosen, normalizer, group)
+    return binary_losses.binary_p_t_loss(XP, y, x, chosen, reduction, average=False)

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from focal_loss._core import checks, options, pipeline, softmax_losses
+from focal_loss._core.losses.sparse_categorical_focal_loss import LOSS
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import check_linear, chunk_rows
-from focal_loss.torch import _autograd
+from focal_loss.torch import _autograd, _normalizer
 from focal_loss.torch._backend import FORMULA, XP, under_autocast
 from focal_loss.torch._calls import SoftmaxCall, at_least_float32, is_counted
 from focal_loss.torch._functions import checked
+from focal_loss.torch._normalizer import Group, Normalizer
 from focal_loss.torch._private import is_batched
 
 
@@ -46,6 +48,8 @@ def linear_sparse_categorical_focal_loss(
     ignore_class: int | None = None,
     label_smoothing: float | None = None,
     reduction: Reduction = "mean",
+    normalizer: Normalizer = None,
+    group: Group = None,
 ) -> Tensor:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
 
@@ -79,6 +83,14 @@ def linear_sparse_categorical_focal_loss(
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
+        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
+        itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -129,6 +141,7 @@ def linear_sparse_categorical_focal_loss(
         label_smoothing=label_smoothing,
     )
     reduction = options.reduction(reduction)
+    _normalizer.check(LOSS, reduction, normalizer, group)
     for name, tensor in (("hidden", hidden), ("weight", weight), ("bias", bias)):
         if not (isinstance(tensor, Tensor) and tensor.is_floating_point()) and not (name == "bias" and tensor is None):
             raise TypeError(f"`{name}` must be a floating tensor, got {checks.described(tensor)}")
@@ -154,7 +167,11 @@ def linear_sparse_categorical_focal_loss(
     if _autocast(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
-    return _of_layer(hidden, weight, bias, y, spec, reduction)
+    if reduction != "mean" or _normalizer.is_ordinary_mean(normalizer, group):
+        return _of_layer(hidden, weight, bias, y, spec, reduction)
+    given = class_weight.detach() if isinstance(class_weight, Tensor) else class_weight
+    labels = _normalizer.Indices(y.detach(), weight.shape[0], spec.ignore_class, given)
+    return _normalizer.mean(lambda: _of_layer(hidden, weight, bias, y, spec, "sum"), labels, hidden, normalizer, group)
 
 
 @torch.compiler.disable

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from focal_loss._core import losses, options
-from focal_loss._core.declare import Options
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import aligned, check_pairs, normalize_axis
 from focal_loss._core.softmax_losses import check_dense
+from focal_loss.torch import _normalizer
 from focal_loss.torch._backend import XP
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.
@@ -31,16 +31,10 @@ from focal_loss.torch._functions import (
 )
 
 # </doors: imports>
+from focal_loss.torch._normalizer import Counting, Group, Normalizer
 
 ORDER = "the order of the arguments is (y_true, y_pred), as everywhere in focal_loss"
 MOST_SHOWN = 10  # most numbers of an array in a module's `repr`
-
-
-class _Optional(Protocol):
-    """A loss, or whatever else declares options."""
-
-    @property
-    def options(self) -> type[Options]: ...
 
 
 class _Loss(torch.nn.Module):
@@ -51,16 +45,21 @@ class _Loss(torch.nn.Module):
     """
 
     reduction: Reduction
+    normalizer: Normalizer
+    group: Group
     from_logits: bool
 
     if TYPE_CHECKING:  # torch does not type calls of a module
 
         def __call__(self, y_true: Any, y_pred: Any) -> Tensor: ...
 
-    def keep(self, loss: _Optional, reduction: Reduction, **given: Any) -> None:
+    def keep(self, loss: Counting, reduction: Reduction, normalizer: Normalizer, group: Group, **given: Any) -> None:
         """Check the options and store them as given. Arrays become buffers, which follow the module to its device."""
         checked = loss.options(**given)
         self.reduction = options.reduction(reduction)
+        _normalizer.check(loss, self.reduction, normalizer, group)
+        self.normalizer = normalizer.detach() if isinstance(normalizer, Tensor) else normalizer
+        self.group = group
         self._exact: dict[str, Any] = {}
         for name, value in given.items():
             ordinary = name not in loss.options.arrays or value is None or options.is_number(value)
@@ -124,6 +123,7 @@ class _Loss(torch.nn.Module):
 
     def extra_repr(self) -> str:
         shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "training"}
+        shown = {k: v for k, v in shown.items() if k not in ("normalizer", "group") or v is not None}
         shown |= {**dict(self.named_parameters(recurse=False)), **dict(self.named_buffers(recurse=False))}
         return ", ".join(f"{k}={_shown(v) if isinstance(v, Tensor) else repr(v)}" for k, v in shown.items())
 
@@ -190,6 +190,14 @@ class AsymmetricLoss(_OfElements):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
+        of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -244,11 +252,15 @@ class AsymmetricLoss(_OfElements):
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.ASYMMETRIC_LOSS,
             reduction,
+            normalizer,
+            group,
             gamma_pos=gamma_pos,
             gamma_neg=gamma_neg,
             clip=clip,
@@ -268,6 +280,8 @@ class AsymmetricLoss(_OfElements):
             from_logits=self.from_logits,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -294,6 +308,15 @@ class BinaryFocalLoss(_OfElements):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the
+        sum of the weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of
+        one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -348,11 +371,15 @@ class BinaryFocalLoss(_OfElements):
         label_smoothing: float | None = None,
         ignore_class: int | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.BINARY_FOCAL_LOSS,
             reduction,
+            normalizer,
+            group,
             gamma=gamma,
             pos_weight=pos_weight,
             from_logits=from_logits,
@@ -372,6 +399,8 @@ class BinaryFocalLoss(_OfElements):
             label_smoothing=self.label_smoothing,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -400,6 +429,14 @@ class CategoricalFocalLoss(_Dense):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
         float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        examples. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the sum of the weights of
+        the labels. A positive number, or a tensor of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -449,11 +486,15 @@ class CategoricalFocalLoss(_Dense):
         label_smoothing: float | None = None,
         axis: int = -1,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.CATEGORICAL_FOCAL_LOSS,
             reduction,
+            normalizer,
+            group,
             gamma=gamma,
             class_weight=class_weight,
             from_logits=from_logits,
@@ -473,6 +514,8 @@ class CategoricalFocalLoss(_Dense):
             label_smoothing=self.label_smoothing,
             axis=self.axis,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -501,6 +544,15 @@ class MatchabilityAwareLoss(_OfElements):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
+        weights of the labels, 1 for a positive and `alpha` for a negative. A positive number, or a tensor of one:
+        itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -554,11 +606,15 @@ class MatchabilityAwareLoss(_OfElements):
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.MATCHABILITY_AWARE_LOSS,
             reduction,
+            normalizer,
+            group,
             gamma=gamma,
             alpha=alpha,
             detach_weight=detach_weight,
@@ -578,6 +634,8 @@ class MatchabilityAwareLoss(_OfElements):
             from_logits=self.from_logits,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -602,6 +660,14 @@ class PenaltyReducedFocalLoss(_OfElements):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the number of labels of 1, at least 1. A positive number, or a
+        tensor of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -654,11 +720,15 @@ class PenaltyReducedFocalLoss(_OfElements):
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.PENALTY_REDUCED_FOCAL_LOSS,
             reduction,
+            normalizer,
+            group,
             alpha=alpha,
             beta=beta,
             from_logits=from_logits,
@@ -676,6 +746,8 @@ class PenaltyReducedFocalLoss(_OfElements):
             from_logits=self.from_logits,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -702,6 +774,15 @@ class Poly1FocalLoss(_OfElements):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
+        weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of one: itself.
+        The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -756,11 +837,15 @@ class Poly1FocalLoss(_OfElements):
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.POLY1_FOCAL_LOSS,
             reduction,
+            normalizer,
+            group,
             gamma=gamma,
             epsilon=epsilon,
             pos_weight=pos_weight,
@@ -780,6 +865,8 @@ class Poly1FocalLoss(_OfElements):
             from_logits=self.from_logits,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -803,6 +890,14 @@ class QualityFocalLoss(_OfElements):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
+        of one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -852,9 +947,19 @@ class QualityFocalLoss(_OfElements):
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
-        self.keep(losses.QUALITY_FOCAL_LOSS, reduction, beta=beta, from_logits=from_logits, ignore_class=ignore_class)
+        self.keep(
+            losses.QUALITY_FOCAL_LOSS,
+            reduction,
+            normalizer,
+            group,
+            beta=beta,
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+        )
 
     def forward(self, y_true: Any, y_pred: Any) -> Tensor:
         """The reduced loss of labels and predictions that broadcast."""
@@ -866,6 +971,8 @@ class QualityFocalLoss(_OfElements):
             from_logits=self.from_logits,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -897,6 +1004,14 @@ class SparseCategoricalFocalLoss(_Loss):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
+        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
+        itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -951,11 +1066,15 @@ class SparseCategoricalFocalLoss(_Loss):
         ignore_class: int | None = None,
         label_smoothing: float | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.SPARSE_CATEGORICAL_FOCAL_LOSS,
             reduction,
+            normalizer,
+            group,
             gamma=gamma,
             class_weight=class_weight,
             from_logits=from_logits,
@@ -977,6 +1096,8 @@ class SparseCategoricalFocalLoss(_Loss):
             ignore_class=self.ignore_class,
             label_smoothing=self.label_smoothing,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -1004,6 +1125,15 @@ class VarifocalLoss(_OfElements):
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
+    normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
+        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
+        weights of the labels, its score for a positive and `alpha` for a negative. A positive number, or a tensor of
+        one: itself. The mean is 0 where that is 0.
+    group : torch.distributed.ProcessGroup or bool, optional
+        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
+        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
+        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -1057,11 +1187,15 @@ class VarifocalLoss(_OfElements):
         from_logits: bool = False,
         ignore_class: int | None = None,
         reduction: Reduction = "mean",
+        normalizer: Normalizer = None,
+        group: Group = None,
     ) -> None:
         super().__init__()
         self.keep(
             losses.VARIFOCAL_LOSS,
             reduction,
+            normalizer,
+            group,
             alpha=alpha,
             gamma=gamma,
             detach_weight=detach_weight,
@@ -1081,6 +1215,8 @@ class VarifocalLoss(_OfElements):
             from_logits=self.from_logits,
             ignore_class=self.ignore_class,
             reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 

@@ -19,6 +19,7 @@ _NO_FORWARD_MODE = "the formula refuses derivatives by forward mode"
 _transform = private("torch", "_C._functorch.peek_interpreter_stack", _FORMULA)
 _transforms = private("torch", "_C._functorch.get_interpreter_stack", _NO_FORWARD_MODE)
 _forward_mode = private("torch", "_C._functorch.TransformType.Jvp", _NO_FORWARD_MODE)
+_vmap = private("torch", "_C._functorch.TransformType.Vmap", "`group` is refused under any of `torch.func`")
 _is_legacy_batched = private(
     "torch", "_C._functorch.is_legacy_batchedtensor", "the gradient of a mean or a sum is not computed with its value"
 )
@@ -90,6 +91,13 @@ def forward_mode_is_nested() -> bool:
     if _transforms is None or _forward_mode is None:
         return is_transformed() and forward_mode_is_on()
     return sum(layer.key() == _forward_mode for layer in _transforms() or []) > 1
+
+
+def vmap_is_on() -> bool:
+    """Whether `torch.vmap` is active, or may be."""
+    if _transforms is None or _vmap is None:
+        return is_transformed()
+    return any(layer.key() == _vmap for layer in _transforms() or [])
 
 
 def is_dual(x: Any) -> bool:

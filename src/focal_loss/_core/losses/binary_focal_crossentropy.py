@@ -143,6 +143,7 @@ LOSS = Loss(
         "p_t_loss": partial(p_t_loss, from_logits=True),
         "p_t_loss_of_probabilities": partial(p_t_loss, from_logits=False),
     },
+    label_weight=common.weight_of_sides,
     trial={"apply_class_balancing": True},
     labels=(("a probability, mixed into that of the true class (see [Soft labels](#soft-labels))", "binary, soft"),),
     notes="""Domain: `y_true` in [0, 1]; `y_pred` real (logits, linked by the sigmoid) or in [0, 1]. With

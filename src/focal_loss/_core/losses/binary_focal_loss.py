@@ -30,6 +30,7 @@ LOSS = Loss(
     positional=1,
     compute=binary_losses.binary,
     closed_forms=focal.EXPECTED_LOSS,
+    label_weight=common.weight_of_positives,
     torch_module=True,
     labels=(
         ("0 or 1", "binary"),

@@ -97,6 +97,27 @@ CLIP = Kind(
     ),
 )
 
+
+def weight_of_positives(xp: Any, y: Any, weight: Any) -> Any:
+    """The weight of a label whose positive part alone is weighed."""
+    return weight * y + (1 - y)
+
+
+def weight_of_sides(xp: Any, y: Any, weight: Any) -> Any:
+    """The weight of a label whose negative part has what the positive part lacks of 1."""
+    return weight * y + (1 - weight) * (1 - y)
+
+
+def weight_of_negatives(xp: Any, y: Any, weight: Any) -> Any:
+    """The weight of a label where each positive counts 1, whatever its score."""
+    return xp.where(y > 0, 1.0, weight)
+
+
+def weight_of_scores(xp: Any, y: Any, weight: Any) -> Any:
+    """The weight of a label where each positive counts by its score."""
+    return xp.where(y > 0, y, weight)
+
+
 LIKE_LABELS = "broadcasts with the labels"
 LIKE_PREDICTIONS = "broadcasts with the predictions"
 PER_CLASS = "() or (K,)"

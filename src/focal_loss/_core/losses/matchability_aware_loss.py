@@ -67,6 +67,7 @@ LOSS = Loss(
         "matchability", "gamma", "alpha", family="matchability", gamma="gamma", negative="alpha"
     ),
     closed_forms=common.closed_forms("matchability", partial(scores.scored, target=target), detachable=True),
+    label_weight=common.weight_of_negatives,
     torch_module=True,
     trial={"detach_weight": False},
     labels=(("a score for positives, good or poor, and 0 for negatives", "detection by transformers"),),

@@ -94,6 +94,7 @@ LOSS = Loss(
         "penalty_reduced", "alpha", "beta", family="penalty_reduced", gamma="alpha", exponent="beta"
     ),
     closed_forms=common.closed_forms("penalty_reduced", penalty_reduced),
+    only_ones=True,
     torch_module=True,
     labels=(("a heatmap: 1 at each object, a bump that falls off around it", "detection of centers or corners"),),
     formula=FORMULA,

@@ -112,6 +112,7 @@ LOSS = Loss(
         positive="pos_weight",
     ),
     closed_forms=common.closed_forms("poly1", poly1),
+    label_weight=common.weight_of_positives,
     torch_module=True,
     trial={"pos_weight": 1.5},
     labels=(("0 or 1, and the first coefficient of the series is to be tuned", "binary, multilabel"),),

@@ -44,6 +44,7 @@ LOSS = Loss(
     positional=2,
     compute=binary_losses.elements("varifocal", "gamma", "alpha", family="varifocal", gamma="gamma", negative="alpha"),
     closed_forms=common.closed_forms("varifocal", partial(scores.scored, target=target), detachable=True),
+    label_weight=common.weight_of_scores,
     torch_module=True,
     labels=(("a score for positives, by which they count, and 0 for negatives", "detection"),),
     formula=FORMULA,

@@ -49,8 +49,8 @@ class Sharded(torch.Tensor):
 @pytest.mark.parametrize(
     ("sharded", "message"),
     [
-        (["weight"], r"pass `weight\.full_tensor\(\)`"),
-        (["bias"], r"pass `bias\.full_tensor\(\)`"),
+        (["weight"], r"`weight` must be whole .* call `unshard\(\)` of that module"),
+        (["bias"], r"`bias` must be whole .* call `unshard\(\)` of that module"),
         (["hidden"], r"pass `distribute_tensor\(weight, hidden\.device_mesh\)`, or `hidden\.full_tensor\(\)`"),
         (["hidden", "weight"], r"pass `distribute_tensor\(bias, hidden\.device_mesh\)`"),
     ],

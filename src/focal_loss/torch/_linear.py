@@ -225,9 +225,11 @@ def _mixed(name: str, is_sharded: bool) -> TypeError:
             f"`{name}` must be a DTensor where `hidden` is one, got a plain tensor; pass "
             f"`distribute_tensor({name}, hidden.device_mesh)`, or `hidden.full_tensor()` beside it"
         )
+    # No word of `full_tensor`: its gradient takes every process to hold the same `hidden`, which is not so under FSDP.
     return TypeError(
-        f"`{name}` must be whole where `hidden` is a plain tensor, got a DTensor, as FSDP leaves it outside of "
-        f"`forward`; compute the loss inside it, or pass `{name}.full_tensor()`"
+        f"`{name}` must be whole where `hidden` is a plain tensor, got a DTensor; after `fully_shard` compute the loss "
+        "in the `forward` of the module that it wrapped with this tensor, or call `unshard()` of that module before; "
+        "elsewhere pass `hidden` as a DTensor too"
     )
 
 

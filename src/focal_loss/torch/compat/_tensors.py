@@ -22,9 +22,12 @@ REMEDIES = {
 }
 
 
-def naming(y_true: str, y_pred: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a call to raise the errors of the losses beneath it with its own names of labels and predictions."""
-    words = REMEDIES | {"`y_true`": f"`{y_true}`", "`y_pred`": f"`{y_pred}`"}
+def naming(y_true: str, y_pred: str, **others: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a call to raise the errors of the losses beneath it with its own names of labels, predictions and
+    other arguments.
+    """
+    names = {"y_true": y_true, "y_pred": y_pred, **others}
+    words = REMEDIES | {f"`{here}`": f"`{theirs}`" for here, theirs in names.items()}
 
     def decorate(call: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(call)

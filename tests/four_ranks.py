@@ -63,12 +63,14 @@ def groups() -> list[Group]:
 
 
 def main(rank: int, size: int, file: str, table: bool) -> None:
+    import placements
     import vocabulary
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
     report = Report(table)
     vocabulary.check(groups(), report)
+    placements.check(report)
     dist.barrier()
     if rank == 0:
         print("tried", report.tried, flush=True)

@@ -74,6 +74,13 @@ def under_autocast(x: Tensor) -> bool:
     return x.dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
+def _of_dtensors() -> Any:
+    """The module for DTensors, imported for the first of them: it loads a part of torch that little else needs."""
+    from focal_loss.torch import _dtensor
+
+    return _dtensor
+
+
 class _Torch(_closed_forms.TorchOps):
     """`pipeline.Backend` for torch."""
 
@@ -98,10 +105,14 @@ class _Torch(_closed_forms.TorchOps):
         float32 = under_autocast(call.x)
         if torch.compiler.is_compiling():
             return _binary_in_graph(call, float32)
+        if hasattr(call.x, "device_mesh"):
+            return _of_dtensors().binary(self, call, float32)
         covered = call.member is None or pipeline.of_numbers(call.member)
         return self.binary_kernel(call, float32) if covered else None
 
-    def binary_kernel(self, call: pipeline.BinaryCall, float32: bool) -> Tensor | None:
+    def binary_kernel(
+        self, call: pipeline.BinaryCall, float32: bool, check: bool = True, divisor: int | None = None
+    ) -> Tensor | None:
         x, y = call.x, call.y
         options = call.member.arguments if call.member else (call.gamma, call.positive, call.negative)
         others = [a for a in (y, *options) if not isinstance(a, float)]
@@ -128,13 +139,19 @@ class _Torch(_closed_forms.TorchOps):
             reduction=call.reduction,
             float32=float32,
             formula=formula,
+            check=check,
             member=call.member,
+            divisor=divisor,
         )
         return _autograd.binary(0, 1.0, of_torch, self.ahead)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         float32 = under_autocast(call.x)
-        return _softmax_in_graph(call, float32) if torch.compiler.is_compiling() else self.softmax_kernel(call, float32)
+        if torch.compiler.is_compiling():
+            return _softmax_in_graph(call, float32)
+        if hasattr(call.x, "device_mesh"):
+            return _of_dtensors().softmax(self, FORMULA, call, float32)
+        return self.softmax_kernel(call, float32)
 
     def softmax_kernel(self, call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
         unreduced = call._replace(x=None, y=None)  # the formula must not keep them alive
@@ -142,11 +159,15 @@ class _Torch(_closed_forms.TorchOps):
         of_torch = self.softmax_call(call, float32, formula)
         return None if of_torch is None else _autograd.softmax(of_torch, self.ahead)
 
+    def softmax_of_shard(self, call: SoftmaxCall) -> Tensor | None:
+        """The loss of a call in the kernels' form, or None if they do not cover it."""
+        parameters = [p for p in (call.gamma, call.weight) if isinstance(p, Tensor)]
+        return _autograd.softmax(call) if self._covers_softmax(call, parameters) else None
+
     def softmax_call(self, call: pipeline.SoftmaxCall, float32: bool, formula: Any = None) -> SoftmaxCall | None:
         """The call in the kernels' form, or None if they do not cover it."""
         parameters = [p for p in (call.gamma, call.weight) if not isinstance(p, float)]
-        one_class = call.sparse and not call.smoothing and all(p.ndim < 2 for p in parameters)
-        if not self.covers(call.x, call.y, *parameters) or not (call.x.device.type == "cpu" or one_class):
+        if not self._covers_softmax(call, parameters):
             return None
         gamma, weight = ([p] if isinstance(p, float) else per_class(p) for p in (call.gamma, call.weight))
         return SoftmaxCall(
@@ -162,6 +183,10 @@ class _Torch(_closed_forms.TorchOps):
             float32=float32,
             formula=formula,
         )
+
+    def _covers_softmax(self, call: pipeline.SoftmaxCall | SoftmaxCall, parameters: list[Tensor]) -> bool:
+        one_class = call.sparse and not call.smoothing and all(p.ndim < 2 for p in parameters)
+        return self.covers(call.x, call.y, *parameters) and (call.x.device.type == "cpu" or one_class)
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
         x = _tensor(name, y_pred)

@@ -22,7 +22,6 @@ from focal_loss._core import formula, softmax, softmax_losses
 from focal_loss._host import kernels
 from focal_loss.torch import _closed_forms, _cpu
 from focal_loss.torch._autograd import keep, kept
-from focal_loss.torch._backend import XP
 from focal_loss.torch._calls import (
     Parameter,
     SoftmaxCall,
@@ -33,17 +32,11 @@ from focal_loss.torch._calls import (
 )
 from focal_loss.torch._private import is_batched
 
-TWICE = "the loss of sharded classes gives first derivatives; gather the logits for second ones"
-ONE_AT_A_TIME = "the loss of sharded classes takes one upstream gradient at a time"
-
-
-# Its name before torch 2.13, which warns of the old one.
-gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-
 
 class Exchange(NamedTuple):
     """The processes that have the other classes: a group for each dimension of a mesh that shards them."""
 
+    xp: Any  # torch as a `pipeline.Backend`
     groups: tuple[Any, ...]
     classes: int | None = None  # of this process, if every one must have as many
 
@@ -56,6 +49,8 @@ class Exchange(NamedTuple):
         if self.classes is not None:
             sent = torch.cat([sent, sent.new_full((1,), self.classes)])
         result = sent.new_empty(size * len(sent))
+        # The second name is that before torch 2.13, which warns of it.
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
         gather(result, sent.contiguous(), group=group)
         result = result.reshape(size, len(sent))
         if self.classes is not None:
@@ -75,37 +70,50 @@ def together(parts: Tensor, exchange: Exchange) -> Tensor:
     """The parts of all processes as one: the fields of `softmax.Part`, stacked."""
     for group in exchange.groups:
         stacked = softmax.Part(*exchange.gathered(parts, group).unbind(1))
-        parts = torch.stack([x.squeeze(0) for x in softmax.together(XP, stacked, 0)])
+        parts = torch.stack([x.squeeze(0) for x in softmax.together(exchange.xp, stacked, 0)])
     return parts
 
 
-def covered(call: SoftmaxCall) -> bool:
+def covered(xp: Any, call: SoftmaxCall) -> bool:
     """Whether the native kernels compute these shards."""
-    return kernels.NATIVE is not None and call.x.device.type == "cpu" and XP.covers(call.x, call.y)
+    return kernels.NATIVE is not None and call.x.device.type == "cpu" and xp.covers(call.x, call.y)
 
 
 class _OfShards(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, exchange: Exchange) -> Tensor:
-        by_kernels = covered(call)
-        whole = together(_cpu.softmax_parts(call) if by_kernels else _parts(call), exchange)
+        xp = exchange.xp
+        by_kernels = covered(xp, call)
+        whole = together(_cpu.softmax_parts(call) if by_kernels else _parts(xp, call), exchange)
         keep(ctx, call, whole)
-        call = _with_whole(call, whole)
-        return _cpu.softmax(0, 1.0, call) if by_kernels else _value(call)
+        ctx.xp, call = xp, _with_whole(call, whole)
+        return _cpu.softmax(0, 1.0, call) if by_kernels else _value(xp, call)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         call, whole = kept(ctx)
         if torch.is_grad_enabled():
-            if call.formula is None:
-                raise NotImplementedError(TWICE)
-            return torch.autograd.grad(call.formula(call.x), call.x, grad, create_graph=True)[0], None, None
-        if is_batched(grad):
-            raise NotImplementedError(ONE_AT_A_TIME)
+            return by_formula(grad, call), None, None
         call = _with_whole(call, whole)
-        grad = at_least_float32(grad if grad.layout == torch.strided else grad.to_dense())
-        grad = grad * reduction_weight_of_example(call)
-        return _cpu.softmax(1, grad, call) if covered(call) else _slope(grad, call), None, None
+        grad = upstream_of(grad, call)
+        return _cpu.softmax(1, grad, call) if covered(ctx.xp, call) else _slope(ctx.xp, grad, call), None, None
+
+
+def upstream_of(grad: Tensor, call: SoftmaxCall) -> Tensor:
+    """The upstream gradient of each example, or one of all, with the weight of the reduction."""
+    if is_batched(grad):
+        raise NotImplementedError("the loss of sharded classes takes one upstream gradient at a time")
+    grad = at_least_float32(grad if grad.layout == torch.strided else grad.to_dense())
+    return grad * reduction_weight_of_example(call)
+
+
+def by_formula(grad: Tensor, call: SoftmaxCall) -> Tensor:
+    """The gradient, itself differentiable, if the call has a formula."""
+    if call.formula is None:
+        raise NotImplementedError("the loss of sharded classes gives first derivatives; gather the logits for others")
+    unreduced = call.formula(call.x)
+    upstream = upstream_of(grad, call).to(unreduced.dtype).expand(unreduced.shape)
+    return torch.autograd.grad(unreduced, call.x, upstream, create_graph=True)[0]
 
 
 def _with_whole(call: SoftmaxCall, whole: Tensor) -> SoftmaxCall:
@@ -134,11 +142,11 @@ class _Rows(NamedTuple):
     invalid: Tensor
 
 
-def _rows(call: SoftmaxCall) -> _Rows:
+def _rows(xp: Any, call: SoftmaxCall) -> _Rows:
     shard, axis = call.shard, call.axis
     assert shard is not None
     check = shard.all_classes if call.check else None
-    index, _ = softmax_losses.class_indices(XP, call.y, check, call.ignore)
+    index, _ = softmax_losses.class_indices(xp, call.y, check, call.ignore)
     inside = (index >= 0) & (index < shard.all_classes)
     ignored = None if call.ignore is None else ~is_counted(index, call.ignore)
     x = at_least_float32(call.x)
@@ -149,11 +157,11 @@ def _rows(call: SoftmaxCall) -> _Rows:
     return _Rows(x, index.unsqueeze(axis) == position, torch.where(inside, index, 0), ignored, invalid)
 
 
-def _parts(call: SoftmaxCall) -> Tensor:
+def _parts(xp: Any, call: SoftmaxCall) -> Tensor:
     """`_cpu.softmax_parts`, by the formula."""
-    rows = _rows(call)
+    rows = _rows(xp, call)
     if rows.x.shape[call.axis]:
-        return torch.stack([x.squeeze(call.axis) for x in softmax.part_of(XP, rows.x, rows.true_class_mask, call.axis)])
+        return torch.stack([x.squeeze(call.axis) for x in softmax.part_of(xp, rows.x, rows.true_class_mask, call.axis)])
     empty = [rows.x.new_full(call.y.shape, number) for number in (-float("inf"), -float("inf"), 0.0)]
     return torch.stack(empty)
 
@@ -165,32 +173,32 @@ def _of_examples(p: list[float] | Tensor, index: Tensor, x: Tensor, axis: int) -
     return p if p.ndim == 0 else p[index] if p.ndim == 1 else p.squeeze(axis)
 
 
-def _derivative(order: int, call: SoftmaxCall, rows: _Rows) -> Tensor:
+def _derivative(xp: Any, order: int, call: SoftmaxCall, rows: _Rows) -> Tensor:
     """The unreduced value (order 0), or its derivative in the margin."""
     assert call.shard is not None
     assert call.shard.whole is not None
-    margin = softmax.margin_of_part(XP, softmax.Part(*call.shard.whole))
+    margin = softmax.margin_of_part(xp, softmax.Part(*call.shard.whole))
     gamma, weight = (_of_examples(p, rows.index, margin, call.axis) for p in (call.gamma, call.weight))
-    value: Tensor = formula.evaluate(XP, "margin", "0" * order, margin, gamma, weight)
+    value: Tensor = formula.evaluate(xp, "margin", "0" * order, margin, gamma, weight)
     value = value.masked_fill(rows.invalid, 0.0 if order else float("nan"))
     return value if rows.ignored is None else value.masked_fill(rows.ignored, 0.0)
 
 
-def _value(call: SoftmaxCall) -> Tensor:
+def _value(xp: Any, call: SoftmaxCall) -> Tensor:
     """`_cpu.softmax` of order 0, by the formula."""
-    value, dtype = _derivative(0, call, _rows(call)), dtype_of_results(0, call)
+    value, dtype = _derivative(xp, 0, call, _rows(xp, call)), dtype_of_results(0, call)
     if call.reduction != "none":
         value = value.sum() * reduction_weight_of_example(call)
     return value.to(dtype)
 
 
-def _slope(upstream: Parameter, call: SoftmaxCall) -> Tensor:
+def _slope(xp: Any, upstream: Parameter, call: SoftmaxCall) -> Tensor:
     """`_cpu.softmax` of order 1, by the formula."""
-    rows, axis = _rows(call), call.axis
+    rows, axis = _rows(xp, call), call.axis
     assert call.shard is not None
     assert call.shard.whole is not None
-    cotangent = (_derivative(1, call, rows) * upstream).unsqueeze(axis)
+    cotangent = (_derivative(xp, 1, call, rows) * upstream).unsqueeze(axis)
     whole = softmax.Part(*call.shard.whole.unsqueeze(axis + 1))
-    slope: Tensor = softmax.vjp_of_part(XP, rows.x, rows.true_class_mask, whole, cotangent)
+    slope: Tensor = softmax.vjp_of_part(xp, rows.x, rows.true_class_mask, whole, cotangent)
     dead = cotangent == 0  # where the logits may be NaN
     return slope.masked_fill(dead, 0.0).to(call.x.dtype)

@@ -16,7 +16,6 @@ from torch import Tensor
 from focal_loss._core import formula, pipeline, softmax, softmax_losses
 from focal_loss.torch import _closed_forms
 from focal_loss.torch._autograd import keep, kept
-from focal_loss.torch._backend import XP
 from focal_loss.torch._calls import (
     SoftmaxCall,
     at_least_float32,
@@ -24,8 +23,7 @@ from focal_loss.torch._calls import (
     is_counted,
     reduction_weight_of_example,
 )
-from focal_loss.torch._class_shards import ONE_AT_A_TIME, TWICE, Exchange
-from focal_loss.torch._private import is_batched
+from focal_loss.torch._class_shards import Exchange, by_formula, upstream_of
 
 
 class _Terms(NamedTuple):
@@ -39,7 +37,7 @@ class _Terms(NamedTuple):
     invalid: Tensor | None
 
 
-def _labels(call: SoftmaxCall, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+def _labels(xp: Any, call: SoftmaxCall, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """The label of each class of the shard, and which examples are dead, and which of those invalid."""
     shard, axis = call.shard, call.axis
     assert shard is not None
@@ -47,7 +45,7 @@ def _labels(call: SoftmaxCall, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor
         y = at_least_float32(call.y.to(x.dtype))
         return pipeline.smoothed(y, call.smoothing, shard.all_classes) if call.smoothing else y, None, None
     classes = shard.all_classes if call.check else None
-    index, _ = softmax_losses.class_indices(XP, call.y, classes, call.ignore)
+    index, _ = softmax_losses.class_indices(xp, call.y, classes, call.ignore)
     dead = invalid = (index < 0) | (index >= shard.all_classes)
     if call.ignore is not None:
         counted = is_counted(index, call.ignore)
@@ -56,36 +54,36 @@ def _labels(call: SoftmaxCall, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor
     return pipeline.smoothed(hard, call.smoothing, shard.all_classes), dead, invalid
 
 
-def _of_shard(p: list[float] | Tensor, call: SoftmaxCall, x: Tensor) -> Any:
+def _of_shard(xp: Any, p: list[float] | Tensor, call: SoftmaxCall, x: Tensor) -> Any:
     """A parameter that broadcasts with the logits of the shard."""
     assert call.shard is not None
     if isinstance(p, list):
         p = x.new_tensor(p if len(p) > 1 else p[0])
     if p.ndim == 1 and p.shape[0] == call.shard.all_classes:
         p = p[call.shard.begin : call.shard.begin + x.shape[call.axis]]
-    return softmax_losses.along_axis(XP, p, call.axis, x.ndim)
+    return softmax_losses.along_axis(xp, p, call.axis, x.ndim)
 
 
-def _terms(call: SoftmaxCall, whole: softmax.PartOfEvery, here: Tensor) -> _Terms:
+def _terms(xp: Any, call: SoftmaxCall, whole: softmax.PartOfEvery, here: Tensor) -> _Terms:
     axis = call.axis
     x = at_least_float32(call.x)
-    y, dead, invalid = _labels(call, x)
+    y, dead, invalid = _labels(xp, call, x)
     if dead is not None:
         x = x.masked_fill(dead.unsqueeze(axis), 0.0)
-    top = XP.first_max(x, axis) & here
-    rest = softmax.rest_of_part(XP, x, whole, top)
-    given = (rest.margin, _of_shard(call.gamma, call, x), _of_shard(call.weight, call, x), y)
-    value, slope = (formula.evaluate(XP, "margin", index, *given) for index in ("", "0"))
+    top = xp.first_max(x, axis) & here
+    rest = softmax.rest_of_part(xp, x, whole, top)
+    given = (rest.margin, _of_shard(xp, call.gamma, call, x), _of_shard(xp, call.weight, call, x), y)
+    value, slope = (formula.evaluate(xp, "margin", index, *given) for index in ("", "0"))
     return _Terms(rest, top, value, slope, dead, invalid)
 
 
-def _part(call: SoftmaxCall) -> Tensor:
+def _part(xp: Any, call: SoftmaxCall) -> Tensor:
     x, axis = at_least_float32(call.x), call.axis
     if call.sparse:
-        dead = _labels(call, x)[1]
+        dead = _labels(xp, call, x)[1]
         x = x if dead is None else x.masked_fill(dead.unsqueeze(axis), 0.0)
     if x.shape[axis]:
-        return torch.stack(softmax.part_of_every(XP, x, axis))
+        return torch.stack(softmax.part_of_every(xp, x, axis))
     shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
     # Without classes there is no largest one to count.
     return torch.stack([x.new_full(shape, -float("inf")), x.new_full(shape, -1.0)])
@@ -94,14 +92,15 @@ def _part(call: SoftmaxCall) -> Tensor:
 class _OfEveryClass(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, exchange: Exchange) -> Tensor:
-        part = _part(call)
+        xp = ctx.xp = exchange.xp
+        part = _part(xp, call)
         here = torch.ones_like(part[0], dtype=torch.bool)
         for group in exchange.groups:
             parts = softmax.PartOfEvery(*exchange.gathered(part, group).unbind(1))
-            whole, first = softmax.every_together(XP, parts, 0)
+            whole, first = softmax.every_together(xp, parts, 0)
             part = torch.stack([p.squeeze(0) for p in whole])
             here &= first[dist.get_rank(group)]
-        terms = _terms(call, softmax.PartOfEvery(*part), here)
+        terms = _terms(xp, call, softmax.PartOfEvery(*part), here)
         ratio, axis = terms.slope / terms.rest.others, call.axis
         sums = [terms.value, ratio.masked_fill(terms.top, 0.0), ratio.masked_fill(~terms.top, 0.0)]
         total = torch.stack([s.sum(axis, keepdim=True) for s in sums])
@@ -121,16 +120,11 @@ class _OfEveryClass(torch.autograd.Function):
         call, numbers = kept(ctx)
         assert numbers is not None
         if torch.is_grad_enabled():
-            if call.formula is None:
-                raise NotImplementedError(TWICE)
-            return torch.autograd.grad(call.formula(call.x), call.x, grad, create_graph=True)[0], None, None
-        if is_batched(grad):
-            raise NotImplementedError(ONE_AT_A_TIME)
-        grad = at_least_float32(grad if grad.layout == torch.strided else grad.to_dense())
-        grad = grad * reduction_weight_of_example(call)
+            return by_formula(grad, call), None, None
+        grad = upstream_of(grad, call)
         grad = grad if grad.ndim == 0 else grad.unsqueeze(call.axis)
         peak, rest, ratios, ratio_of_top, here = numbers
-        terms = _terms(call, softmax.PartOfEvery(peak, rest), here > 0)
+        terms = _terms(ctx.xp, call, softmax.PartOfEvery(peak, rest), here > 0)
         ratio = terms.slope / terms.rest.others
         others = torch.where(terms.top, ratios, (ratios - ratio) + ratio_of_top)
         slope = grad * (terms.slope - terms.rest.e * others)

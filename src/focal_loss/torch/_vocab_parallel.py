@@ -144,14 +144,14 @@ def _ranks(group: Any, partition: Sequence[int] | None, local: Sequence[int]) ->
     if not local:
         raise ValueError("`y_pred_local` must have an axis of classes, got a scalar")
     if partition is None:
-        return Exchange((group,), local[0]), Shard(rank * local[0], size * local[0])
+        return Exchange(XP, (group,), local[0]), Shard(rank * local[0], size * local[0])
     counts = [options.integer("partition", n) for n in partition]
     if len(counts) != size or min(counts) < 0 or counts[rank] != local[0]:
         raise ValueError(
             f"`partition` must have a number of classes for each of the {size} ranks, {local[0]} for rank "
             f"{rank}, got {counts}"
         )
-    return Exchange((group,)), Shard(sum(counts[:rank]), sum(counts))
+    return Exchange(XP, (group,)), Shard(sum(counts[:rank]), sum(counts))
 
 
 @torch.compiler.disable

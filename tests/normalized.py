@@ -25,6 +25,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 from torch.nn.parallel import DistributedDataParallel
 
 import focal_loss.torch as ours
+from focal_loss.torch.compat import fvcore, kornia, mmdet, monai, smp, timm, transformers
 
 ROWS, CLASSES = 8, 3
 # The rows of each process. Some have none, and in the last case nobody has.
@@ -42,6 +43,7 @@ class Case(NamedTuple):
     y: Tensor
     counts: tuple[str, ...]
     ignored: bool = False  # whether there are labels to ignore, whose logits are NaN
+    numbers: bool = True  # whether a number is a normalizer too
 
 
 def logits() -> Tensor:
@@ -110,6 +112,54 @@ def cases() -> Iterator[Case]:
     yield Case("FocalLoss indices", torch_softmax, index, ("valid", "weight"), ignored=True)
     yield Case("FocalLoss probabilities", torch_softmax, soft, all_three)
     yield Case("linear", linear, index, ("valid", "weight"))
+    yield from of_other_libraries(every)
+
+
+def of_other_libraries(every: dict[str, dict[str, Tensor]]) -> Iterator[Case]:
+    """The calls of other libraries that have a mean."""
+    hard, index = every["elements"]["hard"].double(), every["sparse"]["indices"].long()
+    made: dict[str, tuple[Callable[..., Any], Tensor]] = {
+        "fvcore": (lambda **how: partial(fvcore.sigmoid_focal_loss, reduction="mean", **how), hard),
+        "fvcore star": (lambda **how: partial(fvcore.sigmoid_focal_loss_star, reduction="mean", **how), hard),
+        "kornia": (partial(kornia.FocalLoss, 0.3, reduction="mean"), index),
+        "kornia binary": (partial(kornia.BinaryFocalLossWithLogits, 0.3, reduction="mean"), hard),
+        "mmdet": (mmdet.FocalLoss, hard),
+        "mmdet scores": (mmdet.QualityFocalLoss, hard),
+        "monai": (partial(monai.FocalLoss, weight=[1.0, 2.0, 3.0]), hard),
+        "monai softmax": (partial(monai.FocalLoss, use_softmax=True), hard),
+        "smp": (partial(smp.FocalLoss, "multiclass", class_weights=[1.0, 2.0, 3.0]), index),
+        "smp binary": (partial(smp.FocalLoss, "binary"), hard),
+        "timm": (timm.AsymmetricLossMultiLabel, hard),
+        "timm mean": (partial(timm.AsymmetricLossMultiLabel, reduction="mean"), hard),
+        "timm single": (timm.AsymmetricLossSingleLabel, index),
+    }
+    for name, (make, y) in made.items():
+
+        def mean(x: Tensor, y: Tensor, normalizer: Any = None, group: Any = None, make: Any = make) -> Tensor:
+            return make(group=group)(x, y)
+
+        yield Case(name, mean, y, (), numbers=False)
+
+    def mmdet_factor(x: Tensor, y: Tensor, normalizer: Any = None, group: Any = None) -> Tensor:
+        return mmdet.VarifocalLoss(group=group)(x, y, avg_factor=normalizer)
+
+    def boxes(x: Tensor, y: Tensor, normalizer: Any = None, group: Any = None) -> Tensor:
+        count = len(y) if group else max(len(y), 1)  # the bound of 1 comes after the sum
+        return transformers.sigmoid_focal_loss(x, y, count if normalizer is None else normalizer, group=group)
+
+    yield Case("mmdet avg_factor", mmdet_factor, hard, ())
+    yield Case("transformers", boxes, hard, ())
+
+
+def test_several_counts(ranks: Ranks) -> None:
+    """A class of several labels is divided by the number of its own that are not ignored."""
+    x, y = logits(), torch.where(labels()["elements"]["soft"] > 0.7, IGNORED, labels()["elements"]["hard"])
+    here = ranks.part(SPLITS[ranks.size][0])
+    make = partial(smp.FocalLoss, "multilabel", ignore_index=IGNORED)
+    value, gradient = differentiated(lambda y, x: make()(x, y), x, y)
+    own, part = differentiated(lambda y, x: make(group=True)(x, y), x[here], y[here])
+    ranks.check(ranks.close(part / ranks.size, gradient[here]), "several counts", part, gradient[here])
+    ranks.check(ranks.close(ranks.average(own), value), "several counts", own, value)
 
 
 def masked(case: Case) -> Tensor:
@@ -175,6 +225,8 @@ def normalizers(case: Case) -> Iterator[tuple[Any, Callable[[int], Any]]]:
     """Normalizers by the number of rows."""
     for name in (None, *case.counts):
         yield name, lambda rows, name=name: name
+    if not case.numbers:
+        return
     yield "number", lambda rows: 1.5 * rows
     yield "tensor", lambda rows: torch.tensor(3 * rows)
 
@@ -302,7 +354,7 @@ def gradients(model: torch.nn.Module) -> list[Tensor]:
 def wrapped(kind: str, size: int) -> torch.nn.Module:
     model = Model()
     if kind == "DDP":
-        return DistributedDataParallel(model, find_unused_parameters=True)
+        return DistributedDataParallel(model, find_unused_parameters=size > 1)
     shape = (2, 2) if kind == "HSDP" else (size,)
     mesh = init_device_mesh("cpu", shape, mesh_dim_names=("replicate", "shard")[-len(shape) :])
     for layer in model.children():
@@ -353,6 +405,7 @@ def main(rank: int, size: int, file: str) -> None:
     ranks = Ranks(rank, size)
     for test in (
         test_parts_are_the_whole,
+        test_several_counts,
         test_dtypes,
         test_one_collective_in_all,
         test_transformed,

@@ -50,15 +50,10 @@ class Counting(Protocol):
 
 def check(loss: Counting, reduction: options.Reduction, normalizer: Any, group: Any) -> None:
     """Check the options `normalizer` and `group` of a loss."""
-    for name, value in (("normalizer", normalizer), ("group", group)):
-        if reduction != "mean" and value is not None and value is not False:
-            raise ValueError(
-                f"`{name}` must be None with `reduction={reduction!r}`, got {checks.shown(value)}; pass "
-                "`reduction='mean'`"
-            )
-    check_group(group)
+    check_group(group, reduction)
     if normalizer is None:
         return
+    _check_reduction("normalizer", normalizer, reduction)
     if isinstance(normalizer, str):
         if normalizer not in METHODS:
             raise ValueError(f"`normalizer` must be {NAMES}, got {normalizer!r}")
@@ -92,9 +87,19 @@ def check_number(name: str, value: Any, shared: bool) -> None:
         raise ValueError(f"{allowed}, got {value}; pass `max(n, 1)` where there may be nothing to count")
 
 
-def check_group(group: Any) -> None:
+def _check_reduction(name: str, value: Any, reduction: str) -> None:
+    if reduction != "mean":
+        raise ValueError(
+            f"`{name}` must be None with `reduction={reduction!r}`, got {checks.shown(value)}; pass `reduction='mean'`"
+        )
+
+
+def check_group(group: Any, reduction: str = "mean") -> None:
     """Raise unless the value is a process group, a bool or None. Whether there is a default group shows at the call."""
-    if group is None or isinstance(group, bool) or (dist.is_available() and isinstance(group, dist.ProcessGroup)):
+    if group is None or group is False:
+        return
+    _check_reduction("group", group, reduction)
+    if group is True or (dist.is_available() and isinstance(group, dist.ProcessGroup)):
         return
     allowed = "`group` must be a process group of torch.distributed, True for the default one, or None"
     if dist.is_available() and group is dist.GroupMember.NON_GROUP_MEMBER:
@@ -306,7 +311,7 @@ def divided(compute_sum: Callable[[], Tensor], amount: Number, x: Tensor, group:
     by the number of processes.
     """
     if not is_shared(group):
-        return _times(compute_sum(), amount if isinstance(amount, float) else _on_device(amount, x), 1, least)
+        return _times(compute_sum(), _on_device(amount, x) if isinstance(amount, Tensor) else amount, 1, least)
     with torch.no_grad():
         members, processes = _members(group, x)
         everywhere, work = _add_up(_on_device(amount, x), members)
@@ -319,6 +324,7 @@ def divided(compute_sum: Callable[[], Tensor], amount: Number, x: Tensor, group:
 def _times(total: Tensor, amount: Number, processes: int, least: float) -> Tensor:
     """The sum of losses times the number of processes, over the amount of all of them."""
     if not isinstance(amount, Tensor):
+        amount = max(amount, least)
         return total / amount if amount else total * 0
     with torch.no_grad():
         amount = beside(amount.clamp(min=least) if least else amount, total)

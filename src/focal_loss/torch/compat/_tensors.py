@@ -11,7 +11,9 @@ from torch import Tensor
 
 from focal_loss._core import checks
 from focal_loss._core.names import in_words
+from focal_loss.torch import _normalizer
 from focal_loss.torch._backend import XP
+from focal_loss.torch._normalizer import Group
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +55,11 @@ def check_shape(name: str, labels: Tensor, other: str, logits: Tensor) -> None:
         raise ValueError(
             f"`{name}` of shape {tuple(labels.shape)} must have the shape {tuple(logits.shape)} of {other}"
         )
+
+
+def mean(total: Tensor, count: float | Tensor, group: Group, least: float = 0.0) -> Tensor:
+    """A sum of losses over a count, which a group adds up, and which is then at least `least`; 0 where it is 0."""
+    return _normalizer.divided(lambda: total, count, total, group, least)
 
 
 def one_hot(name: str, index: Tensor, classes: int, *, background: bool = False, ignore: int | None = None) -> Tensor:

@@ -1,4 +1,8 @@
-"""`mmdet.models.losses`: ``loss(pred, target, weight, avg_factor, reduction_override)``, of logits (N, C)."""
+"""`mmdet.models.losses`: ``loss(pred, target, weight, avg_factor, reduction_override)``, of logits (N, C).
+
+Each loss takes a `group` when it is made: the process group, True for the default one, over which a mean is taken. The
+`avg_factor` of each process is then added up; one that is the mean of all of them already gives the same loss.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,8 @@ from focal_loss.torch._functions import (
     sigmoid_focal_loss,
     varifocal_loss,
 )
-from focal_loss.torch.compat._tensors import check_shape, exact, naming, one_hot
+from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch.compat._tensors import check_shape, exact, mean, naming, one_hot
 
 __all__ = ["FocalLoss", "GaussianFocalLoss", "QualityFocalLoss", "VarifocalLoss"]
 
@@ -21,8 +26,12 @@ __all__ = ["FocalLoss", "GaussianFocalLoss", "QualityFocalLoss", "VarifocalLoss"
 class _Loss(torch.nn.Module):
     """The weights of examples and the divisor of the mean, which the losses of mmdet share."""
 
-    def __init__(self, use_sigmoid: bool, reduction: Reduction, loss_weight: float, activated: bool) -> None:
+    def __init__(
+        self, use_sigmoid: bool, reduction: Reduction, loss_weight: float, activated: bool, group: Group
+    ) -> None:
         super().__init__()
+        check_group(group, options.reduction(reduction))
+        self.group = group
         if use_sigmoid is not True:
             raise ValueError(f"`use_sigmoid` must be True, as in mmdet, got {use_sigmoid}")
         if activated:
@@ -46,12 +55,12 @@ class _Loss(torch.nn.Module):
             if weight.ndim not in (0, loss.ndim):
                 check_shape("weight", weight, "the losses", loss)
             loss = loss * weight.expand_as(loss)
+        check_group(self.group, reduction)
         if reduction == "none":
             return self.loss_weight * loss
         total = loss.sum()
         if reduction == "mean":
-            count = max(loss.numel(), 1) if avg_factor is None else avg_factor
-            total = total / (count.clamp(min=EPS) if isinstance(count, Tensor) else max(count, EPS))
+            total = mean(total, loss.numel() if avg_factor is None else avg_factor, self.group, EPS)
         return self.loss_weight * total
 
 
@@ -73,8 +82,10 @@ class FocalLoss(_Loss):
         reduction: Reduction = "mean",
         loss_weight: float = 1.0,
         activated: bool = False,
+        *,
+        group: Group = None,
     ) -> None:
-        super().__init__(use_sigmoid, reduction, loss_weight, activated)
+        super().__init__(use_sigmoid, reduction, loss_weight, activated, group)
         self.gamma = options.parameter("gamma", gamma)
         self.alpha = options.fraction("alpha", alpha)
 
@@ -111,8 +122,10 @@ class QualityFocalLoss(_Loss):
         reduction: Reduction = "mean",
         loss_weight: float = 1.0,
         activated: bool = False,
+        *,
+        group: Group = None,
     ) -> None:
-        super().__init__(use_sigmoid, reduction, loss_weight, activated)
+        super().__init__(use_sigmoid, reduction, loss_weight, activated, group)
         self.beta = options.parameter("beta", beta)
 
     @naming("target", "pred")
@@ -150,8 +163,10 @@ class VarifocalLoss(_Loss):
         iou_weighted: bool = True,
         reduction: Reduction = "mean",
         loss_weight: float = 1.0,
+        *,
+        group: Group = None,
     ) -> None:
-        super().__init__(use_sigmoid, reduction, loss_weight, activated=False)
+        super().__init__(use_sigmoid, reduction, loss_weight, False, group)
         if not iou_weighted:
             raise NotImplementedError("`iou_weighted` must be True, got False; there is no other here")
         self.alpha = options.parameter("alpha", alpha)
@@ -184,8 +199,10 @@ class GaussianFocalLoss(_Loss):
         loss_weight: float = 1.0,
         pos_weight: float = 1.0,
         neg_weight: float = 1.0,
+        *,
+        group: Group = None,
     ) -> None:
-        super().__init__(True, reduction, loss_weight, activated=False)
+        super().__init__(True, reduction, loss_weight, False, group)
         self.alpha = options.parameter("alpha", alpha)
         self.gamma = options.parameter("gamma", gamma)
         self.pos_weight = pos_weight

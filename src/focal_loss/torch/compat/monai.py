@@ -11,7 +11,8 @@ from torch import Tensor
 from focal_loss._core import binary_losses, checks, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
-from focal_loss.torch.compat._tensors import check_shape, exact, naming, one_hot
+from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch.compat._tensors import check_shape, exact, mean, naming, one_hot
 
 __all__ = ["FocalLoss"]
 
@@ -20,7 +21,8 @@ class FocalLoss(torch.nn.Module):
     """The focal loss of logits and labels of the same shape, or of class indices (B, 1, ...) with `to_onehot_y`.
 
     Labels are soft in two terms, by sigmoids too, where MONAI has a focal factor of its own. With `use_softmax` the
-    result keeps the class axis. As in MONAI, the sum is over the means of the spatial axes. Losses are float32.
+    result keeps the class axis. As in MONAI, the sum is over the means of the spatial axes. Losses are float32. The
+    mean is over the processes of a `group` if it is given, True for the default one.
     """
 
     class_weight: Tensor | None
@@ -34,6 +36,8 @@ class FocalLoss(torch.nn.Module):
         weight: Sequence[float] | float | Tensor | None = None,
         reduction: Reduction = "mean",
         use_softmax: bool = False,
+        *,
+        group: Group = None,
     ) -> None:
         super().__init__()
         if use_softmax and not include_background and options.is_number(alpha):
@@ -45,6 +49,8 @@ class FocalLoss(torch.nn.Module):
         self.gamma = options.parameter("gamma", gamma)
         self.alpha: Any = None if alpha is None else options.fraction("alpha", alpha)
         self.reduction = options.reduction(getattr(reduction, "value", reduction))
+        check_group(group, self.reduction)
+        self.group = group
         self.use_softmax = use_softmax
         if weight is not None:
             weight = torch.as_tensor(options.parameter("weight", weight), dtype=torch.float32)
@@ -74,7 +80,7 @@ class FocalLoss(torch.nn.Module):
             loss = loss.mean(list(range(2, x.ndim)))
         if self.reduction == "none":
             return loss
-        return loss.sum() / (max(loss.numel(), 1) if self.reduction == "mean" else 1)
+        return mean(loss.sum(), loss.numel(), self.group) if self.reduction == "mean" else loss.sum()
 
     def _along_classes(self, values: Any, x: Tensor) -> Tensor:
         """One for each class, beside logits."""

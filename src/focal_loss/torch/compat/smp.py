@@ -10,7 +10,8 @@ from torch import Tensor
 from focal_loss._core import options
 from focal_loss._core.options import Reduction
 from focal_loss.torch._functions import sigmoid_focal_loss
-from focal_loss.torch.compat._tensors import check_shape, exact, one_hot
+from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch.compat._tensors import check_shape, exact, mean, one_hot
 
 __all__ = ["FocalLoss"]
 
@@ -21,7 +22,8 @@ class FocalLoss(torch.nn.Module):
     """``loss(y_pred, y_true)``, of logits (N, C, ...), in the order of segmentation_models_pytorch.
 
     A multiclass model is not a softmax here but a sigmoid for each class, as there. A label is hard: for soft ones
-    that library has a focal factor of its own, and they are an error.
+    that library has a focal factor of its own, and they are an error. The mean is over the processes of a `group` if it
+    is given, True for the default one.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class FocalLoss(torch.nn.Module):
         normalized: bool = False,
         reduced_threshold: float | None = None,
         class_weights: list[float] | None = None,
+        *,
+        group: Group = None,
     ) -> None:
         super().__init__()
         if mode not in MODES:
@@ -51,6 +55,8 @@ class FocalLoss(torch.nn.Module):
             raise ValueError("`class_weights` must be None in the mode 'binary'")
         if options.reduction(reduction) == "none" and mode != "binary":
             raise ValueError(f"`reduction` must be 'mean' or 'sum' in the mode {mode!r}, got 'none'")
+        check_group(group, options.reduction(reduction))
+        self.group = group
         self.mode = mode
         self.alpha = -1 if alpha is None else options.fraction("alpha", alpha)
         self.gamma = options.parameter("gamma", gamma)
@@ -73,7 +79,7 @@ class FocalLoss(torch.nn.Module):
             check_shape("y_true", y, "`y_pred`", x)
             if counted is not None:
                 x, y = x[counted.reshape(-1)], y[counted.reshape(-1)]
-            return self._loss(x, _hard(y), self.reduction)
+            return sigmoid_focal_loss(x, _hard(y), self.alpha, self.gamma, self.reduction, group=self.group)
         classes = x.shape[1]
         if self.mode == "multiclass":
             check_shape("y_true", y_true, "`y_pred[:, 0]`", x[:, 0])
@@ -87,21 +93,17 @@ class FocalLoss(torch.nn.Module):
                 f"`class_weights` must have one entry per class ({classes}), got {len(self.class_weights)}"
             )
         x = x if counted is None else torch.where(counted, x, 0.0)  # an ignored logit may be NaN
-        loss = self._loss(x, y, "none")
+        loss = sigmoid_focal_loss(x, y, self.alpha, self.gamma)
         if counted is not None:
             loss = torch.where(counted, loss, 0.0)
         axes = [k for k in range(loss.ndim) if k != 1]
         each = loss.sum(axes)
         if self.reduction == "mean":
-            count = max(loss.numel() // max(classes, 1), 1) if counted is None else counted.sum(axes).clamp(min=1)
-            each = each / count
+            each = mean(each, loss.numel() // max(classes, 1) if counted is None else counted.sum(axes), self.group)
         if self.class_weights is None:
             return each.mean()
         weights = self.class_weights.to(each.device)
         return (each * weights).sum() / weights.sum()
-
-    def _loss(self, x: Tensor, y: Tensor, reduction: Reduction) -> Tensor:
-        return sigmoid_focal_loss(x, y, self.alpha, self.gamma, reduction)
 
 
 def _hard(y: Tensor) -> Tensor:

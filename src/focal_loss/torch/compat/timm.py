@@ -10,7 +10,8 @@ from torch import Tensor
 from focal_loss._core import options, pipeline
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import asymmetric_loss, sparse_categorical_focal_loss
-from focal_loss.torch.compat._tensors import check_shape, exact, naming
+from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch.compat._tensors import check_shape, exact, mean, naming
 
 __all__ = ["AsymmetricLossMultiLabel", "AsymmetricLossSingleLabel"]
 
@@ -21,7 +22,8 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
     """The asymmetric loss of logits and labels, summed over the classes and averaged over the batch unless told.
 
     Labels of 0 and 1 have the values of timm; soft ones are two-term, where timm mixes them into the probability. There
-    is no `eps`, as nothing is cut off.
+    is no `eps`, as nothing is cut off. A mean is over the processes of a `group` if it is given, True for the default
+    one.
     """
 
     weight: Tensor | None
@@ -38,6 +40,8 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
         reduction: Literal["batchmean", "sum", "mean", "none"] = "batchmean",
         weight: Tensor | None = None,
         pos_weight: Tensor | float | None = None,
+        *,
+        group: Group = None,
     ) -> None:
         super().__init__()
         if disable_torch_grad_focal_loss or smoothing:
@@ -47,6 +51,8 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
             )
         if reduction not in REDUCTIONS:
             raise ValueError(f"`reduction` must be 'batchmean', 'sum', 'mean' or 'none', got {reduction!r}")
+        check_group(group, "mean" if reduction == "batchmean" else reduction)
+        self.group = group
         self.gamma_neg = options.parameter("gamma_neg", gamma_neg)
         self.gamma_pos = options.parameter("gamma_pos", gamma_pos)
         self.clip = 0.0 if clip is None else options.clip("clip", clip)
@@ -74,8 +80,10 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
             loss = loss * self.weight
         if self.reduction == "none":
             return loss
-        count = {"batchmean": x.shape[0], "mean": loss.numel(), "sum": 1}[self.reduction]
-        return loss.sum() / max(count, 1)
+        total = loss.sum()
+        if self.reduction == "sum":
+            return total
+        return mean(total, x.shape[0] if self.reduction == "batchmean" else loss.numel(), self.group)
 
     def _of(self, y: Tensor, x: Tensor) -> Tensor:
         return asymmetric_loss(y, x, self.gamma_pos, self.gamma_neg, self.clip, from_logits=True)
@@ -85,7 +93,8 @@ class AsymmetricLossSingleLabel(torch.nn.Module):
     """The softmax focal loss of class indices (N,) and logits (N, K), smoothed by `eps` with focal factors of its own.
 
     The classes other than the true one, each of which has the label eps / K, count with the factor p**gamma_neg: only
-    those that are likely. Losses are float32 where logits are narrower.
+    those that are likely. Losses are float32 where logits are narrower. The mean is over the processes of a `group` if
+    it is given, True for the default one.
     """
 
     def __init__(
@@ -94,10 +103,14 @@ class AsymmetricLossSingleLabel(torch.nn.Module):
         gamma_neg: float = 4,
         eps: float = 0.1,
         reduction: Literal["mean", "none"] = "mean",
+        *,
+        group: Group = None,
     ) -> None:
         super().__init__()
         if reduction not in ("mean", "none"):
             raise ValueError(f"`reduction` must be 'mean' or 'none', got {reduction!r}")
+        check_group(group, reduction)
+        self.group = group
         self.gamma_pos = options.parameter("gamma_pos", gamma_pos)
         self.gamma_neg = options.parameter("gamma_neg", gamma_neg)
         self.eps = options.smoothing("eps", eps) or 0.0
@@ -116,4 +129,4 @@ class AsymmetricLossSingleLabel(torch.nn.Module):
             log_p = log_p.scatter(-1, index, 0.0)  # the true class has its loss already
             others = ((self.gamma_neg * log_p).exp() * (-share * log_p)).sum(-1)
             loss = (1 - self.eps + share) * loss + others
-        return loss if self.reduction == "none" else loss.sum() / max(loss.numel(), 1)
+        return loss if self.reduction == "none" else mean(loss.sum(), loss.numel(), self.group)

@@ -21,7 +21,8 @@ from focal_loss.torch._conventions import FocalOptions
 from focal_loss.torch._functions import checked, focal_matching_cost, sparse_categorical_focal_loss
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
 from focal_loss.torch._linear import linear_sparse_categorical_focal_loss
-from focal_loss.torch.compat._tensors import check_shape, exact, naming
+from focal_loss.torch._normalizer import Group, check_group, is_shared
+from focal_loss.torch.compat._tensors import check_shape, exact, mean, naming
 
 __all__ = ["causal_focal_loss", "class_cost", "compute_loss_func", "sigmoid_focal_loss"]
 
@@ -30,15 +31,25 @@ COUNTED = -100  # the trainer counts the labels that are not this
 
 @naming("targets", "inputs")
 def sigmoid_focal_loss(
-    inputs: Tensor, targets: Tensor, num_boxes: float | Tensor, alpha: float = 0.25, gamma: float = 2
+    inputs: Tensor,
+    targets: Tensor,
+    num_boxes: float | Tensor,
+    alpha: float = 0.25,
+    gamma: float = 2,
+    *,
+    group: Group = None,
 ) -> Tensor:
     """Compute the mean over axis 1 of the focal loss of logits, its sum over the other axes, divided by `num_boxes`.
 
-    A negative `alpha` weighs nothing.
+    A negative `alpha` weighs nothing. With a `group`, a process group or True for the default one, `num_boxes` is the
+    number of this process: it is added up over the group, then at least 1, and the loss is multiplied by the number of
+    processes, so that averaged gradients are those of one process.
     """
+    check_group(group)
     check_shape("targets", targets, "`inputs`", inputs)
     total = _sigmoid_focal_loss(inputs, targets, alpha if alpha >= 0 else -1, gamma, "sum")
-    return total / max(inputs.shape[1], 1) / num_boxes
+    total = total / max(inputs.shape[1], 1)
+    return mean(total, num_boxes, group, 1.0) if is_shared(group) else total / num_boxes
 
 
 @torch.no_grad()

@@ -303,6 +303,8 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
         ("lightgbm", "focal_loss.lightgbm"),
         ("catboost", "focal_loss.catboost"),
         ("xgboost", "focal_loss.xgboost"),
+        ("dask", "focal_loss.xgboost.FocalDaskXGBClassifier"),
+        ("dask", "focal_loss.lightgbm.FocalDaskLGBMClassifier"),
     ):
         code = f"import sys; sys.modules[{name!r}] = None\nimport focal_loss\n{use}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -311,7 +313,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 def loaded(code: str, first: str = "") -> set[str]:
     """The frameworks in memory after running the code that were not in memory after `first`."""
-    watched = {*frameworks.BACKENDS, "keras", *frameworks.BOOSTERS, "scipy", "pandas", "sklearn"}
+    watched = {*frameworks.BACKENDS, "keras", *frameworks.BOOSTERS, "scipy", "pandas", "sklearn", "dask"}
     there = f"({watched} & set(sys.modules))"
     code = f"import sys\n{first}\nbefore = {there}\n{code}\nprint(*({there} - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -133,7 +133,9 @@ def test_an_editor_completes_public_names_with_docstrings_and_signatures(tmp_pat
         assert signature[: len(known)] == known, f"{module}.{name}"
 
 
-@pytest.mark.parametrize("module", ["focal_loss", "focal_loss.calibration"])
+@pytest.mark.parametrize(
+    "module", ["focal_loss", "focal_loss.calibration", "focal_loss.lightgbm", "focal_loss.xgboost"]
+)
 def test_a_stub_names_what_there_is(module: str) -> None:
     door = importlib.import_module(module)
     stub = ast.parse(Path(door.__file__).with_suffix(".pyi").read_text())

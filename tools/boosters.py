@@ -85,17 +85,21 @@ start_score_ : float or array, shape () or (K,)
 TypeError, ValueError
     By `fit`, before training starts: for a parameter of the wrong type or out of range, labels that are missing or
     of one class only, or weights that are all 0 for a class.""",
-            """Notes
------
-`fit`, `predict` and all other methods take what those of {parent} take: weights, evaluation sets, early stopping,
-categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or as functions, see
-the probabilities that `predict_proba` would give.""",
+            "Notes\n-----\n{notes}",
             f"References\n----------\n.. [1] {LIN}\n.. [2] {CALIBRATION}",
         ]
     ),
 }
 
 # The texts that differ between boosters. `more` holds parameters of the classifier.
+NOTES = """`fit`, `predict` and all other methods take what those of {parent} take: weights, evaluation sets, early
+stopping, categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or as
+functions, see the probabilities that `predict_proba` would give."""
+NOTES_OF_DASK = """`X`, the labels and the weights are arrays or dataframes of Dask with the same partitions, and
+results are arrays of Dask, computed when they are asked for. One count of the labels over the cluster gives the
+classes, the start score and the class weights; labels and weights stay in its memory. Metrics see the probabilities
+that `predict_proba` would give. Each is the mean over the rows of all workers; a function is called with the rows of
+each worker, and the mean of its results weighs them by their weights, which is exact for a mean over rows."""
 CALLED = """A function of scores and data, as ``train`` calls it, or of labels, scores and optional weights, as
     the estimators call it, including those for Dask."""
 WORDS = {
@@ -121,20 +125,40 @@ WORDS = {
         "more": "",
     },
 }
+DASK_WORDS = {
+    "lightgbm": {
+        "parent": "`lightgbm.DaskLGBMClassifier`",
+        "more": """client : distributed.Client, optional
+    The client of the cluster. If None, the current one.
+""",
+    },
+    "xgboost": {
+        "parent": "`xgboost.dask.DaskXGBClassifier`",
+        "more": WORDS["xgboost"]["more"]
+        + """coll_cfg : xgboost.collective.Config, optional
+    How the workers find each other.
+""",
+    },
+}
+DASK_CLASSES = {"lightgbm": "FocalDaskLGBMClassifier", "xgboost": "FocalDaskXGBClassifier"}
 CLASSES = {"lightgbm": "FocalLGBMClassifier", "xgboost": "FocalXGBClassifier", "catboost": "FocalCatBoostClassifier"}
 
 
-def contracts(booster: str) -> dict[str, str]:
-    """The sections of a booster's objectives, metrics and classifier, by name."""
+def contracts(booster: str, **more: str) -> dict[str, str]:
+    """The sections of a booster's objectives, metrics and classifier, by name; `more` are other texts."""
     found = dict(CONTRACTS)
-    for word, text in WORDS[booster].items():
+    for word, text in ({"notes": NOTES} | WORDS[booster] | more).items():
         found = {name: contract.replace(f"{{{word}}}", text) for name, contract in found.items()}
     return found
 
 
 def classifiers() -> dict[str, dict[str, str]]:
     """The sections of the classifiers, by file and by class."""
-    return {f"{b}/_estimator.py": {name: contracts(b)["classifier"]} for b, name in CLASSES.items()}
+    found = {f"{b}/_estimator.py": {name: contracts(b)["classifier"]} for b, name in CLASSES.items()}
+    for booster, name in DASK_CLASSES.items():
+        words = contracts(booster, notes=NOTES_OF_DASK, **DASK_WORDS[booster])
+        found[f"{booster}/_dask.py"] = {name: words["classifier"]}
+    return found
 
 
 def function(booster: str, name: str) -> str:

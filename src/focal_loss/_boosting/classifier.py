@@ -9,7 +9,8 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -30,6 +31,18 @@ Array = Any
 LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
 AUC, AVERAGE_PRECISION = "auc", "average_precision"
 FORMAT = 1  # version of our settings in a saved model
+
+
+@contextmanager
+def dask_for(name: str) -> Iterator[None]:
+    """Turn a failed import of Dask into an error that says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("dask", "distributed", "pandas", "pyarrow"):
+            raise
+        message = f"`{name}` needs {error.name}, which is not installed: pip install 'focal-loss[dask]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -87,14 +100,22 @@ def encode(y: Any) -> tuple[Array, Array]:
     ValueError
         If a label is missing, masked or infinite, if the labels are not classes, or if there is only one class.
     """
+    classes, codes = np.unique(checked_labels(y), return_inverse=True)
+    at_least_two(classes)
+    return classes, codes
+
+
+def checked_labels(y: Any) -> Array:
     arrays.refuse_missing("y", y, nan=True)
     labels = column_or_1d(y, warn=True)
     assert_all_finite(labels, input_name="y")
     check_classification_targets(labels)
-    classes, codes = np.unique(labels, return_inverse=True)
+    return labels
+
+
+def at_least_two(classes: Array) -> None:
     if len(classes) < 2:
         raise ValueError(f"`y` must hold at least two classes, got one class: {classes.tolist()}")
-    return classes, codes
 
 
 def class_weights(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import lightgbm
@@ -86,6 +87,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
     """
 
     class_weight: Any
+    _network: Mapping[str, Any] = MappingProxyType({})  # parameters of a training on several machines
     _Booster: Any
     _class_weight: Any
 
@@ -131,7 +133,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         in LightGBM, an `init_score` is not part of later predictions.
         """
         self._refuse()
-        pairs = _pairs(eval_set, eval_X, eval_y)
+        pairs = pairs_of(eval_set, eval_X, eval_y)
         scores = {"init_score": init_score, "eval_init_score": eval_init_score}
         classifier.refuse_missing(X, pairs, eval_sample_weight=eval_sample_weight, **scores)
         classes, codes = classifier.encode(y)
@@ -143,29 +145,28 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         elif eval_init_score is not None:
             raise ValueError("`eval_init_score` must come with an `init_score`; without it, training starts at our own")
         if start.any():
-            init_score = _tiled(start, len(codes))
-            eval_init_score = [_tiled(start, len(labels)) for _, labels in pairs]
-        self._growing = focus.training_loss(prior)
-        with self._weights_in_the_objective(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The argument 'eval_set' is deprecated")
-            super().fit(
-                X,
-                y,
-                sample_weight=sample_weight,
-                init_score=init_score,
-                eval_set=pairs or None,
-                eval_names=eval_names,
-                eval_sample_weight=eval_sample_weight,
-                eval_class_weight=eval_class_weight,
-                eval_init_score=eval_init_score,
-                eval_metric=watched(self.get_params(), focus, self.calibrated, eval_metric),
-                feature_name=feature_name,
-                categorical_feature=categorical_feature,
-                callbacks=[*(callbacks or []), _keep_objective],
-                init_model=init_model,
-            )
-        self._focus, self.start_score_ = focus, start
-        _add_to_first_trees(self._Booster, start)
+            init_score = tiled(start, len(codes))
+            eval_init_score = [tiled(start, len(labels)) for _, labels in pairs]
+        self._grow(
+            super().fit,
+            focus,
+            prior,
+            start,
+            X=X,
+            y=y,
+            sample_weight=sample_weight,
+            init_score=init_score,
+            eval_set=pairs or None,
+            eval_names=eval_names,
+            eval_sample_weight=eval_sample_weight,
+            eval_class_weight=eval_class_weight,
+            eval_init_score=eval_init_score,
+            eval_metric=watched(self.get_params(), focus, self.calibrated, eval_metric),
+            feature_name=feature_name,
+            categorical_feature=categorical_feature,
+            callbacks=callbacks,
+            init_model=init_model,
+        )
         return self
 
     def predict_proba(
@@ -284,6 +285,24 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         self.fitted_ = True
         return self
 
+    def _grow(
+        self,
+        fit: Callable[..., Any],
+        focus: classifier.Focus,
+        prior: Array,
+        start: Array,
+        *,
+        callbacks: Any,
+        **given: Any,
+    ) -> None:
+        """Train by a `fit` of LightGBM, and make the start score part of the model."""
+        self._growing = focus.training_loss(prior)
+        with self._weights_in_the_objective(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The argument 'eval_set' is deprecated")
+            fit(callbacks=[*(callbacks or []), _keep_objective], **given)
+        self._focus, self.start_score_ = focus, start
+        _add_to_first_trees(self._Booster, start)
+
     def _process_params(self, stage: str) -> dict[str, Any]:
         """LightGBM's parameters: without ours, and with the objective as `lightgbm.train` takes it."""
         parameters = super()._process_params(stage)
@@ -291,7 +310,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
             parameters.pop(name)
         self._objective = "focal_loss"
         parameters["objective"] = objective_of(self._growing) if stage == "fit" else "None"
-        return parameters | {"metric": "None"}  # every metric goes to `fit`
+        return parameters | {"metric": "None", **self._network}  # every metric goes to `fit`
 
     @contextmanager
     def _weights_in_the_objective(self) -> Iterator[None]:
@@ -324,7 +343,7 @@ def _keep_objective(env: Any) -> None:
 _keep_objective.before_iteration = True  # type: ignore[attr-defined]
 
 
-def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> list[tuple[Any, Any]]:
+def pairs_of(eval_set: Any, eval_X: Any, eval_y: Any) -> list[tuple[Any, Any]]:
     """The evaluation sets as a list of pairs, in whichever form they were given."""
     if (eval_X is None) != (eval_y is None) or (eval_X is not None and eval_set is not None):
         raise ValueError("give `eval_X` and `eval_y`, both, or `eval_set`")
@@ -334,7 +353,7 @@ def _pairs(eval_set: Any, eval_X: Any, eval_y: Any) -> list[tuple[Any, Any]]:
     return [eval_set] if isinstance(eval_set, tuple) else list(eval_set or [])
 
 
-def _tiled(start: Array, examples: int) -> Array:
+def tiled(start: Array, examples: int) -> Array:
     return np.tile(start, (examples, 1)) if start.ndim else np.full(examples, start)
 
 

@@ -23,7 +23,7 @@ NAMES = _names()
 ANOTHER = "it belongs to another objective of LightGBM"
 COMMAND = "it belongs to LightGBM's command line"
 OWN = "LightGBM knows the classes of its own objectives only; give `bagging_fraction`, with `class_weight`"
-ONE_MACHINE = "the start score would be of one machine's rows; use the objectives with LightGBM's Dask classes"
+ONE_MACHINE = "the start score would be of one machine's rows; take `FocalDaskLGBMClassifier`"
 EARLY_STOP = dict.fromkeys(
     ("pred_early_stop", "pred_early_stop_freq", "pred_early_stop_margin"),
     "LightGBM stops predictions early for its own objectives only; give `num_iteration` to `predict`",

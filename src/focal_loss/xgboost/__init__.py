@@ -6,6 +6,9 @@
 >>> booster = xgboost.train({}, data, num_boost_round=9, obj=binary_focal_objective(gamma=2))
 """
 
+from importlib import import_module as _import_module
+
+from focal_loss._boosting import classifier as _classifier
 from focal_loss.xgboost._estimator import FocalXGBClassifier
 from focal_loss.xgboost._objectives import (
     binary_focal_metric,
@@ -15,9 +18,23 @@ from focal_loss.xgboost._objectives import (
 )
 
 __all__ = [
+    "FocalDaskXGBClassifier",
     "FocalXGBClassifier",
     "binary_focal_metric",
     "binary_focal_objective",
     "categorical_focal_metric",
     "categorical_focal_objective",
 ]
+
+
+# Editors complete every name without an underscore. Types are in the stub.
+def __getattr__(name):
+    """The classifier for Dask, which nothing else here needs."""
+    if name != "FocalDaskXGBClassifier":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _classifier.dask_for(name):
+        return _import_module("focal_loss.xgboost._dask").FocalDaskXGBClassifier
+
+
+def __dir__():
+    return __all__

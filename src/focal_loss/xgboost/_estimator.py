@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xgboost
@@ -87,6 +87,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
     """
 
     _Booster: Any
+    _library: ClassVar[type] = xgboost.XGBClassifier  # the class that trains
     n_classes_: int
 
     def __init__(
@@ -132,18 +133,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         classifier.refuse_missing(X, eval_set, sample_weight_eval_set=sample_weight_eval_set, **margins)
         classes, codes = classifier.encode(y)
         check_consistent_length(X, codes)
-        if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
-            raise ValueError(f"`xgb_model` knows the classes {xgb_model.classes_.tolist()}, got {classes.tolist()}")
-        prior = classifier.prior(classes, codes, sample_weight)
-        focus = classifier.focus(self, classes, codes, sample_weight)
-        start = focus.start(prior)
-        if base_margin is not None:
-            start = np.zeros_like(start)
-        plain = self._plain(
-            objective=objective_of(focus.training_loss(prior)), **watched(self.get_params(), focus, self.calibrated)
-        )
-        if self.base_score is None and xgb_model is None:
-            plain.base_score = _of_logits(start)
+        plain, focus = self._untrained(classes, codes, sample_weight, base_margin, xgb_model)
         plain.fit(
             X,
             codes,
@@ -255,13 +245,31 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         tags.classifier_tags.multi_label = False
         return tags
 
-    def _plain(self, **changes: Any) -> xgboost.XGBClassifier:
+    def _plain(self, **changes: Any) -> Any:
         """XGBoost's own classifier, with these parameters except ours, and with the changes."""
         parameters = {**self.get_params(deep=False), **changes}
         parameters["gamma"] = parameters.pop("min_split_loss")
-        return xgboost.XGBClassifier(**{name: value for name, value in parameters.items() if name not in UNKNOWN})
+        return self._library(**{name: value for name, value in parameters.items() if name not in UNKNOWN})
 
-    def _become(self, plain: xgboost.XGBClassifier, focus: classifier.Focus, classes: Array) -> FocalXGBClassifier:
+    def _untrained(
+        self, classes: Array, codes: Array, sample_weight: Any, base_margin: Any, xgb_model: Any
+    ) -> tuple[Any, classifier.Focus]:
+        """XGBoost's own classifier with our objective, metrics and start score, and the loss."""
+        if isinstance(xgb_model, FocalXGBClassifier) and xgb_model.classes_.tolist() != classes.tolist():
+            raise ValueError(f"`xgb_model` knows the classes {xgb_model.classes_.tolist()}, got {classes.tolist()}")
+        prior = classifier.prior(classes, codes, sample_weight)
+        focus = classifier.focus(self, classes, codes, sample_weight)
+        start = focus.start(prior)
+        if base_margin is not None:
+            start = np.zeros_like(start)
+        plain = self._plain(
+            objective=objective_of(focus.training_loss(prior)), **watched(self.get_params(), focus, self.calibrated)
+        )
+        if self.base_score is None and xgb_model is None:
+            plain.base_score = _of_logits(start)
+        return plain, focus
+
+    def _become(self, plain: Any, focus: classifier.Focus, classes: Array) -> FocalXGBClassifier:
         self._Booster, self.n_classes_ = plain.get_booster(), plain.n_classes_
         self._focus, self._classes = focus, classes
         self.evals_result_ = getattr(plain, "evals_result_", None)  # where XGBoost looks for it

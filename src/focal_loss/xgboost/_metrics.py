@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import xgboost
 
 from focal_loss._boosting import classifier
+from focal_loss.xgboost._objectives import of_all_workers
 
 Array = Any
 
@@ -35,8 +37,10 @@ class Metrics(xgboost.callback.TrainingCallback):
         self.__name__ = next(iter(ours))
 
     def __call__(self, labels: Array, scores: Array, sample_weight: Array | None = None) -> float:
-        results = {name: metric(labels, scores, sample_weight) for name, metric in self.ours.items()}
-        values = {name: float(r[1] if isinstance(r, tuple) else r) for name, r in results.items()}
+        values = {
+            name: of_all_workers(partial(number, metric, labels, scores, sample_weight), labels, sample_weight)
+            for name, metric in self.ours.items()
+        }
         self.found.append(values)
         return values[self.__name__]
 
@@ -49,6 +53,11 @@ class Metrics(xgboost.callback.TrainingCallback):
                 log[name] = log.pop(name)
         self.found.clear()
         return False
+
+
+def number(metric: classifier.Metric, *given: Any) -> float:
+    found = metric(*given)
+    return float(found[1] if isinstance(found, tuple) else found)
 
 
 def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
+from xgboost import collective
 
 from focal_loss._boosting import declared, objective
 from focal_loss._core.options import ParameterLike
@@ -32,6 +36,19 @@ def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Obje
     return Objective(loss)
 
 
+def of_all_workers(metric: Callable[[], float], labels: Array, weight: Array | None) -> float:
+    """A mean over the rows of all workers, of which `metric` is that over the rows of this one.
+
+    XGBoost itself takes the mean of the workers' results, as if all of them had rows of the same weight.
+    """
+    if collective.get_world_size() == 1:
+        return metric()
+    rows = float(len(labels) if weight is None or not len(weight) else np.sum(weight, dtype=np.float64))
+    mine = np.array([metric() * rows, rows] if rows else [0.0, 0.0])
+    total, of = collective.allreduce(mine, collective.Op.SUM)
+    return float(total / of) if of else float("nan")
+
+
 @dataclass(frozen=True)
 class _Metric:
     loss: objective.BinaryLoss | objective.CategoricalLoss
@@ -40,7 +57,7 @@ class _Metric:
 
     def __call__(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> Any:
         labels, scores, weight = objective.either(y_true, y_pred, sample_weight)
-        value = self.loss.mean(scores, labels, weight)
+        value = of_all_workers(lambda: self.loss.mean(scores, labels, weight), labels, weight)
         return (self.__name__, value) if hasattr(y_pred, "get_label") else value
 
 

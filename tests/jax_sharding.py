@@ -9,7 +9,9 @@ on the split of both axes only.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -315,7 +317,162 @@ def linear_program(rows: int, reduction: Any, kind: AxisType) -> dict[str, Any]:
     return {"gathers": program.as_text().count("all-gather"), "rows": slope.is_equivalent_to(split, 2)}
 
 
-def attempt(case: Callable[[], float]) -> float | str:
+SHARED = {"axis_name": "model"}
+# name: the loss of the same name above, of the classes of one device
+OF_SHARDS: dict[str, Callable[..., jax.Array]] = {
+    "sparse_categorical_focal_loss": lambda z, y, g: ours.sparse_categorical_focal_loss(
+        y, z, g, from_logits=True, **SHARED
+    ),
+    "categorical_focal_loss": lambda z, y, w: ours.categorical_focal_loss(
+        y, z, 2, class_weight=w, from_logits=True, **SHARED
+    ),
+    "sparse_categorical_focal_crossentropy": lambda z, y, w: ours.sparse_categorical_focal_crossentropy(
+        y, z, w, 2, True, ignore_class=1, label_smoothing=0.1, **SHARED
+    ),
+    "categorical_focal_crossentropy": lambda z, y, g: ours.categorical_focal_crossentropy(
+        y, z, gamma=g, from_logits=True, label_smoothing=0.1, **SHARED
+    ),
+    "sparse_categorical_focal_loss of examples": lambda z, y, g: ours.sparse_categorical_focal_loss(
+        y, z, g, from_logits=True, **SHARED
+    ),
+    "categorical_focal_loss of probabilities": lambda x, y, w: ours.categorical_focal_loss(
+        y, x, 2, class_weight=w, **SHARED
+    ),
+    "sparse_categorical_focal_loss of probabilities": lambda x, y, w: ours.sparse_categorical_focal_loss(
+        y, x, 2, class_weight=w, **SHARED
+    ),
+}
+
+
+def by_axis_name(name: str, mode: str) -> float:
+    """The loss inside `shard_map` with its classes split: differentiated outside or inside, on both axes or on that of
+    the classes only; in the logits and in the parameters.
+    """
+    _, arrays, _, split_by = LOSSES[name]
+    function = OF_SHARDS[name]
+    rows = None if mode == "partly" else "data"
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    specs = split_by(rows, "model")
+    manual = {"axis_names": {"model"}} if mode == "partly" else {}
+
+    def with_slopes(function: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Array, Arrays]]:
+        def total(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+            value = function(*arrays)
+            return value.sum(), value
+
+        def run(*arrays: jax.Array) -> tuple[jax.Array, Arrays]:
+            (_, value), slopes = jax.value_and_grad(total, (0, 2), has_aux=True)(*arrays)
+            return value, slopes
+
+        return run
+
+    if mode == "inside":
+        run = jax.shard_map(
+            with_slopes(function), mesh=mesh, in_specs=specs, out_specs=(P(rows), (specs[0], specs[2])), **manual
+        )
+    else:
+        run = with_slopes(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=P(rows), **manual))
+    found, expected = (jax.jit(f)(*arrays) for f in (run, with_slopes(LOSSES[name][0])))
+    return error_ratio(*([np.asarray(a) for a in jax.tree.leaves(given)] for given in (found, expected)))
+
+
+def mapped() -> dict[str, Any]:
+    """The loss by `pmap`, with a class a device; what is refused; and the collectives of value and gradient."""
+    function = OF_SHARDS["sparse_categorical_focal_loss"]
+    parts, gammas = jnp.moveaxis(Z.reshape(ROWS, CLASSES, 1), 1, 0), PER_CLASS.reshape(CLASSES, 1)
+    values = jax.pmap(function, axis_name="model", in_axes=(0, None, 0))(parts, LABELS, gammas)
+    whole = LOSSES["sparse_categorical_focal_loss"][0](Z, LABELS, PER_CLASS)
+    mesh = jax.make_mesh((4,), ("model",), axis_types=(AxisType.Auto,))
+    split = {"mesh": mesh, "in_specs": (P(None, "model"), P(), P("model"))}
+    inside = jax.shard_map(function, out_specs=P(), **split)
+
+    def total(*arrays: jax.Array) -> jax.Array:
+        return function(*arrays).sum()
+
+    program = jax.shard_map(jax.value_and_grad(total), out_specs=(P(), P(None, "model")), **split)
+    refused = {}
+    for case, call in {
+        "outside": lambda: function(Z, LABELS, PER_CLASS),
+        "type": lambda: ours.categorical_focal_loss(SOFT, Z, 2, axis_name=3),
+        "second": lambda: jax.hessian(lambda z: inside(z, LABELS, PER_CLASS).sum())(Z),
+    }.items():
+        try:
+            call()
+        except Exception as error:
+            refused[case] = f"{type(error).__name__}: {error}"
+    return {
+        "values": error_ratio([np.asarray(v) for v in values], [np.asarray(whole)] * CLASSES),
+        "refused": refused,
+        "collectives": collectives_of(jax.jit(program).lower(Z, LABELS, PER_CLASS).compile()),
+    }
+
+
+# name: a loss of logits or of a layer, the number of arrays to differentiate in, their shardings
+PROGRAMS: dict[str, tuple[Callable[..., jax.Array], int, Callable[..., Specs]]] = {
+    "sparse": (lambda z, y, w: ours.sparse_categorical_focal_loss(y, z, 2, from_logits=True), 1, sparse),
+    "sparse of classes": (
+        lambda z, y, w: ours.sparse_categorical_focal_loss(y, z, w, class_weight=w, from_logits=True),
+        1,
+        sparse,
+    ),
+    "sparse, smoothed": (
+        lambda z, y, w: ours.sparse_categorical_focal_loss(y, z, 2, from_logits=True, label_smoothing=0.1),
+        1,
+        sparse,
+    ),
+    "dense": (lambda z, y, w: ours.categorical_focal_loss(y, z, w, from_logits=True), 1, dense),
+    "linear": (lambda h, w, y: ours.linear_sparse_categorical_focal_loss(h, w, y, 2), 2, linear),
+    "linear, rows": (
+        lambda h, w, y: ours.linear_sparse_categorical_focal_loss(h, w, y, 2, reduction="none"),
+        2,
+        linear,
+    ),
+}
+
+
+def collectives(name: str, split: str, kind: AxisType, slopes: bool) -> list[tuple[str, int]]:
+    """The collectives of a compiled program, each with the bytes of its result on one device, in the order of their
+    sizes.
+
+    16 examples of 64 classes: on a mesh of 2 x 2 logits of one device take 1, 2 or 4 KiB. The layer has 8 features.
+    """
+    function, count, split_by = PROGRAMS[name]
+    rows, classes = 16, 64
+    arrays = {
+        sparse: (jnp.zeros((rows, classes)), jnp.zeros(rows, jnp.int32), jnp.ones(classes)),
+        dense: (jnp.zeros((rows, classes)), jnp.zeros((rows, classes)), jnp.ones(classes)),
+        linear: (jnp.zeros((rows, 8)), jnp.zeros((classes, 8)), jnp.zeros(rows, jnp.int32)),
+    }[split_by]
+    mesh = jax.make_mesh((2, 2), ("data", "model"), axis_types=(kind, kind))
+    specs = split_by(*SPLITS[split])
+    placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip(arrays, specs, strict=True)]
+
+    def total(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value = function(*arrays)
+        return value.sum(), value
+
+    run = jax.value_and_grad(total, tuple(range(count)), has_aux=True) if slopes else function
+    with jax.set_mesh(mesh):
+        program = jax.jit(run).lower(*placed).compile()
+    if slopes:
+        for slope, spec in zip(program.output_shardings[1], specs, strict=False):
+            assert slope.is_equivalent_to(NamedSharding(mesh, spec), len(spec)), slope
+    return collectives_of(program)
+
+
+def collectives_of(program: Any) -> list[tuple[str, int]]:
+    found = []
+    for line in program.as_text().splitlines():
+        called = re.search(
+            r"= (.*?) (all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(-start)?\(", line
+        )
+        if called:
+            shapes = re.findall(r"(?:f32|s32)\[([\d,]*)\]", called[1])
+            found.append((called[2], sum(4 * math.prod(int(n) for n in s.split(",") if n) for s in shapes)))
+    return sorted(found, key=lambda one: (one[1], one[0]))
+
+
+def attempt(case: Callable[[], Any]) -> Any:
     try:
         return case()
     except Exception:
@@ -355,7 +512,27 @@ def main() -> None:
         for reduction in ("mean", "none")
         for name, kind in kinds.items()
     }
-    found = {"matrix": matrix, "parts": parts, "second": curvatures, "known": values, "linear": programs}
+    moved = {
+        f"{name}, {split}, {'slopes' if slopes else 'value'}, {kind}": attempt(
+            lambda n=name, s=split, k=kind, d=slopes: collectives(n, s, kinds[k], d)
+        )
+        for name in PROGRAMS
+        for split, slopes, kind in (("class", False, "automatic"), ("both", True, "explicit"))
+    }
+    found = {
+        "matrix": matrix,
+        "parts": parts,
+        "second": curvatures,
+        "known": values,
+        "linear": programs,
+        "collectives": moved,
+        "named": {
+            f"{name}, {mode}": attempt(lambda n=name, m=mode: by_axis_name(n, m))
+            for k, name in enumerate(OF_SHARDS)
+            for mode in ("outside", "inside", "partly")[: 3 if k < 2 else 1]
+        },
+        "mapped": mapped(),
+    }
     print(json.dumps(found))
 
 

@@ -60,6 +60,7 @@ WRONG_OPTIONS = {
     **dict.fromkeys(("from_logits", "apply_class_balancing"), FLAG),
     "label_smoothing": [*NUMBER[1:], [0.1], np.array([0.1, 0.2]), -1, 2],
     "axis": [None, *INTEGER, 5],
+    "axis_name": [1, {}, (), [], ["model"], ("model", 1), np.array([1, 2]), "absent", HUGE],
     "ignore_class": INTEGER,
     "reduction": [None, 1, {}, [], "average", np.array([1, 2]), np.array(["mean", "sum"]), HUGE, 10**5000],
     "hessian": [None, 1, {}, [], "none", np.array([1, 2]), HUGE],

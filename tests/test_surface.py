@@ -228,12 +228,13 @@ def test_one_signature_everywhere(loss: Loss) -> None:
 
     expected = options(getattr(focal_loss, loss.name))
     reduced_by = ("reduction", "normalizer", "group")  # PyTorch's own
+    own = (*reduced_by, "axis_name")  # and JAX's
     declared = loss.declared
     assert [by_position for _, by_position in expected.values()] == [
         k < declared.positional for k in range(len(expected))
     ]
     for framework in FRAMEWORKS:
-        assert options(getattr(framework.module, loss.name), *reduced_by) == expected
+        assert options(getattr(framework.module, loss.name), *own) == expected
     name = CLASSES[loss.name]
     losses, metrics = (importlib.import_module(f"focal_loss.keras.{module}") for module in ("losses", "metrics"))
     assert options(getattr(losses, loss.name)) == options(getattr(metrics, loss.name)) == expected

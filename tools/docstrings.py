@@ -70,6 +70,14 @@ def filled(text: str) -> str:
     return textwrap.fill(" ".join(text.split()), 116, initial_indent="    ", subsequent_indent="    ")
 
 
+AXIS_NAME = "axis_name : str or tuple of str, optional\n" + filled(
+    "The axis of a `jax.shard_map` or `jax.pmap`, around the call, that splits the classes: predictions, dense labels "
+    "and parameters of the classes hold those of this device, in order; class indices count all classes. The result "
+    "is the loss of all classes, on every device. It is differentiable once in the logits. Inside `jax.pmap`, or "
+    "where ``check_vma=False``, JAX's derivative of anything that devices share is that of the sum over them."
+)
+
+
 def entry(name: str, option: Option) -> str:
     """An option as the section `Parameters` describes it."""
     return f"{name} : {option.type}\n{filled(option.says)}"

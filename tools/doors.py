@@ -13,6 +13,7 @@ from typing import Any
 import boosters
 import linear
 from docstrings import (
+    AXIS_NAME,
     KERAS_LOSS,
     KERAS_METRIC,
     class_example,
@@ -73,13 +74,14 @@ def function(
     data: str = "Any",
     result: str = "Any",
     more: Sequence[str] = (),
+    extra: str = "",
     decorators: str = "",
 ) -> str:
-    """The source of a function. `more` are parameters that only this door has."""
+    """The source of a function. `more` are parameters that only this door has, `extra` describes them."""
     given = [f"{name}: {data}" for name in data_names(loss)] + parameters(loss)
     if more:
         given += [*([] if "*" in given else ["*"]), *more]
-    text = docstring(loss, loss.summary, function_example(loss, door), extra=torch_reduction(loss) if more else "")
+    text = docstring(loss, loss.summary, function_example(loss, door), extra=extra)
     return f"{decorators}@answering\ndef {loss.name}({', '.join(given)},) -> {result}:\n{text}\n    return {body}\n"
 
 
@@ -98,7 +100,7 @@ def torch_function(loss: Loss) -> str:
     if not loss.labeled:
         return function(loss, "torch", call(loss, '"none", '), result="Tensor")
     body = call(loss, "reduction, normalizer, group, ")
-    return function(loss, "torch", body, result="Tensor", more=reduced_by("none"))
+    return function(loss, "torch", body, result="Tensor", more=reduced_by("none"), extra=torch_reduction(loss))
 
 
 def reduced_by(default: str) -> list[str]:
@@ -107,8 +109,10 @@ def reduced_by(default: str) -> list[str]:
 
 
 def jax_function(loss: Loss) -> str:
-    body = call(loss)
-    return function(loss, "jax", body, result="Array")
+    if loss.layout not in ("dense", "sparse"):
+        return function(loss, "jax", call(loss), result="Array")
+    more = ["axis_name: AxisName | None = None"]
+    return function(loss, "jax", call(loss, "axis_name, "), result="Array", more=more, extra=AXIS_NAME)
 
 
 def tensorflow_function(loss: Loss) -> str:

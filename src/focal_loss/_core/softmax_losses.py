@@ -84,9 +84,10 @@ def along_axis(xp: Backend, value: Array, axis: int, rank: int) -> Array:
     return value
 
 
-def check_classes(xp: Backend, shape: Shape, axis: int) -> None:
+def check_classes(xp: Backend, x: Array, axis: int) -> None:
     """Warn, in Keras' category, of a softmax over one class: its loss and gradient are 0."""
-    if shape[axis] == 1:
+    shape = xp.shape(x)
+    if shape[axis] == 1 and xp.length(x, axis) == 1:  # a device may have one of many
         xp.warn(
             f"`y_pred` of shape {tuple(shape)} has one class on axis {axis}, so the loss and its gradient are 0; for "
             "two classes by one output take the loss with `binary` in its name",
@@ -116,7 +117,7 @@ def categorical(xp: Backend, y_true: Any, y_pred: Any, spec: Dense, reduction: o
     given = inputs(xp, y_true, y_pred, spec)
     x, y, shape = given.x, given.y, xp.shape(given.x)
     axis = normalize_axis(spec.axis, len(shape))
-    check_classes(xp, shape, axis)
+    check_classes(xp, x, axis)
     if not given.alike:
         check_dense(xp.shape(y), shape, axis, xp.kind(y) == "floating")
         check_shapes(xp, y, shape)
@@ -249,7 +250,7 @@ def sparse_categorical(
     given = inputs(xp, y_true, y_pred, spec)
     x, shape = given.x, xp.shape(given.x)
     axis = normalize_axis(spec.axis, len(shape))
-    check_classes(xp, shape, axis)
+    check_classes(xp, x, axis)
     if spec.from_logits:
         y = without_axis(xp, given.y, x, axis)
         if shape[axis] != 0 and tuple(xp.shape(y)) == tuple(n for k, n in enumerate(shape) if k != axis):

@@ -35,7 +35,7 @@ class JaxOps:
     def first_max(self, x: Array, axis: int) -> Array:
         if not x.shape[axis]:
             return x == x
-        return _positions(x, axis) == jnp.argmax(x, axis, keepdims=True)
+        return positions(x, axis) == jnp.argmax(x, axis, keepdims=True)
 
     def largest(self, x: Array) -> float:
         return float(jnp.finfo(x.dtype).max)
@@ -53,7 +53,7 @@ class JaxOps:
 OPS = JaxOps()
 
 
-def _positions(like: Array, axis: int) -> Array:
+def positions(like: Array, axis: int) -> Array:
     """Positions along the axis, with the rank of `like`, because JAX can be set to refuse arrays of different ranks."""
     return jnp.arange(like.shape[axis]).reshape((1,) * axis + (-1,) + (1,) * (like.ndim - axis - 1))
 
@@ -90,31 +90,31 @@ def _elementwise_jvp(
     return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _margin(axis: int, true_class_mask: Array | None, v: Array) -> Array:
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _margin(ops: JaxOps, axis: int, true_class_mask: Array | None, v: Array) -> Array:
     """`softmax.margin`."""
-    return softmax.margin(OPS, v, true_class_mask, axis)
+    return softmax.margin(ops, v, true_class_mask, axis)
 
 
 @_margin.defjvp
-def _margin_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+def _margin_jvp(ops: JaxOps, axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     true_class_mask, v = primals
     _, tangent = tangents
-    mean = _average(axis, true_class_mask, v, tangent)  # JAX differentiates it as `_average_jvp` says
-    return _margin(axis, true_class_mask, v), softmax.jvp_of_average(OPS, true_class_mask, axis, tangent, mean)
+    mean = _average(ops, axis, true_class_mask, v, tangent)  # JAX differentiates it as `_average_jvp` says
+    return _margin(ops, axis, true_class_mask, v), softmax.jvp_of_average(ops, true_class_mask, axis, tangent, mean)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _average(axis: int, true_class_mask: Array | None, v: Array, tangent: Array) -> Array:
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _average(ops: JaxOps, axis: int, true_class_mask: Array | None, v: Array, tangent: Array) -> Array:
     """`softmax.average`, linear in the tangent."""
-    return softmax.average(OPS, v, true_class_mask, axis, tangent)
+    return softmax.average(ops, v, true_class_mask, axis, tangent)
 
 
 @_average.defjvp
-def _average_jvp(axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+def _average_jvp(ops: JaxOps, axis: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
     """`softmax.average_jvp`."""
     true_class_mask, v, tangent = primals
-    mean = partial(_average, axis, true_class_mask, v)
+    mean = partial(_average, ops, axis, true_class_mask, v)
     return mean(tangent), softmax.average_jvp(mean, tangent, *tangents[1:])
 
 
@@ -178,7 +178,7 @@ class Formula(JaxOps):
         return x.shape[axis]
 
     def classes(self, like: Array, axis: int) -> Array:
-        return _positions(like, axis)
+        return positions(like, axis)
 
     def take(self, x: Array, index: Array) -> Array:
         return jnp.take(x, index)
@@ -207,7 +207,7 @@ class Formula(JaxOps):
         return _elementwise(family, "", numbers, *tensors)
 
     def margin(self, v: Array, true_class_mask: Array | None, axis: int) -> Array:
-        return _margin(axis, true_class_mask, v)
+        return _margin(self, axis, true_class_mask, v)
 
     def probabilities(self, x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
         return softmax.probabilities(self, x, true_class_mask, axis)
@@ -215,6 +215,16 @@ class Formula(JaxOps):
 
 def at_least_float32(dtype: Any) -> Any:
     return jnp.float32 if dtype.itemsize < 4 else dtype
+
+
+def aligned(value: Array, rank: int) -> Array:
+    """An array of this rank, with axes of length 1 in front."""
+    return jnp.expand_dims(value, tuple(range(rank - value.ndim)))
+
+
+def live(tangents: Any) -> list[str]:
+    """The fields with nonzero tangents. Integers and arguments that are not differentiated have none."""
+    return [name for name, tangent in tangents._asdict().items() if not isinstance(tangent, SymbolicZero)]
 
 
 def _array(name: str, value: Any) -> Array:

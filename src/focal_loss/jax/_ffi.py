@@ -1,13 +1,14 @@
 """The native kernels as functions of JAX arrays, on the host: under `jit`, under `vmap`, over devices. No derivatives.
 
 All arrays have one rank, with axes of length 1 where they broadcast. `vmap` adds a leading axis, of length 1 to arrays
-that it does not map over, so nothing is copied. Each of several devices computes its part of the examples; only the
-classes of an example are gathered.
+that it does not map over, so nothing is copied. Each of several devices computes its part of the examples and of the
+classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from focal_loss._host import kernels
 from focal_loss.jax._backend import at_least_float32
 from focal_loss.jax._mesh import Split, merged
+from focal_loss.jax._shards import SoftmaxSetting, SoftmaxTensors, value_and_slope
 
 
 class Call(NamedTuple):
@@ -32,6 +34,7 @@ class Call(NamedTuple):
     order: int  # the highest derivative wanted
     axis: int | None = None  # axis of the classes, counted from the last; values lack it
     single: tuple[int, ...] = ()  # positions of the arrays that must hold one number
+    setting: SoftmaxSetting | None = None  # of a softmax
 
 
 @cache
@@ -96,13 +99,14 @@ def outline(call: Call, *arrays: Array) -> tuple[Array, ...]:
 
 
 def partition(call: Call, mesh: Any, arguments: Any, results: Any) -> tuple[Any, ...]:
-    """The call for the partitioner: every device makes it for its own examples, with all classes of each.
+    """The call for the partitioner: every device makes it for its own examples, and for its own classes by the formula.
 
-    The partitioner need not follow `sharding_rule`: it may pass split classes, and arrays that are split differently.
-    So this function returns the shardings, and the partitioner moves data that are elsewhere.
+    The partitioner need not follow `sharding_rule`: it may pass arrays that are split differently. So this function
+    returns the shardings, and the partitioner moves data that are elsewhere.
     """
-    full = jnp.broadcast_shapes(*(argument.shape for argument in arguments))
-    names = split_examples(call, full, (*arguments, *results[1:]))
+    shapes = [argument.shape for argument in arguments]
+    full = jnp.broadcast_shapes(*shapes)
+    names = split_axes(mesh, full, (*arguments, *results[1:]))
 
     def sharding(shape: tuple[int, ...], names: Split) -> NamedSharding:
         return NamedSharding(
@@ -113,24 +117,40 @@ def partition(call: Call, mesh: Any, arguments: Any, results: Any) -> tuple[Any,
     value, *slopes = results
     return (
         mesh,
-        partial(foreign, call),
+        partial(on_device, call, names, of_classes(call, shapes)),
         (sharding(value.shape, of_value), *(sharding(slope.shape, names) for slope in slopes)),
         tuple(sharding(argument.shape, names) for argument in arguments),
     )
 
 
-def split_examples(call: Call, full: tuple[int, ...], arrays: tuple[Any, ...]) -> Split:
-    """For each axis of the arrays the axes of the mesh that split it; None for the classes."""
+def on_device(call: Call, names: Split, per_class: tuple[bool, ...], *arrays: Array) -> tuple[Array, ...]:
+    """The call on one device of several, whose arrays are split over these axes of the mesh."""
+    classes = None if call.axis is None else names[call.axis]
+    if call.setting is None or classes is None:
+        return foreign(call, *arrays)
+    setting = call.setting._replace(names=classes if isinstance(classes, tuple) else (classes,))
+    return value_and_slope(setting, call.order, per_class, SoftmaxTensors(*arrays))
+
+
+def of_classes(call: Call, shapes: Sequence[tuple[int, ...]]) -> tuple[bool, ...]:
+    """Whether gamma and the weight of a softmax have an entry for each class."""
+    return tuple(call.axis is not None and shape[call.axis] != 1 for shape in shapes[2:4])
+
+
+def split_axes(mesh: Any, full: tuple[int, ...], arrays: tuple[Any, ...]) -> Split:
+    """For each axis of the arrays the axes of the mesh that split it, into equal parts."""
+
+    def parts(names: Any) -> int:
+        return math.prod(mesh.shape[name] for name in (names if isinstance(names, tuple) else (names,)))
+
     splits = []
     for array in arrays:
-        names = list(array.sharding.spec)
-        splits.append([name if n == m else None for name, n, m in zip(names, array.shape, full, strict=True)])
-        if call.axis is not None:
-            splits[-1][call.axis] = None
+        names = zip(array.sharding.spec, array.shape, full, strict=True)
+        splits.append([None if name is None or n != m or n % parts(name) else name for name, n, m in names])
     return merged(splits)
 
 
-def sharding_rule(call: Call, mesh: Any, arguments: list[Any], results: list[Any]) -> tuple[str, dict[str, Any]]:
+def sharding_rule(call: Call, mesh: Any, arguments: list[Any], results: list[Any]) -> str:
     """The axes that arrays share, in Shardy's notation: all, except those of length 1 that broadcast."""
     shapes = [list(argument.shape) for argument in arguments]
     rank = len(shapes[0])
@@ -143,5 +163,4 @@ def sharding_rule(call: Call, mesh: Any, arguments: list[Any], results: list[Any
     ]
     value = " ".join(name for d, name in enumerate(names) if d != axis)
     outputs = [value] + [" ".join(names)] * (len(results) - 1)
-    whole = {} if call.axis is None else {"need_replication_factors": (names[axis],)}
-    return f"{', '.join(rows)} -> {', '.join(outputs)}", whole
+    return f"{', '.join(rows)} -> {', '.join(outputs)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from jax import Array
 
 from focal_loss._core import losses
@@ -11,12 +12,19 @@ from focal_loss._core.declare import Loss, checked
 from focal_loss._core.losses.binary_focal_crossentropy import Options as CrossentropyOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike
+from focal_loss._core.shapes import normalize_axis
 from focal_loss.jax._mesh import on_any_mesh
-from focal_loss.jax._native import XP
+from focal_loss.jax._native import XP, Part
+from focal_loss.jax._shards import AxisName, checked_names
 
 
-def _loss(loss: Loss, y_true: Any, y_pred: Any, **given: Any) -> Array:
-    return on_any_mesh(loss, XP, y_true, y_pred, checked(loss.options, **given))
+def _loss(loss: Loss, y_true: Any, y_pred: Any, axis_name: AxisName | None = None, **given: Any) -> Array:
+    options = checked(loss.options, **given)
+    if axis_name is None:
+        return on_any_mesh(loss, XP, y_true, y_pred, options)
+    rank = np.ndim(y_pred)
+    part = Part(checked_names(axis_name), normalize_axis(options.values["axis"], rank) - rank)
+    return on_any_mesh(loss, part, y_true, y_pred, options)
 
 
 # <doors: functions> Written by tools/doors.py; `make doors` writes it anew.
@@ -273,6 +281,8 @@ def categorical_focal_crossentropy(
     from_logits: bool = False,
     label_smoothing: float = 0.0,
     axis: int = -1,
+    *,
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Softmax focal cross-entropy of dense labels, with the names and meanings of Keras.
 
@@ -296,6 +306,11 @@ def categorical_focal_crossentropy(
         In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
+    axis_name : str or tuple of str, optional
+        The axis of a `jax.shard_map` or `jax.pmap`, around the call, that splits the classes: predictions, dense labels
+        and parameters of the classes hold those of this device, in order; class indices count all classes. The result
+        is the loss of all classes, on every device. It is differentiable once in the logits. Inside `jax.pmap`, or
+        where ``check_vma=False``, JAX's derivative of anything that devices share is that of the sum over them.
 
     Returns
     -------
@@ -332,6 +347,7 @@ def categorical_focal_crossentropy(
         losses.CATEGORICAL_FOCAL_CROSSENTROPY,
         y_true,
         y_pred,
+        axis_name,
         alpha=alpha,
         gamma=gamma,
         from_logits=from_logits,
@@ -350,6 +366,7 @@ def categorical_focal_loss(
     from_logits: bool = False,
     label_smoothing: float | None = None,
     axis: int = -1,
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Softmax focal loss of dense labels.
 
@@ -373,6 +390,11 @@ def categorical_focal_loss(
         In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
+    axis_name : str or tuple of str, optional
+        The axis of a `jax.shard_map` or `jax.pmap`, around the call, that splits the classes: predictions, dense labels
+        and parameters of the classes hold those of this device, in order; class indices count all classes. The result
+        is the loss of all classes, on every device. It is differentiable once in the logits. Inside `jax.pmap`, or
+        where ``check_vma=False``, JAX's derivative of anything that devices share is that of the sum over them.
 
     Returns
     -------
@@ -408,6 +430,7 @@ def categorical_focal_loss(
         losses.CATEGORICAL_FOCAL_LOSS,
         y_true,
         y_pred,
+        axis_name,
         gamma=gamma,
         class_weight=class_weight,
         from_logits=from_logits,
@@ -783,6 +806,7 @@ def sparse_categorical_focal_crossentropy(
     ignore_class: int | None = None,
     *,
     label_smoothing: float = 0.0,
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Softmax focal cross-entropy of class indices, the sparse form of `categorical_focal_crossentropy`.
 
@@ -809,6 +833,11 @@ def sparse_categorical_focal_crossentropy(
     label_smoothing : float
         In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
         the loss is that of all K classes.
+    axis_name : str or tuple of str, optional
+        The axis of a `jax.shard_map` or `jax.pmap`, around the call, that splits the classes: predictions, dense labels
+        and parameters of the classes hold those of this device, in order; class indices count all classes. The result
+        is the loss of all classes, on every device. It is differentiable once in the logits. Inside `jax.pmap`, or
+        where ``check_vma=False``, JAX's derivative of anything that devices share is that of the sum over them.
 
     Returns
     -------
@@ -848,6 +877,7 @@ def sparse_categorical_focal_crossentropy(
         losses.SPARSE_CATEGORICAL_FOCAL_CROSSENTROPY,
         y_true,
         y_pred,
+        axis_name,
         alpha=alpha,
         gamma=gamma,
         from_logits=from_logits,
@@ -868,6 +898,7 @@ def sparse_categorical_focal_loss(
     axis: int = -1,
     ignore_class: int | None = None,
     label_smoothing: float | None = None,
+    axis_name: AxisName | None = None,
 ) -> Array:
     """Softmax focal loss of class indices.
 
@@ -894,6 +925,11 @@ def sparse_categorical_focal_loss(
     label_smoothing : float, optional
         In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
         the loss is that of all K classes.
+    axis_name : str or tuple of str, optional
+        The axis of a `jax.shard_map` or `jax.pmap`, around the call, that splits the classes: predictions, dense labels
+        and parameters of the classes hold those of this device, in order; class indices count all classes. The result
+        is the loss of all classes, on every device. It is differentiable once in the logits. Inside `jax.pmap`, or
+        where ``check_vma=False``, JAX's derivative of anything that devices share is that of the sum over them.
 
     Returns
     -------
@@ -933,6 +969,7 @@ def sparse_categorical_focal_loss(
         losses.SPARSE_CATEGORICAL_FOCAL_LOSS,
         y_true,
         y_pred,
+        axis_name,
         gamma=gamma,
         class_weight=class_weight,
         from_logits=from_logits,

@@ -15,13 +15,13 @@ import numpy as np
 from jax import Array
 from jax.custom_derivatives import SymbolicZero
 
-from focal_loss._core import binary_losses, checks, formula, pipeline, powers, softmax_losses
-from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
-from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
+from focal_loss._core import binary_losses, checks, formula, pipeline, powers
 from focal_loss._host import kernels
-from focal_loss.jax._backend import FORMULA, OPS, Formula, at_least_float32
+from focal_loss.jax._backend import FORMULA, OPS, Formula, aligned, at_least_float32
 from focal_loss.jax._ffi import Call, kernel
 from focal_loss.jax._mesh import partly_manual
+from focal_loss.jax._shards import Shard, SoftmaxSetting, SoftmaxTensors
+from focal_loss.jax._softmax import softmax, softmax_program
 
 
 class Native(Formula):
@@ -30,7 +30,11 @@ class Native(Formula):
     def fused_binary(self, call: pipeline.BinaryCall, /) -> Array | None:
         member, dtype = call.member, at_least_float32(call.x.dtype)
         parameters = member.arguments if member else (call.gamma, call.positive, call.negative)
-        if not covered(call.x, call.y, *parameters) or (member and not all(fits(p, dtype) for p in parameters)):
+        if (
+            kernels.NATIVE is None
+            or not covered(call.x, call.y, *parameters)
+            or (member and not all(fits(p, dtype) for p in parameters))
+        ):
             return None
         labels = () if isinstance(call.y, float) else (call.y,)
         if labels and self.readable(call.y):
@@ -57,12 +61,29 @@ class Native(Formula):
                 checks.check_classes(labels, classes, call.ignore)
             else:
                 checks.check_labels(labels, dense=True)
-        axis, smooth = call.axis - call.x.ndim, call.smoothing != 0
-        setting = SoftmaxSetting(static_gamma(call.gamma), axis, call.sparse, call.ignore, smooth)
+        setting, arrays = operands(call)
         traced = is_traced(call.x, call.y, call.gamma, call.weight)
         number = partial(as_array if traced else constant, dtype=at_least_float32(call.x.dtype))
-        tensors = SoftmaxTensors(call.x, call.y, number(call.gamma), number(call.weight), number(call.smoothing))
+        tensors = SoftmaxTensors(*arrays[:2], *map(number, arrays[2:]))
         return (softmax if traced else softmax_program)(setting, tensors)
+
+
+class Part(Shard):
+    """The same where a device holds a part of the classes."""
+
+    def fused_softmax(self, call: pipeline.SoftmaxCall, /) -> Array | None:
+        if self.kind(call.y) == "floating" and call.sparse:
+            checks.check_exact(call.y.dtype, self.length(call.x, call.axis))
+        setting, arrays = operands(call)
+        number = partial(as_array, dtype=at_least_float32(call.x.dtype))
+        return softmax(setting._replace(names=self.names), SoftmaxTensors(*arrays[:2], *map(number, arrays[2:])))
+
+
+def operands(call: pipeline.SoftmaxCall) -> tuple[SoftmaxSetting, tuple[Any, ...]]:
+    """A call as its setting and the fields of `SoftmaxTensors`, of which the last may be numbers."""
+    axis = call.axis - call.x.ndim
+    setting = SoftmaxSetting(static_gamma(call.gamma), axis, call.sparse, call.ignore, call.smoothing != 0)
+    return setting, (call.x, call.y, call.gamma, call.weight, call.smoothing)
 
 
 XP = Native()
@@ -118,16 +139,6 @@ def constant(value: float | Array, dtype: Any) -> Array:
 def _remembered(value: float, dtype: Any) -> Array:
     with jax.ensure_compile_time_eval():  # a number even where this is called in a trace
         return jnp.asarray(np.asarray(value, dtype))
-
-
-def aligned(value: Array, rank: int) -> Array:
-    """An array of this rank, with axes of length 1 in front."""
-    return jnp.expand_dims(value, tuple(range(rank - value.ndim)))
-
-
-def live(tangents: Any) -> list[str]:
-    """The fields with nonzero tangents. Integers and arguments that are not differentiated have none."""
-    return [name for name, tangent in tangents._asdict().items() if not isinstance(tangent, SymbolicZero)]
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -250,140 +261,3 @@ def binary_jvp(
         return sum(parts[1:], start=parts[0]).astype(found[index].dtype) if parts else jnp.zeros_like(found[index])
 
     return tuple(found[index] for index in indices), tuple(map(tangent, indices))
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Softmax
-# ---------------------------------------------------------------------------------------------------------------
-
-
-class SoftmaxTensors(NamedTuple):
-    """The arrays of a softmax loss."""
-
-    x: Array
-    y: Array
-    gamma: Array
-    weight: Array
-    smoothing: Array
-
-
-class SoftmaxSetting(NamedTuple):
-    """The settings of a softmax loss that are not tensors."""
-
-    gamma: float | None
-    axis: int  # counted from the last, negative
-    sparse: bool
-    ignore: int | None
-    smooth: bool
-
-    def formula(self, tensors: SoftmaxTensors) -> Array:
-        """The value by the formula, which has every derivative."""
-        x, y = tensors.x, tensors.y
-        gamma = tensors.gamma if self.gamma is None else self.gamma
-        if self.sparse:
-            sparse = SparseOptions(
-                gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis, ignore_class=self.ignore
-            )
-            smoothing = tensors.smoothing if self.smooth else None
-            return softmax_losses.sparse_categorical_formula(FORMULA, y, x, sparse, smoothing=smoothing)
-        if self.smooth:
-            y = pipeline.smoothed(y.astype(at_least_float32(x.dtype)), tensors.smoothing, x.shape[self.axis])
-        dense = DenseOptions(gamma=gamma, class_weight=tensors.weight, from_logits=True, axis=self.axis)
-        return softmax_losses.categorical_formula(FORMULA, y, x, dense)
-
-
-@partial(jax.jit, static_argnums=0)
-def softmax_program(setting: SoftmaxSetting, tensors: SoftmaxTensors) -> Array:
-    return jax.lax.platform_dependent(
-        tensors, cpu=lambda given: softmax_native(setting, 0, given)[0], default=setting.formula
-    )
-
-
-softmax = jax.custom_jvp(softmax_program, nondiff_argnums=(0,))
-
-
-@partial(softmax.defjvp, symbolic_zeros=True)
-def softmax_jvp(
-    setting: SoftmaxSetting, primals: tuple[SoftmaxTensors], changes: tuple[SoftmaxTensors]
-) -> tuple[Array, Array]:
-    """A rule that is linear in the tangent, so that both modes are right: in reverse mode it gives the gradient times
-    the cotangent.
-
-    The kernel could multiply by the cotangent itself, but would have to run once for the value and again for that: a
-    pass over the gradient, which XLA makes in place, costs less.
-    """
-    (tensors,), (tangents,) = primals, changes
-    wanted = live(tangents)
-    parts = []
-    if "x" in wanted:
-        value, slope = softmax_slope(setting, tensors)
-        parts.append(jnp.sum(slope * tangents.x.astype(slope.dtype), setting.axis).astype(value.dtype))
-    else:
-        value = softmax(setting, tensors)
-    others = [name for name in wanted if name != "x"]
-    if others:
-        parts.append(jvp_in(setting.formula, others, tensors, tangents)[1])
-    return value, sum(parts[1:], start=parts[0]) if parts else jnp.zeros_like(value)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-@partial(jax.jit, static_argnums=0)
-def softmax_slope(setting: SoftmaxSetting, tensors: SoftmaxTensors) -> tuple[Array, Array]:
-    """The value, and its derivative in the logits, which is at least float32."""
-    return jax.lax.platform_dependent(
-        tensors, cpu=partial(softmax_native, setting, 1), default=partial(slope_formula, setting)
-    )
-
-
-@partial(softmax_slope.defjvp, symbolic_zeros=True)
-def softmax_slope_jvp(
-    setting: SoftmaxSetting, primals: tuple[SoftmaxTensors], changes: tuple[SoftmaxTensors]
-) -> tuple[Any, Any]:
-    (tensors,), (tangents,) = primals, changes
-    value, slope = softmax_slope(setting, tensors)
-    wanted = live(tangents)
-    if not wanted:
-        return (value, slope), (jnp.zeros_like(value), jnp.zeros_like(slope))
-    return (value, slope), jvp_in(partial(slope_formula, setting), wanted, tensors, tangents)[1]
-
-
-def softmax_native(setting: SoftmaxSetting, order: int, tensors: SoftmaxTensors) -> tuple[Array, ...]:
-    x, y, shape = tensors.x, tensors.y, tensors.x.shape
-    if x.ndim == 1:
-        x, y = x[None], y[None]
-    y = jnp.expand_dims(y, setting.axis) if setting.sparse else y
-
-    def per_class(value: Array) -> Array:
-        if value.ndim > 1:  # one per example
-            axis = x.ndim + setting.axis
-            return jnp.broadcast_to(value, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
-        return aligned(value.reshape((-1,) + (1,) * (-setting.axis - 1)), x.ndim)
-
-    attributes = (
-        ("axis", setting.axis),
-        ("has_ignored", int(setting.ignore is not None)),
-        ("ignored", setting.ignore or 0),
-        ("sparse", int(setting.sparse)),
-    )
-    call = Call("focal_loss_softmax", attributes, order, setting.axis)
-    value, *slope = kernel(call)(
-        x, y, per_class(tensors.gamma), per_class(tensors.weight), per_class(tensors.smoothing)
-    )
-    others = shape[: setting.axis] + shape[len(shape) + setting.axis + 1 :]
-    return value.reshape(others), *(s.reshape(shape) for s in slope)
-
-
-def slope_formula(setting: SoftmaxSetting, tensors: SoftmaxTensors) -> tuple[Array, Array]:
-    x = tensors.x.astype(at_least_float32(tensors.x.dtype))
-    value, vjp = jax.vjp(lambda x: setting.formula(tensors._replace(x=x)), x)
-    return value.astype(tensors.x.dtype), vjp(jnp.ones_like(value))[0]
-
-
-def jvp_in(function: Any, wanted: list[str], tensors: SoftmaxTensors, tangents: SoftmaxTensors) -> tuple[Any, Any]:
-    """`jax.jvp` in the wanted arguments only."""
-
-    def of_wanted(chosen: dict[str, Array]) -> Any:
-        return function(tensors._replace(**chosen))
-
-    chosen, changes = ({name: getattr(given, name) for name in wanted} for given in (tensors, tangents))
-    return jax.jvp(of_wanted, (chosen,), (changes,))

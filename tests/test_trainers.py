@@ -5,6 +5,7 @@ the same.
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import focal_loss.torch as ours
 from focal_loss.torch.compat.transformers import causal_focal_loss, compute_loss_func
 
 SCRIPT = Path(__file__).with_name("trained.py")
+PAGE = SCRIPT.parents[1] / "docs/many_machines.md"
 Results = dict[int, dict[str, Any]]
 CASES = ["causal", "causal, counted", "causal, fused", "tokens", "sequences", "sequences, many labels"]
 LOGITS = torch.linspace(-2, 2, 2 * 5 * 7, dtype=torch.float64).sin().reshape(2, 5, 7)
@@ -88,7 +90,7 @@ def test_sharded_weights(results: Results) -> None:
     not whole, whose remedy is right.
     """
     alone, together = (results[size]["sharded"] for size in (1, 2))
-    assert "call `unshard()` of that module before" in together.pop("head")
+    assert "call `unshard()` of that module" in together.pop("head")
     for name, gradient in together.items():
         torch.testing.assert_close(gradient, alone[name], rtol=1e-12, atol=1e-15, msg=name)
     assert len(together) == 5
@@ -96,6 +98,13 @@ def test_sharded_weights(results: Results) -> None:
 
 def test_lightning(results: Results) -> None:
     torch.testing.assert_close(results[2]["lightning"], results[1]["lightning"], rtol=1e-12, atol=1e-15)
+
+
+def test_the_recipes_are_those_of_the_page() -> None:
+    blocks = re.findall(r"```python\n((?:from|class) .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    classes = [block[block.index("class ") :] for block in blocks]
+    assert len(classes) == 2
+    assert all(text in SCRIPT.read_text(encoding="utf-8") for text in classes)
 
 
 def gradient(loss: Callable[..., Tensor], *given: Tensor) -> list[Tensor]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
-from transformers import BertConfig, GPT2Config, LlamaConfig, Trainer, TrainingArguments
+from transformers import BertConfig, GPT2Config, LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from focal_loss.torch import FocalLoss
@@ -63,23 +63,13 @@ GPT2 = GPT2Config(
 Results = dict[str, Any]
 
 
-class FocalLlamaForCausalLM(transformers.LlamaForCausalLM):
-    """A model whose loss is the fused one, as in docs/many_machines.md."""
-
+class FocalLlamaForCausalLM(LlamaForCausalLM):
     def forward(self, input_ids=None, labels=None, num_items_in_batch=None, **inputs):
         if labels is None:
             return super().forward(input_ids, **inputs)
-        shift_labels = inputs.pop("shift_labels", None)
+        options = {"num_items_in_batch": num_items_in_batch, "shift_labels": inputs.pop("shift_labels", None)}
         hidden = self.model(input_ids, **inputs).last_hidden_state
-        loss = causal_focal_loss(
-            hidden,
-            self.lm_head.weight,
-            labels,
-            gamma=2.0,
-            num_items_in_batch=num_items_in_batch,
-            shift_labels=shift_labels,
-        )
-        return CausalLMOutputWithPast(loss=loss)
+        return CausalLMOutputWithPast(loss=causal_focal_loss(hidden, self.lm_head.weight, labels, 2.0, **options))
 
 
 def plain_mean(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | None = None) -> Tensor:
@@ -246,19 +236,18 @@ def sharded(rank: int, size: int) -> Results:
 
 
 class Classifier(lightning.LightningModule):
-    """A layer trained on the focal loss of the examples of all processes, as in docs/many_machines.md."""
-
-    def __init__(self) -> None:
+    def __init__(self, features, classes):
         super().__init__()
-        self.layer = torch.nn.Linear(4, CLASSES)
-        self.loss = FocalLoss(gamma=2.0, reduction="sum")
+        self.layer = torch.nn.Linear(features, classes)
 
-    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+    def configure_model(self):
+        self.loss = FocalLoss(gamma=2.0, group=torch.distributed.is_initialized())
+
+    def training_step(self, batch, index):
         x, y = batch
-        count = self.all_gather((y != -100).sum()).sum().clamp(min=1)
-        return self.loss(self.layer(x), y) * self.trainer.world_size / count
+        return self.loss(self.layer(x), y)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.5)
 
 
@@ -267,7 +256,7 @@ def by_lightning(size: int, folder: str) -> Tensor:
     torch.manual_seed(0)
     labels = torch.stack([row["labels"] for row in examples("classes")])
     data = TensorDataset(torch.randn(ROWS, 4, dtype=torch.float64), labels)
-    model = Classifier().double()
+    model = Classifier(4, CLASSES).double()
     if size == 1:
         optimizer = model.configure_optimizers()
         for x, y in DataLoader(data, 8):

@@ -156,14 +156,7 @@ def linear_sparse_categorical_focal_loss(
         y.ndim,
         spec.weight_name,
     )
-    spec = checked(
-        SparseOptions,
-        gamma=gamma,
-        class_weight=class_weight,
-        from_logits=True,
-        ignore_class=ignore_class,
-        label_smoothing=label_smoothing,
-    )
+    spec = replace(spec, gamma=gamma, class_weight=class_weight)
     if _autocast(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
@@ -225,11 +218,10 @@ def _mixed(name: str, is_sharded: bool) -> TypeError:
             f"`{name}` must be a DTensor where `hidden` is one, got a plain tensor; pass "
             f"`distribute_tensor({name}, hidden.device_mesh)`, or `hidden.full_tensor()` beside it"
         )
-    # No word of `full_tensor`: its gradient takes every process to hold the same `hidden`, which is not so under FSDP.
+    # Not `full_tensor()`, whose gradient takes all processes to hold the same `hidden`, as under FSDP they do not.
     return TypeError(
         f"`{name}` must be whole where `hidden` is a plain tensor, got a DTensor; after `fully_shard` compute the loss "
-        "in the `forward` of the module that it wrapped with this tensor, or call `unshard()` of that module before; "
-        "elsewhere pass `hidden` as a DTensor too"
+        "in `forward` of the module it wrapped with it, or call `unshard()` of that module; else shard `hidden` too"
     )
 
 

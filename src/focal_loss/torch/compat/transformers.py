@@ -6,19 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from focal_loss._core import binary_losses, checks, options
+from focal_loss._core import binary_losses, checks, options, softmax_losses
 from focal_loss._core.losses.binary_focal_crossentropy import Options as SigmoidOptions
+from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike
-from focal_loss.torch._backend import XP
+from focal_loss.torch import _normalizer
+from focal_loss.torch._backend import SUM, XP
 from focal_loss.torch._conventions import FocalOptions
-from focal_loss.torch._functions import checked, focal_matching_cost, sparse_categorical_focal_loss
+from focal_loss.torch._functions import checked, focal_matching_cost
 from focal_loss.torch._functions import sigmoid_focal_loss as _sigmoid_focal_loss
 from focal_loss.torch._linear import linear_sparse_categorical_focal_loss
 from focal_loss.torch._normalizer import Group, check_group, is_shared
@@ -169,25 +172,29 @@ class _ComputeLoss:
                 f"`ignore_index` must be {COUNTED} beside `num_items_in_batch`, which counts all other labels, got "
                 f"{self.ignore_index}; let the data collator write {COUNTED} for the labels to ignore"
             )
-        loss = self._of_indices if _holds_indices(labels, logits, self.shift) else self._of_labels
-        reduction: options.Reduction = "mean" if num_items_in_batch is None else "sum"
-        return _divided(loss(logits, labels.to(logits.device), reduction), num_items_in_batch)
+        indices = _holds_indices(labels, logits, self.shift)
+        spec = self._of_indices() if indices else self._of_labels()
+        compute: Callable[..., Tensor] = softmax_losses.sparse_categorical if indices else _sigmoids
+        labels = labels.to(logits.device)
+        if self.shift:
+            labels = _shifted(labels, self.ignore_index)
+        if num_items_in_batch is None:
+            return compute(XP, labels, logits, spec, "mean")
+        return _divided(lambda: compute(SUM, labels, logits, spec, "sum"), num_items_in_batch, logits)
 
-    def _of_indices(self, logits: Tensor, labels: Tensor, reduction: options.Reduction) -> Tensor:
-        return sparse_categorical_focal_loss(
-            _shifted(labels, self.ignore_index) if self.shift else labels,
-            logits,
-            self.gamma,
+    def _of_indices(self) -> SparseOptions:
+        return checked(
+            SparseOptions,
+            gamma=self.gamma,
             class_weight=self.alpha,
             from_logits=True,
             ignore_class=self.ignore_index,
             label_smoothing=self.label_smoothing,
-            reduction=reduction,
         )
 
-    def _of_labels(self, logits: Tensor, labels: Tensor, reduction: options.Reduction) -> Tensor:
+    def _of_labels(self) -> SigmoidOptions:
         weights = {} if self.alpha is None else {"apply_class_balancing": True, "alpha": self.alpha}
-        spec = checked(
+        return checked(
             SigmoidOptions,
             gamma=self.gamma,
             from_logits=True,
@@ -195,7 +202,9 @@ class _ComputeLoss:
             ignore_class=self.ignore_index,
             **weights,
         )
-        return binary_losses.binary_p_t_loss(XP, labels, logits, spec, reduction, average=False)
+
+
+_sigmoids = partial(binary_losses.binary_p_t_loss, average=False)
 
 
 def _logits(outputs: Any) -> Tensor:
@@ -238,18 +247,15 @@ def _shifted(labels: Tensor, ignore: int) -> Tensor:
     return functional.pad(labels.long(), (0, 1), value=ignore)[..., 1:]
 
 
-def _divided(total: Tensor, count: Tensor | float | None) -> Tensor:
-    """The total over the number of labels, without waiting for the device; 0 where none is counted."""
-    if count is None:
-        return total
-    if not isinstance(count, Tensor):
-        if not options.is_number(count):
-            raise TypeError(f"`num_items_in_batch` must be a number or a tensor, got {checks.described(count)}")
-        return total / (count or 1)
-    # For n devices under `DataParallel` the trainer hands over n numbers, of which each is the count or an n-th of it,
-    # and multiplies the loss by n where each is the count.
-    count = count.to(total.device).sum()
-    return total / torch.where(count > 0, count, 1)
+def _divided(compute_sum: Callable[[], Tensor], count: Tensor | float, x: Tensor) -> Tensor:
+    """A sum over the number of labels, without waiting for the device; 0 where none is counted."""
+    if isinstance(count, Tensor):
+        # For n devices under `DataParallel` the trainer hands over n numbers, of which each is the count or an n-th of
+        # it, and multiplies the loss by n where each is the count.
+        count = count.to(x.device).sum()
+    elif not options.is_number(count):
+        raise TypeError(f"`num_items_in_batch` must be a number or a tensor, got {checks.described(count)}")
+    return _normalizer.divided(compute_sum, _normalizer.as_amount(count), x, None)
 
 
 @answering
@@ -322,7 +328,8 @@ def causal_focal_loss(
         if labels is None:
             raise TypeError("`labels` must be a tensor of class indices, got None")
         shift_labels = _shifted(labels, ignore_index)
-    total = linear_sparse_categorical_focal_loss(
+    loss = partial(
+        linear_sparse_categorical_focal_loss,
         hidden_states,
         lm_head_weight,
         shift_labels,
@@ -331,6 +338,7 @@ def causal_focal_loss(
         class_weight=alpha,
         ignore_class=ignore_index,
         label_smoothing=label_smoothing,
-        reduction="mean" if num_items_in_batch is None else "sum",
     )
-    return _divided(total, num_items_in_batch)
+    if num_items_in_batch is None:
+        return loss(reduction="mean")
+    return _divided(partial(loss, reduction="sum"), num_items_in_batch, hidden_states)

@@ -43,6 +43,7 @@ class Booster:
     fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
     read: Callable[[Any, bytes], Any]  # (untrained model, content of its file) -> the model
     error: type[Exception]  # the library's own exception
+    on_dask: Callable[..., Any]  # (client, parameters) -> our classifier for Dask
 
     @property
     def file(self) -> str:
@@ -101,6 +102,7 @@ def _lightgbm() -> Booster:
         fit_until=fit_until,
         read=lambda model, content: model.load_model(model_str=content.decode("utf-8")),
         error=library.basic.LightGBMError,
+        on_dask=lambda client, **given: ours.FocalDaskLGBMClassifier(client=client, **given),
     )
 
 
@@ -127,6 +129,11 @@ def _xgboost() -> Booster:
         model.fit(X, y, eval_set=[(X_held, y_held)], verbose=False)
         return int(model.best_iteration) + 1
 
+    def on_dask(client: Any, **given: Any) -> Any:
+        model = ours.FocalDaskXGBClassifier(**given)
+        model.client = client
+        return model
+
     default = {"learning_rate": 0.3, "max_depth": 6, "min_child_weight": 1.0, "reg_lambda": 1.0}
     return Booster(
         name="xgboost",
@@ -140,6 +147,7 @@ def _xgboost() -> Booster:
         fit_until=fit_until,
         read=lambda model, content: model.load_model(bytearray(content)),
         error=library.core.XGBoostError,
+        on_dask=on_dask,
     )
 
 
@@ -176,7 +184,12 @@ def _catboost() -> Booster:
         fit_until=fit_until,
         read=lambda model, content: model.load_model(blob=content),
         error=library.CatBoostError,
+        on_dask=no_dask,
     )
+
+
+def no_dask(client: Any, **given: Any) -> Any:
+    raise UserError("catboost does not learn by Dask; choose --engine lightgbm or xgboost")
 
 
 BOOSTERS = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}

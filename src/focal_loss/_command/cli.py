@@ -20,7 +20,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -105,7 +105,14 @@ def parser() -> Parser:
 
 
 def add_fit(fit: argparse.ArgumentParser) -> None:
-    fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet")
+    fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet, or a directory")
+    fit.add_argument(
+        "--dask", metavar="local|ADDRESS", help="train on a directory of Parquet files, here or by a scheduler of Dask"
+    )
+    fit.add_argument(
+        "--sample-rows", type=whole(1), default=200_000, metavar="N",
+        help="with --dask, the rows that the search and the metrics see (default: %(default)s)",
+    )  # fmt: skip
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
     fit.add_argument("--engine", choices=BOOSTERS, default="lightgbm", help="(default: %(default)s)")
@@ -148,19 +155,28 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
 
 
 def run_fit(options: argparse.Namespace, command: str) -> None:
-    from focal_loss._command import files, fit, store, summary
-    from focal_loss._command.report.render import render
-    from focal_loss._command.search import Search, Settings
+    from focal_loss._command import files, parts, store
 
     out = files.checked(options.out, options.force, store.in_the_way)
     if out in Path(os.path.realpath(options.data)).parents:
         raise UserError(f"{options.data} lies in {out}, which would be replaced; choose another --out")
-    data = fit.load(options.data, options.target, options.positive, options.drop_missing, options.folds, options.seed)
+    with ExitStack() as stack:
+        data, train = parts.loaded(options, stack)
+        search_and_write(options, command, out, data, train)
+
+
+def search_and_write(
+    options: argparse.Namespace, command: str, out: Path, data: Any, train: Callable[..., Any] | None
+) -> None:
+    from focal_loss._command import files, fit, store, summary
+    from focal_loss._command.report.render import render
+    from focal_loss._command.search import Search, Settings
+
     settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed)
-    search = Search(*data.train, settings, options.jobs, options.storage)
+    search = Search(data.train.X, data.train.y, settings, options.jobs, options.storage)
     say_what_was_read(data)
     with progress(2 * options.trials, options.metric) as report:
-        result = fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report)
+        result = fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report, train=train)
     rows = summary.comparisons(result)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
     page = render(summary.page(result, rows, title, command))

@@ -71,7 +71,16 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     UserError
         If it cannot be learned from.
     """
-    table = tables.without_missing(reading.read(path, [target]), target, drop_missing, path)
+    data, _ = divided(reading.read(path, [target]), target, positive, drop_missing, folds, seed, path)
+    reading.give_memory_back()
+    return data
+
+
+def divided(
+    table: Any, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int, path: Path
+) -> tuple[Data, list[Array]]:
+    """A table split into a training and a test part, and the rows of each, of those whose target is known."""
+    table = tables.without_missing(table, target, drop_missing, path)
     found = tables.target(table, target, positive, path)
     schema, notes = tables.Schema.of(table, target, path)
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
@@ -88,9 +97,7 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     parts = train_test_split(rows, test_size=TEST_SHARE, stratify=found.labels, random_state=seed)
     parts = [np.sort(part) for part in parts]
     train, test = map(Part, schema.frames(table, path, parts), (found.labels[part] for part in parts))
-    del table
-    reading.give_memory_back()
-    return Data(schema, notes, found, train, test)
+    return Data(schema, notes, found, train, test), parts
 
 
 def fit(
@@ -100,22 +107,28 @@ def fit(
     trials: int,
     seconds: float | None,
     report: Callable[[int, float | None], None],
+    train: Callable[[Search, Loss, Best], Any] | None = None,
 ) -> Result:
-    """Search on the training part, train the best of each loss on all of it, and evaluate both once on the test
-    part.
+    """Search on the training part, train the best of each loss on all of it, or by `train`, and evaluate both once on
+    the test part.
     """
     search.run(trials, seconds, report)
     held, _ = boosters.columns_for(search.settings.engine, data.test.X)
-    focal, plain = (_candidate(search, loss, held) for loss in LOSSES)
+    focal, plain = (_candidate(search, loss, held, train or trained) for loss in LOSSES)
     winner = focal if search.sign * (focal.best.score - plain.best.score) >= 0 else plain
     outcomes = evaluation.Outcomes.of(search.y, winner.best.probability)
     return Result(data, search, focal, plain, winner, outcomes, outcomes.best_f1())
 
 
-def _candidate(search: Search, loss: Loss, held: Any) -> Candidate:
+def trained(search: Search, loss: Loss, best: Best) -> Any:
+    """A model of the best trial, of the whole training part."""
+    return search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
+
+
+def _candidate(search: Search, loss: Loss, held: Any, train: Callable[[Search, Loss, Best], Any]) -> Candidate:
     best = search.best(loss)
     with search.booster.errors("cannot learn from this table"):
-        model = search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
+        model = train(search, loss, best)
     probability = model.predict_proba(held)[:, 1]
     scores = None
     if loss == "focal":

@@ -35,7 +35,7 @@ def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
         If there is no such file, it cannot be read, it is empty, or two columns have one name.
     """
     if not path.is_file():
-        raise UserError(f"{path} is {'a directory' if path.is_dir() else 'no file'}")
+        raise UserError(f"{path} is {'a directory; --dask reads one' if path.is_dir() else 'no file'}")
     try:
         if path.suffix.lower() in PARQUET:
             refuse_twins(pyarrow.parquet.read_schema(path).names, path)  # `read_table` cannot read such a file

@@ -303,15 +303,23 @@ def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.
         kind_of(column)
     except pa.ArrowInvalid as error:
         raise UserError(f"{source}: the target {name!r} holds {error}") from error
-    known = column.is_valid()
-    if pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
-        known = pa.compute.and_(known, pa.compute.invert(pa.compute.is_nan(column).fill_null(False)))
-    missing = table.num_rows - pa.compute.sum(known).as_py()
+    there = known(column)
+    missing = table.num_rows - pa.compute.sum(there).as_py()
     if missing == table.num_rows:
         raise UserError(f"{source}: the target {name!r} is missing in every row")
     if missing and not drop:
-        raise UserError(
-            f"{source}: the target {name!r} is missing in {missing} rows; leave them out with --drop-missing"
-        )
-    return table.filter(known) if missing else table
+        raise missing_target(name, missing, source)
+    return table.filter(there) if missing else table
+
+
+def known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each label is there."""
+    found = column.is_valid()
+    if pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
+        found = pa.compute.and_(found, pa.compute.invert(pa.compute.is_nan(column).fill_null(False)))
+    return found
+
+
+def missing_target(name: str, rows: int, source: Path) -> UserError:
+    return UserError(f"{source}: the target {name!r} is missing in {rows} rows; leave them out with --drop-missing")

@@ -1,0 +1,192 @@
+"""A table in several Parquet files, which need not fit into the memory of one machine: a sample of its rows, which the
+search sees, and the training on all other rows, by Dask.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from focal_loss._command import boosters, fit, reading, tables
+from focal_loss._command.errors import UserError, first_line
+from focal_loss._command.search import Best, Loss, Search
+
+Array = Any
+LABEL = "label"  # the booster's columns are named otherwise
+BATCH = 1 << 14  # rows in memory while a file is searched for those of the sample
+
+
+def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, Loss, Best], Any] | None]:
+    """The table that the options of the command name, and the function that trains on all of it, if that is Dask's.
+    A connection to Dask lasts as long as the stack.
+
+    Raises
+    ------
+    UserError
+        If it cannot be learned from, or Dask cannot.
+    """
+    given = (options.target, options.positive, options.drop_missing, options.folds, options.seed)
+    if options.dask is None:
+        return fit.load(options.data, *given), None
+    if options.engine == "catboost":
+        raise UserError("catboost does not learn by Dask; choose --engine lightgbm or xgboost")
+    if not options.data.is_dir():
+        raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
+    found = load(options.data, *given, options.engine, options.sample_rows)
+    return found.data, found.trainer(stack.enter_context(connected(options.dask, options.jobs)))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The files, the rows of each that are held out, and how the rest becomes columns and labels."""
+
+    files: tuple[Path, ...]
+    held: tuple[Array, ...]
+    data: fit.Data
+    engine: str
+
+    def read(self, k: int) -> pd.DataFrame:
+        """The training rows of one file: the columns as the booster takes them, and the labels."""
+        table = reading.read(self.files[k])
+        keep = np.ones(table.num_rows, bool)
+        keep[self.held[k]] = False
+        table = table.filter(pa.array(keep))
+        table = table.filter(tables.known(table.column(self.data.target.name)))
+        (frame,) = self.data.schema.frames(table, self.files[k])
+        X, _ = boosters.columns_for(self.engine, frame)
+        words = tables.written(table.column(self.data.target.name))
+        return X.assign(**{LABEL: pa.compute.equal(words, self.data.target.positive).to_numpy(zero_copy_only=False)})
+
+    def trainer(self, client: Any) -> Callable[[Search, Loss, Best], Any]:
+        """A function that trains the best trial of a loss on all files, for `fit.fit`."""
+        frames = importlib.import_module("dask.dataframe")
+        X, _ = boosters.columns_for(self.engine, self.data.train.X.iloc[:0])
+        rows = frames.from_map(self.read, range(len(self.files)), meta=X.assign(**{LABEL: np.empty(0, bool)}))
+        rows = client.persist(rows)
+        columns, labels = rows.drop(columns=LABEL), rows[LABEL]
+
+        def train(search: Search, loss: Loss, best: Best) -> Any:
+            given = search.booster.parameters(best.parameters, best.rounds, search.jobs, search.settings.seed)
+            given.pop(search.booster.jobs)  # each worker has its own number of threads
+            model = search.booster.on_dask(client, **({} if loss == "focal" else {"gamma": 0.0}), **given)
+            return model.fit(columns, labels).to_local()
+
+        return train
+
+
+def load(
+    directory: Path,
+    target: str,
+    positive: str | None,
+    drop_missing: bool,
+    folds: int,
+    seed: int,
+    engine: str,
+    rows: int,
+) -> Parts:
+    """Draw the sample, and split it as `fit.load` splits a table.
+
+    Raises
+    ------
+    UserError
+        If there is no Parquet file, or the files cannot be learned from.
+    """
+    files = tuple(sorted(path for path in directory.rglob("*") if path.suffix.lower() in reading.PARQUET))
+    if not files:
+        raise UserError(f"{directory} holds no Parquet file")
+    counted = {path: rows_of(path, files[0]) for path in files}
+    files, sizes = tuple(path for path in files if counted[path]), [rows for rows in counted.values() if rows]
+    whole = sum(sizes)
+    if not whole:
+        raise UserError(f"{directory} has no rows")
+    chosen = np.sort(np.random.default_rng(seed).choice(whole, min(rows, whole), replace=False))
+    ends = np.cumsum(sizes)
+    picked = [chosen[np.searchsorted(chosen, end - n) : np.searchsorted(chosen, end)] - (end - n)
+              for end, n in zip(ends, sizes, strict=True)]  # fmt: skip
+    drawn, missing = zip(*(sample(path, rows, target) for path, rows in zip(files, picked, strict=True)), strict=True)
+    if sum(missing) and not drop_missing:
+        raise tables.missing_target(target, sum(missing), directory)
+    table = pa.concat_tables(drawn)
+    place = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
+    place = place[tables.known(table.column(target)).to_numpy(zero_copy_only=False)]
+    data, (train, test) = fit.divided(table, target, positive, True, folds, seed, directory)
+    held = tuple(place[test][place[test, 0] == k, 1] for k in range(len(files)))
+    learned = whole - sum(missing) - len(test)
+    data.notes.insert(
+        0,
+        f"{len(files)} files hold {whole} rows. The search saw a random sample of {len(train)}; the metrics, their "
+        f"intervals and the test of the threshold are from {len(test)} other rows; then Dask trained both models on "
+        f"{learned}, all but those, with the parameters and the number of rounds that the search chose",
+    )
+    return Parts(files, held, data, engine)
+
+
+def rows_of(path: Path, first: Path) -> int:
+    """The number of rows of a file, which must have the columns of the first."""
+    try:
+        names, expected = (pyarrow.parquet.read_schema(file).names for file in (path, first))
+        count = pyarrow.parquet.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"cannot read {path}: {first_line(error)}") from error
+    reading.refuse_twins(names, path)
+    if set(names) != set(expected):
+        raise UserError(f"{path} has other columns than {first}: {sorted(set(names) ^ set(expected))[0]!r}")
+    return int(count)
+
+
+def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
+    """These rows of a file, and the number of all its rows without a target; the file is never in memory as a whole."""
+    found, begin, missing = [], 0, 0
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        if target not in file.schema_arrow.names:
+            raise UserError(f"{path} has no column {target!r}; {tables.nearest(target, file.schema_arrow.names)}")
+        for batch in file.iter_batches(BATCH):
+            low, high = np.searchsorted(rows, [begin, begin + batch.num_rows])
+            table = pa.Table.from_batches([batch])
+            missing += batch.num_rows - pa.compute.sum(tables.known(table.column(target))).as_py()
+            found.append(table.take(rows[low:high] - begin))
+            begin += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"cannot read {path}: {first_line(error)}") from error
+    reading.give_memory_back()
+    return pa.concat_tables(found) if found else file.schema_arrow.empty_table(), missing
+
+
+@contextmanager
+def connected(address: str, threads: int) -> Iterator[Any]:
+    """A client of a scheduler, or of one process on this machine for 'local'.
+
+    Raises
+    ------
+    UserError
+        If Dask is not installed, or there is no scheduler.
+    """
+    try:
+        distributed = importlib.import_module("distributed")
+        importlib.import_module("dask.dataframe")
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: pip install 'focal-loss[dask]'") from error
+    if address == "local":
+        kind = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
+        with (
+            distributed.LocalCluster(n_workers=1, threads_per_worker=threads, **kind) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = distributed.Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot reach the scheduler {address}: {first_line(error)}") from error
+    with client:
+        yield client

@@ -30,8 +30,8 @@ gradient in a logit is lost below 6e-8, before a loss scaler can lift it: prefer
 `hidden`, `weight` and `bias`. `torch.compile` breaks its graph here.""",
     "jax": """Under `jax.grad` a mean or a sum computes its gradients at once, chunk by chunk in a `jax.lax.scan`; they
 are all that is kept. Half precision adds up the gradients of weight and bias in float32, and a mean or a sum of it is
-float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden` that are
-sharded over devices stay where they are; a `weight` that is sharded is brought together on each device.""",
+float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden`
+and classes of `weight` that are sharded over devices stay where they are, and so do their gradients.""",
 }
 LAYER = """hidden : floating tensor, shape (..., D)
     What the last layer is applied to.

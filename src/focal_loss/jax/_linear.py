@@ -40,8 +40,8 @@ def linear_sparse_categorical_focal_loss(
     The same as ``sparse_categorical_focal_loss(y_true, hidden @ weight.T + bias, gamma, from_logits=True, ...)``.
     Under `jax.grad` a mean or a sum computes its gradients at once, chunk by chunk in a `jax.lax.scan`; they are all
     that is kept. Half precision adds up the gradients of weight and bias in float32, and a mean or a sum of it is
-    float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden` that are
-    sharded over devices stay where they are; a `weight` that is sharded is brought together on each device.
+    float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden` and
+    classes of `weight` that are sharded over devices stay where they are, and so do their gradients.
 
     Parameters
     ----------

@@ -57,7 +57,7 @@ class BinaryBlocks {
   const bool folds_upstream_ = folds(call_);
   const bool one_weight_ = call_.positive.data == nullptr && call_.negative.data == nullptr;  // one weight per label
   const bool direct_ = result_dtype(call_.logits.dtype, call_.values_at_least_float32) == dtype_of<T>();
-  const bool direct_slopes_ = result_dtype(call_.logits.dtype, call_.derivatives_at_least_float32) == dtype_of<T>();
+  const bool direct_slopes_ = slope_dtype(call_, call_.logits.dtype) == dtype_of<T>();
   const MemberOf<T> member_{call_};
   bool soft_ = call_.smoothing != 0;  // true from the first soft label on
   Buffers<T> buffers_;
@@ -197,7 +197,7 @@ class BinaryBlocks {
     }
     if (!direct_) store(call_.value, result_dtype(call_.logits.dtype, call_.values_at_least_float32), begin, n, block.value);
     if (direct_slopes_) return;
-    const DType slopes = result_dtype(call_.logits.dtype, call_.derivatives_at_least_float32);
+    const DType slopes = slope_dtype(call_, call_.logits.dtype);
     store(call_.gradient, slopes, begin, n, block.gradient);
     store(call_.hessian, slopes, begin, n, block.hessian);
   }

@@ -69,7 +69,8 @@ void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
 nb::tuple binary(int family, nb::tuple shape, nb::handle logits, nb::handle labels, nb::handle gamma,
                  nb::handle positive, nb::handle negative, nb::handle upstream, double smoothing, uintptr_t value,
                  uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer,
-                 bool values_at_least_float32, double exponent, double clip, double epsilon, bool detached) {
+                 bool values_at_least_float32, double exponent, double clip, double epsilon, bool detached,
+                 bool derivatives_in_float32) {
   Binary call;
   call.family = Family(family);
   call.member = {exponent, clip, epsilon, detached};
@@ -89,6 +90,7 @@ nb::tuple binary(int family, nb::tuple shape, nb::handle logits, nb::handle labe
   call.hessian = address(hessian);
   call.majorizer = majorizer;
   call.values_at_least_float32 = values_at_least_float32;
+  call.derivatives_in_float32 = derivatives_in_float32;
   Outcome outcome;
   if (call.shape.size() > 0) outcome = run_released(call, threads, of_team);  // an empty array has no number to read
   return nb::make_tuple(outcome.sum, outcome.first_bad);
@@ -98,7 +100,7 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
                   nb::handle gamma, std::vector<double> weight, nb::handle upstream, double smoothing,
                   uintptr_t value, uintptr_t gradient, uintptr_t hessian, int threads, bool of_team, bool majorizer,
                   bool values_at_least_float32, int64_t first_class, int64_t all_classes, uintptr_t parts,
-                  uintptr_t whole) {
+                  uintptr_t whole, bool derivatives_in_float32) {
   Softmax call;
   call.outer = integer(shape[0]);
   call.classes = integer(shape[1]);
@@ -133,6 +135,7 @@ nb::tuple softmax(nb::tuple shape, nb::handle logits, nb::handle labels, bool sp
   call.all_classes = all_classes;
   call.parts = address(parts);
   call.whole = address(whole);
+  call.derivatives_in_float32 = derivatives_in_float32;
   const Outcome outcome = run_released(call, threads, of_team);
   return nb::make_tuple(outcome.sum, outcome.count, outcome.first_bad);
 }
@@ -148,13 +151,13 @@ NB_MODULE(_native, m) {
   m.def("binary", &binary, "family"_a, "shape"_a, "logits"_a, "labels"_a, "gamma"_a, "positive"_a, "negative"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
         "majorizer"_a = false, "values_at_least_float32"_a = false, "exponent"_a = 0.0, "clip"_a = 0.0,
-        "epsilon"_a = 0.0, "detached"_a = false,
+        "epsilon"_a = 0.0, "detached"_a = false, "derivatives_in_float32"_a = false,
         "Fills the arrays at the addresses `value`, `gradient`, `hessian` (0: not wanted). Returns the sum of the "
         "values and the position of the first label that is none, or -1.");
   m.def("softmax", &softmax, "shape"_a, "logits"_a, "labels"_a, "sparse"_a, "ignored"_a.none(), "gamma"_a, "weight"_a,
         "upstream"_a, "smoothing"_a, "value"_a, "gradient"_a, "hessian"_a, "threads"_a, "of_team"_a = false,
         "majorizer"_a = false, "values_at_least_float32"_a = false, "first_class"_a = 0, "all_classes"_a = 0,
-        "parts"_a = 0, "whole"_a = 0,
+        "parts"_a = 0, "whole"_a = 0, "derivatives_in_float32"_a = false,
         "As `binary`. Gamma is a list of one number, of one per class, or an operand of the shape of the examples. "
         "Returns the sum, the number of examples not ignored, and the first label that is no class.");
   m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },

@@ -124,7 +124,7 @@ Softmax completed(Softmax call, std::vector<double>& gamma, std::vector<double>&
 // Asks for large pages for results whose memory may be new.
 template <class Call>
 void prepare(const Call& call, DType dtype, int64_t values, int64_t derivatives) {
-  const int64_t of_derivatives = item_size(result_dtype(dtype, call.derivatives_at_least_float32));
+  const int64_t of_derivatives = item_size(slope_dtype(call, dtype));
   ask_for_large_pages(call.value, values * item_size(result_dtype(dtype, call.values_at_least_float32)));
   ask_for_large_pages(call.gradient, derivatives * of_derivatives);
   ask_for_large_pages(call.hessian, derivatives * of_derivatives);

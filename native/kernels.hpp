@@ -43,6 +43,12 @@ inline DType result_dtype(DType logits, bool at_least_float32) {
   return at_least_float32 && logits != DType::f64 ? DType::f32 : logits;
 }
 
+// The dtype of the derivatives of a call. scikit-learn's trees take them in float from scores in double.
+template <class Call>
+DType slope_dtype(const Call& call, DType logits) {
+  return call.derivatives_in_float32 ? DType::f32 : result_dtype(logits, call.derivatives_at_least_float32);
+}
+
 // <tables: families> Written by tools/tables.py; `make tables` writes it anew.
 enum class Family : int {
   expected_loss, p_t_loss, quality, asymmetric, poly1, varifocal, matchability, penalty_reduced
@@ -58,7 +64,8 @@ struct Member {
 };
 
 // The binary losses: (logit, label) -> value and derivatives in the logit, unreduced, in C order, in the dtype of the
-// logits, or in float if they are narrower and `..._at_least_float32` is set. A derivative is multiplied by `upstream`.
+// logits, or in float if they are narrower and `..._at_least_float32` is set, or if `derivatives_in_float32` is. A
+// derivative is multiplied by `upstream`.
 // `expected_loss` has a Hessian, and `p_t_loss` that of hard labels. `positive` and `negative` weigh `expected_loss`,
 // `p_t_loss` and `poly1`; `negative` is the alpha of `varifocal` and `matchability`.
 struct Binary {
@@ -68,6 +75,7 @@ struct Binary {
   Operand logits, labels, gamma, positive, negative, upstream;
   double smoothing = 0;
   bool values_at_least_float32 = false, derivatives_at_least_float32 = false;
+  bool derivatives_in_float32 = false;
   bool majorizer = false;  // computed instead of the Hessian: see scalar.hpp
   bool in_double = false;  // set by `run`
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // null: not wanted
@@ -92,6 +100,7 @@ struct Softmax {
   Operand example_gamma;  // unless its data is null: gamma per example, and `gammas` is 0; strides as of `upstream`
   Operand upstream;  // shape (outer, inner): the two strides stand first
   bool values_at_least_float32 = false, derivatives_at_least_float32 = false;
+  bool derivatives_in_float32 = false;
   bool majorizer = false;
   bool in_double = false;
   void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, others like the logits

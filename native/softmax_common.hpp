@@ -172,7 +172,7 @@ void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, cons
         for (int64_t j = 0; j < count; ++j) put(tile[k * stride + i + j], result[offset + k * strides[1] + j]);
     });
   };
-  const DType dtype = result_dtype(call.dtype, call.derivatives_at_least_float32);
+  const DType dtype = slope_dtype(call, call.dtype);
   if (dtype == dtype_of<T>()) return write(static_cast<T*>(array));
   if (dtype == DType::f16) return write(static_cast<Half*>(array));
   if (dtype == DType::bf16) return write(static_cast<BFloat*>(array));

@@ -188,8 +188,8 @@ void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
   load_labels(call, begin, n, x, outcome);
   load_parameters(call, begin, n, x);
   const int64_t classes = call.classes;
-  const DType slope_dtype = result_dtype(call.dtype, call.derivatives_at_least_float32);
-  const bool direct = call.gradient != nullptr && slope_dtype == dtype_of<T>();
+  const DType slopes = slope_dtype(call, call.dtype);
+  const bool direct = call.gradient != nullptr && slopes == dtype_of<T>();
   T* const e = direct ? static_cast<T*>(call.gradient) + begin * classes : scratch;
   const bool is_shard = call.whole != nullptr;
   if (is_shard) load_whole(call, begin, n, x);
@@ -218,7 +218,7 @@ void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
     if (is_here) line[x.label[i]] = T(0);
     for (int64_t k = 0; k < classes; ++k) line[k] = first == 0 ? T(0) : line[k] * ratio;
     if (is_here) line[x.label[i]] = first;
-    if (!direct) store(call.gradient, slope_dtype, (begin + i) * classes, classes, line);
+    if (!direct) store(call.gradient, slopes, (begin + i) * classes, classes, line);
   }
 }
 

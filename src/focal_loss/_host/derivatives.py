@@ -30,7 +30,7 @@ FLOOR = 0.25
 
 
 class Derivatives(NamedTuple):
-    value: Array
+    value: Array  # None if the derivatives were written into arrays of the caller
     gradient: Array
     hessian: Array
 
@@ -51,8 +51,11 @@ def binary(
     upstream: Array = 1.0,
     smoothing: float = 0.0,
     hessian: Hessian = "exact",
+    into: evaluate.Into | None = None,
+    threads: int | None = None,
 ) -> Derivatives:
-    """Value and derivatives of the binary focal loss of logits `x`; the derivatives are multiplied by `upstream`.
+    """Value and derivatives of the binary focal loss of logits `x`; the derivatives are multiplied by `upstream`, and
+    written `into` arrays of the caller if there are any.
 
     Raises
     ------
@@ -60,13 +63,15 @@ def binary(
         If a label is not in [0, 1].
     """
     call = BinaryCall(x, y, gamma, positive, negative, smoothing)
-    done = evaluate.native_binary(call, order=2, upstream=upstream, majorizer=hessian == "majorizer")
+    options = {"upstream": upstream, "majorizer": hessian == "majorizer", "into": into, "threads": threads}
+    done = evaluate.native_binary(call, order=2, **options)
     if done is None:
-        return floored(binary_formula(x, y, gamma, positive, negative, upstream, smoothing, hessian), hessian)
+        found = binary_formula(x, y, gamma, positive, negative, upstream, smoothing, hessian)
+        return written(into, floored(found, hessian))
     results, _, bad = done
     if bad >= 0:
         checks.check_labels(y)
-    return floored(Derivatives(*results), hessian)
+    return written(into, floored(Derivatives(*results), hessian))
 
 
 def binary_formula(
@@ -89,9 +94,11 @@ def expected_loss(index: Index, *arguments: Array) -> Array:
     return evaluate.apply(partial(focal.expected_loss, evaluate.OPS, index, from_logits=True), *arguments)
 
 
-def binary_values(x: Array, y: Array, gamma: Array, positive: Array, negative: Array) -> Array:
+def binary_values(
+    x: Array, y: Array, gamma: Array, positive: Array, negative: Array, threads: int | None = None
+) -> Array:
     """The loss alone, for labels in [0, 1]."""
-    done = evaluate.native_binary(BinaryCall(x, y, gamma, positive, negative), order=0)
+    done = evaluate.native_binary(BinaryCall(x, y, gamma, positive, negative), order=0, threads=threads)
     if done is None:
         labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
         return expected_loss("", x, labels, gamma, positive, negative)
@@ -107,27 +114,29 @@ def softmax(
     *,
     upstream: Array = 1.0,
     hessian: Hessian = "exact",
+    into: evaluate.Into | None = None,
+    threads: int | None = None,
 ) -> Derivatives:
     """Value and derivatives of the softmax focal loss of class indices; the Hessian is a diagonal. `y` and `upstream`
-    lack `axis`.
+    lack `axis`. The rest is as for `binary`.
 
     Raises
     ------
     ValueError
         If a label is not a class index.
     """
-    options = {"upstream": upstream, "majorizer": hessian == "majorizer"}
+    options = {"upstream": upstream, "majorizer": hessian == "majorizer", "into": into, "threads": threads}
     done = (
         evaluate.native_softmax(SoftmaxCall(v, y, gamma, weight, axis, sparse=True), order=2, **options)
         if v.shape[axis]
         else None
     )
     if done is None:
-        return floored(softmax_formula(v, y, gamma, weight, axis, upstream, hessian), hessian)
+        return written(into, floored(softmax_formula(v, y, gamma, weight, axis, upstream, hessian), hessian))
     results, _, bad = done
     if bad >= 0:
         checks.check_classes(y, v.shape[axis], None)
-    return floored(Derivatives(*results), hessian)
+    return written(into, floored(Derivatives(*results), hessian))
 
 
 def softmax_formula(
@@ -153,7 +162,7 @@ def softmax_formula(
     return Derivatives(*(evaluate.OPS.cast(a, v) for a in (np.squeeze(value, axis), gradient, diagonal)))
 
 
-def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -> Array:
+def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int, threads: int | None = None) -> Array:
     """The loss alone.
 
     Raises
@@ -161,7 +170,7 @@ def softmax_values(v: Array, y: Array, gamma: Array, weight: Array, axis: int) -
     ValueError
         If a label is not a class index.
     """
-    done = evaluate.native_softmax(SoftmaxCall(v, y, gamma, weight, axis, sparse=True), order=0)
+    done = evaluate.native_softmax(SoftmaxCall(v, y, gamma, weight, axis, sparse=True), order=0, threads=threads)
     if done is None:
         return softmax_formula(v, y, gamma, weight, axis, 1.0, "exact").value
     if done[2] >= 0:
@@ -174,3 +183,13 @@ def floored(found: Derivatives, hessian: Hessian) -> Derivatives:
         return found
     floor = found.gradient.dtype.type(FLOOR) * np.abs(found.gradient)
     return found._replace(hessian=np.maximum(found.hessian, floor))
+
+
+def written(into: evaluate.Into | None, found: Derivatives) -> Derivatives:
+    """The derivatives in the arrays of the caller, copied where the kernels did not write them."""
+    if into is None:
+        return found
+    for array, derivative in zip(into, found[1:], strict=True):
+        if derivative is not array:
+            array[...] = derivative
+    return Derivatives(None, *into)

@@ -18,6 +18,7 @@ from focal_loss._core.pipeline import BinaryCall, SoftmaxCall, of_numbers
 from focal_loss._host import kernels
 
 Array = Any
+Into = tuple[Array, Array]  # gradient and Hessian in float32, in C order of the shape of the logits
 
 # The temporaries of a block stay in the cache. For 2e6 float32 logits on 2 cores, blocks of 2^14 to 2^17 elements took
 # 63 to 80 ms; 2^12, where the interpreter costs more than the arithmetic, 187 ms; the whole array at once 320 ms.
@@ -96,11 +97,18 @@ def address(x: Array | None) -> int:
 
 
 def native_binary(
-    call: BinaryCall, *, order: int, upstream: Array = 1.0, majorizer: bool = False
+    call: BinaryCall,
+    *,
+    order: int,
+    upstream: Array = 1.0,
+    majorizer: bool = False,
+    into: Into | None = None,
+    threads: int | None = None,
 ) -> tuple[Sequence[Array], float, int] | None:
     """Value and derivatives up to `order` of a binary loss, their sum, and the position of the first bad label.
 
-    The derivatives are multiplied by `upstream`. None if the kernels do not cover the call.
+    The derivatives are multiplied by `upstream`. They are written `into` arrays of the caller if there are any, and the
+    value is left out. None if the kernels do not cover the call.
     """
     given = (call.x, call.y, call.gamma, call.positive, call.negative, upstream)
     dtype, shape = call.x.dtype, call.x.shape
@@ -114,7 +122,7 @@ def native_binary(
     if kernels.NATIVE is None or len(shape) > kernels.MAX_RANK or (call.member and not of_numbers(call.member)):
         return None
     arrays = [a if isinstance(a, float) else regular(a) for a in given]
-    results = [np.empty(shape, dtype.newbyteorder("=")) for _ in range(order + 1)]
+    results = [None, *into] if into else [np.empty(shape, dtype.newbyteorder("=")) for _ in range(order + 1)]
     family, *numbers = call.member.kernel if call.member else (call.p_t_loss,)
     total, bad = kernels.NATIVE.binary(
         family,
@@ -123,17 +131,24 @@ def native_binary(
         call.smoothing,
         *[address(r) for r in results],
         *[0] * (2 - order),
-        kernels.num_threads(),
+        kernels.num_threads(threads),
         False,
         majorizer,
         False,
         *numbers,
+        derivatives_in_float32=into is not None,
     )
-    return results if dtype.isnative else [r.astype(dtype) for r in results], total, bad
+    return results if into or dtype.isnative else [r.astype(dtype) for r in results], total, bad
 
 
 def native_softmax(
-    call: SoftmaxCall, *, order: int, upstream: Array = 1.0, majorizer: bool = False
+    call: SoftmaxCall,
+    *,
+    order: int,
+    upstream: Array = 1.0,
+    majorizer: bool = False,
+    into: Into | None = None,
+    threads: int | None = None,
 ) -> tuple[Sequence[Array], float, int] | None:
     """Like `native_binary`. The labels have the shape of the logits, without the class axis if the call is sparse.
 
@@ -147,7 +162,8 @@ def native_softmax(
     logits = regular(np.reshape(x, shape))
     labels = regular(np.reshape(y, (shape[0], 1, shape[2]) if call.sparse else shape))
     above = upstream if isinstance(upstream, float) else regular(np.reshape(upstream, shape[::2]))
-    results = [np.empty(rest if k == 0 else x.shape, logits.dtype) for k in range(order + 1)]
+    shapes = [rest, x.shape, x.shape][: order + 1]
+    results = [None, *into] if into else [np.empty(shape, logits.dtype) for shape in shapes]
     addresses = [address(r) for r in results] + [0] * (2 - order)
     gamma, weight = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (call.gamma, call.weight))
     if np.ndim(call.gamma) > 1:
@@ -157,9 +173,10 @@ def native_softmax(
         gamma = operand(of_examples)
     total, _, bad = kernels.NATIVE.softmax(
         shape, operand(logits), operand(labels), call.sparse, call.ignore, gamma, weight, operand(above),
-        call.smoothing, *addresses, kernels.num_threads(), majorizer=majorizer
+        call.smoothing, *addresses, kernels.num_threads(threads), majorizer=majorizer,
+        derivatives_in_float32=into is not None,
     )  # fmt: skip
-    return [r.astype(x.dtype, copy=False) for r in results], total, bad
+    return results if into else [r.astype(x.dtype, copy=False) for r in results], total, bad
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ ROOT = SOURCE.parents[1]
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
 MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
 MODULES += ["focal_loss.schedules", "focal_loss.weights"]
-MODULES += [f"focal_loss.{booster}" for booster in frameworks.BOOSTERS]
+MODULES += [f"focal_loss.{booster}" for booster in frameworks.CLASSIFIERS]
 
 # From the bottom up. A room is a folder or a file at the top. It may import its own files and
 # what lies in rooms above it in this list, but nothing beside or below it.
@@ -37,7 +37,7 @@ FLOORS = [
     {"_calibration", "_training", "keras"},
     {"calibration", "schedules", "weights"},
     {"_boosting"},
-    set(frameworks.BOOSTERS),
+    set(frameworks.CLASSIFIERS),
     {"_command"},
     {"__main__"},
 ]
@@ -164,7 +164,7 @@ def test_every_framework_and_booster_is_an_extra() -> None:
     project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     untyped = {name for override in project["tool"]["mypy"]["overrides"] for name in override["module"]}
-    ours = {*frameworks.FRAMEWORKS, "keras", *frameworks.BOOSTERS}
+    ours = {*frameworks.FRAMEWORKS, "keras", *frameworks.CLASSIFIERS}
     assert ours <= set(extras)
     assert ours <= set(re.findall(r"\w+", extras["all"][0].partition("[")[2]))
     assert {f"{name}.*" for name in ours} <= untyped
@@ -304,6 +304,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
         ("lightgbm", "focal_loss.lightgbm"),
         ("catboost", "focal_loss.catboost"),
         ("xgboost", "focal_loss.xgboost"),
+        ("sklearn", "focal_loss.sklearn"),
         ("dask", "focal_loss.xgboost.FocalDaskXGBClassifier"),
         ("dask", "focal_loss.lightgbm.FocalDaskLGBMClassifier"),
     ):
@@ -314,7 +315,7 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
 
 def loaded(code: str, first: str = "") -> set[str]:
     """The frameworks in memory after running the code that were not in memory after `first`."""
-    watched = {*frameworks.BACKENDS, "keras", *frameworks.BOOSTERS, "scipy", "pandas", "sklearn", "dask"}
+    watched = {*frameworks.BACKENDS, "keras", *frameworks.CLASSIFIERS, "scipy", "pandas", "dask"}
     there = f"({watched} & set(sys.modules))"
     code = f"import sys\n{first}\nbefore = {there}\n{code}\nprint(*({there} - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -326,7 +327,7 @@ def test_the_package_by_itself_loads_nothing() -> None:
     assert loaded("import focal_loss, numpy; focal_loss.__version__") == {"numpy"}
 
 
-@pytest.mark.parametrize("name", [*frameworks.BACKENDS, "keras", *frameworks.BOOSTERS])
+@pytest.mark.parametrize("name", [*frameworks.BACKENDS, "keras", *frameworks.CLASSIFIERS])
 def test_a_module_loads_what_its_framework_loads(name: str) -> None:
     own = {"numpy", "sklearn"} if name == "catboost" else {"numpy"}  # catboost's classifiers do without scikit-learn
     assert loaded(f"import focal_loss.{name}", first=f"import {name}") <= own

@@ -17,6 +17,7 @@ import focal_loss.keras.losses
 import focal_loss.keras.metrics
 import focal_loss.lightgbm
 import focal_loss.numpy
+import focal_loss.sklearn
 import focal_loss.tensorflow
 import focal_loss.torch
 import focal_loss.xgboost
@@ -37,6 +38,7 @@ focal_loss.keras.metrics.BinrayFocalLoss  # error: BinrayFocalLoss
 focal_loss.lightgbm.binray_focal_objective  # error: binray_focal_objective
 focal_loss.xgboost.binray_focal_objective  # error: binray_focal_objective
 focal_loss.catboost.binray_focal_objective  # error: binray_focal_objective
+focal_loss.sklearn.FocalLGBMClassifier  # error: FocalLGBMClassifier
 focal_loss.calibration.prior_logits  # error: prior_logits
 
 # A keyword that is wrong.
@@ -52,6 +54,7 @@ focal_loss.keras.metrics.BinaryFocalLoss(2, logits=True)  # error: logits
 focal_loss.lightgbm.binary_focal_objective(2, class_weight=2)  # error: class_weight
 focal_loss.xgboost.binary_focal_objective(2, class_weight=2)  # error: class_weight
 focal_loss.catboost.binary_focal_objective(2, class_weight=2)  # error: class_weight
+focal_loss.sklearn.FocalHistGradientBoostingClassifier(n_estimators=2)  # error: n_estimators
 focal_loss.calibration.posterior_from_logits(z, 2, class_weight=2)  # error: class_weight
 
 # A value that is wrong.
@@ -72,6 +75,7 @@ focal_loss.xgboost.categorical_focal_objective(gamma="two")  # error: gamma
 focal_loss.xgboost.FocalXGBClassifier(hessian="exakt")  # error: hessian
 focal_loss.catboost.categorical_focal_objective(gamma="two")  # error: gamma
 focal_loss.catboost.FocalCatBoostClassifier(gamma="two")  # error: gamma
+focal_loss.sklearn.FocalHistGradientBoostingClassifier(gamma="two")  # error: gamma
 focal_loss.calibration.posterior_from_logits(z, gamma="two")  # error: gamma
 focal_loss.calibration.FocalTemperature(gamma="two")  # error: gamma
 

@@ -70,8 +70,7 @@ CONTRACTS = {name: contract(name, options) for name, options in declared.FUNCTIO
     Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
     class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
     `predict_proba` gives the sigmoid or softmax of the scores.""",
-                    """{more}**kwargs
-    Every parameter of {parent}. `fit` refuses one that has no effect on this loss, and says what to give instead.""",
+                    "{more}{rest}",
                 ]
             ),
             """Attributes
@@ -91,7 +90,7 @@ TypeError, ValueError
     ),
 }
 
-# The texts that differ between boosters. `more` holds parameters of the classifier.
+# The texts that differ between boosters. `more` and `rest` hold parameters of the classifier.
 NOTES = """`fit`, `predict` and all other methods take what those of {parent} take: weights, evaluation sets, early
 stopping, categorical columns, missing values, pandas and Arrow tables. Metrics of probabilities, by name or as
 functions, see the probabilities that `predict_proba` would give."""
@@ -102,27 +101,46 @@ that `predict_proba` would give. Each is the mean over the rows of all workers; 
 each worker, and the mean of its results weighs them by their weights, which is exact for a mean over rows."""
 CALLED = """A function of scores and data, as ``train`` calls it, or of labels, scores and optional weights, as
     the estimators call it, including those for Dask."""
+REST = """**kwargs
+    Every parameter of {parent}. `fit` refuses one that has no effect on this loss, and says what to give instead."""
+REST_OF_SKLEARN = """\
+learning_rate, max_iter, max_leaf_nodes, max_depth, min_samples_leaf, l2_regularization, max_features
+    The steps and the trees: parameters of {parent}, as are the rest.
+max_bins, categorical_features, monotonic_cst, interaction_cst
+    The columns.
+warm_start, early_stopping, scoring, validation_fraction, n_iter_no_change, tol, verbose, random_state
+    The course of training. `scoring="loss"` is the focal loss."""
+NOTES_OF_SKLEARN = """`fit`, `predict` and all other methods take what those of {parent} take: weights, validation
+data, early stopping, categorical columns, missing values, constraints, pandas and polars tables. Scorers see the
+probabilities that `predict_proba` would give. The loss reaches the trees by private names of scikit-learn: the import
+raises `ImportError` for a version that lacks one."""
 WORDS = {
     "lightgbm": {
         "start": "LightGBM reads a missing label as 0 before any objective sees it. The booster starts at a "
         "score of 0, or at the `init_score` that its data hold:",
         "form": CALLED,
-        "parent": "`lightgbm.LGBMClassifier`",
         "more": "",
+        "parent": "`lightgbm.LGBMClassifier`",
     },
     "xgboost": {
         "start": "The booster starts at a score of 0.5, or at the `base_score` or `base_margin` that it is given:",
         "form": CALLED,
-        "parent": "`xgboost.XGBClassifier`",
         "more": """min_split_loss : float, optional
     The least gain of a split: XGBoost's own parameter, which it also calls `gamma`.
 """,
+        "parent": "`xgboost.XGBClassifier`",
     },
     "catboost": {
         "start": "The booster starts at a score of 0, or at the `baseline` that its data hold:",
         "form": "An object with the methods that CatBoost calls.",
-        "parent": "`catboost.CatBoostClassifier`",
         "more": "",
+        "parent": "`catboost.CatBoostClassifier`",
+    },
+    "sklearn": {
+        "more": "",
+        "rest": REST_OF_SKLEARN,
+        "notes": NOTES_OF_SKLEARN,
+        "parent": "`sklearn.ensemble.HistGradientBoostingClassifier`",
     },
 }
 DASK_WORDS = {
@@ -141,13 +159,18 @@ DASK_WORDS = {
     },
 }
 DASK_CLASSES = {"lightgbm": "FocalDaskLGBMClassifier", "xgboost": "FocalDaskXGBClassifier"}
-CLASSES = {"lightgbm": "FocalLGBMClassifier", "xgboost": "FocalXGBClassifier", "catboost": "FocalCatBoostClassifier"}
+CLASSES = {
+    "lightgbm": "FocalLGBMClassifier",
+    "xgboost": "FocalXGBClassifier",
+    "catboost": "FocalCatBoostClassifier",
+    "sklearn": "FocalHistGradientBoostingClassifier",
+}
 
 
 def contracts(booster: str, **more: str) -> dict[str, str]:
     """The sections of a booster's objectives, metrics and classifier, by name; `more` are other texts."""
     found = dict(CONTRACTS)
-    for word, text in ({"notes": NOTES} | WORDS[booster] | more).items():
+    for word, text in ({"notes": NOTES, "rest": REST} | WORDS[booster] | more).items():
         found = {name: contract.replace(f"{{{word}}}", text) for name, contract in found.items()}
     return found
 
@@ -182,7 +205,7 @@ def regions() -> dict[str, dict[str, str]]:
     """The generated text, by file and by name of its region."""
     return {
         f"{booster}/_objectives.py": {"functions": "\n\n".join(function(booster, name) for name in declared.FUNCTIONS)}
-        for booster in WORDS
+        for booster in OWN_WORDS
     }
 
 

@@ -221,7 +221,7 @@ OWN = {
 }
 
 
-MODULES = sorted(["calibration", "keras", "schedules", "weights", *frameworks.BACKENDS, *frameworks.BOOSTERS])
+MODULES = sorted(["calibration", "keras", "schedules", "weights", *frameworks.BACKENDS, *frameworks.CLASSIFIERS])
 SETTINGS = [
     ("_core.checks", "set_checks"),
     ("_dispatch.frameworks", "get_backend"),

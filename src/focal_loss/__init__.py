@@ -46,6 +46,7 @@ _MODULES = (
     "lightgbm",
     "numpy",
     "schedules",
+    "sklearn",
     "tensorflow",
     "torch",
     "weights",

@@ -8,6 +8,7 @@ from focal_loss import keras as keras
 from focal_loss import lightgbm as lightgbm
 from focal_loss import numpy as numpy
 from focal_loss import schedules as schedules
+from focal_loss import sklearn as sklearn
 from focal_loss import tensorflow as tensorflow
 from focal_loss import torch as torch
 from focal_loss import weights as weights

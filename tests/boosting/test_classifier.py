@@ -17,9 +17,10 @@ from focal_loss import calibration
 from focal_loss._boosting import classifier
 from focal_loss.catboost import FocalCatBoostClassifier
 from focal_loss.lightgbm import FocalLGBMClassifier
+from focal_loss.sklearn import FocalHistGradientBoostingClassifier
 from focal_loss.xgboost import FocalXGBClassifier
 
-CLASSIFIERS = [FocalLGBMClassifier, FocalXGBClassifier, FocalCatBoostClassifier]
+CLASSIFIERS = [FocalLGBMClassifier, FocalXGBClassifier, FocalCatBoostClassifier, FocalHistGradientBoostingClassifier]
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 5.0])
@@ -52,6 +53,7 @@ def test_same_posteriors_whatever_the_booster(classifier: type) -> None:
     y = np.concatenate([np.arange(2000) < 40, np.arange(2000) < 600])
     few = {"iterations": 100, "allow_writing_files": False, "verbose": False, "learning_rate": 0.3, "l2_leaf_reg": 0.0}
     options = few if classifier is FocalCatBoostClassifier else {"n_estimators": 100, "reg_lambda": 0.0}
+    options = {"max_iter": 100} if classifier is FocalHistGradientBoostingClassifier else options
     for gamma, weight in ((2.0, None), (0.5, 4.0), (0.0, 4.0)):
         model = classifier(gamma=gamma, pos_weight=weight, **options).fit(X, y)
         np.testing.assert_allclose(model.predict_proba([[0.0], [1.0]])[:, 1], [0.02, 0.3], rtol=0.02)
@@ -65,6 +67,7 @@ def few_rounds(classifier: type, rounds: int = 5, **parameters: Any) -> Any:
             "iterations": rounds, "allow_writing_files": False, "verbose": False, "thread_count": 1, "depth": 3,
             "learning_rate": 0.3,
         },
+        FocalHistGradientBoostingClassifier: {"max_iter": rounds},
     }  # fmt: skip
     return classifier(**(quiet[classifier] | parameters))
 
@@ -75,6 +78,7 @@ def test_decision_is_the_log_odds_of_the_posterior(classifier: type) -> None:
     plain = {"l2_leaf_reg": 0.0, "depth": 1, "bootstrap_type": "No"} if classifier is FocalCatBoostClassifier else {}
     plain |= {"min_child_samples": 1, "num_leaves": 2} if classifier is FocalLGBMClassifier else {}
     plain |= {"reg_lambda": 0.0, "max_depth": 1} if classifier is FocalXGBClassifier else {}
+    plain |= {"min_samples_leaf": 1, "max_depth": 1} if classifier is FocalHistGradientBoostingClassifier else {}
     model = few_rounds(classifier, 200, gamma=2, pos_weight=9, learning_rate=0.3, **plain).fit(X, y)
     found = model.decision_function([[0.0], [1.0]])
     bound = 1e-3 if classifier is FocalXGBClassifier else 1e-5  # XGBoost makes no split with a gain below 1e-6

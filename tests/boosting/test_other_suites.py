@@ -16,6 +16,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from focal_loss.catboost import FocalCatBoostClassifier
 from focal_loss.lightgbm import FocalLGBMClassifier
 from focal_loss.lightgbm import binary_focal_metric as lightgbm_metric
+from focal_loss.sklearn import FocalHistGradientBoostingClassifier
 from focal_loss.xgboost import FocalXGBClassifier
 from focal_loss.xgboost import binary_focal_metric as xgboost_metric
 
@@ -25,8 +26,10 @@ QUICK: dict[type, dict[str, Any]] = {
     FocalCatBoostClassifier: {
         "iterations": 4, "thread_count": 1, "depth": 3, "verbose": False, "allow_writing_files": False,
     },
+    FocalHistGradientBoostingClassifier: {"max_iter": 4},
 }  # fmt: skip
 CLASSIFIERS = list(QUICK)
+BOOSTERS = CLASSIFIERS[:-1]  # with evaluation sets as `eval_set`, and objectives
 X, Y = table(200)
 HOLDS = "must hold a value in every place, got 1 masked or missing; leave those examples out"
 
@@ -44,6 +47,10 @@ def test_masked_and_missing_labels_and_weights_are_refused(classifier: type) -> 
     model.fit(X, np.ma.MaskedArray(Y), sample_weight=pd.Series(np.ones(200), dtype="Float64"))
 
 
+def held_out(classifier: type, X: Any, y: Any) -> dict[str, Any]:
+    return {"X_val": X, "y_val": y} if classifier is FocalHistGradientBoostingClassifier else {"eval_set": [(X, y)]}
+
+
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_evaluation_sets_miss_no_labels(classifier: type) -> None:
     model, first = classifier(**QUICK[classifier]), pd.Series(np.arange(200) == 7)
@@ -56,8 +63,9 @@ def test_evaluation_sets_miss_no_labels(classifier: type) -> None:
         sets: list[dict[str, Any]] = [{"eval_set": [(X, Y), (X, y)]}]
         sets += [{"eval_set": (X, y)}] if classifier is not FocalXGBClassifier else []
         sets += [{"eval_X": X, "eval_y": y}] if classifier is FocalLGBMClassifier else []
+        sets = [held_out(classifier, X, y)] if classifier is FocalHistGradientBoostingClassifier else sets
         for given in sets:
-            with pytest.raises(ValueError, match=f"^`eval_set` {HOLDS}"):
+            with pytest.raises(ValueError, match=f"^`({'|'.join({*given} - {'X_val'})}|eval_set)` {HOLDS}"):
                 model.fit(X, Y, **given)
 
 
@@ -66,16 +74,16 @@ def test_columns_may_miss_values_but_not_under_a_mask(classifier: type) -> None:
     model, masked = classifier(**QUICK[classifier]), np.ma.MaskedArray(X, X > 2)
     with pytest.raises(ValueError, match="`X` must hold NaN where a value is missing, got a masked array; pass"):
         model.fit(masked, Y)
-    with pytest.raises(ValueError, match="`eval_set` must hold NaN where a value is missing"):
-        model.fit(X, Y, eval_set=[(masked, Y)])
+    with pytest.raises(ValueError, match=r"`(eval_set|X_val)` must hold NaN where a value is missing"):
+        model.fit(X, Y, **held_out(classifier, masked, Y))
     frame = pd.DataFrame(np.ma.filled(masked, np.nan), columns=list("abcde"))
-    model.fit(frame.convert_dtypes(), Y, eval_set=[(frame.convert_dtypes(), Y)])
+    model.fit(frame.convert_dtypes(), Y, **held_out(classifier, frame.convert_dtypes(), Y))
     scores = model.decision_function(frame)
     for method in (model.predict, model.predict_proba, model.decision_function):
         with pytest.raises(ValueError, match="`X` must hold NaN"):
             method(masked)
     plain = np.ma.MaskedArray(np.ma.filled(masked, np.nan))
-    model.fit(plain, Y, eval_set=[(plain, Y)])
+    model.fit(plain, Y, **held_out(classifier, plain, Y))
     np.testing.assert_array_equal(model.decision_function(np.ma.filled(masked, np.nan)), scores)
 
 
@@ -83,6 +91,7 @@ ARRAYS = {
     FocalLGBMClassifier: ["init_score", "eval_sample_weight", "eval_init_score"],
     FocalXGBClassifier: ["base_margin", "sample_weight_eval_set", "base_margin_eval_set"],
     FocalCatBoostClassifier: ["baseline"],
+    FocalHistGradientBoostingClassifier: ["sample_weight_val"],
 }
 
 
@@ -92,6 +101,7 @@ def test_weights_and_scores_miss_no_entries(classifier: type, name: str) -> None
     several = "eval" in name
     for values in (np.ma.MaskedArray(np.ones(200), mask), pd.Series(np.ones(200), dtype="Float64").mask(mask)):
         given = {name: [values]} | {"eval_set": [(X, Y)]} if several else {name: values}
+        given |= held_out(classifier, X, Y) if classifier is FocalHistGradientBoostingClassifier else {}
         with pytest.raises(ValueError, match=f"^`{name}` {HOLDS}"):
             classifier(**QUICK[classifier]).fit(X, Y, **given)
 
@@ -109,7 +119,7 @@ def test_balanced_weights_balance_the_weighted_counts(classifier: type) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("scale_pos_weight", 3.0), ("objective", "binary:logistic")])
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("classifier", BOOSTERS)
 def test_searches_say_what_to_use(classifier: type, name: str, value: Any) -> None:
     instead = "`pos_weight`" if name == "scale_pos_weight" else "`gamma`"
     with pytest.raises(ValueError, match=instead):

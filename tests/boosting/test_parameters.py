@@ -1,4 +1,4 @@
-"""Every parameter of the three libraries: honored, or refused with a remedy.
+"""Every parameter of the libraries: honored, or refused with a remedy.
 
 The tables name each one. They are compared with the libraries' own lists, so that a parameter of a later version fails
 until it is added. `value`, or `(value, others)`, has an effect on a small table. A parameter in `PASSED` has none
@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 import xgboost
 from made import table
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from focal_loss.catboost import FocalCatBoostClassifier
 from focal_loss.catboost import _parameters as of_catboost
 from focal_loss.lightgbm import FocalLGBMClassifier
 from focal_loss.lightgbm import _parameters as of_lightgbm
+from focal_loss.sklearn import FocalHistGradientBoostingClassifier
 from focal_loss.xgboost import FocalXGBClassifier
 from focal_loss.xgboost._parameters import REFUSED as REFUSED_BY_XGBOOST
 
@@ -122,6 +124,17 @@ PASSED_TO_CATBOOST: dict[str, Any] = {
     "fixed_binary_splits": None,
 }  # fmt: skip
 
+STOPS = {"early_stopping": True, "n_iter_no_change": 1}
+SKLEARN: dict[str, Any] = {
+    "learning_rate": 0.3, "max_iter": 3, "max_leaf_nodes": 4, "max_depth": 2, "min_samples_leaf": 60,
+    "l2_regularization": 30.0, "max_features": 0.4, "max_bins": 5, "monotonic_cst": [1, 0, 0, 0, 0],
+    "interaction_cst": [[0, 1], [2, 3, 4]], "early_stopping": True, "validation_fraction": (0.5, STOPS),
+    "n_iter_no_change": (1, {"early_stopping": True, "tol": 1.0}), "tol": (1.0, STOPS), "random_state": (9, STOPS),
+}  # fmt: skip
+PASSED_TO_SKLEARN: dict[str, Any] = {
+    "categorical_features": [False] * 5, "scoring": "roc_auc", "verbose": 1, "warm_start": True,
+}  # fmt: skip
+
 
 def without(parameters: dict[str, Any], names: dict[str, str], given: dict[str, Any]) -> dict[str, Any]:
     """The parameters without those for which an alias is given."""
@@ -150,6 +163,11 @@ def catboost_scores(cls: Any, **given: Any) -> np.ndarray:
     return cls(**without(base, of_catboost.NAMES, given)).fit(X, Y).predict(X, prediction_type="RawFormulaVal")
 
 
+def sklearn_scores(cls: Any, **given: Any) -> np.ndarray:
+    base = {"max_iter": 6, "min_samples_leaf": 5, "random_state": 3}
+    return cls(**(base | given)).fit(X, Y)._raw_predict(X)
+
+
 def watched(given: dict[str, Any]) -> dict[str, Any]:
     return {"eval_X": X, "eval_y": Y} if "early_stopping_round" in given else {}
 
@@ -158,8 +176,16 @@ BOOSTERS: dict[str, Any] = {
     "lightgbm": (lightgbm_scores, lightgbm.LGBMClassifier, FocalLGBMClassifier, LIGHTGBM, PASSED_TO_LIGHTGBM),
     "xgboost": (xgboost_scores, xgboost.XGBClassifier, FocalXGBClassifier, XGBOOST, PASSED_TO_XGBOOST),
     "catboost": (catboost_scores, catboost.CatBoostClassifier, FocalCatBoostClassifier, CATBOOST, PASSED_TO_CATBOOST),
+    "sklearn": (
+        sklearn_scores,
+        HistGradientBoostingClassifier,
+        FocalHistGradientBoostingClassifier,
+        SKLEARN,
+        PASSED_TO_SKLEARN,
+    ),
 }
 REFUSED = {"lightgbm": of_lightgbm.REFUSED, "xgboost": REFUSED_BY_XGBOOST, "catboost": of_catboost.REFUSED}
+REFUSED["sklearn"] = {}  # `loss`, alone without effect, is no parameter of our class
 
 
 def known(booster: str) -> set[str]:
@@ -170,11 +196,13 @@ def known(booster: str) -> set[str]:
         return {of_lightgbm.NAMES.get(name, name) for name in (*of_lightgbm.NAMES, *constructor)}
     if booster == "xgboost":
         return set(xgboost.XGBClassifier().get_params()) - {"gamma"} | {"min_split_loss"}
+    if booster == "sklearn":
+        return set(HistGradientBoostingClassifier().get_params()) - {"class_weight", "loss"}
     return set(inspect.signature(catboost.CatBoostClassifier.__init__).parameters) - {"self"}
 
 
 # XGBoost also takes parameters that are not in its constructor; the table lists them too.
-BY_NAME = {"lightgbm": set(), "xgboost": {"rate_drop", "num_class", "disable_default_eval_metric"}, "catboost": set()}
+BY_NAME = {"xgboost": {"rate_drop", "num_class", "disable_default_eval_metric"}}
 
 
 @pytest.mark.parametrize("booster", BOOSTERS)
@@ -183,7 +211,7 @@ def test_every_parameter_is_in_the_table(booster: str) -> None:
     tables = [set(honored), set(passed), set(REFUSED[booster])]
     tables += [set(OF_THE_ESTIMATOR)] if booster == "lightgbm" else []
     assert sum(map(len, tables)) == len(set().union(*tables)), "no parameter is in two tables"
-    assert set().union(*tables) - BY_NAME[booster] == known(booster)
+    assert set().union(*tables) - BY_NAME.get(booster, set()) == known(booster)
 
 
 HONORED = [(booster, name) for booster in BOOSTERS for name in BOOSTERS[booster][3]]
@@ -210,6 +238,13 @@ def test_other_parameters_reach_the_library(booster: str, monkeypatch: pytest.Mo
         fit = xgboost.XGBClassifier.fit
         monkeypatch.setattr(
             xgboost.XGBClassifier, "fit", lambda self, *a, **k: (seen.append(self.get_params()), fit(self, *a, **k))[1]
+        )
+    elif booster == "sklearn":
+        bins = HistGradientBoostingClassifier._bin_data
+        monkeypatch.setattr(
+            HistGradientBoostingClassifier,
+            "_bin_data",
+            lambda self, *a, **k: (seen.append(vars(self)), bins(self, *a, **k))[1],
         )
     else:
         train = catboost.CatBoostClassifier._train

@@ -81,15 +81,19 @@ def refuse_missing(X: Any, eval_set: Any = None, **more: Any) -> None:
     pairs = [eval_set] if isinstance(eval_set, tuple) else eval_set if isinstance(eval_set, list) else []
     pairs = [pair for pair in pairs if isinstance(pair, tuple | list) and len(pair) == 2]
     for name, columns in [("X", X), *(("eval_set", columns) for columns, _ in pairs)]:
-        if isinstance(columns, np.ma.MaskedArray) and np.ma.is_masked(columns):
-            raise ValueError(
-                f"`{name}` must hold NaN where a value is missing, got a masked array; pass "
-                "`numpy.ma.filled(X.astype(float), numpy.nan)`"
-            )
+        refuse_masked(name, columns)
     for _, labels in pairs:
         arrays.refuse_missing("eval_set", labels, nan=True)
     for name, values in more.items():
         arrays.refuse_missing(name, values, nan=True)
+
+
+def refuse_masked(name: str, columns: Any) -> None:
+    if isinstance(columns, np.ma.MaskedArray) and np.ma.is_masked(columns):
+        raise ValueError(
+            f"`{name}` must hold NaN where a value is missing, got a masked array; pass "
+            "`numpy.ma.filled(X.astype(float), numpy.nan)`"
+        )
 
 
 def encode(y: Any) -> tuple[Array, Array]:

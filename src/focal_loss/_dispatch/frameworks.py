@@ -24,7 +24,8 @@ FRAMEWORKS = {
     "tensorflow": ("Tensor", "Variable", "RaggedTensor", "SparseTensor"),
 }
 BACKENDS = ("numpy", *FRAMEWORKS)
-BOOSTERS = ("lightgbm", "xgboost", "catboost")
+BOOSTERS = ("lightgbm", "xgboost", "catboost")  # libraries that take objectives
+CLASSIFIERS = (*BOOSTERS, "sklearn")  # modules with a classifier
 
 # Where each runs the native kernels, if they are installed.
 KERNELS = {
@@ -32,6 +33,7 @@ KERNELS = {
     "jax": "kernels in programs for the CPU; the formula in others",
     "tensorflow": "kernels on the CPU, eager and in graphs; the formula under XLA and on other devices",
     **dict.fromkeys(BOOSTERS, "kernels for the objectives and metrics"),
+    "sklearn": "kernels for the loss of its histogram trees",
 }
 
 _backend: str | None = None
@@ -184,7 +186,7 @@ def load(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in (*FRAMEWORKS, "keras", *BOOSTERS, "sklearn"):
+        if error.name not in (*FRAMEWORKS, "keras", *CLASSIFIERS):
             raise
         extra = module.rpartition(".")[2] if error.name == "sklearn" else error.name
         message = f"`{module}` needs {error.name}, which is not installed: pip install 'focal-loss[{extra}]'"
@@ -209,7 +211,7 @@ def show_config() -> None:
     print(f"focal_loss {version}, Python {platform.python_version()}, {platform.machine()}")
     print(f"lists and NumPy arrays: {backend} (set by {reason})")
     print(f"from logits: {kernels.DESCRIPTION}, {kernels.num_threads()} threads; from probabilities: the formula")
-    for name in (*FRAMEWORKS, *BOOSTERS):
+    for name in (*FRAMEWORKS, *CLASSIFIERS):
         print(f"{name}: {implementation(name, kernels.NATIVE is not None)}")
     for name, notes in MISSING.items():
         print(f"{name}: {'; '.join(notes)}")

@@ -1,4 +1,4 @@
-"""``python benchmarks/tables.py --tables DIR``: focal loss against cross-entropy on real tables, in three boosters.
+"""``python benchmarks/tables.py --tables DIR``: focal loss against cross-entropy on real tables, in four boosters.
 
 DIR holds CSV files whose last column is the target; scikit-learn's bundled tables come on top. Every fold trains on
 three quarters of its training part and stops early on the last quarter, by the log loss of the probabilities; that
@@ -33,6 +33,7 @@ import xgboost
 from joblib import Parallel, delayed
 from scipy.stats import t as student
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, log_loss
 from sklearn.model_selection import RepeatedStratifiedKFold, train_test_split
 from sklearn.preprocessing import label_binarize
@@ -40,6 +41,7 @@ from sklearn.preprocessing import label_binarize
 from focal_loss.calibration import FocalTemperature, expected_calibration_error
 from focal_loss.catboost import FocalCatBoostClassifier
 from focal_loss.lightgbm import FocalLGBMClassifier
+from focal_loss.sklearn import FocalHistGradientBoostingClassifier
 from focal_loss.xgboost import FocalXGBClassifier
 
 RESULTS = Path(__file__).parent / "results"
@@ -91,7 +93,7 @@ class Booster:
     options: dict[str, Any]
     harsh: dict[str, Any]  # no regularisation, the longest steps
     fit: Callable[..., Any]
-    scores: dict[str, Any]  # makes `predict` give raw scores
+    scores: Callable[[Any, Any], Any]  # raw scores of a model for columns
 
 
 def fit_lightgbm(model: Any, X: Any, y: Any, evaluated: tuple[Any, Any]) -> None:
@@ -111,6 +113,12 @@ def fit_catboost(model: Any, X: Any, y: Any, evaluated: tuple[Any, Any]) -> None
     model.fit(X, y, eval_set=evaluated)
 
 
+def fit_sklearn(model: Any, X: Any, y: Any, evaluated: tuple[Any, Any]) -> None:
+    """Unlike the others, this keeps the rounds after the best one."""
+    model.set_params(early_stopping=True, scoring="neg_log_loss", n_iter_no_change=PATIENCE)
+    model.fit(X, y, X_val=evaluated[0], y_val=evaluated[1])
+
+
 BOOSTERS = {
     "LightGBM": Booster(
         lightgbm.LGBMClassifier,
@@ -118,7 +126,7 @@ BOOSTERS = {
         {"n_estimators": ROUNDS, "learning_rate": 0.1, "n_jobs": 1, "verbosity": -1},
         {"n_estimators": 100, "learning_rate": 1.0, "max_depth": 8, "num_leaves": 255, "reg_lambda": 0.0},
         fit_lightgbm,
-        {"raw_score": True},
+        lambda model, X: model.predict(X, raw_score=True),
     ),
     "XGBoost": Booster(
         xgboost.XGBClassifier,
@@ -126,7 +134,7 @@ BOOSTERS = {
         {"n_estimators": ROUNDS, "learning_rate": 0.1, "n_jobs": 1, "enable_categorical": True},
         {"n_estimators": 100, "learning_rate": 1.0, "max_depth": 8, "reg_lambda": 0.0},
         fit_xgboost,
-        {"output_margin": True},
+        lambda model, X: model.predict(X, output_margin=True),
     ),
     "CatBoost": Booster(
         catboost.CatBoostClassifier,
@@ -140,7 +148,15 @@ BOOSTERS = {
         },
         {"iterations": 100, "learning_rate": 1.0, "depth": 8, "l2_leaf_reg": 0.0},
         fit_catboost,
-        {"prediction_type": "RawFormulaVal"},
+        lambda model, X: model.predict(X, prediction_type="RawFormulaVal"),
+    ),
+    "scikit-learn": Booster(
+        HistGradientBoostingClassifier,
+        FocalHistGradientBoostingClassifier,
+        {"max_iter": ROUNDS, "learning_rate": 0.1},
+        {"max_iter": 100, "learning_rate": 1.0, "max_depth": 8, "max_leaf_nodes": 255, "early_stopping": False},
+        fit_sklearn,
+        lambda model, X: model._raw_predict(X),
     ),
 }
 
@@ -186,7 +202,7 @@ def forms(booster: Booster, model: Any, gamma: float, held: tuple[Any, Any], X: 
     found = {"posterior": model.predict_proba(X)}
     if gamma:
         found["scores"] = model.set_params(calibrated=False).predict_proba(X)
-    held_scores, scores = (np.asarray(model.predict(part, **booster.scores)) for part in (held[0], X))
+    held_scores, scores = (np.asarray(booster.scores(model, part)) for part in (held[0], X))
     temperature = FocalTemperature(gamma).fit(held_scores, held[1])
     return found | {"temperature": temperature.predict_proba(scores)}
 
@@ -200,7 +216,7 @@ def of_harsh_run(table: Table, name: str, policy: str) -> Row:
     columns = [c for c in table.X if table.X[c].dtype == "category"]
     extra = {"cat_features": columns} if name == "CatBoost" and columns else {}
     model.fit(table.X.iloc[train], table.y[train], **extra)
-    scores = np.abs(np.asarray(model.predict(table.X, **booster.scores))).max()
+    scores = np.abs(np.asarray(booster.scores(model, table.X))).max()
     loss = log_loss(table.y[test], model.predict_proba(table.X.iloc[test]))
     return {"table": table.name, "booster": name, "hessian": policy, "largest score": float(scores), "log loss": loss}
 

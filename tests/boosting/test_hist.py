@@ -183,6 +183,7 @@ def test_probabilities_are_the_posteriors_of_the_scores(classes: int) -> None:
         np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-12)
         solved = calibration.categorical_prior_logits(np.bincount(y) / len(y), 2.0, class_weight=factors)
     np.testing.assert_allclose(model.start_score_, solved, rtol=1e-12)
+    assert model._loss.grown == model._focus.training_loss(np.bincount(y) / len(y)) != model._focus.loss()
     assert np.shape(model.start_score_) == (() if classes == 2 else (3,))
 
 

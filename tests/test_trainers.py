@@ -194,6 +194,13 @@ def test_labels_that_are_shifted_already() -> None:
             torch.testing.assert_close(causal_focal_loss(hidden, weight, labels, 2.0, **given), expected)
 
 
+def test_no_number_of_a_device_is_waited_for() -> None:
+    """On the device "meta" there are none."""
+    x, y, count = (t.to("meta") for t in (LOGITS, LABELS, torch.tensor(9)))
+    assert compute_loss_func(2.0, shift=True)({"logits": x}, y, count).is_meta
+    assert causal_focal_loss(x, x[0], y, 2.0, num_items_in_batch=count).is_meta
+
+
 def test_how_it_is_printed() -> None:
     assert repr(compute_loss_func(2)) == "compute_loss_func(2)"
     given = {"alpha": [1, 2], "ignore_index": 0, "shift": True, "label_smoothing": 0.1}

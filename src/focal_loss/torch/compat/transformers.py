@@ -328,17 +328,20 @@ def causal_focal_loss(
         if labels is None:
             raise TypeError("`labels` must be a tensor of class indices, got None")
         shift_labels = _shifted(labels, ignore_index)
-    loss = partial(
-        linear_sparse_categorical_focal_loss,
-        hidden_states,
-        lm_head_weight,
-        shift_labels,
-        gamma,
-        bias=bias,
-        class_weight=alpha,
-        ignore_class=ignore_index,
-        label_smoothing=label_smoothing,
-    )
+
+    def loss(reduction: options.Reduction) -> Tensor:
+        return linear_sparse_categorical_focal_loss(
+            hidden_states,
+            lm_head_weight,
+            shift_labels,
+            gamma,
+            bias=bias,
+            class_weight=alpha,
+            ignore_class=ignore_index,
+            label_smoothing=label_smoothing,
+            reduction=reduction,
+        )
+
     if num_items_in_batch is None:
-        return loss(reduction="mean")
-    return _divided(partial(loss, reduction="sum"), num_items_in_batch, hidden_states)
+        return loss("mean")
+    return _divided(lambda: loss("sum"), num_items_in_batch, hidden_states)

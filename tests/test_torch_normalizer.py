@@ -1,4 +1,4 @@
-"""What a mean divides by: its definition on one process, its errors, and groups of processes."""
+"""Normalizers of a mean: their definition on one process, their errors, and groups of processes."""
 
 from __future__ import annotations
 

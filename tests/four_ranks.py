@@ -24,18 +24,26 @@ class Group(NamedTuple):
 
 
 class Report:
-    def __init__(self, table: bool) -> None:
-        self.table, self.tried = table, 0
+    """The cases of every rank. They are compared once at the end: a collective for each would take most of the time."""
+
+    def __init__(self) -> None:
+        self.cases: list[tuple[str, str]] = []
+        self.errors: list[float] = []
 
     def add(self, name: str, error: float, more: str = "", right: bool = True) -> None:
-        """One case on every rank: its error as a share of the bound, and whether all else is right."""
-        self.tried += 1
-        worst = torch.tensor([error, 0.0 if right else 1.0], dtype=torch.float64)
-        worst = torch.where(worst.isnan(), float("inf"), worst)
+        """One case: its error as a share of the bound, and whether all else is right."""
+        self.cases.append((name, more))
+        self.errors.append(error if right and error == error else float("inf"))
+
+    def print(self, table: bool) -> None:
+        worst = torch.tensor(self.errors, dtype=torch.float64)
         dist.all_reduce(worst, dist.ReduceOp.MAX)
-        wrong = worst[0] > 1 or worst[1] > 0
-        if dist.get_rank() == 0 and (wrong or self.table):
-            print("wrong:" if wrong else "right:", name, f"error {worst[0].item():.3g}", more, flush=True)
+        if dist.get_rank():
+            return
+        for (name, more), error in zip(self.cases, worst.tolist(), strict=True):
+            if table or error > 1:
+                print("right:" if error <= 1 else "wrong:", f"{name}; error {error:.3g}; {more}")
+        print("tried", len(self.cases), flush=True)
 
 
 def share(found: Tensor, exact: Tensor, bound: Tensor, dtype: torch.dtype, size: Tensor | None = None) -> float:
@@ -68,12 +76,11 @@ def main(rank: int, size: int, file: str, table: bool) -> None:
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{file}", rank=rank, world_size=size)
-    report = Report(table)
+    report = Report()
     vocabulary.check(groups(), report)
     placements.check(report)
+    report.print(table)
     dist.barrier()
-    if rank == 0:
-        print("tried", report.tried, flush=True)
     # Exit without closing the group: Gloo aborts a process whose peer left a moment before.
     os._exit(0)
 

@@ -22,7 +22,7 @@ def run(script: str, size: int, meeting: Path) -> str:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for command in commands
     ]
     try:
-        results = [process.communicate(timeout=300) for process in processes]
+        results = [process.communicate(timeout=600) for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -36,7 +36,7 @@ def test_every_sharding_is_the_whole(size: int, tmp_path: Path) -> None:
 
 
 def test_groups_of_one_two_and_four_ranks(tmp_path: Path) -> None:
-    assert run("four_ranks.py", 4, tmp_path / "meeting") == "tried 460\n"
+    assert run("four_ranks.py", 4, tmp_path / "meeting") == "tried 403\n"
 
 
 class Sharded(torch.Tensor):

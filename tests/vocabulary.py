@@ -104,32 +104,33 @@ def extremes(group: Group, report: Report) -> None:
 def of_whole(group: Group, report: Report) -> None:
     """Every option, of few classes and of many, is that of the whole logits in float64."""
     generator = torch.Generator().manual_seed(0)
-    options = itertools.product(("none", "mean", "sum"), (None, 3), (None, 0.1), (torch.float32, torch.bfloat16))
-    for reduction, ignore, smoothing, dtype in options:
-        for classes in (11, 230):
-            z = (torch.randn(2, 3, classes, generator=generator) * 4).to(dtype)
-            t = torch.randint(0, classes, (2, 3), generator=generator)
-            t[0, 1] = 3
-            weight = torch.rand(classes, generator=generator)
-            upstream = torch.rand(2, 3, generator=generator) if reduction == "none" else torch.tensor(1.5)
-            gammas = (0, 2, torch.rand(classes, generator=generator) * 3, torch.rand(2, 3, 1, generator=generator))
-            worst = 0.0
-            for gamma in gammas:
-                more = {"class_weight": weight, "ignore_class": ignore, "label_smoothing": smoothing}
-                more |= {"gamma": gamma, "reduction": reduction}
-                loss, gradient, part = results(group, z, t, upstream, **more)
-                whole = z.double().requires_grad_()
-                exact = ours.sparse_categorical_focal_loss(t, whole, from_logits=True, **more)
-                exact.backward(upstream.to(loss.dtype).double())
-                assert whole.grad is not None
-                slope = whole.grad[..., part]
-                # A sum over examples or classes may cancel: its bound is relative to the size of its terms.
-                size = whole.grad.abs().amax(-1, keepdim=True) if smoothing else None
-                bound = 8 + classes + (2 + 2 * 3) * (z.amax() - z.amin()).double()
-                kind = dtype if reduction == "none" else torch.float32
-                worst = max(worst, share(loss, exact.detach(), bound, kind), share(gradient, slope, bound, dtype, size))
-            name = f"{reduction}, ignore {ignore}, smoothing {smoothing}, {dtype}, {classes} classes"
-            report.add(f"{name}, {group.size} ranks", worst)
+    options = list(itertools.product(("none", "mean", "sum"), (None, 3), (None, 0.1), (torch.float32,), (11,)))
+    options += itertools.product(("none",), (3,), (None, 0.1), (torch.bfloat16,), (11, 230))
+    options += itertools.product(("mean",), (None,), (None, 0.1), (torch.float32,), (230,))
+    for reduction, ignore, smoothing, dtype, classes in options:
+        z = (torch.randn(2, 3, classes, generator=generator) * 4).to(dtype)
+        t = torch.randint(0, classes, (2, 3), generator=generator)
+        t[0, 1] = 3
+        weight = torch.rand(classes, generator=generator)
+        upstream = torch.rand(2, 3, generator=generator) if reduction == "none" else torch.tensor(1.5)
+        gammas = (0, 2, torch.rand(classes, generator=generator) * 3, torch.rand(2, 3, 1, generator=generator))
+        worst = 0.0
+        for gamma in gammas:
+            more = {"class_weight": weight, "ignore_class": ignore, "label_smoothing": smoothing}
+            more |= {"gamma": gamma, "reduction": reduction}
+            loss, gradient, part = results(group, z, t, upstream, **more)
+            whole = z.double().requires_grad_()
+            exact = ours.sparse_categorical_focal_loss(t, whole, from_logits=True, **more)
+            exact.backward(upstream.to(loss.dtype).double())
+            assert whole.grad is not None
+            slope = whole.grad[..., part]
+            # A sum over examples or classes may cancel: its bound is relative to the size of its terms.
+            size = whole.grad.abs().amax(-1, keepdim=True) if smoothing else None
+            bound = 8 + classes + (2 + 2 * 3) * (z.amax() - z.amin()).double()
+            kind = dtype if reduction == "none" else torch.float32
+            worst = max(worst, share(loss, exact.detach(), bound, kind), share(gradient, slope, bound, dtype, size))
+        name = f"{reduction}, ignore {ignore}, smoothing {smoothing}, {dtype}, {classes} classes"
+        report.add(f"{name}, {group.size} ranks", worst)
 
 
 def collectives(group: Group, report: Report) -> None:
@@ -173,6 +174,54 @@ class counted_kernels:  # noqa: N801
 
     def __exit__(self, *_: object) -> None:
         _cpu.softmax_parts, _cpu.softmax = self.originals
+
+
+def linear(group: Group, report: Report) -> None:
+    """The layer and its loss in chunks: values and gradients of the whole layer in float64."""
+    generator = torch.Generator().manual_seed(0)
+    classes, width = 21, 8
+    weight, bias = torch.randn(classes, width, generator=generator), torch.randn(classes, generator=generator)
+    partition = counts(classes, group.size)
+    part = slice(sum(partition[: group.rank]), sum(partition[: group.rank + 1]))
+    per_class = torch.rand(classes, generator=generator)
+    for reduction, smoothing, rows, dtype in itertools.product(
+        ("none", "mean"), (None, 0.1), (300, 0), (torch.float32, torch.bfloat16)
+    ):
+        hidden = torch.randn(rows, 1, width, generator=generator).to(dtype)
+        t = torch.randint(0, classes, (rows, 1), generator=generator)
+        gamma = torch.rand(rows, 1, 1, generator=generator) if reduction == "none" else per_class
+        options = {"gamma": gamma, "class_weight": per_class, "ignore_class": 3}
+        options |= {"label_smoothing": smoothing, "reduction": reduction}
+        given = [hidden.clone(), weight[part].to(dtype), bias[part].to(dtype)]
+        given = [x.requires_grad_() for x in given]
+        loss = ours.vocab_parallel_linear_sparse_categorical_focal_loss(
+            *given[:2], t, group=group.group, partition=partition, bias_local=given[2], **options
+        )
+        loss.sum().backward()
+        exact = [x.to(dtype).double().requires_grad_() for x in (hidden, weight, bias)]
+        whole = ours.linear_sparse_categorical_focal_loss(*exact[:2], t, bias=exact[2], **options)
+        whole.sum().backward()
+        summed = given[0].grad.clone()  # type: ignore[union-attr]
+        dist.all_reduce(summed, group=group.group)
+        found = [loss.detach(), summed, given[1].grad, given[2].grad]
+        wanted = [whole.detach(), exact[0].grad, exact[1].grad[part], exact[2].grad[part]]  # type: ignore[index]
+        # Logits in bfloat16 are rounded before the loss. Sums over rows or classes are relative to the largest.
+        bound = torch.tensor(2000.0 if dtype == torch.float32 else 2.0**16 * 4)
+        error = 0.0
+        for a, b in zip(found, wanted, strict=True):
+            size = b.abs().max().expand(b.shape) if b.numel() else b  # type: ignore[union-attr]
+            error = max(error, share(a, b, bound, torch.float32, size))  # type: ignore[arg-type]
+        report.add(f"linear, {reduction}, smoothing {smoothing}, {rows} rows, {dtype}, {group.size} ranks", error)
+        with CommDebugMode() as forward:
+            value = ours.vocab_parallel_linear_sparse_categorical_focal_loss(
+                *given[:2], t, group=group.group, partition=partition, bias_local=given[2], **options
+            ).sum()
+        with CommDebugMode() as backward:
+            value.backward()
+        few = 0 if group.size == 1 else 2 if smoothing else 1
+        sent = forward.get_total_counts(), backward.get_total_counts()
+        name = f"linear collectives, {reduction}, smoothing {smoothing}, {rows} rows, {group.size} ranks"
+        report.add(name, 0.0, f"forward {sent[0]} backward {sent[1]}", sent == (few, 0))
 
 
 def refused(group: Group) -> Iterator[tuple[dict[str, Any], type[Exception], str]]:
@@ -221,4 +270,5 @@ def check(groups: list[Group], report: Report) -> None:
         extremes(group, report)
         of_whole(group, report)
         collectives(group, report)
+        linear(group, report)
         errors(group, report)

@@ -214,6 +214,7 @@ OWN = {
         "compat",
         "linear_sparse_categorical_focal_loss",
         "sigmoid_focal_loss",
+        "vocab_parallel_linear_sparse_categorical_focal_loss",
         "vocab_parallel_sparse_categorical_focal_loss",
     ],
     "jax": ["linear_sparse_categorical_focal_loss", "sigmoid_focal_loss"],
@@ -286,7 +287,9 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
             f"from focal_loss.torch._functions import ({', '.join(functions)}, sigmoid_focal_loss)\n"
             "from focal_loss.torch._linear import linear_sparse_categorical_focal_loss\n"
             f"from focal_loss.torch._modules import ({', '.join(loss.class_name for loss in modules)},)\n"
-            "from focal_loss.torch._vocab_parallel import vocab_parallel_sparse_categorical_focal_loss\n",
+            "from focal_loss.torch._vocab_parallel import vocab_parallel_sparse_categorical_focal_loss\n"
+            "from focal_loss.torch._vocab_parallel_linear import (\n"
+            "    vocab_parallel_linear_sparse_categorical_focal_loss,\n)\n",
             "names": names([*functions, *(loss.class_name for loss in modules), *OWN["torch"]]),
         },
         "jax/_functions.py": {"functions": each(jax_function)},

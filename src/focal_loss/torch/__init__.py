@@ -41,6 +41,9 @@ from focal_loss.torch._modules import (
     VarifocalLoss,
 )
 from focal_loss.torch._vocab_parallel import vocab_parallel_sparse_categorical_focal_loss
+from focal_loss.torch._vocab_parallel_linear import (
+    vocab_parallel_linear_sparse_categorical_focal_loss,
+)
 
 # </doors: imports>
 
@@ -73,6 +76,7 @@ __all__ = [
     "sparse_categorical_focal_crossentropy",
     "sparse_categorical_focal_loss",
     "varifocal_loss",
+    "vocab_parallel_linear_sparse_categorical_focal_loss",
     "vocab_parallel_sparse_categorical_focal_loss",
     # </doors: names>
 ]

@@ -32,6 +32,8 @@ from focal_loss.torch._calls import (
 )
 from focal_loss.torch._private import is_batched
 
+FIRST_ONLY = "the loss of sharded classes gives first derivatives; gather the logits for second ones"
+
 
 class Exchange(NamedTuple):
     """The processes that have the other classes: a group for each dimension of a mesh that shards them."""
@@ -39,6 +41,7 @@ class Exchange(NamedTuple):
     xp: Any  # torch as a `pipeline.Backend`
     groups: tuple[Any, ...]
     classes: int | None = None  # of this process, if every one must have as many
+    name: str = ""  # of the argument that has them
 
     def gathered(self, numbers: Tensor, group: Any) -> Tensor:
         """The numbers of all ranks, stacked in front."""
@@ -62,7 +65,7 @@ class Exchange(NamedTuple):
         alike = (result[:, -1] == self.classes).all()
         if result.device.type == "cpu" and not alike:
             counts = [int(n) for n in result[:, -1]]
-            raise ValueError(f"`y_pred_local` must have as many classes on each rank, got {counts}; pass `partition`")
+            raise ValueError(f"`{self.name}` must have as many classes on each rank, got {counts}; pass `partition`")
         return result[:, :-1].where(alike, float("nan"))
 
 
@@ -79,24 +82,38 @@ def covered(xp: Any, call: SoftmaxCall) -> bool:
     return kernels.NATIVE is not None and call.x.device.type == "cpu" and xp.covers(call.x, call.y)
 
 
+def parts_of(xp: Any, call: SoftmaxCall) -> Tensor:
+    """The part of this shard: the fields of `softmax.Part`, stacked."""
+    return _cpu.softmax_parts(call) if covered(xp, call) else _parts(xp, call)
+
+
+def value_of(xp: Any, call: SoftmaxCall, whole: Tensor) -> Tensor:
+    """The loss, reduced as the call says. It reads no logits."""
+    call = _with_whole(call, whole)
+    return _cpu.softmax(0, 1.0, call) if covered(xp, call) else _value(xp, call)
+
+
+def slope_of(xp: Any, upstream: Tensor, call: SoftmaxCall, whole: Tensor, result: Tensor | None = None) -> Tensor:
+    """The gradient in the logits of this shard. If they are given as `result`, the kernels overwrite them."""
+    call = _with_whole(call, whole)
+    return _cpu.softmax(1, upstream, call, result) if covered(xp, call) else _slope(xp, upstream, call)
+
+
 class _OfShards(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, exchange: Exchange) -> Tensor:
-        xp = exchange.xp
-        by_kernels = covered(xp, call)
-        whole = together(_cpu.softmax_parts(call) if by_kernels else _parts(xp, call), exchange)
+        xp = ctx.xp = exchange.xp
+        whole = together(parts_of(xp, call), exchange)
         keep(ctx, call, whole)
-        ctx.xp, call = xp, _with_whole(call, whole)
-        return _cpu.softmax(0, 1.0, call) if by_kernels else _value(xp, call)
+        return value_of(xp, call, whole)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         call, whole = kept(ctx)
+        assert whole is not None
         if torch.is_grad_enabled():
             return by_formula(grad, call), None, None
-        call = _with_whole(call, whole)
-        grad = upstream_of(grad, call)
-        return _cpu.softmax(1, grad, call) if covered(ctx.xp, call) else _slope(ctx.xp, grad, call), None, None
+        return slope_of(ctx.xp, upstream_of(grad, call), call, whole), None, None
 
 
 def upstream_of(grad: Tensor, call: SoftmaxCall) -> Tensor:
@@ -110,7 +127,7 @@ def upstream_of(grad: Tensor, call: SoftmaxCall) -> Tensor:
 def by_formula(grad: Tensor, call: SoftmaxCall) -> Tensor:
     """The gradient, itself differentiable, if the call has a formula."""
     if call.formula is None:
-        raise NotImplementedError("the loss of sharded classes gives first derivatives; gather the logits for others")
+        raise NotImplementedError(FIRST_ONLY)
     unreduced = call.formula(call.x)
     upstream = upstream_of(grad, call).to(unreduced.dtype).expand(unreduced.shape)
     return torch.autograd.grad(unreduced, call.x, upstream, create_graph=True)[0]
@@ -132,38 +149,38 @@ def loss_of_shards(call: SoftmaxCall, exchange: Exchange) -> Tensor:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-class _Rows(NamedTuple):
-    """The examples of a shard: the true class as a mask, and among all classes, 0 where it is none."""
+class _Labels(NamedTuple):
+    """The true class of each example among all classes, 0 where it is none, and which examples have none."""
 
-    x: Tensor
-    true_class_mask: Tensor
     index: Tensor
     ignored: Tensor | None
     invalid: Tensor
 
 
-def _rows(xp: Any, call: SoftmaxCall) -> _Rows:
-    shard, axis = call.shard, call.axis
-    assert shard is not None
-    check = shard.all_classes if call.check else None
-    index, _ = softmax_losses.class_indices(xp, call.y, check, call.ignore)
-    inside = (index >= 0) & (index < shard.all_classes)
+def _labels(xp: Any, call: SoftmaxCall) -> _Labels:
+    assert call.shard is not None
+    classes = call.shard.all_classes
+    index, _ = softmax_losses.class_indices(xp, call.y, classes if call.check else None, call.ignore)
+    inside = (index >= 0) & (index < classes)
     ignored = None if call.ignore is None else ~is_counted(index, call.ignore)
+    return _Labels(torch.where(inside, index, 0), ignored, ~inside if ignored is None else ~(inside | ignored))
+
+
+def _logits(call: SoftmaxCall, labels: _Labels) -> tuple[Tensor, Tensor]:
+    """The logits of the shard, 0 where they are ignored, and its true class as a mask."""
+    assert call.shard is not None
     x = at_least_float32(call.x)
-    if ignored is not None:  # an ignored prediction must not reach the gradient as 0 * nan
-        x = x.masked_fill(ignored.unsqueeze(axis), 0.0)
-    position = _closed_forms.positions(x, axis) + shard.begin
-    invalid = ~inside if ignored is None else ~(inside | ignored)
-    return _Rows(x, index.unsqueeze(axis) == position, torch.where(inside, index, 0), ignored, invalid)
+    if labels.ignored is not None:  # an ignored prediction must not reach the gradient as 0 * nan
+        x = x.masked_fill(labels.ignored.unsqueeze(call.axis), 0.0)
+    return x, labels.index.unsqueeze(call.axis) == _closed_forms.positions(x, call.axis) + call.shard.begin
 
 
 def _parts(xp: Any, call: SoftmaxCall) -> Tensor:
     """`_cpu.softmax_parts`, by the formula."""
-    rows = _rows(xp, call)
-    if rows.x.shape[call.axis]:
-        return torch.stack([x.squeeze(call.axis) for x in softmax.part_of(xp, rows.x, rows.true_class_mask, call.axis)])
-    empty = [rows.x.new_full(call.y.shape, number) for number in (-float("inf"), -float("inf"), 0.0)]
-    return torch.stack(empty)
+    x, true_class_mask = _logits(call, _labels(xp, call))
+    if x.shape[call.axis]:
+        return torch.stack([n.squeeze(call.axis) for n in softmax.part_of(xp, x, true_class_mask, call.axis)])
+    return torch.stack([x.new_full(call.y.shape, number) for number in (-float("inf"), -float("inf"), 0.0)])
 
 
 def _of_examples(p: list[float] | Tensor, index: Tensor, x: Tensor, axis: int) -> float | Tensor:
@@ -173,32 +190,32 @@ def _of_examples(p: list[float] | Tensor, index: Tensor, x: Tensor, axis: int) -
     return p if p.ndim == 0 else p[index] if p.ndim == 1 else p.squeeze(axis)
 
 
-def _derivative(xp: Any, order: int, call: SoftmaxCall, rows: _Rows) -> Tensor:
+def _derivative(xp: Any, order: int, call: SoftmaxCall, labels: _Labels) -> Tensor:
     """The unreduced value (order 0), or its derivative in the margin."""
     assert call.shard is not None
     assert call.shard.whole is not None
     margin = softmax.margin_of_part(xp, softmax.Part(*call.shard.whole))
-    gamma, weight = (_of_examples(p, rows.index, margin, call.axis) for p in (call.gamma, call.weight))
+    gamma, weight = (_of_examples(p, labels.index, margin, call.axis) for p in (call.gamma, call.weight))
     value: Tensor = formula.evaluate(xp, "margin", "0" * order, margin, gamma, weight)
-    value = value.masked_fill(rows.invalid, 0.0 if order else float("nan"))
-    return value if rows.ignored is None else value.masked_fill(rows.ignored, 0.0)
+    value = value.masked_fill(labels.invalid, 0.0 if order else float("nan"))
+    return value if labels.ignored is None else value.masked_fill(labels.ignored, 0.0)
 
 
 def _value(xp: Any, call: SoftmaxCall) -> Tensor:
     """`_cpu.softmax` of order 0, by the formula."""
-    value, dtype = _derivative(xp, 0, call, _rows(xp, call)), dtype_of_results(0, call)
+    value = _derivative(xp, 0, call, _labels(xp, call))
     if call.reduction != "none":
         value = value.sum() * reduction_weight_of_example(call)
-    return value.to(dtype)
+    return value.to(dtype_of_results(0, call))
 
 
 def _slope(xp: Any, upstream: Parameter, call: SoftmaxCall) -> Tensor:
     """`_cpu.softmax` of order 1, by the formula."""
-    rows, axis = _rows(xp, call), call.axis
     assert call.shard is not None
     assert call.shard.whole is not None
-    cotangent = (_derivative(xp, 1, call, rows) * upstream).unsqueeze(axis)
-    whole = softmax.Part(*call.shard.whole.unsqueeze(axis + 1))
-    slope: Tensor = softmax.vjp_of_part(xp, rows.x, rows.true_class_mask, whole, cotangent)
-    dead = cotangent == 0  # where the logits may be NaN
-    return slope.masked_fill(dead, 0.0).to(call.x.dtype)
+    labels = _labels(xp, call)
+    x, true_class_mask = _logits(call, labels)
+    cotangent = (_derivative(xp, 1, call, labels) * upstream).unsqueeze(call.axis)
+    whole = softmax.Part(*call.shard.whole.unsqueeze(call.axis + 1))
+    slope: Tensor = softmax.vjp_of_part(xp, x, true_class_mask, whole, cotangent)
+    return slope.masked_fill(cotangent == 0, 0.0).to(call.x.dtype)  # the logits of others may be NaN

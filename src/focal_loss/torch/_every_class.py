@@ -77,7 +77,7 @@ def _terms(xp: Any, call: SoftmaxCall, whole: softmax.PartOfEvery, here: Tensor)
     return _Terms(rest, top, value, slope, dead, invalid)
 
 
-def _part(xp: Any, call: SoftmaxCall) -> Tensor:
+def part_of(xp: Any, call: SoftmaxCall) -> Tensor:
     x, axis = at_least_float32(call.x), call.axis
     if call.sparse:
         dead = _labels(xp, call, x)[1]
@@ -89,28 +89,60 @@ def _part(xp: Any, call: SoftmaxCall) -> Tensor:
     return torch.stack([x.new_full(shape, -float("inf")), x.new_full(shape, -1.0)])
 
 
+def parts_together(part: Tensor, exchange: Exchange) -> tuple[Tensor, Tensor]:
+    """The parts of all processes as one, and whether the largest logit of an example is in this shard."""
+    here = torch.ones_like(part[0], dtype=torch.bool)
+    for group in exchange.groups:
+        parts = softmax.PartOfEvery(*exchange.gathered(part, group).unbind(1))
+        whole, first = softmax.every_together(exchange.xp, parts, 0)
+        part = torch.stack([p.squeeze(0) for p in whole])
+        here &= first[dist.get_rank(group)]
+    return part, here
+
+
+def sums_of(xp: Any, call: SoftmaxCall, part: Tensor, here: Tensor) -> Tensor:
+    """The sums over the classes of the shard: of the terms, and of their slopes but that of the largest logit, and that
+    one. They are the numbers that the second exchange adds up.
+    """
+    terms = _terms(xp, call, softmax.PartOfEvery(*part), here)
+    ratio = terms.slope / terms.rest.others
+    value = terms.value
+    if terms.dead is not None and terms.invalid is not None:
+        dead, invalid = terms.dead.unsqueeze(call.axis), terms.invalid.unsqueeze(call.axis)
+        value = value.masked_fill(dead, 0.0).masked_fill(invalid, float("nan"))
+    sums = [value, ratio.masked_fill(terms.top, 0.0), ratio.masked_fill(~terms.top, 0.0)]
+    return torch.stack([s.sum(call.axis, keepdim=True) for s in sums])
+
+
+def sums_together(sums: Tensor, part: Tensor, here: Tensor, exchange: Exchange) -> tuple[Tensor, Tensor]:
+    """The value of each example, and the numbers from which `slope_of` computes the gradient."""
+    for group in exchange.groups:
+        if dist.get_world_size(group) > 1:
+            dist.all_reduce(sums, group=group)
+    return sums[0], torch.cat([part, sums[1:], here.to(sums.dtype).unsqueeze(0)])
+
+
+def slope_of(xp: Any, upstream: Tensor, call: SoftmaxCall, numbers: Tensor) -> Tensor:
+    """The gradient in the logits of the shard."""
+    peak, rest, ratios, ratio_of_top, here = numbers
+    upstream = upstream if upstream.ndim == 0 else upstream.unsqueeze(call.axis)
+    terms = _terms(xp, call, softmax.PartOfEvery(peak, rest), here > 0)
+    ratio = terms.slope / terms.rest.others
+    others = torch.where(terms.top, ratios, (ratios - ratio) + ratio_of_top)
+    slope = upstream * (terms.slope - terms.rest.e * others)
+    if terms.dead is not None:
+        slope = slope.masked_fill(terms.dead.unsqueeze(call.axis), 0.0)
+    return slope.to(call.x.dtype)
+
+
 class _OfEveryClass(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, exchange: Exchange) -> Tensor:
         xp = ctx.xp = exchange.xp
-        part = _part(xp, call)
-        here = torch.ones_like(part[0], dtype=torch.bool)
-        for group in exchange.groups:
-            parts = softmax.PartOfEvery(*exchange.gathered(part, group).unbind(1))
-            whole, first = softmax.every_together(xp, parts, 0)
-            part = torch.stack([p.squeeze(0) for p in whole])
-            here &= first[dist.get_rank(group)]
-        terms = _terms(xp, call, softmax.PartOfEvery(*part), here)
-        ratio, axis = terms.slope / terms.rest.others, call.axis
-        sums = [terms.value, ratio.masked_fill(terms.top, 0.0), ratio.masked_fill(~terms.top, 0.0)]
-        total = torch.stack([s.sum(axis, keepdim=True) for s in sums])
-        for group in exchange.groups:
-            if dist.get_world_size(group) > 1:
-                dist.all_reduce(total, group=group)
-        keep(ctx, call, torch.cat([part, total[1:], here.to(total.dtype).unsqueeze(0)]))
-        value = total[0].squeeze(axis)
-        if terms.dead is not None and terms.invalid is not None:
-            value = value.masked_fill(terms.dead, 0.0).masked_fill(terms.invalid, float("nan"))
+        part, here = parts_together(part_of(xp, call), exchange)
+        value, numbers = sums_together(sums_of(xp, call, part, here), part, here, exchange)
+        keep(ctx, call, numbers)
+        value = value.squeeze(call.axis)
         if call.reduction != "none":
             value = value.sum() * reduction_weight_of_example(call)
         return value.to(dtype_of_results(0, call))
@@ -121,16 +153,7 @@ class _OfEveryClass(torch.autograd.Function):
         assert numbers is not None
         if torch.is_grad_enabled():
             return by_formula(grad, call), None, None
-        grad = upstream_of(grad, call)
-        grad = grad if grad.ndim == 0 else grad.unsqueeze(call.axis)
-        peak, rest, ratios, ratio_of_top, here = numbers
-        terms = _terms(ctx.xp, call, softmax.PartOfEvery(peak, rest), here > 0)
-        ratio = terms.slope / terms.rest.others
-        others = torch.where(terms.top, ratios, (ratios - ratio) + ratio_of_top)
-        slope = grad * (terms.slope - terms.rest.e * others)
-        if terms.dead is not None:
-            slope = slope.masked_fill(terms.dead.unsqueeze(call.axis), 0.0)
-        return slope.to(call.x.dtype), None, None
+        return slope_of(ctx.xp, upstream_of(grad, call), call, numbers), None, None
 
 
 def loss_of_every_class(call: SoftmaxCall, exchange: Exchange) -> Tensor:

@@ -27,7 +27,7 @@ from focal_loss.torch._normalizer import Group, Normalizer
 from focal_loss.torch._private import is_batched
 
 
-def _autocast(hidden: Tensor) -> bool:
+def autocast_casts(hidden: Tensor) -> bool:
     """Whether autocast casts the layer; it leaves float64 alone."""
     device = hidden.device.type
     return (
@@ -157,7 +157,7 @@ def linear_sparse_categorical_focal_loss(
         spec.weight_name,
     )
     spec = replace(spec, gamma=gamma, class_weight=class_weight)
-    if _autocast(hidden):
+    if autocast_casts(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
     if reduction != "mean" or _normalizer.is_ordinary_mean(normalizer, group):
@@ -198,7 +198,7 @@ def _check(hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec:
     if y.is_floating_point():
         checks.check_exact(y.dtype, weight.shape[0])
     for name, tensor in (("weight", weight), ("bias", bias)):
-        if tensor is not None and tensor.dtype != hidden.dtype and not _autocast(hidden):
+        if tensor is not None and tensor.dtype != hidden.dtype and not autocast_casts(hidden):
             raise TypeError(f"`{name}` must have the dtype of `hidden`, {hidden.dtype}, got {tensor.dtype}")
     for name, value in (("gamma", spec.gamma), ("class_weight", spec.class_weight)):
         if isinstance(value, Tensor) and value.requires_grad:
@@ -241,7 +241,7 @@ class _Problem(NamedTuple):
     recorded: bool
 
 
-def _chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+def chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
     """The logits of a few rows at a time, all in the same memory: a caller that keeps them must copy them."""
     rows = chunk_rows(len(hidden), hidden.shape[1], len(weight))
     buffer = hidden.new_empty(rows, len(weight))
@@ -299,7 +299,7 @@ def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: SparseOptions) -> 
     return torch.autograd.grad(loss, logits, upstream.to(loss.dtype))[0]
 
 
-class _Gradients:
+class Gradients:
     """The wanted gradients in the layer's input, weight and bias, summed in float32 or wider."""
 
     def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, ...]) -> None:
@@ -342,7 +342,7 @@ class _Linear(torch.autograd.Function):
             return (total * _reduction_weight(y, problem)).to(torch.promote_types(hidden.dtype, torch.float32))
         reduced = reduction != "none"
         values = [
-            _loss(logits, y[part], _of_part(spec, part), reduced) for part, logits in _chunks(hidden, weight, bias)
+            _loss(logits, y[part], _of_part(spec, part), reduced) for part, logits in chunks(hidden, weight, bias)
         ]
         value = torch.cat(values) if values else XP.round_losses(at_least_float32(hidden.new_zeros(0)), hidden)
         return (value.sum() * _reduction_weight(y, problem)).to(value.dtype) if reduced else value
@@ -386,11 +386,11 @@ def _sum_and_gradients(
     spec: SparseOptions,
     wanted: tuple[bool, ...],
     upstream: Tensor | None = None,
-) -> tuple[Tensor, _Gradients]:
+) -> tuple[Tensor, Gradients]:
     """The sum of the losses and its gradients; with an upstream per row, the gradients of their sum times it."""
-    gradients = _Gradients(hidden, weight, bias, wanted)
+    gradients = Gradients(hidden, weight, bias, wanted)
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
-    for part, logits in _chunks(hidden, weight, bias):
+    for part, logits in chunks(hidden, weight, bias):
         if upstream is None:
             value, slope = _sum_and_slope(logits, y[part], _of_part(spec, part))
             total += value

@@ -109,7 +109,7 @@ def vocab_parallel_sparse_categorical_focal_loss(
     >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> logits = torch.tensor([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
     >>> vocab_parallel_sparse_categorical_focal_loss(logits, torch.tensor([0, 2]), gamma=2, group=True)
-    tensor([0.0456, 0.4883])
+    tensor([0.0457, 0.4883])
     >>> dist.destroy_process_group()
     """
     spec = checked(
@@ -128,11 +128,14 @@ def vocab_parallel_sparse_categorical_focal_loss(
             "`y_pred_local` must be a plain tensor, got a DTensor; pass `y_pred.to_local()`, or the DTensor itself to "
             "`sparse_categorical_focal_loss`"
         )
-    return _of_group(y_pred_local, y_true, spec, _ranks(group, partition, y_pred_local.shape[-1:]), reduction)
+    if not y_pred_local.ndim:
+        raise ValueError("`y_pred_local` must have an axis of classes, got a scalar")
+    exchange, shard = ranks(group, partition, y_pred_local.shape[-1], "y_pred_local")
+    return _of_group(y_pred_local, y_true, spec, shard, exchange, reduction)
 
 
-def _ranks(group: Any, partition: Sequence[int] | None, local: Sequence[int]) -> tuple[Exchange, Shard]:
-    """How to reach the other ranks, and the place of the classes of this one."""
+def ranks(group: Any, partition: Sequence[int] | None, local: int, name: str) -> tuple[Exchange, Shard]:
+    """How to reach the other ranks, and the place of the `local` classes of this one, which the argument `name` has."""
     if group is not True and not isinstance(group, dist.ProcessGroup):
         raise TypeError(f"`group` must be a process group, or True for the default one, got {checks.described(group)}")
     if not dist.is_initialized():
@@ -141,14 +144,12 @@ def _ranks(group: Any, partition: Sequence[int] | None, local: Sequence[int]) ->
     rank, size = dist.get_rank(group), dist.get_world_size(group)
     if rank < 0:
         raise ValueError("`group` must contain this process")
-    if not local:
-        raise ValueError("`y_pred_local` must have an axis of classes, got a scalar")
     if partition is None:
-        return Exchange(XP, (group,), local[0]), Shard(rank * local[0], size * local[0])
+        return Exchange(XP, (group,), local, name), Shard(rank * local, size * local)
     counts = [options.integer("partition", n) for n in partition]
-    if len(counts) != size or min(counts) < 0 or counts[rank] != local[0]:
+    if len(counts) != size or min(counts) < 0 or counts[rank] != local:
         raise ValueError(
-            f"`partition` must have a number of classes for each of the {size} ranks, {local[0]} for rank "
+            f"`partition` must have a number of classes for each of the {size} ranks, {local} for rank "
             f"{rank}, got {counts}"
         )
     return Exchange(XP, (group,)), Shard(sum(counts[:rank]), sum(counts))
@@ -156,10 +157,14 @@ def _ranks(group: Any, partition: Sequence[int] | None, local: Sequence[int]) ->
 
 @torch.compiler.disable
 def _of_group(
-    x: Tensor, y_true: Any, spec: SparseOptions, ranks: tuple[Exchange, Shard], reduction: Reduction
+    x: Tensor, y_true: Any, spec: SparseOptions, shard: Shard, exchange: Exchange, reduction: Reduction
 ) -> Tensor:
-    exchange, shard = ranks
-    y = XP.labels(y_true, x)
+    call = call_of_shard(x, XP.labels(y_true, x), spec, shard, reduction)
+    return loss_of_every_class(call, exchange) if spec.label_smoothing else loss_of_shards(call, exchange)
+
+
+def call_of_shard(x: Tensor, y: Tensor, spec: SparseOptions, shard: Shard, reduction: Reduction) -> SoftmaxCall:
+    """The checked call of the kernels."""
     shape = (*x.shape[:-1], shard.all_classes)
     softmax_losses.check_sparse(y.shape, y.shape, shape, x.ndim - 1)
     if y.is_floating_point():
@@ -169,7 +174,7 @@ def _of_group(
         if isinstance(value, Tensor) and value.requires_grad:
             raise ValueError(f"`{name}` must not require a gradient here; pass `{name}.detach()`")
     gamma, weight = softmax_losses.of_classes(XP, gamma, weight, shape, x.ndim - 1, spec.weight_name)
-    call = SoftmaxCall(
+    return SoftmaxCall(
         x,
         y,
         [gamma] if isinstance(gamma, float) else per_class(gamma),
@@ -182,4 +187,3 @@ def _of_group(
         float32=under_autocast(x),
         shard=shard,
     )
-    return loss_of_every_class(call, exchange) if spec.label_smoothing else loss_of_shards(call, exchange)

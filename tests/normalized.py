@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from cases import LOSSES
+from cases import LOSS, LOSSES
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -94,6 +94,8 @@ def cases() -> Iterator[Case]:
         for kind, y in every[loss.declared.layout].items():
             ignored = kind == "ignored"
             yield Case(f"{loss.name} {kind}", of_loss(loss, IGNORED if ignored else None), y, (*counts,), ignored)
+    none = torch.zeros(ROWS, CLASSES, dtype=torch.bool)  # no positive anywhere: the bound of 1 comes after the sum
+    yield Case("no positive", of_loss(LOSS["binary_focal_loss"], None), none, ("positives",), numbers=False)
     soft, index = every["elements"]["soft"], every["sparse"]["ignored"]
     all_three = ("valid", "positives", "weight")
 

@@ -17,7 +17,7 @@ import focal_loss
 import focal_loss.torch as ours
 
 SCRIPT = Path(__file__).with_name("normalized.py")
-TRIED = {1: 2288, 2: 3397, 4: 2290}  # each process makes as many checks
+TRIED = {1: 2304, 2: 3421, 4: 2306}  # each process makes as many checks
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

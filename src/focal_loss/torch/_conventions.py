@@ -82,21 +82,6 @@ class _Convention(_Loss):
     def loss(self, x: Tensor, target: Tensor) -> Tensor:
         raise NotImplementedError
 
-    @property
-    def reduced_by(self) -> dict[str, Any]:
-        return {"reduction": self.reduction, "normalizer": self.normalizer, "group": self.group}
-
-    def tensors(self, given: Any, target: Any) -> tuple[Tensor, Tensor]:
-        """Both as tensors on one device, unless they are visibly the wrong way round."""
-        x = XP.prediction(given, "input")
-        labels = XP.labels(target, x, "target")
-        if isinstance(given, Tensor) and not given.is_floating_point():
-            remedy = ORDER if labels.is_floating_point() else "call `input.float()` if these are logits"
-            raise TypeError(f"`input` must be a floating tensor of logits, got {given.dtype}; {remedy}")
-        if labels.requires_grad and not x.requires_grad:
-            raise TypeError(f"`input` must hold the logits, but only `target` has a gradient; {ORDER}")
-        return x, labels
-
 
 @answering
 class FocalLoss(_Convention):
@@ -198,7 +183,9 @@ class FocalLoss(_Convention):
                 from_logits=True,
                 label_smoothing=self.label_smoothing,
                 axis=axis,
-                **self.reduced_by,
+                reduction=self.reduction,
+                normalizer=self.normalizer,
+                group=self.group,
             )
         return sparse_categorical_focal_loss(
             target,
@@ -209,7 +196,9 @@ class FocalLoss(_Convention):
             axis=axis,
             ignore_class=self.ignore_index,
             label_smoothing=self.label_smoothing,
-            **self.reduced_by,
+            reduction=self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
         )
 
 
@@ -316,9 +305,17 @@ class SigmoidFocalLoss(_Convention):
                 + _unsqueezed(target, x)
             )
         alpha, gamma, weight = (self.option(name, x) for name in ("alpha", "gamma", "pos_weight"))
-        if weight is None:
-            return sigmoid_focal_loss(x, target, -1 if alpha is None else alpha, gamma, **self.reduced_by)
-        return _weighed(x, target, alpha, gamma, weight, **self.reduced_by)
+        if weight is not None:
+            return _weighed(x, target, alpha, gamma, weight, self.reduction, self.normalizer, self.group)
+        return sigmoid_focal_loss(
+            x,
+            target,
+            -1 if alpha is None else alpha,
+            gamma,
+            self.reduction,
+            normalizer=self.normalizer,
+            group=self.group,
+        )
 
 
 def _unsqueezed(target: Tensor, x: Tensor) -> str:

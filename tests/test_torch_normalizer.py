@@ -65,9 +65,10 @@ def expected(loss: Loss, normalizer: Any, y: np.ndarray, weight: Any) -> float:
 
 
 @pytest.mark.parametrize("normalizer", ["valid", "positives", "weight", 2.5, 3, torch.tensor(4.0), torch.tensor(5)])
+@pytest.mark.parametrize("from_logits", [True, False])
 @pytest.mark.parametrize("labels", ["soft", "hard", "ignored", "none"])
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
-def test_divisors(loss: Loss, labels: str, normalizer: Any) -> None:
+def test_divisors(loss: Loss, labels: str, from_logits: bool, normalizer: Any) -> None:
     layout, options = loss.declared.layout, dict(loss.options)
     y = {"soft": SOFT, "hard": HARD, "ignored": torch.where(SOFT > 0.7, 7.0, SOFT), "none": 0 * SOFT}[labels]
     if layout == "sparse":
@@ -80,13 +81,14 @@ def test_divisors(loss: Loss, labels: str, normalizer: Any) -> None:
     if name:
         weight = options[name] = 0.3 if layout in ("elements", "average") else [1.0, 0.5, 2.5]
     function = getattr(ours, loss.name)
-    x = X.clone().requires_grad_()
+    x = X.clone() if from_logits else X.softmax(1) if layout in ("dense", "sparse") else X.sigmoid()
+    x.requires_grad_()
     if (normalizer == "weight" and not name) or (normalizer == "positives" and layout == "sparse"):
         with pytest.raises(ValueError, match="pass 'valid'"):
-            function(y, x, from_logits=True, reduction="mean", normalizer=normalizer, **options)
+            function(y, x, from_logits=from_logits, reduction="mean", normalizer=normalizer, **options)
         return
-    mean = function(y, x, from_logits=True, reduction="mean", normalizer=normalizer, **options)
-    total = function(y, x, from_logits=True, reduction="mean", **options)
+    mean = function(y, x, from_logits=from_logits, reduction="mean", normalizer=normalizer, **options)
+    total = function(y, x, from_logits=from_logits, reduction="mean", **options)
     counted = y[y != 7].numpy() if layout != "dense" else y.numpy()
     count = expected(loss, "valid", counted, weight)
     by = expected(loss, normalizer, counted, weight)
@@ -147,7 +149,10 @@ def test_second_derivatives() -> None:
             normalizer="weight",
         ),
     ):
-        assert torch.autograd.gradgradcheck(loss, X.clone().requires_grad_())
+        x = X.clone().requires_grad_()
+        assert torch.autograd.gradgradcheck(loss, x)
+        to_differentiate_again = torch.autograd.grad(loss(x), x, create_graph=True)[0]
+        torch.testing.assert_close(to_differentiate_again, torch.autograd.grad(loss(x), x)[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

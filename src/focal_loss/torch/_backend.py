@@ -111,7 +111,7 @@ class _Torch(_closed_forms.TorchOps):
         return self.binary_kernel(call, float32) if covered else None
 
     def binary_kernel(
-        self, call: pipeline.BinaryCall, float32: bool, check: bool = True, divisor: int | None = None
+        self, call: pipeline.BinaryCall, float32: bool, check: bool = True, divisor: float | None = None
     ) -> Tensor | None:
         x, y = call.x, call.y
         options = call.member.arguments if call.member else (call.gamma, call.positive, call.negative)
@@ -300,6 +300,34 @@ class _TorchSum(_Torch):
     """The backend for sums that a factor multiplies, which is the upstream gradient of their backward pass."""
 
     ahead = False
+
+
+class Divided(_Torch):
+    """The backend whose sums are divided by a positive number, in eager code on plain tensors.
+
+    The kernels take the number as the divisor of a mean, so that the gradient is computed with the value.
+    """
+
+    def __init__(self, divisor: float) -> None:
+        self.divisor = divisor
+
+    def binary_kernel(
+        self, call: pipeline.BinaryCall, float32: bool, check: bool = True, divisor: float | None = None
+    ) -> Tensor | None:
+        if call.reduction == "sum":
+            call, divisor = call._replace(reduction="mean"), self.divisor
+        return super().binary_kernel(call, float32, check, divisor)
+
+    def softmax_kernel(self, call: pipeline.SoftmaxCall, float32: bool) -> Tensor | None:
+        if call.reduction != "sum":
+            return super().softmax_kernel(call, float32)
+        summed = call._replace(x=None, y=None)  # the formula must not keep them alive
+        formula = lambda x, y: _softmax_formula(summed._replace(x=x, y=y)) / self.divisor  # noqa: E731
+        of_torch = self.softmax_call(call._replace(reduction="mean"), float32, formula)
+        return None if of_torch is None else _autograd.softmax(of_torch._replace(divisor=self.divisor))
+
+    def total(self, x: Tensor) -> Tensor:
+        return x.sum() / self.divisor
 
 
 class _TorchTraced(_Torch):

@@ -82,6 +82,17 @@ class _Convention(_Loss):
     def loss(self, x: Tensor, target: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def tensors(self, given: Any, target: Any) -> tuple[Tensor, Tensor]:
+        """Both as tensors on one device, unless they are visibly the wrong way round."""
+        x = XP.prediction(given, "input")
+        labels = XP.labels(target, x, "target")
+        if isinstance(given, Tensor) and not given.is_floating_point():
+            remedy = ORDER if labels.is_floating_point() else "call `input.float()` if these are logits"
+            raise TypeError(f"`input` must be a floating tensor of logits, got {given.dtype}; {remedy}")
+        if labels.requires_grad and not x.requires_grad:
+            raise TypeError(f"`input` must hold the logits, but only `target` has a gradient; {ORDER}")
+        return x, labels
+
 
 @answering
 class FocalLoss(_Convention):

@@ -18,7 +18,7 @@ from torch import Tensor
 from focal_loss._core import checks, options, softmax_losses
 from focal_loss._core.declare import Loss, Options
 from focal_loss._core.shapes import broadcast_shape, normalize_axis
-from focal_loss.torch._backend import SUM, XP
+from focal_loss.torch._backend import SUM, XP, Divided
 from focal_loss.torch._calls import is_counted
 from focal_loss.torch._closed_forms import beside
 from focal_loss.torch._private import vmap_is_on
@@ -144,7 +144,7 @@ class Elements(NamedTuple):
 
     def positives(self) -> Number:
         if not self.y.is_floating_point():
-            return self._sum(self.y > 0)
+            return self._sum(self.y if self.y.dtype == torch.bool else self.y > 0)
         return self._sum(self.y == 1 if self.only_ones else self.y)
 
     def weights(self) -> Number:
@@ -264,8 +264,20 @@ def mean_of_loss(loss: Loss, y_true: Any, y_pred: Any, spec: Any, normalizer: No
         return compute(XP, y_true, y_pred, spec, "mean")
     x = XP.prediction(y_pred)
     y = XP.labels(y_true, x)
-    labels = labels_of(loss, y, x, spec)
-    return mean(lambda: compute(SUM, y, x, spec, "sum"), labels, x, normalizer, group)
+    amount, least = _amount(labels_of(loss, y, x, spec), normalizer)
+    divisor = None if is_shared(group) else _on_host(amount, x, least)
+    if divisor:
+        return compute(Divided(divisor), y, x, spec, "sum")
+    return divided(lambda: compute(SUM, y, x, spec, "sum"), amount, x, group, least)
+
+
+def _on_host(amount: Number, x: Tensor, least: float) -> float | None:
+    """The divisor of a loss of plain tensors in eager code, if it can be read."""
+    if torch.compiler.is_compiling() or hasattr(x, "device_mesh"):
+        return None
+    if isinstance(amount, Tensor):
+        return max(amount.item(), least) if XP.readable(amount) else None
+    return max(amount, least)
 
 
 def is_ordinary_mean(normalizer: Normalizer, group: Group) -> bool:
@@ -280,19 +292,18 @@ def is_shared(group: Group) -> bool:
 
 def mean(compute_sum: Callable[[], Tensor], labels: Labels, x: Tensor, normalizer: Normalizer, group: Group) -> Tensor:
     """A sum of losses over what a normalizer counts of labels. `x` holds the predictions."""
-    positives = isinstance(normalizer, str) and normalizer == "positives"
-    with torch.no_grad():
-        amount = _amount(labels, normalizer)
-    return divided(compute_sum, amount, x, group, least=1.0 if positives else 0.0)
+    amount, least = _amount(labels, normalizer)
+    return divided(compute_sum, amount, x, group, least)
 
 
-def _amount(labels: Labels, normalizer: Normalizer) -> Number:
+@torch.no_grad()
+def _amount(labels: Labels, normalizer: Normalizer) -> tuple[Number, float]:
+    """What a mean divides by, and the lower bound of it."""
     if normalizer is None:
-        return labels.valid()
+        return labels.valid(), 0.0
     if isinstance(normalizer, str):
-        counted: Number = getattr(labels, METHODS[normalizer])()
-        return counted
-    return as_amount(normalizer)
+        return getattr(labels, METHODS[normalizer])(), 1.0 if normalizer == "positives" else 0.0
+    return as_amount(normalizer), 0.0
 
 
 def as_amount(number: float | Tensor) -> Number:

@@ -242,6 +242,32 @@ def test_dataframes_with_parts_that_lack_classes_or_rows(client: distributed.Cli
     np.testing.assert_allclose(model.decision_function(table).compute(), np.log(expected), atol=1e-4)
 
 
+def test_an_error_on_one_worker_ends_the_training_of_all(client: distributed.Client) -> None:
+    """The other one does not wait for it, and can train again."""
+    X, y = on_a_grid(ROWS, 2)
+
+    def fails(labels: Array, probabilities: Array) -> Any:
+        if len(labels) == 30:
+            raise ZeroDivisionError("by the user")
+        return "mine", 1.0, False
+
+    here, there = client.scheduler_info()["workers"]
+    places = [client.scatter(rows, workers=[at]) for rows, at in ((slice(0, 870), here), (slice(870, 900), there))]
+
+    def placed(values: Array) -> Any:
+        shapes = [(870, *values.shape[1:]), (30, *values.shape[1:])]
+        of = [dask.delayed(values.__getitem__)(place) for place in places]
+        return dask.array.concatenate(
+            [dask.array.from_delayed(part, shape, values.dtype) for part, shape in zip(of, shapes, strict=True)]
+        )
+
+    model = of_dask("lightgbm", client)
+    with pytest.raises(ZeroDivisionError, match="by the user"):
+        model.fit(placed(X), placed(y), eval_set=[(placed(X), placed(y))], eval_metric=fails)
+    model.fit(placed(X), placed(y))
+    assert model.predict(placed(X)).compute().shape == (ROWS,)
+
+
 @pytest.mark.parametrize("booster", CLASSIFIERS)
 def test_wrong_arguments_are_errors(client: distributed.Client, booster: str) -> None:
     X, y = on_a_grid(40, 2)

@@ -147,10 +147,11 @@ def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
     """These rows of a file, and the number of all its rows without a target; the file is never in memory as a whole."""
     found, begin, missing = [], 0, 0
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        # Buffers of a row group, and threads, would each take as much memory as the file does.
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
         if target not in file.schema_arrow.names:
             raise UserError(f"{path} has no column {target!r}; {tables.nearest(target, file.schema_arrow.names)}")
-        for batch in file.iter_batches(BATCH):
+        for batch in file.iter_batches(BATCH, use_threads=False):
             low, high = np.searchsorted(rows, [begin, begin + batch.num_rows])
             table = pa.Table.from_batches([batch])
             missing += batch.num_rows - pa.compute.sum(tables.known(table.column(target))).as_py()

@@ -18,7 +18,7 @@ from focal_loss._boosting import classifier, cluster
 from focal_loss._host.derivatives import Hessian
 from focal_loss.lightgbm._estimator import FocalLGBMClassifier, pairs_of
 from focal_loss.lightgbm._metrics import watched
-from focal_loss.lightgbm._workers import Plan, Sums, free_port, piece, trained
+from focal_loss.lightgbm._workers import Plan, StoppedError, Sums, free_port, piece, trained
 
 Array = Any
 
@@ -258,6 +258,9 @@ class FocalDaskLGBMClassifier(FocalLGBMClassifier, lightgbm.DaskLGBMClassifier):
                 futures.append(client.submit(trained, plan, told, member, rows[worker], sets, sums, **at))
             try:
                 return client.gather(futures)[0]
+            except StoppedError:
+                distributed.wait(futures)  # all of them stop
+                raise next(f.exception() for f in futures if not isinstance(f.exception(), StoppedError)) from None
             except BaseException:
                 sums.stop()
                 raise

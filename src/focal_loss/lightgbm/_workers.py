@@ -25,6 +25,10 @@ from focal_loss.lightgbm._estimator import FocalLGBMClassifier, tiled
 Array = Any
 
 
+class StoppedError(RuntimeError):
+    """The error of a worker that could go on, had another not failed."""
+
+
 @dataclass
 class Turn:
     given: dict[int, Array] = field(default_factory=dict)
@@ -48,7 +52,7 @@ class Sums:
         if not self.stopped:
             await turn.over.wait()
         if len(turn.given) < self.members:
-            raise RuntimeError("training failed on another worker")
+            raise StoppedError("training failed on another worker")
         return np.sum([turn.given[k] for k in sorted(turn.given)], axis=0)
 
     async def stop(self) -> None:

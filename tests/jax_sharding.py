@@ -344,6 +344,26 @@ OF_SHARDS: dict[str, Callable[..., jax.Array]] = {
 }
 
 
+@cache
+def slopes_of_one_device(name: str) -> list[np.ndarray]:
+    function, arrays, _, _ = LOSSES[name]
+    return [np.asarray(a) for a in jax.tree.leaves(jax.jit(in_parameters(function))(*arrays))]
+
+
+def in_parameters(function: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Array, Arrays]]:
+    """The losses, and the gradients in logits and parameters."""
+
+    def total(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        value = function(*arrays)
+        return value.sum(), value
+
+    def run(*arrays: jax.Array) -> tuple[jax.Array, Arrays]:
+        (_, value), slopes = jax.value_and_grad(total, (0, 2), has_aux=True)(*arrays)
+        return value, slopes
+
+    return run
+
+
 def by_axis_name(name: str, mode: str) -> float:
     """The loss inside `shard_map` with its classes split: differentiated outside or inside, on both axes or on that of
     the classes only; in the logits and in the parameters.
@@ -355,25 +375,14 @@ def by_axis_name(name: str, mode: str) -> float:
     specs = split_by(rows, "model")
     manual = {"axis_names": {"model"}} if mode == "partly" else {}
 
-    def with_slopes(function: Callable[..., jax.Array]) -> Callable[..., tuple[jax.Array, Arrays]]:
-        def total(*arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-            value = function(*arrays)
-            return value.sum(), value
-
-        def run(*arrays: jax.Array) -> tuple[jax.Array, Arrays]:
-            (_, value), slopes = jax.value_and_grad(total, (0, 2), has_aux=True)(*arrays)
-            return value, slopes
-
-        return run
-
     if mode == "inside":
         run = jax.shard_map(
-            with_slopes(function), mesh=mesh, in_specs=specs, out_specs=(P(rows), (specs[0], specs[2])), **manual
+            in_parameters(function), mesh=mesh, in_specs=specs, out_specs=(P(rows), (specs[0], specs[2])), **manual
         )
     else:
-        run = with_slopes(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=P(rows), **manual))
-    found, expected = (jax.jit(f)(*arrays) for f in (run, with_slopes(LOSSES[name][0])))
-    return error_ratio(*([np.asarray(a) for a in jax.tree.leaves(given)] for given in (found, expected)))
+        run = in_parameters(jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=P(rows), **manual))
+    found = [np.asarray(a) for a in jax.tree.leaves(jax.jit(run)(*arrays))]
+    return error_ratio(found, slopes_of_one_device(name))
 
 
 def mapped() -> dict[str, Any]:

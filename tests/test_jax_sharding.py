@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
+from typing import Any
 
 import pytest
 from cases import OWN_FORM
+from processes import printed
 
-SCRIPT = Path(__file__).parent / "jax_sharding.py"
 LOSSES = [
     "binary_focal_loss",
     "binary_focal_crossentropy",
@@ -41,13 +36,9 @@ CASES = [
 KINDS = ["automatic", "explicit"]
 
 
-@cache
-def results(*wanted: str, isa: str = "") -> dict[str, dict[str, float | str]]:
+def results(*wanted: str, isa: str = "") -> dict[str, Any]:
     """The results of the script. An empty `isa` lets the machine choose the kernels."""
-    environment = os.environ | {"FOCAL_LOSS_ISA": isa}
-    done = subprocess.run([sys.executable, SCRIPT, *wanted], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return printed("jax_sharding.py", *wanted, FOCAL_LOSS_ISA=isa)
 
 
 def test_every_case_is_tried() -> None:

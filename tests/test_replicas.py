@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
-from typing import Any
-
 import pytest
+from processes import printed
 
-HERE = Path(__file__).parent
 # Numbers of one device and of several are sums in another order; a few steps of training multiply the difference.
 ROUNDING = 1e-5
 KERAS_LOSSES = ("SparseCategoricalFocalLoss", "CategoricalFocalCrossentropy", "BinaryFocalLoss")
 TENSORFLOW_LOSSES = ("sparse_categorical_focal_loss", "categorical_focal_loss", "binary_focal_crossentropy")
 
 
-@cache
-def results(script: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, HERE / script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 @pytest.mark.parametrize("name", KERAS_LOSSES)
 @pytest.mark.parametrize(("kind", "split"), [("ModelParallel", "P(None, 'model')"), ("DataParallel", "P(None, None)")])
 def test_keras_on_jax(name: str, kind: str, split: str) -> None:
     """`ModelParallel` splits the last layer by its classes, and the batch; `DataParallel` the batch."""
-    found = results("keras_sharding.py")[f"{name}, {kind}"]
+    found = printed("keras_sharding.py")[f"{name}, {kind}"]
     assert found["split"] == split
     assert found["difference"] <= ROUNDING
 
@@ -38,17 +24,17 @@ def test_keras_on_jax(name: str, kind: str, split: str) -> None:
 @pytest.mark.parametrize("share", [4, 6, 7])
 def test_uneven_batches_in_a_loop_of_tensorflow(name: str, share: int) -> None:
     """7 examples on two devices, of which the first has so many: value and gradient by `compute_average_loss`."""
-    assert results("tensorflow_replicas.py")[f"{name}, {share}"] <= ROUNDING
+    assert printed("tensorflow_replicas.py")[f"{name}, {share}"] <= ROUNDING
 
 
 def test_even_batches_of_keras_on_tensorflow() -> None:
-    assert results("tensorflow_replicas.py")["fit, even"] <= ROUNDING
+    assert printed("tensorflow_replicas.py")["fit, even"] <= ROUNDING
 
 
 @pytest.mark.parametrize("rows", [5, 7])
 def test_uneven_batches_of_keras_on_tensorflow(rows: int) -> None:
     """Keras averages the means of the devices, for its own losses too. A sum with weights is the mean of the batch."""
-    found = results("tensorflow_replicas.py")
+    found = printed("tensorflow_replicas.py")
     assert found[f"fit, weighted, {rows}"] <= ROUNDING
     assert found[f"fit, as Keras, {rows}"] <= ROUNDING
     assert found[f"mean of means, {rows}"] > 0.1

@@ -60,3 +60,22 @@ def test_a_layer_half_sharded_is_refused(sharded: list[str], message: str) -> No
     tensors |= {name: tensors[name].as_subclass(Sharded) for name in sharded}
     with pytest.raises(TypeError, match=message):
         ours.linear_sparse_categorical_focal_loss(y_true=torch.tensor([0, 1]), gamma=2, **tensors)
+
+
+def test_a_torch_without_distributed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some builds of torch have no processes, and most of `torch.distributed` is missing there."""
+    for name in ("is_initialized", "ProcessGroup", "GroupMember", "group", "get_rank", "get_world_size", "all_reduce"):
+        monkeypatch.delattr(torch.distributed, name)
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    x, index = torch.zeros(2, 3), torch.tensor([0, 1])
+    for loss in (
+        lambda group: ours.sparse_categorical_focal_loss(index, x, 2, from_logits=True, reduction="mean", group=group),
+        lambda group: ours.linear_sparse_categorical_focal_loss(x, x, index, 2, group=group),
+        lambda group: ours.vocab_parallel_sparse_categorical_focal_loss(x, index, 2, group=group),
+        lambda group: ours.vocab_parallel_linear_sparse_categorical_focal_loss(x, x, index, 2, group=group),
+    ):
+        with pytest.raises(ValueError, match=r"`torch\.distributed\.init_process_group`"):
+            loss(True)
+        with pytest.raises(TypeError, match="`group` must be a process group"):
+            loss("world")
+    assert ours.binary_focal_loss(x, x, 2, from_logits=True, reduction="mean", normalizer="positives") > 0

@@ -235,6 +235,7 @@ def refused(group: Group) -> Iterator[tuple[dict[str, Any], type[Exception], str
     yield yes | {"gamma": torch.ones(3 * size, requires_grad=True)}, ValueError, "must not require a gradient"
     yield yes | {"partition": [3] * size + [1]}, ValueError, "for each of the"
     yield yes | {"partition": [4] * size}, ValueError, "3 for rank"
+    yield yes | {"partition": 3}, TypeError, "`partition` must be a sequence of int, got int"
     yield yes | {"y_pred_local": torch.zeros(2, 3).long()}, TypeError, "must be a floating tensor"
     yield yes | {"group": None}, TypeError, "`group` must be a process group"
     if size > 1:

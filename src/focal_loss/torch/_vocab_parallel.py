@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -136,9 +136,9 @@ def vocab_parallel_sparse_categorical_focal_loss(
 
 def ranks(group: Any, partition: Sequence[int] | None, local: int, name: str) -> tuple[Exchange, Shard]:
     """How to reach the other ranks, and the place of the `local` classes of this one, which the argument `name` has."""
-    if group is not True and not isinstance(group, dist.ProcessGroup):
+    if group is not True and not (dist.is_available() and isinstance(group, dist.ProcessGroup)):
         raise TypeError(f"`group` must be a process group, or True for the default one, got {checks.described(group)}")
-    if not dist.is_initialized():
+    if not (dist.is_available() and dist.is_initialized()):
         raise ValueError("`group` must be initialized; call `torch.distributed.init_process_group` first")
     group = dist.group.WORLD if group is True else group
     rank, size = dist.get_rank(group), dist.get_world_size(group)
@@ -146,6 +146,8 @@ def ranks(group: Any, partition: Sequence[int] | None, local: int, name: str) ->
         raise ValueError("`group` must contain this process")
     if partition is None:
         return Exchange(XP, (group,), local, name), Shard(rank * local, size * local)
+    if not isinstance(partition, Iterable):
+        raise TypeError(f"`partition` must be a sequence of int, got {checks.described(partition)}")
     counts = [options.integer("partition", n) for n in partition]
     if len(counts) != size or min(counts) < 0 or counts[rank] != local:
         raise ValueError(

@@ -168,6 +168,21 @@ def test_counts_have_no_limit(dtype: torch.dtype) -> None:
         torch.testing.assert_close(found, expected, rtol=2.4e-7, atol=0)  # two roundings
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_integers_keep_their_value(dtype: torch.dtype) -> None:
+    """An integer tensor divides as the integer, whatever the default dtype of a program is."""
+    given: dict[str, Any] = {"gamma": 2, "from_logits": True, "reduction": "mean"}
+    before = torch.get_default_dtype()
+    try:
+        for default, number in ((torch.float32, 2**24 + 1), (dtype, 100_001)):
+            torch.set_default_dtype(default)
+            expected = ours.binary_focal_loss(SOFT, X, normalizer=number, **given)
+            found = ours.binary_focal_loss(SOFT, X, normalizer=torch.tensor(number), **given)
+            torch.testing.assert_close(found, expected, rtol=1e-15, atol=0)
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_transformations() -> None:
     given: dict[str, Any] = {"gamma": 2, "from_logits": True, "reduction": "mean", "normalizer": "positives"}
     each = torch.stack([ours.binary_focal_loss(y, x, **given) for y, x in zip(SOFT, X, strict=True)])

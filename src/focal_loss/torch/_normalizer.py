@@ -310,8 +310,9 @@ def as_amount(number: float | Tensor) -> Number:
     """The number that a caller passes, as a constant."""
     if not isinstance(number, Tensor):
         return float(number)
+    # NaN beside an integer would make it of the default dtype, which may be half precision.
+    number = number.detach() if number.is_floating_point() else number.to(_dtype_of_amounts(number))
     # A negative number that could not be read counts as NaN, because it might cancel that of another process.
-    number = number.detach()
     return torch.where(number >= 0, number, math.nan)
 
 
@@ -357,16 +358,18 @@ def _add_up(amount: Tensor, members: Any) -> tuple[Tensor, Any]:
 
 
 def _on_device(amount: Number, x: Tensor) -> Tensor:
-    """An amount as a tensor of its own on the device of the predictions.
-
-    It is float64, which holds every count, or float32 on devices that may have no float64.
-    """
-    dtype = torch.float64 if x.device.type in ("cpu", "cuda", "meta") else torch.float32
+    """An amount as a tensor of its own on the device of the predictions."""
+    dtype = _dtype_of_amounts(x)
     if not isinstance(amount, Tensor):
         return torch.full((), amount, dtype=dtype, device=x.device)
     if amount.device not in (x.device, torch.device("cpu")):
         raise ValueError(f"`normalizer` must be on the CPU or on {x.device}, as the predictions, got {amount.device}")
     return amount.to(x.device, dtype, copy=True)
+
+
+def _dtype_of_amounts(x: Tensor) -> torch.dtype:
+    """float64, which holds every count, or float32 on devices that may have no float64."""
+    return torch.float64 if x.device.type in ("cpu", "cuda", "meta") else torch.float32
 
 
 def _members(group: Group, x: Tensor) -> tuple[Any, int]:

@@ -249,12 +249,11 @@ def _shifted(labels: Tensor, ignore: int) -> Tensor:
 
 def _divided(compute_sum: Callable[[], Tensor], count: Tensor | float, x: Tensor) -> Tensor:
     """A sum over the number of labels, without waiting for the device; 0 where none is counted."""
-    if isinstance(count, Tensor):
+    if isinstance(count, Tensor) and count.dtype != torch.bool:
         # For n devices under `DataParallel` the trainer hands over n numbers, of which each is the count or an n-th of
         # it, and multiplies the loss by n where each is the count.
         count = count.to(x.device).sum()
-    elif not options.is_number(count):
-        raise TypeError(f"`num_items_in_batch` must be a number or a tensor, got {checks.described(count)}")
+    _normalizer.check_number("num_items_in_batch", count, shared=True)
     return _normalizer.divided(compute_sum, _normalizer.as_amount(count), x, None)
 
 

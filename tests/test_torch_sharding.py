@@ -32,7 +32,7 @@ def run(script: str, size: int, meeting: Path) -> str:
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_every_sharding_is_the_whole(size: int, tmp_path: Path) -> None:
-    assert run("sharded.py", size, tmp_path / "meeting") == f"tried {55 + 5 * len(OWN_FORM)}\n"
+    assert run("sharded.py", size, tmp_path / "meeting") == f"tried {63 + 6 * len(OWN_FORM)}\n"
 
 
 def test_groups_of_one_two_and_four_ranks(tmp_path: Path) -> None:

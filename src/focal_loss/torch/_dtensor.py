@@ -55,14 +55,14 @@ def is_covered(x: Tensor, *others: Any) -> bool:
 
 def layout_of(x: DTensor, shape: torch.Size) -> Layout:
     """The layout of a result of this shape, to which the logits broadcast. Partial logits are summed, those sharded
-    along an axis that they broadcast over are gathered.
+    along an axis of length 1, which may broadcast, are gathered.
     """
 
     def kept(placement: Placement) -> Placement:
         if not isinstance(placement, Shard):
             return Replicate()
         axis = placement.dim + len(shape) - x.ndim
-        return Shard(axis) if x.shape[placement.dim] == shape[axis] else Replicate()
+        return Shard(axis) if x.shape[placement.dim] > 1 or not shape[axis] else Replicate()
 
     return Layout(x.device_mesh, tuple(map(kept, x.placements)), shape)
 

@@ -298,7 +298,7 @@ def mean(compute_sum: Callable[[], Tensor], labels: Labels, x: Tensor, normalize
 
 @torch.no_grad()
 def _amount(labels: Labels, normalizer: Normalizer) -> tuple[Number, float]:
-    """What a mean divides by, and the lower bound of it."""
+    """The number that a mean divides by, and its lower bound."""
     if normalizer is None:
         return labels.valid(), 0.0
     if isinstance(normalizer, str):

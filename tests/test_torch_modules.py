@@ -67,6 +67,15 @@ CHANGES: dict[str, Callable[[torch.nn.Module], torch.nn.Module]] = {
 }
 
 
+def test_a_copied_model_shares_the_process_group() -> None:
+    group = torch.distributed.ProcessGroup(0, 1)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 1), ours.BinaryFocalLoss(2, pos_weight=[2.0], group=group))
+    copied = copy.deepcopy(model)
+    assert copied[1].group is group
+    assert copied[1].pos_weight.equal(model[1].pos_weight)
+    assert copied[1].pos_weight is not model[1].pos_weight
+
+
 @each
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("given", [list, np.array], ids=["list", "array"])

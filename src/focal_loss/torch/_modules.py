@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -99,6 +100,14 @@ class _Loss(torch.nn.Module):
             if not getattr(self, name).is_meta:
                 getattr(self, name).copy_(torch.tensor(self._exact[name], dtype=torch.float64, device="cpu"))
         return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy that shares the process group, of which there can be no copy."""
+        memo[id(self.group)] = self.group
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
     def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         prediction = XP.prediction(y_pred)

@@ -18,6 +18,7 @@ import torch
 from cases import FRAMEWORKS, LOSSES, Framework, Loss
 
 import focal_loss
+from focal_loss._dispatch.frameworks import load
 from focal_loss._host import kernels
 
 
@@ -180,3 +181,21 @@ def test_triton_is_not_imported_after_tensorflow(
     monkeypatch.setattr(kernels, "sys", SimpleNamespace(modules=dict.fromkeys(imported)))
     monkeypatch.setenv("FOCAL_LOSS_ISA", isa)
     assert kernels.triton_usable() is usable
+
+
+def test_a_module_that_another_thread_imports_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a module is imported it stands in `sys.modules` already, without its names."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import threading\n"
+        "from focal_loss._dispatch.frameworks import load\n"
+        "seen = []\n"
+        "other = threading.Thread(target=lambda: seen.append(hasattr(load(__name__), 'READY')))\n"
+        "other.start()\n"
+        "other.join(0.2)\n"
+        "READY = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    module = load("slow_to_import")
+    monkeypatch.delitem(sys.modules, "slow_to_import")
+    module.other.join()
+    assert module.seen == [True]

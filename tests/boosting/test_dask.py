@@ -23,6 +23,7 @@ import xgboost
 import xgboost.dask
 from made import table
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 
 from focal_loss import lightgbm as for_lightgbm
@@ -242,6 +243,18 @@ def test_dataframes_with_parts_that_lack_classes_or_rows(client: distributed.Cli
     np.testing.assert_allclose(model.decision_function(table).compute(), np.log(expected), atol=1e-4)
 
 
+@pytest.mark.parametrize("booster", CLASSIFIERS)
+def test_a_part_whose_weights_are_all_zero(client: distributed.Client, booster: str) -> None:
+    X, y = on_a_grid(ROWS, 2)
+    w = np.where(np.arange(ROWS) < 200, 0.0, weights(ROWS))
+    one = of_one_machine(booster, gamma=2.0).fit(X, y, sample_weight=w)
+    X_parts, y_parts, w_parts = (split(values, 200, 350) for values in (X, y, w))
+    model = of_dask(booster, client, gamma=2.0).fit(X_parts, y_parts, sample_weight=w_parts)
+    np.testing.assert_allclose(model.predict_proba(X_parts).compute(), one.predict_proba(X), atol=1e-5)
+    with pytest.raises(ValueError, match="not all of them zero"):
+        of_dask(booster, client).fit(X_parts, y_parts, sample_weight=0 * w_parts)
+
+
 def test_an_error_on_one_worker_ends_the_training_of_all(client: distributed.Client) -> None:
     """The other one does not wait for it, and can train again."""
     X, y = on_a_grid(ROWS, 2)
@@ -288,6 +301,8 @@ def test_wrong_arguments_are_errors(client: distributed.Client, booster: str) ->
             of_dask(booster, client).fit(**{"X": split(X, 20), "y": split(y, 20), **given})
     with pytest.raises(ValueError, match="`gamma` must be"):
         of_dask(booster, client, gamma=-1.0).fit(split(X, 20), split(y, 20))
+    with pytest.raises(NotFittedError):
+        CLASSIFIERS["xgboost"][1]().to_local()
 
 
 @pytest.mark.parametrize("booster", CLASSIFIERS)

@@ -147,6 +147,8 @@ def counts(y: Any, weight: Any) -> tuple[Array, Array]:
     if weight is not None:
         arrays.refuse_missing("sample_weight", weight, nan=True)
         weight = np.asarray(weight).reshape(-1)
+        if weight.shape == codes.shape and not weight.any():  # a part may be without weight, the whole may not
+            return found, np.zeros(len(found))
     return found, np.bincount(codes, options.sample_weights(weight, len(codes)), len(found))
 
 

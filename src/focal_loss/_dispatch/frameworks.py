@@ -181,8 +181,9 @@ def formula_for(*arguments: Any) -> Any:
 
 def load(module: str) -> ModuleType:
     """Import a module of this package; if its framework is missing, the error says how to install it."""
-    if module in sys.modules:  # `torch.compile` can trace this, but not an import
-        return sys.modules[module]
+    found = sys.modules.get(module)  # `torch.compile` can trace this, but not an import
+    if found is not None and not getattr(found.__spec__, "_initializing", False):  # another thread may be at it
+        return found
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -187,6 +187,7 @@ class FocalDaskXGBClassifier(FocalXGBClassifier, DaskXGBClassifier):
 
     def to_local(self) -> FocalXGBClassifier:
         """The same model as a `FocalXGBClassifier`, for arrays and tables of one machine."""
+        self.get_booster()  # `NotFittedError` before `fit`
         given = self.get_params(deep=False)
         given.pop("coll_cfg")
         return FocalXGBClassifier(**given)._become(self, self._focus, self._classes)

@@ -158,3 +158,10 @@ def test_parameters_left_as_they_are_are_not_refused(value: Any) -> None:
     classifier.refuse({"alias": value}, {"name": "has no effect"}, {"name": value or False}, {"alias": "name"})
     with pytest.raises(ValueError, match="`alias` must be left alone, got 'other': has no effect"):
         classifier.refuse({"alias": "other"}, {"name": "has no effect"}, {"name": value}, {"alias": "name"})
+
+
+@pytest.mark.parametrize("make", CLASSIFIERS)
+def test_a_gamma_that_leaves_no_hessian(make: Any) -> None:
+    X, y = table(50)
+    with pytest.raises(ValueError, match=r"`gamma` must be small enough for a Hessian above 0, got 500\.0; try 2"):
+        make(gamma=500).fit(X, y)

@@ -196,8 +196,16 @@ class Focus:
         The parameters that regularize trees (`reg_lambda`, `min_child_weight`, `min_split_gain`) are compared with sums
         of Hessians. At gamma = 2 a Hessian of focal loss at the start is 1.6 to 3 times that of cross-entropy, and
         unscaled those parameters would regularize as many times less. At gamma = 0 the number is 1.
+
+        Raises
+        ------
+        ValueError
+            If gamma is so large that no Hessian is left.
         """
-        scale = replace(self, gamma=0.0).curvature(prior) / self.curvature(prior)
+        curvature = self.curvature(prior)
+        if curvature < np.finfo(np.float32).tiny:  # the boosters' Hessians are float32
+            raise ValueError(f"`gamma` must be small enough for a Hessian above 0, got {self.gamma}; try 2")
+        scale = replace(self, gamma=0.0).curvature(prior) / curvature
         return replace(self, weights=tuple(scale * weight for weight in self.weights)).loss()
 
     def curvature(self, prior: Array) -> float:

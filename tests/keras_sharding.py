@@ -1,4 +1,4 @@
-"""Keras on JAX over four devices of the host, in a process of its own: devices must be asked for before JAX starts.
+"""Keras on JAX over the devices of the host, in a process of its own, whose environment asks for four of them.
 
 Prints a JSON object: for each loss and distribution the largest relative difference from training on one device, of the
 losses of the epochs and of the weights after them, and how the kernel of the last layer was sharded.
@@ -7,12 +7,7 @@ losses of the epochs and of the weights after them, and how the kernel of the la
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["KERAS_BACKEND"] = "jax"
 
 import keras
 import numpy as np

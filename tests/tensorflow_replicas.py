@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any
-
-os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-
-import focal_loss.tensorflow as ours  # noqa: E402
-from focal_loss.keras import losses as of_keras  # noqa: E402
+import focal_loss.tensorflow as ours
+from focal_loss.keras import losses as of_keras
 
 ROWS, FEATURES, CLASSES = 7, 5, 3
 RNG = np.random.default_rng(0)
@@ -31,7 +25,6 @@ X = RNG.normal(size=(ROWS, FEATURES)).astype(np.float32)
 LABELS = RNG.integers(0, CLASSES, ROWS)
 ONE_HOT = np.eye(CLASSES, dtype=np.float32)[LABELS]
 START = RNG.normal(size=(FEATURES, CLASSES)).astype(np.float32)
-STRATEGY = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 LOSSES: dict[str, tuple[Callable[[Any, Any], Any], np.ndarray]] = {
     "sparse_categorical_focal_loss": (
@@ -42,6 +35,14 @@ LOSSES: dict[str, tuple[Callable[[Any, Any], Any], np.ndarray]] = {
     "binary_focal_crossentropy": (lambda y, z: ours.binary_focal_crossentropy(y, z, from_logits=True), ONE_HOT),
 }
 SHARES = (4, 6, 7)  # of the first device; the last leaves none to the second
+
+
+@cache
+def strategy() -> Any:
+    """Two devices. The first call comes before anything that starts TensorFlow."""
+    processor = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def difference(found: list[Any], expected: list[Any]) -> float:
@@ -60,7 +61,7 @@ def on_one(name: str) -> list[Any]:
 def on_two(name: str, share: int) -> list[Any]:
     """A loop of one's own: `compute_average_loss` divides by the size of the whole batch."""
     function, y = LOSSES[name]
-    with STRATEGY.scope():
+    with strategy().scope():
         weight = tf.Variable(START)
 
     def step(x: Any, y: Any) -> tuple[Any, Any]:
@@ -72,12 +73,12 @@ def on_two(name: str, share: int) -> list[Any]:
 
     @tf.function
     def run(x: Any, y: Any) -> tuple[Any, Any]:
-        loss, gradient = STRATEGY.run(step, args=(x, y))
-        return STRATEGY.reduce("SUM", loss, axis=None), STRATEGY.experimental_local_results(gradient)
+        loss, gradient = strategy().run(step, args=(x, y))
+        return strategy().reduce("SUM", loss, axis=None), strategy().experimental_local_results(gradient)
 
     def split(whole: np.ndarray) -> Any:
         parts = whole[:share], whole[share:]
-        return STRATEGY.experimental_distribute_values_from_function(
+        return strategy().experimental_distribute_values_from_function(
             lambda context: tf.constant(parts[context.replica_id_in_sync_group])
         )
 
@@ -100,6 +101,8 @@ def fit(scope: Any, loss: Callable[[], Any], rows: int, weigh: bool) -> list[Any
 
 
 def main() -> None:
+    strategy()
+
     def mean() -> Any:
         return of_keras.SparseCategoricalFocalLoss(2, from_logits=True)
 
@@ -114,13 +117,13 @@ def main() -> None:
 
     alone = contextlib.nullcontext
     found = {f"{name}, {share}": difference(on_two(name, share), on_one(name)) for name in LOSSES for share in SHARES}
-    found["fit, even"] = difference(fit(STRATEGY.scope(), mean, 4, False), fit(alone(), mean, 4, False))
+    found["fit, even"] = difference(fit(strategy().scope(), mean, 4, False), fit(alone(), mean, 4, False))
     for rows in (7, 5):  # the last batch has 3 rows, or 1, which leaves a device without any
         whole = fit(alone(), mean, rows, False)
-        found[f"fit, weighted, {rows}"] = difference(fit(STRATEGY.scope(), total, rows, True), whole)
-        both = (fit(STRATEGY.scope(), loss, rows, False) for loss in (plain, of_others))
+        found[f"fit, weighted, {rows}"] = difference(fit(strategy().scope(), total, rows, True), whole)
+        both = (fit(strategy().scope(), loss, rows, False) for loss in (plain, of_others))
         found[f"fit, as Keras, {rows}"] = difference(*both)
-        found[f"mean of means, {rows}"] = difference(fit(STRATEGY.scope(), mean, rows, False), whole)
+        found[f"mean of means, {rows}"] = difference(fit(strategy().scope(), mean, rows, False), whole)
     print(json.dumps(found))
 
 

@@ -13,10 +13,12 @@ import pytest
 import torch
 from cases import ONE_HOT
 from sklearn.exceptions import ConvergenceWarning
-from test_arguments import by_function, right
+from test_arguments import TENSORS, alone, by_function, right
 
 import focal_loss.torch
 from focal_loss import calibration
+
+__all__ = ["alone"]  # a fixture for every test here
 
 MASKED = np.ma.array([0.5, 1.0, 1.0], mask=[False, True, False])
 MISSING: dict[str, Callable[[], Any]] = {
@@ -49,8 +51,8 @@ DATA = ("y_true", "y_pred", "labels", "logits", "inputs", "targets", "hidden", "
 @pytest.mark.parametrize("kind", MISSING)
 def test_losses_refuse_masked_and_missing_entries(function: Callable[..., Any], kind: str) -> None:
     names = set(inspect.signature(function).parameters) & set(DATA)
-    if function.__module__ == "focal_loss.torch._linear":
-        names -= {"hidden"}  # must be a tensor
+    if function.__module__.startswith("focal_loss.torch"):
+        names -= {*TENSORS}
     for name in names:
         with pytest.raises(ValueError, match=f"^`{name}` {HOLDS}"):
             function(**right(function) | {name: MISSING[kind]()})

@@ -1,25 +1,21 @@
-"""The matrix of JAX's shardings, in a process of its own: four devices on the host must be asked for before JAX starts.
+"""The matrix of JAX's shardings, in a process of its own, whose environment asks for four devices on the host.
 
-``python tests/jax_sharding.py`` prints a JSON object: for each case the largest error of the value and the gradients
-as a share of the bound, or the exception. `test_jax_sharding.py` runs it and holds each case to 1. With the names of a
-split and a mode it prints only their matrix. Without them it tries eager mode, where each operation is a compilation,
-on the split of both axes only.
+``python tests/jax_sharding.py``, in the environment `processes.FOUR_DEVICES`, prints a JSON object: for each case the
+largest error of the value and the gradients as a share of the bound, or the exception. `test_jax_sharding.py` runs it
+and holds each case to 1. With the names of a split and a mode it prints only their matrix. Without them it tries eager
+mode, where each operation is a compilation, on the split of both axes only.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import sys
 import traceback
 from collections.abc import Callable
 from functools import cache
 from typing import Any
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import jax.numpy as jnp

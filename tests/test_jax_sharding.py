@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cases import OWN_FORM
-from processes import printed
+from processes import FOUR_DEVICES, printed
 
 LOSSES = [
     "binary_focal_loss",
@@ -38,7 +38,7 @@ KINDS = ["automatic", "explicit"]
 
 def results(*wanted: str, isa: str = "") -> dict[str, Any]:
     """The results of the script. An empty `isa` lets the machine choose the kernels."""
-    return printed("jax_sharding.py", *wanted, FOCAL_LOSS_ISA=isa)
+    return printed("jax_sharding.py", *wanted, FOCAL_LOSS_ISA=isa, **FOUR_DEVICES)
 
 
 def test_every_case_is_tried() -> None:

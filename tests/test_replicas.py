@@ -5,16 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from processes import printed
+from processes import FOUR_DEVICES, printed
 
 # Numbers of one device and of several are sums in another order; a few steps of training multiply the difference.
 ROUNDING = 1e-5
-# Not set by the script, which the collection of doctests imports.
-FOUR_DEVICES = {
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-    "JAX_PLATFORMS": "cpu",
-    "KERAS_BACKEND": "jax",
-}
 KERAS_LOSSES = ("SparseCategoricalFocalLoss", "CategoricalFocalCrossentropy", "BinaryFocalLoss")
 TENSORFLOW_LOSSES = ("sparse_categorical_focal_loss", "categorical_focal_loss", "binary_focal_crossentropy")
 
@@ -27,7 +21,7 @@ def on_tensorflow() -> dict[str, Any]:
 @pytest.mark.parametrize(("kind", "split"), [("ModelParallel", "P(None, 'model')"), ("DataParallel", "P(None, None)")])
 def test_keras_on_jax(name: str, kind: str, split: str) -> None:
     """`ModelParallel` splits the last layer by its classes, and the batch; `DataParallel` the batch."""
-    found = printed("keras_sharding.py", **FOUR_DEVICES)[f"{name}, {kind}"]
+    found = printed("keras_sharding.py", KERAS_BACKEND="jax", **FOUR_DEVICES)[f"{name}, {kind}"]
     assert found["split"] == split
     assert found["difference"] <= ROUNDING
 

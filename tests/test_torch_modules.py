@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import focal_loss.torch as ours
+from focal_loss.torch.compat import kornia, mmdet, monai, smp, timm
 
 LOGITS = {"from_logits": True}
 WEIGHTS = [0.1, 1e5, 1e-9]
@@ -67,13 +68,32 @@ CHANGES: dict[str, Callable[[torch.nn.Module], torch.nn.Module]] = {
 }
 
 
-def test_a_copied_model_shares_the_process_group() -> None:
+@pytest.mark.parametrize(
+    ("make", "weight"),
+    [
+        (lambda group: ours.BinaryFocalLoss(2, pos_weight=[2.0], group=group), "pos_weight"),
+        (lambda group: ours.FocalLoss(alpha=[1.0, 2.0], group=group), "alpha"),
+        (lambda group: kornia.FocalLoss(0.5, reduction="mean", weight=torch.ones(3), group=group), "weight"),
+        (
+            lambda group: kornia.BinaryFocalLossWithLogits(0.5, reduction="mean", weight=torch.ones(3), group=group),
+            "weight",
+        ),
+        (lambda group: mmdet.FocalLoss(group=group), None),
+        (lambda group: monai.FocalLoss(weight=[1.0, 2.0], group=group), "class_weight"),
+        (lambda group: smp.FocalLoss("binary", group=group), None),
+        (lambda group: timm.AsymmetricLossMultiLabel(weight=torch.ones(3), group=group), "weight"),
+        (lambda group: timm.AsymmetricLossSingleLabel(group=group), None),
+    ],
+)
+def test_a_copied_model_shares_the_process_group(make: Callable[..., torch.nn.Module], weight: str | None) -> None:
     group = torch.distributed.ProcessGroup(0, 1)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 1), ours.BinaryFocalLoss(2, pos_weight=[2.0], group=group))
+    model = torch.nn.Sequential(torch.nn.Linear(3, 1), make(group))
     copied = copy.deepcopy(model)
+    assert copied[1] is not model[1]
     assert copied[1].group is group
-    assert copied[1].pos_weight.equal(model[1].pos_weight)
-    assert copied[1].pos_weight is not model[1].pos_weight
+    if weight is not None:
+        assert getattr(copied[1], weight).equal(getattr(model[1], weight))
+        assert getattr(copied[1], weight) is not getattr(model[1], weight)
 
 
 @each

@@ -121,6 +121,11 @@ def docstring(loss: Loss, first: str, example: str, *, data: bool = True, extra:
     return f'    """{text}\n    """'
 
 
+def reduced_by(default: str) -> list[str]:
+    """The parameters of a reduction, as PyTorch has them."""
+    return [f'reduction: Reduction = "{default}"', "normalizer: Normalizer = None", "group: Group = None"]
+
+
 def torch_reduction(loss: Loss) -> str:
     """The options of reductions, which PyTorch has."""
     valid = MEAN_VALID[loss.layout] if "ignore_class" in loss.options.declared() else ""

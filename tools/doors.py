@@ -20,6 +20,7 @@ from docstrings import (
     docstring,
     function_example,
     option_parameters,
+    reduced_by,
     torch_reduction,
 )
 from marks import PACKAGE, ROOT, formatted, write, written
@@ -101,11 +102,6 @@ def torch_function(loss: Loss) -> str:
         return function(loss, "torch", call(loss, '"none", '), result="Tensor")
     body = call(loss, "reduction, normalizer, group, ")
     return function(loss, "torch", body, result="Tensor", more=reduced_by("none"), extra=torch_reduction(loss))
-
-
-def reduced_by(default: str) -> list[str]:
-    """The parameters of a reduction, as PyTorch has them."""
-    return [f'reduction: Reduction = "{default}"', "normalizer: Normalizer = None", "group: Group = None"]
 
 
 def jax_function(loss: Loss) -> str:

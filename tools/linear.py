@@ -16,6 +16,7 @@ from docstrings import (
     entry,
     filled,
     option_parameters,
+    reduced_by,
     torch_normalizer,
 )
 
@@ -74,9 +75,7 @@ def head(loss: Loss, door: str) -> str:
     tensor = TENSOR[door]
     layer = [f"hidden: {tensor}", f"weight: {tensor}", "y_true: Any"]
     bias = f"bias: {tensor} | None = None"
-    reduction = ['reduction: Reduction = "mean"']
-    if door == "torch":
-        reduction += ["normalizer: Normalizer = None", "group: Group = None"]
+    reduction = reduced_by("mean") if door == "torch" else ['reduction: Reduction = "mean"']
     options = parameters(loss)
     options.insert(options.index("*") + 1, bias)
     taken = ", ".join([*layer, *options, *reduction])

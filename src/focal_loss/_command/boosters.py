@@ -43,7 +43,7 @@ class Booster:
     fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
     read: Callable[[Any, bytes], Any]  # (untrained model, content of its file) -> the model
     error: type[Exception]  # the library's own exception
-    on_dask: Callable[..., Any]  # (client, parameters) -> our classifier for Dask
+    on_dask: Callable[..., Any] | None  # (client, parameters) -> our classifier for Dask, if there is one
 
     @property
     def file(self) -> str:
@@ -184,12 +184,8 @@ def _catboost() -> Booster:
         fit_until=fit_until,
         read=lambda model, content: model.load_model(blob=content),
         error=library.CatBoostError,
-        on_dask=no_dask,
+        on_dask=None,
     )
-
-
-def no_dask(client: Any, **given: Any) -> Any:
-    raise UserError("catboost does not learn by Dask; choose --engine lightgbm or xgboost")
 
 
 BOOSTERS = {"lightgbm": _lightgbm, "xgboost": _xgboost, "catboost": _catboost}

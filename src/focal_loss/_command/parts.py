@@ -37,8 +37,8 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
     given = (options.target, options.positive, options.drop_missing, options.folds, options.seed)
     if options.dask is None:
         return fit.load(options.data, *given), None
-    if options.engine == "catboost":
-        raise UserError("catboost does not learn by Dask; choose --engine lightgbm or xgboost")
+    if boosters.booster(options.engine).on_dask is None:
+        raise UserError(f"{options.engine} does not learn by Dask; choose --engine lightgbm or xgboost")
     if not options.data.is_dir():
         raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
     found = load(options.data, *given, options.engine, options.sample_rows)
@@ -77,6 +77,7 @@ class Parts:
         def train(search: Search, loss: Loss, best: Best) -> Any:
             given = search.booster.parameters(best.parameters, best.rounds, search.jobs, search.settings.seed)
             given.pop(search.booster.jobs)  # each worker has its own number of threads
+            assert search.booster.on_dask is not None
             model = search.booster.on_dask(client, **({} if loss == "focal" else {"gamma": 0.0}), **given)
             return model.fit(columns, labels).to_local()
 

@@ -129,6 +129,26 @@ def rest_of_part(ops: Ops, v: Array, whole: PartOfEvery, top: Array) -> Rest:
     return Rest(e, ops.where(others > 0, others, 1.0), margin_of(ops, v, whole.peak, others, distance))
 
 
+def ratios_of_part(ops: Ops, rest: Rest, top: Array, change: Array) -> tuple[Array, Array]:
+    """The terms whose sums over all classes `gradient_of_part` takes: change / others but for the largest logit, and
+    that of it alone.
+    """
+    ratio = change / rest.others
+    return ops.where(top, 0.0, ratio), ops.where(top, ratio, 0.0)
+
+
+def gradient_of_part(ops: Ops, rest: Rest, top: Array, change: Array, ratios: Array, ratio_of_top: Array) -> Array:
+    """The gradient in the logits of these classes of a sum over all classes of terms of their margins.
+
+    `change` is the derivative of each term in its margin. The margin of class k falls by e_j / others_k with the logit
+    of another class j, so the gradient is change_j - e_j * sum over k != j of change_k / others_k. That sum is the one
+    over all classes without its own term, taken away before the term of the largest logit, which may be most of it, is
+    added.
+    """
+    others = ops.where(top, ratios, (ratios - change / rest.others) + ratio_of_top)
+    return change - rest.e * others
+
+
 def vjp_of_part(ops: Ops, v: Array, true_class_mask: Array, whole: Part, cotangent: Array) -> Array:
     """`vjp` in the logits of some of the classes, from the `Part` of all."""
     e = exps_of_others(ops, v, true_class_mask, whole.peak)

@@ -190,7 +190,6 @@ def of_every_class(
     if order == 0:
         return added(names, [OPS.sum(value, axis)])[0], None
     change = formula.evaluate(OPS, "margin", "0", *arguments)
-    ratio = change / rest.others
-    terms = value, jnp.where(top, 0.0, ratio), jnp.where(top, ratio, 0.0)
-    total, ratios, ratio_of_top = added(names, [OPS.sum(term, axis) for term in terms])
-    return total, change - rest.e * jnp.where(top, ratios, (ratios - ratio) + ratio_of_top)
+    terms = value, *softmax.ratios_of_part(OPS, rest, top, change)
+    total, *ratios = added(names, [OPS.sum(term, axis) for term in terms])
+    return total, softmax.gradient_of_part(OPS, rest, top, change, *ratios)

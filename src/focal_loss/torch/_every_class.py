@@ -105,12 +105,11 @@ def sums_of(xp: Any, call: SoftmaxCall, part: Tensor, here: Tensor) -> Tensor:
     one. They are the numbers that the second exchange adds up.
     """
     terms = _terms(xp, call, softmax.PartOfEvery(*part), here)
-    ratio = terms.slope / terms.rest.others
     value = terms.value
     if terms.dead is not None and terms.invalid is not None:
         dead, invalid = terms.dead.unsqueeze(call.axis), terms.invalid.unsqueeze(call.axis)
         value = value.masked_fill(dead, 0.0).masked_fill(invalid, float("nan"))
-    sums = [value, ratio.masked_fill(terms.top, 0.0), ratio.masked_fill(~terms.top, 0.0)]
+    sums = [value, *softmax.ratios_of_part(xp, terms.rest, terms.top, terms.slope)]
     return torch.stack([s.sum(call.axis, keepdim=True) for s in sums])
 
 
@@ -127,9 +126,7 @@ def slope_of(xp: Any, upstream: Tensor, call: SoftmaxCall, numbers: Tensor) -> T
     peak, rest, ratios, ratio_of_top, here = numbers
     upstream = upstream if upstream.ndim == 0 else upstream.unsqueeze(call.axis)
     terms = _terms(xp, call, softmax.PartOfEvery(peak, rest), here > 0)
-    ratio = terms.slope / terms.rest.others
-    others = torch.where(terms.top, ratios, (ratios - ratio) + ratio_of_top)
-    slope = upstream * (terms.slope - terms.rest.e * others)
+    slope = upstream * softmax.gradient_of_part(xp, terms.rest, terms.top, terms.slope, ratios, ratio_of_top)
     if terms.dead is not None:
         slope = slope.masked_fill(terms.dead.unsqueeze(call.axis), 0.0)
     return slope.to(call.x.dtype)

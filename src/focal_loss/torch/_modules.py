@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -38,7 +37,7 @@ ORDER = "the order of the arguments is (y_true, y_pred), as everywhere in focal_
 MOST_SHOWN = 10  # most numbers of an array in a module's `repr`
 
 
-class _Loss(torch.nn.Module):
+class _Loss(_normalizer.Grouped):
     """A module with its options as attributes: numbers unchanged, arrays as buffers, parameters as parameters.
 
     A list or a NumPy array is a float32 buffer, because not every device has float64. Its exact numbers are kept beside
@@ -47,7 +46,6 @@ class _Loss(torch.nn.Module):
 
     reduction: Reduction
     normalizer: Normalizer
-    group: Group
     from_logits: bool
 
     if TYPE_CHECKING:  # torch does not type calls of a module
@@ -100,14 +98,6 @@ class _Loss(torch.nn.Module):
             if not getattr(self, name).is_meta:
                 getattr(self, name).copy_(torch.tensor(self._exact[name], dtype=torch.float64, device="cpu"))
         return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copy that shares the process group, of which there can be no copy."""
-        memo[id(self.group)] = self.group
-        copied = type(self).__new__(type(self))
-        memo[id(self)] = copied
-        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return copied
 
     def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         prediction = XP.prediction(y_pred)

@@ -6,10 +6,11 @@ gradients over the processes, which DDP and FSDP take, is then the gradient of o
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -106,6 +107,20 @@ def check_group(group: Any, reduction: str = "mean") -> None:
         raise ValueError(f"{allowed}, got a group without this process; compute the loss only in its members")
     remedy = "; pass its `get_group()`" if hasattr(group, "get_group") else ""
     raise TypeError(f"{allowed}, got {checks.shown(group)}{remedy}")
+
+
+class Grouped(torch.nn.Module):
+    """A module with a process group."""
+
+    group: Group = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy that shares the process group, of which there can be no copy."""
+        memo[id(self.group)] = self.group
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
 
 
 # ---------------------------------------------------------------------------------------------------------------

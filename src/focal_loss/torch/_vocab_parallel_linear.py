@@ -177,10 +177,14 @@ class _Rows:
     bias: Tensor | None
     call: SoftmaxCall
 
+    @property
+    def unreduced(self) -> SoftmaxCall:
+        """The call of the losses, unreduced and, if they are reduced later, unrounded."""
+        return self.call._replace(reduction="none", float32=self.call.float32 or self.call.reduction != "none")
+
     def __iter__(self) -> Iterator[tuple[slice, SoftmaxCall]]:
-        """Rows and the call of their losses, unreduced and, if they are reduced later, unrounded."""
-        float32 = self.call.float32 or self.call.reduction != "none"
-        call = self.call._replace(reduction="none", float32=float32)
+        """Rows and the call of their losses."""
+        call = self.unreduced
         for part, logits in chunks(self.hidden, self.weight, self.bias):
             gamma = call.gamma
             if isinstance(gamma, Tensor) and gamma.ndim > 1:
@@ -201,9 +205,7 @@ def _numbers_and_values(rows: _Rows, exchange: Exchange) -> tuple[Tensor, Tensor
     parts = [_class_shards.parts_of(xp, call) for _, call in rows]
     whole = _class_shards.together(torch.cat([like.new_empty(3, 0), *parts], 1), exchange)
     logits = rows.weight.new_empty(()).expand(len(rows.hidden), len(rows.weight))  # which take no memory
-    float32 = rows.call.float32 or rows.call.reduction != "none"
-    call = rows.call._replace(x=logits, reduction="none", float32=float32)
-    return whole, _class_shards.value_of(xp, call, whole)
+    return whole, _class_shards.value_of(xp, rows.unreduced._replace(x=logits), whole)
 
 
 class _VocabLinear(torch.autograd.Function):

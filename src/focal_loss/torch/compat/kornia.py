@@ -11,7 +11,7 @@ from focal_loss._core import binary_losses, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import SUM, XP
 from focal_loss.torch._functions import sparse_categorical_focal_loss
-from focal_loss.torch._normalizer import Group, check_group, is_shared
+from focal_loss.torch._normalizer import Group, Grouped, check_group, is_shared
 from focal_loss.torch.compat._tensors import check_shape, mean, naming
 
 __all__ = ["BinaryFocalLossWithLogits", "FocalLoss", "binary_focal_loss_with_logits", "focal_loss"]
@@ -102,7 +102,7 @@ def _along_classes(weight: Tensor, pred: Tensor) -> Tensor:
     return weight.to(pred.device, dtype).view(-1, *[1] * (pred.ndim - 2))
 
 
-class FocalLoss(torch.nn.Module):
+class FocalLoss(Grouped):
     """`focal_loss` as a module: ``loss(pred, target)``."""
 
     def __init__(
@@ -130,7 +130,7 @@ class FocalLoss(torch.nn.Module):
         return focal_loss(pred, target, self.alpha, self.gamma, self.reduction, *weights, group=self.group)
 
 
-class BinaryFocalLossWithLogits(torch.nn.Module):
+class BinaryFocalLossWithLogits(Grouped):
     """`binary_focal_loss_with_logits` as a module: ``loss(pred, target)``."""
 
     def __init__(

@@ -17,13 +17,13 @@ from focal_loss.torch._functions import (
     sigmoid_focal_loss,
     varifocal_loss,
 )
-from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch._normalizer import Group, Grouped, check_group
 from focal_loss.torch.compat._tensors import check_shape, exact, mean, naming, one_hot
 
 __all__ = ["FocalLoss", "GaussianFocalLoss", "QualityFocalLoss", "VarifocalLoss"]
 
 
-class _Loss(torch.nn.Module):
+class _Loss(Grouped):
     """The weights of examples and the divisor of the mean, which the losses of mmdet share."""
 
     def __init__(

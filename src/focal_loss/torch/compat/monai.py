@@ -11,13 +11,13 @@ from torch import Tensor
 from focal_loss._core import binary_losses, checks, options, pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.torch._backend import XP
-from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch._normalizer import Group, Grouped, check_group
 from focal_loss.torch.compat._tensors import check_shape, exact, mean, naming, one_hot
 
 __all__ = ["FocalLoss"]
 
 
-class FocalLoss(torch.nn.Module):
+class FocalLoss(Grouped):
     """The focal loss of logits and labels of the same shape, or of class indices (B, 1, ...) with `to_onehot_y`.
 
     Labels are soft in two terms, by sigmoids too, where MONAI has a focal factor of its own. With `use_softmax` the

@@ -10,7 +10,7 @@ from torch import Tensor
 from focal_loss._core import options
 from focal_loss._core.options import Reduction
 from focal_loss.torch._functions import sigmoid_focal_loss
-from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch._normalizer import Group, Grouped, check_group
 from focal_loss.torch.compat._tensors import check_shape, exact, mean, one_hot
 
 __all__ = ["FocalLoss"]
@@ -18,7 +18,7 @@ __all__ = ["FocalLoss"]
 MODES = ("binary", "multiclass", "multilabel")
 
 
-class FocalLoss(torch.nn.Module):
+class FocalLoss(Grouped):
     """``loss(y_pred, y_true)``, of logits (N, C, ...), in the order of segmentation_models_pytorch.
 
     A multiclass model is not a softmax here but a sigmoid for each class, as there. A label is hard: for soft ones

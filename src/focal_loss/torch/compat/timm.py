@@ -10,7 +10,7 @@ from torch import Tensor
 from focal_loss._core import options, pipeline
 from focal_loss.torch._backend import XP
 from focal_loss.torch._functions import asymmetric_loss, sparse_categorical_focal_loss
-from focal_loss.torch._normalizer import Group, check_group
+from focal_loss.torch._normalizer import Group, Grouped, check_group
 from focal_loss.torch.compat._tensors import check_shape, exact, mean, naming
 
 __all__ = ["AsymmetricLossMultiLabel", "AsymmetricLossSingleLabel"]
@@ -18,7 +18,7 @@ __all__ = ["AsymmetricLossMultiLabel", "AsymmetricLossSingleLabel"]
 REDUCTIONS = ("batchmean", "sum", "mean", "none")
 
 
-class AsymmetricLossMultiLabel(torch.nn.Module):
+class AsymmetricLossMultiLabel(Grouped):
     """The asymmetric loss of logits and labels, summed over the classes and averaged over the batch unless told.
 
     Labels of 0 and 1 have the values of timm; soft ones are two-term, where timm mixes them into the probability. There
@@ -89,7 +89,7 @@ class AsymmetricLossMultiLabel(torch.nn.Module):
         return asymmetric_loss(y, x, self.gamma_pos, self.gamma_neg, self.clip, from_logits=True)
 
 
-class AsymmetricLossSingleLabel(torch.nn.Module):
+class AsymmetricLossSingleLabel(Grouped):
     """The softmax focal loss of class indices (N,) and logits (N, K), smoothed by `eps` with focal factors of its own.
 
     The classes other than the true one, each of which has the label eps / K, count with the factor p**gamma_neg: only

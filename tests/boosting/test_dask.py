@@ -245,6 +245,31 @@ def test_dataframes_with_parts_that_lack_classes_or_rows(client: distributed.Cli
     np.testing.assert_allclose(model.decision_function(table).compute(), np.log(expected), atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Parameter n_jobs will be ignored:UserWarning")
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("booster", CLASSIFIERS)
+def test_a_worker_without_rows(client: distributed.Client, booster: str, classes: int) -> None:
+    """Of two parts, which come to two workers, the second one is empty."""
+    X, y = on_a_grid(ROWS, classes)
+    frame = pd.DataFrame(X, columns=[*"abcde"]).assign(label=y)
+    lazy = dask.dataframe.from_map(lambda k: frame.iloc[k:], [0, ROWS], meta=frame.iloc[:0])
+    table, labels = lazy.drop(columns="label"), lazy["label"]
+    one = of_one_machine(booster, gamma=2.0).fit(X, y)
+    model = of_dask(booster, client, gamma=2.0).fit(table, labels, eval_set=[(table, labels)])
+    np.testing.assert_allclose(model.predict_proba(table).compute(), one.predict_proba(X), atol=1e-5)
+    if booster == "xgboost":
+        objective, metric = parts(booster, classes)
+        parameters = {"max_depth": 3, "base_score": 0.5, "disable_default_eval_metric": 1}
+        parameters |= {"num_class": classes} if classes > 2 else {}
+        data = xgboost.dask.DaskDMatrix(client, table, labels)
+        given = {"obj": objective, "custom_metric": metric, "evals": [(data, "all")], "verbose_eval": False}
+        found = xgboost.dask.train(client, parameters, data, 6, **given)
+        rows = xgboost.DMatrix(frame.drop(columns="label"), y)
+        expected = xgboost.train(parameters, rows, 6, obj=objective)
+        ours, theirs = (b.predict(rows, output_margin=True) for b in (found["booster"], expected))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 @pytest.mark.parametrize("booster", CLASSIFIERS)
 def test_a_part_whose_weights_are_all_zero(client: distributed.Client, booster: str) -> None:
     X, y = on_a_grid(ROWS, 2)

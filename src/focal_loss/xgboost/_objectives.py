@@ -29,11 +29,23 @@ class Objective:
         labels, scores, weight = objective.either(y_true, y_pred, sample_weight)  # XGBoost's memory, no copies
         if isinstance(self.loss, objective.BinaryLoss):
             return self.loss.derivatives(scores, labels, weight)
-        return self.loss.derivatives(scores, labels, weight, overlap=OVERLAP)
+        return self.loss.derivatives(of_all_classes(scores), labels, weight, overlap=OVERLAP)
 
 
 def objective_of(loss: objective.BinaryLoss | objective.CategoricalLoss) -> Objective:
     return Objective(loss)
+
+
+def of_all_classes(scores: Array) -> Array:
+    """The scores; those of a worker without rows in the shape (0, K), which XGBoost wants its derivatives to have.
+
+    Such a worker is handed scores of the shape (0,). The others know how many classes there are.
+    """
+    if collective.get_world_size() == 1:
+        return scores
+    classes = scores.shape[1] if scores.ndim == 2 else 0
+    (known,) = collective.allreduce(np.array([classes]), collective.Op.MAX)
+    return scores if scores.size else scores.reshape(0, int(known))
 
 
 def of_all_workers(metric: Callable[[], float], labels: Array, weight: Array | None) -> float:

@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 # A missing or failing compiler is an error here; by default the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test test-compat nightly demo bench bench-gpu lint types unit formula gpu keras picture golden doors pages tables ulp sanitize huge clean
+.PHONY: test test-compat nightly demo bench bench-check bench-gpu lint types unit formula gpu keras picture golden doors pages tables ulp sanitize huge clean
 
 # Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
@@ -35,6 +35,10 @@ demo: .venv/demo
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/run.py
+
+# Fails if something has lost more than 15 % beside its rival since the last `make bench` on this kind of machine.
+bench-check: .venv/bench
+	$(BIN)/python benchmarks/run.py --check
 
 # For a machine with a GPU, and a build of torch for it in the environment.
 bench-gpu: .venv/bench .venv/gpu

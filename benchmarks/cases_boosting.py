@@ -9,9 +9,11 @@ import lightgbm
 import numpy as np
 import xgboost
 from contest import Contest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from focal_loss import lightgbm as focal_lightgbm
 from focal_loss import xgboost as focal_xgboost
+from focal_loss.sklearn import FocalHistGradientBoostingClassifier
 
 ROWS, COLUMNS, LEAVES, ROUNDS, THREADS = 500_000, 28, 63, 60, 2
 GAMMA = 2.0
@@ -48,13 +50,22 @@ def trained_by_xgboost(X: np.ndarray, y: np.ndarray, objective: Any) -> Callable
     return lambda: xgboost.train(parameters | {"base_score": 0.0}, data, ROUNDS, obj=objective)
 
 
+def trained_by_sklearn(X: np.ndarray, y: np.ndarray, kind: type, **options: float) -> Callable[[], object]:
+    limits = {"max_iter": ROUNDS, "max_leaf_nodes": LEAVES, "early_stopping": False}
+    return lambda: kind(**limits, **options).fit(X, y)
+
+
 def contests() -> Iterator[Contest]:
     X, y = table()
     size = f"{ROWS:.0e} x {COLUMNS}, {ROUNDS} rounds of {LEAVES} leaves"
-    for name, train, ours, own, asked in (
-        ("LightGBM", trained_by_lightgbm, focal_lightgbm.binary_focal_objective(GAMMA), "binary", 1.05),
-        ("XGBoost", trained_by_xgboost, focal_xgboost.binary_focal_objective(GAMMA), "binary:logistic", 1.1),
+    for name, train, ours, own in (
+        ("LightGBM", trained_by_lightgbm, focal_lightgbm.binary_focal_objective(GAMMA), "binary"),
+        ("XGBoost", trained_by_xgboost, focal_xgboost.binary_focal_objective(GAMMA), "binary:logistic"),
     ):
         builtin = f"its own {own}"
         rivals = {builtin: train(X, y, own), "objective in NumPy": train(X, y, numpy_objective)}
-        yield Contest(name, size, train(X, y, ours), rivals, {builtin: asked}, floor=(builtin,), warm=1, fewest=5)
+        yield Contest(name, size, train(X, y, ours), rivals, floor=(builtin,), warm=1, fewest=5)
+    ours = trained_by_sklearn(X, y, FocalHistGradientBoostingClassifier, gamma=GAMMA)
+    builtin = "its own log_loss"
+    rivals = {builtin: trained_by_sklearn(X, y, HistGradientBoostingClassifier)}
+    yield Contest("scikit-learn", size, ours, rivals, floor=(builtin,), warm=1, fewest=5)

@@ -19,15 +19,9 @@ def contests() -> Iterator[Contest]:
     rival = jax.jit(jax.value_and_grad(lambda z, y: optax.losses.sigmoid_focal_loss(z, y, gamma=2.0).mean()))
     bce = jax.jit(jax.value_and_grad(lambda z, y: optax.losses.sigmoid_binary_cross_entropy(z, y).mean()))
     rng = np.random.default_rng(0)
-    for power, asked in ((3, None), (5, None), (6, 10.0), (7, 10.0)):
-        z = jnp.asarray(rng.normal(0, 3, 10**power), jnp.float32)
-        y = jnp.asarray(rng.random(10**power) < 0.1, jnp.float32)
+    for size in ("16", "1e3", "1e5", "1e6", "1e7"):
+        z = jnp.asarray(rng.normal(0, 3, int(float(size))), jnp.float32)
+        y = jnp.asarray(rng.random(len(z)) < 0.1, jnp.float32)
         ready = lambda function, z=z, y=y: jax.block_until_ready(function(z, y))  # noqa: E731
         rivals = {"optax focal": partial(ready, rival), "optax BCE": partial(ready, bce)}
-        yield Contest(
-            "jax value_and_grad, jit",
-            f"1e{power}",
-            partial(ready, ours),
-            rivals,
-            {"optax focal": asked} if asked else {},
-        )
+        yield Contest("jax value_and_grad, jit", size, partial(ready, ours), rivals)

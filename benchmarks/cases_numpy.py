@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from contest import Contest
@@ -19,13 +20,8 @@ def closed_form(y: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 def contests() -> Iterator[Contest]:
     rng = np.random.default_rng(0)
-    for power, asked in ((3, None), (5, None), (6, None), (7, 20.0)):
-        z = rng.normal(0, 3, 10**power).astype(np.float32)
-        y = (rng.random(10**power) < 0.1).astype(np.uint8)
-        yield Contest(
-            "numpy value",
-            f"1e{power}",
-            lambda z=z, y=y: binary_focal_loss(y, z, 2, from_logits=True),
-            {"closed form in NumPy": lambda z=z, y=y: closed_form(y, z)},
-            {"closed form in NumPy": asked} if asked else {},
-        )
+    for size in ("16", "1e3", "1e5", "1e6", "1e7"):
+        z = rng.normal(0, 3, int(float(size))).astype(np.float32)
+        y = (rng.random(len(z)) < 0.1).astype(np.uint8)
+        rivals = {"closed form in NumPy": partial(closed_form, y, z)}
+        yield Contest("numpy value", size, partial(binary_focal_loss, y, z, 2, from_logits=True), rivals)

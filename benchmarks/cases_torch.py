@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from torch.nn import functional
 from focal_loss import torch as ours
 from focal_loss._host import kernels
 from focal_loss.torch import _cpu
+
+SIZES = ("16", "1e3", "1e5", "1e6", "1e7")
 
 
 def torchvision_focal_loss() -> Callable[..., Tensor]:
@@ -40,13 +43,19 @@ def step(loss: Callable[..., Tensor], prediction: Tensor, *rest: object) -> Call
 def kernel() -> Iterator[Contest]:
     """Loss sum and gradient into existing memory, against a triad over as many bytes."""
     n = 10**7
-    z, gradient = 3 * torch.randn(n), torch.empty(n)
-    for dtype, size in ((torch.uint8, 1), (torch.float32, 4)):
-        y = (torch.rand(n) < 0.1).to(dtype)
-        m = n * (8 + size) // 12
+    for logits, labels in (
+        (torch.float32, torch.uint8),
+        (torch.float32, torch.bool),
+        (torch.float32, torch.float32),
+        (torch.float16, torch.uint8),
+        (torch.bfloat16, torch.uint8),
+    ):
+        z, y = (3 * torch.randn(n)).to(logits), (torch.rand(n) < 0.1).to(labels)
+        gradient = torch.empty_like(z)
+        m = n * (2 * logits.itemsize + labels.itemsize) // 12
         a, b, c = torch.rand(m), torch.rand(m), torch.empty(m)
 
-        def run(y: Tensor = y) -> None:
+        def run(z: Tensor = z, y: Tensor = y, gradient: Tensor = gradient) -> None:
             operands = ((x.data_ptr(), kernels.CODES[str(x.dtype).removeprefix("torch.")], (1,)) for x in (z, y))
             rest = (2.0, 1.0, 1.0, 1.0, 0.0, 0, gradient.data_ptr(), 0, kernels.num_threads(), _cpu._HAS_TEAM)
             kernels.NATIVE.binary(False, (n,), *operands, *rest)
@@ -54,25 +63,46 @@ def kernel() -> Iterator[Contest]:
         def triad(a: Tensor = a, b: Tensor = b, c: Tensor = c) -> None:
             torch.add(a, b, alpha=0.5, out=c)
 
-        yield Contest(f"kernel, {dtype} labels".replace("torch.", ""), "1e7", run, {"triad": triad}, {"triad": 1.6})
+        name = f"kernel, {logits} logits, {labels} labels".replace("torch.", "")
+        yield Contest(name, "1e7", run, {"triad": triad})
+
+
+def mean(loss: Callable[..., Tensor] = ours.binary_focal_loss, **options: float) -> Callable[..., Tensor]:
+    return lambda z, y: loss(y, z, from_logits=True, reduction="mean", **options)
 
 
 def binary() -> Iterator[Contest]:
+    """The mean, forward and backward, and forward alone."""
     torchvision = torchvision_focal_loss()
     compiled = torch.compile(torchvision)
-    asked = {3: (4, None, None), 5: (6, None, None), 6: (15, 2, 2), 7: (15, 1.5, 2)}
-    for power, figures in asked.items():
-        z, y = (3 * torch.randn(10**power)).requires_grad_(), (torch.rand(10**power) < 0.1).float()
-        names = ("torchvision eager", "torchvision compiled", "torch BCE with logits")
-        rivals = {
-            names[0]: step(lambda z, y: torchvision(z, y, -1, 2, "mean"), z, y),
-            names[1]: step(lambda z, y: compiled(z, y, -1, 2, "mean"), z, y),
-            names[2]: step(functional.binary_cross_entropy_with_logits, z, y),
-        }
-        run = step(lambda z, y: ours.binary_focal_loss(y, z, 2, from_logits=True, reduction="mean"), z, y)
-        yield Contest(
-            "torch binary", f"1e{power}", run, rivals, {n: f for n, f in zip(names, figures, strict=True) if f}
-        )
+    module = ours.BinaryFocalLoss(gamma=2.0, from_logits=True, reduction="mean")
+    rivals = {
+        "torchvision eager": lambda z, y: torchvision(z, y, -1, 2, "mean"),
+        "torchvision compiled": lambda z, y: compiled(z, y, -1, 2, "mean"),
+        "torch BCE with logits": functional.binary_cross_entropy_with_logits,
+    }
+    for size in SIZES:
+        z, y = (3 * torch.randn(int(float(size)))).requires_grad_(), (torch.rand(int(float(size))) < 0.1).float()
+        steps = {name: step(loss, z, y) for name, loss in rivals.items()}
+        yield Contest("torch binary", size, step(mean(gamma=2.0), z, y), steps)
+        values = {name: partial(loss, z.detach(), y) for name, loss in rivals.items()}
+        yield Contest("torch binary, forward alone", size, partial(mean(gamma=2.0), z.detach(), y), values)
+        if len(z) <= 1000:
+            yield Contest("torch module", size, step(lambda z, y: module(y, z), z, y), steps)
+
+
+def half() -> Iterator[Contest]:
+    """Half precision against torch's own loss at the same dtype, and against ours in float32."""
+    for dtype in (torch.float16, torch.bfloat16):
+        for size in ("1e3", "1e5", "1e7"):
+            z, y = 3 * torch.randn(int(float(size))), (torch.rand(int(float(size))) < 0.1).to(torch.uint8)
+            narrow, wide = z.to(dtype).requires_grad_(), z.clone().requires_grad_()
+            rivals = {
+                "torch BCE with logits": step(functional.binary_cross_entropy_with_logits, narrow, y.to(dtype)),
+                "float32": step(mean(gamma=2.0), wide, y),
+            }
+            run = step(mean(gamma=2.0), narrow, y)
+            yield Contest(f"torch binary, {str(dtype)[6:]}", size, run, rivals)
 
 
 def softmax() -> Iterator[Contest]:
@@ -80,22 +110,26 @@ def softmax() -> Iterator[Contest]:
         log_p = functional.log_softmax(v, 1).gather(1, t.unsqueeze(1)).squeeze(1)
         return (-((1 - log_p.exp()) ** 2) * log_p).mean()
 
-    def focal(v: Tensor, t: Tensor) -> Tensor:
-        return ours.sparse_categorical_focal_loss(t, v, 2, axis=1, from_logits=True, reduction="mean")
+    def focal(v: Tensor, t: Tensor, **more: float) -> Tensor:
+        return ours.sparse_categorical_focal_loss(t, v, 2, axis=1, from_logits=True, reduction="mean", **more)
 
-    for size, shape in (("1e4 x 1000", (10_000, 1000)), ("64 x 21 x 128 x 128", (64, 21, 128, 128))):
+    for shape in ((32, 10), (1000, 10), (4096, 1000), (64, 21, 128, 128)):
         v, t = torch.randn(shape).requires_grad_(), torch.randint(shape[1], shape[:1] + shape[2:])
         rivals = {
             "log_softmax + gather": step(by_hand, v, t),
             "torch cross_entropy": step(functional.cross_entropy, v, t),
         }
-        asked = {"log_softmax + gather": 2.0, "torch cross_entropy": 1.0}
-        yield Contest("torch softmax", size, step(focal, v, t), rivals, asked)
+        yield Contest("torch softmax", " x ".join(map(str, shape)), step(focal, v, t), rivals)
+    v, t = torch.randn(4096, 1000).requires_grad_(), torch.randint(1000, (4096,))
+    smoothed = partial(functional.cross_entropy, label_smoothing=0.1)
+    run = step(partial(focal, label_smoothing=0.1), v, t)
+    yield Contest("torch softmax, smoothed", "4096 x 1000", run, {"torch cross_entropy": step(smoothed, v, t)})
 
 
 def contests() -> Iterator[Contest]:
     yield from kernel()
     yield from binary()
+    yield from half()
     yield from softmax()
 
 
@@ -125,7 +159,7 @@ def memory() -> list[dict[str, object]]:
     n = 10**7
     z, y = torch.randn(n).requires_grad_(), (torch.rand(n) < 0.1).float()
     losses = {
-        "ours": lambda z, y: ours.binary_focal_loss(y, z, 2, from_logits=True, reduction="mean"),
+        "ours": mean(gamma=2.0),
         "torchvision eager": lambda z, y: torchvision(z, y, -1, 2, "mean"),
         "torch BCE with logits": functional.binary_cross_entropy_with_logits,
     }

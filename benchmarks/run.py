@@ -1,4 +1,4 @@
-"""``make bench``: every contest, one table, into benchmarks/results.
+"""``make bench``: every contest, one table, into benchmarks/results. ``make bench-check``: losses of speed.
 
 The cases of each module run in a process of their own, one after the other, because idle thread pools of one would slow
 another.
@@ -20,17 +20,31 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "cpu.json"
+# The lines of the picture: what is measured by size, and against whom.
+PICTURED = {
+    "torch binary": ("torchvision eager", "torchvision compiled", "torch BCE with logits"),
+    "numpy value": ("closed form in NumPy",),
+    "jax value_and_grad, jit": ("optax focal",),
+    "keras, eager": ("keras focal",),
+    "keras, graph": ("keras focal",),
+    "keras, XLA": ("keras focal",),
+}
+LOSS = 0.15  # a loss of speed beside a rival that is more than the noise of two measurements
 CASES = ("torch", "family", "numpy", "jax", "tensorflow", "boosting")
 
 
-def measure(cases: str) -> None:
-    """The rows of one module, measured in a process of its own, whose last line of output is JSON."""
+def measure(cases: str, only: list[str]) -> None:
+    """Measure the contests of one module, all or those named. The last line of output is JSON."""
     module = importlib.import_module(f"cases_{cases}")
     rows = []
     for contest in module.contests():
+        name = f"{contest.group}, {contest.size}"
+        if only and name not in only:
+            continue
         rows += contest.run()
-        print(f"{contest.group}, {contest.size}", file=sys.stderr)
-    print(json.dumps({"rows": rows, "memory": module.memory() if hasattr(module, "memory") else []}))
+        print(name, file=sys.stderr)
+    print(json.dumps({"rows": rows, "memory": module.memory() if hasattr(module, "memory") and not only else []}))
 
 
 def processor() -> str:
@@ -56,24 +70,18 @@ def about() -> dict[str, str]:
     }
 
 
-def verdict(row: dict) -> str:
-    if row["asked"] is None:
-        return ""
-    return "yes" if (row["ratio"] <= row["asked"]) == row["is_floor"] or row["ratio"] == row["asked"] else "no"
-
-
-HEADER = ("what", "size", "against", "ours ms", "theirs ms", "ratio", "asked", "met")
+HEADER = ("what", "size", "against", "ours ms", "theirs ms", "times faster")
 
 
 def cells(row: dict) -> tuple[str, ...]:
-    asked = "" if row["asked"] is None else f"{'<=' if row['is_floor'] else '>='} {row['asked']:g}"
     times = (f"{row[k]:.3g}" for k in ("ours_ms", "rival_ms"))
-    return (row["group"], row["size"], row["rival"], *times, f"{row['ratio']:.2f}", asked, verdict(row))
+    ratio = f"takes {row['ratio']:.2f} of it" if row["is_floor"] else f"{row['ratio']:.2f}"
+    return (row["group"], row["size"], row["rival"], *times, ratio)
 
 
 def markdown(results: dict) -> str:
     lines = [f"- {k}: {v}" for k, v in results["about"].items()]
-    lines += ["", f"| {' | '.join(HEADER)} |", "|---|---|---|---|---|---|---|---|"]
+    lines += ["", f"| {' | '.join(HEADER)} |", "|---" * len(HEADER) + "|"]
     lines += [f"| {' | '.join(cells(row))} |" for row in results["rows"]]
     lines += ["", "| memory at the peak of forward + backward, 1e7 logits | in gradients |", "|---|---|"]
     lines += [f"| {row['loss']} | {row['gradients']:.2f} |" for row in results["memory"]]
@@ -87,15 +95,11 @@ def picture(results: dict, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows = [
-        row
-        for row in results["rows"]
-        if not row["is_floor"] and row["size"].startswith("1e") and " " not in row["size"]
-    ]
+    rows = [row for row in results["rows"] if row["group"] in PICTURED and row["rival"] in PICTURED[row["group"]]]
     figure, axes = pyplot.subplots(figsize=(8, 4.5))
     for group, rival in dict.fromkeys((row["group"], row["rival"]) for row in rows):
         points = [(float(r["size"]), r["ratio"]) for r in rows if (r["group"], r["rival"]) == (group, rival)]
-        axes.plot(*zip(*points, strict=True), "o-", label=f"{group.split(',')[0]}: {rival}", markersize=4)
+        axes.plot(*zip(*points, strict=True), "o-", label=f"{group}: {rival}", markersize=4)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel="logits", ylabel="times faster than the other")
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -103,18 +107,70 @@ def picture(results: dict, path: Path) -> None:
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
-def main() -> None:
+def measured(cases: str, only: list[str] | None = None) -> dict[str, list[dict]]:
+    """The rows of one module, by a process of its own; of these contests alone if they are named."""
+    command = [sys.executable, __file__, "--measure", cases, *(only or [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, list[dict]] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def check(chosen: list[str]) -> int:
+    """Compare with the last result, and name what lost more than `LOSS`. The exit status.
+
+    A row is named if it has lost in two measurements, the second of them of its contest alone: a machine with other
+    work to do disturbs one.
+    """
+    last, now = json.loads(RESULTS.read_text()), about()
+    if kind(last["about"]) != kind(now):
+        print(f"the last result is of another kind of machine: {kind(last['about'])}, this one: {kind(now)}")
+        return 2
+    known = {name_of(row): row for row in last["rows"]}
+    lost = []
+    for cases in chosen:
+        slower = slower_than(known, measured(cases)["rows"])
+        if slower:
+            again = measured(cases, sorted({f"{row['group']}, {row['size']}" for row, _ in slower}))["rows"]
+            lost += slower_than(known, again)
+    for row, before in lost:
+        print(f"{', '.join(name_of(row))}: {before['ratio']:.2f} at {last['about']['commit']}, now {row['ratio']:.2f}")
+    print(f"{len(lost)} of {len(known)} ratios lost more than {LOSS:.0%} since {last['about']['commit']}")
+    return 1 if lost else 0
+
+
+def kind(described: dict[str, str]) -> str:
+    return f"{described['machine']}; {described['ours']}"
+
+
+def name_of(row: dict) -> tuple[str, str, str]:
+    return row["group"], row["size"], row["rival"]
+
+
+def slower_than(known: dict[tuple[str, str, str], dict], rows: list[dict]) -> list[tuple[dict, dict]]:
+    """The rows whose ratio is worse than the known one by more than `LOSS`, each with the known one."""
+    pairs = [(row, known[name_of(row)]) for row in rows if name_of(row) in known]
+    return [(new, old) for new, old in pairs if loss_of(new["ratio"], old["ratio"], new["is_floor"]) > LOSS]
+
+
+def loss_of(new: float, old: float, is_floor: bool) -> float:
+    """How much longer ours takes than it did beside the same rival, less 1."""
+    return (new / old if is_floor else old / new) - 1
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=CASES, action="append", help="measure these cases alone; writes no files")
-    parser.add_argument("--measure", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=CASES, action="append", help="these cases alone; writes no files")
+    parser.add_argument("--check", action="store_true", help="compare with the last result; writes no files")
+    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        return measure(options.measure)
+        measure(*options.measure[:1], options.measure[1:])
+        return 0
+    if options.check:
+        return check(options.only or list(CASES))
     results: dict = {"about": about(), "rows": [], "memory": []}
     for cases in options.only or CASES:
-        command = [sys.executable, __file__, "--measure", cases]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        part = json.loads(done.stdout.splitlines()[-1])
+        part = measured(cases)
         results["rows"] += part["rows"]
         results["memory"] += part["memory"]
     table = Table(*HEADER)
@@ -123,11 +179,11 @@ def main() -> None:
     Console(width=130).print(table)
     print(*(f"peak memory, {row['loss']}: {row['gradients']:.2f} gradients" for row in results["memory"]), sep="\n")
     if not options.only:
-        (HERE / "results" / "cpu.json").write_text(json.dumps(results, indent=1) + "\n")
-        (HERE / "results" / "cpu.md").write_text(markdown(results))
-        picture(results, HERE / "results" / "cpu.png")
-    return None
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        RESULTS.with_suffix(".md").write_text(markdown(results))
+        picture(results, RESULTS.with_suffix(".png"))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -249,7 +249,7 @@ def test_dataframes_with_parts_that_lack_classes_or_rows(client: distributed.Cli
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("booster", CLASSIFIERS)
 def test_a_worker_without_rows(client: distributed.Client, booster: str, classes: int) -> None:
-    """Of two parts, which come to two workers, the second one is empty."""
+    """Two parts come to two workers, and the second one is empty."""
     X, y = on_a_grid(ROWS, classes)
     frame = pd.DataFrame(X, columns=[*"abcde"]).assign(label=y)
     lazy = dask.dataframe.from_map(lambda k: frame.iloc[k:], [0, ROWS], meta=frame.iloc[:0])

@@ -3,8 +3,7 @@
 
 #include <memory>
 
-#include "dense.hpp"
-#include "sparse.hpp"
+#include "dense_rows.hpp"
 
 namespace focal::FOCAL_ISA {
 
@@ -19,6 +18,9 @@ void softmax_range(const Softmax& call, int64_t begin, int64_t end, Outcome& out
   const bool one_class = call.sparse && call.smoothing == 0;  // the margin of one class is enough
   const bool rows = one_class && call.hessian == nullptr && call.inner == 1 && call.strides[1] == 1 &&
                     call.classes >= fewest_row_classes;
+  if (!one_class && call.classes >= fewest_row_classes &&
+      dense_by_rows(call, two_gamma, begin, end, rows_together, *examples, outcome))
+    return;
   const int64_t fit = tile_elements / (call.classes > 0 ? call.classes : 1) / 16 * 16;
   const int64_t wanted = rows ? rows_together : fit < 16 ? 16 : fit > tile_size ? tile_size : fit;
   const int64_t step = wanted < end - begin ? wanted : end - begin;  // few examples take little memory

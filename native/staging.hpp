@@ -126,6 +126,19 @@ inline int64_t convert_halves(const Half* __restrict data, int64_t n, float* __r
   return i;
 }
 
+// The way back, rounded to nearest, ties to even, to the numbers of `narrow`.
+inline int64_t narrow_halves(const float* __restrict values, int64_t n, Half* __restrict result) {
+  int64_t i = 0;
+#if defined(__F16C__)
+  for (; i + 8 <= n; i += 8)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(result + i),
+                     _mm256_cvtps_ph(_mm256_loadu_ps(values + i), _MM_FROUND_TO_NEAREST_INT));
+#else
+  (void)values, (void)n, (void)result;
+#endif
+  return i;
+}
+
 // Converts one stretch of numbers of type S to T. The loop without a stride is separate, so that it vectorizes.
 template <class S, class T>
 void convert(const S* __restrict data, int64_t stride, int64_t n, T* __restrict buffer) {
@@ -213,10 +226,14 @@ FOCAL_INLINE void put(T x, S& result) {
 template <class T>
 void store(void* array, DType dtype, int64_t begin, int64_t n, const T* __restrict values) {
   if (array == nullptr) return;
-  const auto write = [&](auto* __restrict result) {
-    for (int64_t i = 0; i < n; ++i) narrow(float(values[i]), result[begin + i]);
+  const auto write = [&](auto* __restrict result, int64_t done = 0) {
+    for (int64_t i = done; i < n; ++i) narrow(float(values[i]), result[begin + i]);
   };
-  if (dtype == DType::f16) return write(static_cast<Half*>(array));
+  if (dtype == DType::f16) {
+    Half* const halves = static_cast<Half*>(array);
+    if constexpr (std::is_same_v<T, float>) return write(halves, narrow_halves(values, n, halves + begin));
+    return write(halves);
+  }
   if (dtype == DType::bf16) return write(static_cast<BFloat*>(array));
   write(static_cast<float*>(array));
 }

@@ -141,11 +141,12 @@ tables: .venv/test
 # Programs in C++; they need CMake and g++, but not Python.
 ISA ?= x86-64-v4
 STRIDE ?= 1
+FUNCTIONS := functions_$(subst -,_,$(ISA))
 
 ulp:
 	cmake -S . -B build/ulp -DFOCAL_LOSS_TESTS=ON
-	cmake --build build/ulp --target ulp functions
-	set -e; for program in build/ulp/native/tests/functions_*; do echo $$program; $$program; done
+	cmake --build build/ulp --target ulp $(FUNCTIONS)
+	build/ulp/native/tests/$(FUNCTIONS)
 	build/ulp/native/tests/ulp $(ISA) --stride $(STRIDE)
 
 # Two builds: the undefined-behavior sanitizer prevents the vector loops whose ends the address sanitizer checks.

@@ -103,7 +103,9 @@ struct Softmax {
   bool derivatives_in_float32 = false;
   bool majorizer = false;
   bool in_double = false;
-  void *value = nullptr, *gradient = nullptr, *hessian = nullptr;  // value per example, others like the logits
+  // Value per example, the others like the logits. A gradient that overwrites its logits has their strides.
+  void *value = nullptr, *gradient = nullptr, *hessian = nullptr;
+  bool is_in_place() const { return gradient == logits && gradient != nullptr; }
   // A shard: the logits are those of `classes` classes from `first_class` on, of `all_classes` (0: they are all).
   // Sparse, without smoothing and Hessian. Labels, gamma and the weights are those of all classes.
   int64_t first_class = 0, all_classes = 0;

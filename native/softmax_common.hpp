@@ -164,7 +164,8 @@ Tile<T> load_tile(const Softmax& call, const void* array, DType dtype, const int
 template <class T>
 void store_tile(const Softmax& call, void* array, int64_t begin, int64_t n, const T* __restrict tile, int64_t stride) {
   if (array == nullptr) return;
-  const int64_t strides[] = {call.classes * call.inner, call.inner, 1};
+  const int64_t in_order[] = {call.classes * call.inner, call.inner, 1};
+  const int64_t* const strides = array == call.logits ? call.strides : in_order;
   const auto write = [&](auto* __restrict result) {
     tile_stretches(call, strides, begin, n, [&](int64_t i, int64_t count, int64_t offset, int64_t k, int64_t end) {
       for (; count == 1 && k < end; ++k) put(tile[k * stride + i], result[offset + k * strides[1]]);

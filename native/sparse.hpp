@@ -190,7 +190,8 @@ void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
   const int64_t classes = call.classes;
   const DType slopes = slope_dtype(call, call.dtype);
   const bool direct = call.gradient != nullptr && slopes == dtype_of<T>();
-  T* const e = direct ? static_cast<T*>(call.gradient) + begin * classes : scratch;
+  const int64_t stride = call.is_in_place() ? call.strides[0] : classes, step = direct ? stride : classes;
+  T* const e = direct ? static_cast<T*>(call.gradient) + begin * stride : scratch;
   const bool is_shard = call.whole != nullptr;
   if (is_shard) load_whole(call, begin, n, x);
   for (int64_t i = 0; i < n && (!is_shard || call.gradient != nullptr); ++i) {
@@ -200,7 +201,7 @@ void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
     const T* v = load(operand, row, 0, classes, buffer, false);
     const int64_t label = x.label[i] < 0 ? classes : x.label[i], after = label + 1 < classes ? label + 1 : classes;
     const T peak = is_shard ? x.peak[i] : max_of(v + after, classes - after, max_of(v, label, T(-INFINITY)));
-    T* line = call.gradient != nullptr ? e + i * classes : e;
+    T* line = call.gradient != nullptr ? e + i * step : e;
     const T others = exps_of(v, label, peak, line) + exps_of(v + after, classes - after, peak, line + after);
     if (is_shard) continue;
     x.others[i] = others;
@@ -212,13 +213,13 @@ void sparse_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T
   finish(call, two_gamma, begin, n, x, outcome);
   if (call.gradient == nullptr) return;
   for (int64_t i = 0; i < n; ++i) {
-    T* __restrict line = e + i * classes;
+    T* __restrict line = e + i * step;
     const T first = x.first[i], ratio = x.others[i] == 0 ? T(0) : -first / x.others[i];
     const bool is_here = x.label[i] >= 0 && x.label[i] < classes;
     if (is_here) line[x.label[i]] = T(0);
     for (int64_t k = 0; k < classes; ++k) line[k] = first == 0 ? T(0) : line[k] * ratio;
     if (is_here) line[x.label[i]] = first;
-    if (!direct) store(call.gradient, slopes, (begin + i) * classes, classes, line);
+    if (!direct) store(call.gradient, slopes, (begin + i) * stride, classes, line);
   }
 }
 

@@ -15,7 +15,9 @@ from torch.nn import functional
 
 import focal_loss.jax
 import focal_loss.torch
+from focal_loss._core.options import Reduction
 from focal_loss._host import kernels
+from focal_loss.torch import _linear
 
 RNG = np.random.default_rng(0)
 ROWS, FEATURES, CLASSES = 700, 6, 40  # three chunks of rows, the last one shorter
@@ -98,9 +100,13 @@ def test_the_same_as_the_layer_and_the_loss(framework: str, reduction: str, name
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-def test_narrow_dtypes_of_torch(dtype: torch.dtype) -> None:
-    """The error is at most that of the layer and the loss one after the other, plus one rounding."""
+def test_narrow_dtypes_of_torch(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, quick: bool) -> None:
+    """The error is at most that of the layer and the loss one after the other, plus one rounding, whether the processor
+    multiplies half precision or float32 takes its place.
+    """
+    monkeypatch.setattr(_linear, "multiplies_quickly", lambda *_: quick)
     exact = torch_both(OPTIONS["bias"], LABELS, "mean")[1]
     errors = []
     for fused in (True, False):
@@ -117,6 +123,28 @@ def test_narrow_dtypes_of_torch(dtype: torch.dtype) -> None:
         )
     for ours, theirs in zip(*errors, strict=True):
         assert ours <= theirs + torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_rows_of_logits_that_lie_apart(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, smoothing: float, reduction: Reduction
+) -> None:
+    """Gaps between the rows, which a number of classes that is a power of two has, change nothing."""
+    monkeypatch.setattr(_linear, "multiplies_quickly", lambda *_: True)  # then the logits are of any dtype
+    hidden, weight, y = torch.randn(150, 4), torch.randn(2048, 4), torch.randint(2048, (150,))
+    assert _linear.gap(hidden, 2048) > 0
+    found = []
+    for gap in (_linear.gap, lambda *_: 0):
+        monkeypatch.setattr(_linear, "gap", gap)
+        given = [t.to(dtype).requires_grad_() for t in (hidden, weight)]
+        loss = focal_loss.torch.linear_sparse_categorical_focal_loss(
+            *given, y, 2, label_smoothing=smoothing, reduction=reduction
+        )
+        found.append([loss.detach(), *torch.autograd.grad(loss.sum(), given)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_float16_neither_overflows_a_sum_nor_a_gradient() -> None:

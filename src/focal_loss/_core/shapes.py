@@ -62,16 +62,16 @@ def check_pairs(y_true: Shape, y_pred: Shape) -> None:
     )
 
 
-FEWEST_ROWS = 128  # with fewer a matrix product is slow
+FEWEST_ROWS, MOST_ROWS = 128, 512  # with fewer a matrix product is slow, more make it hardly faster
 PARTS = 64  # least number of chunks if there are enough rows
 
 
 def chunk_rows(rows: int, features: int, classes: int) -> int:
-    """The number of rows of a linear layer per chunk: its logits are about as large as the input, and a small part of
-    all.
+    """The number of rows of a linear layer per chunk: its logits are about as large as the weight, which is read for
+    every chunk and whose gradient is written, or as the input, and a small part of all.
     """
-    like_input = -(-rows * features // max(classes, 1))
-    return max(1, min(rows, max(FEWEST_ROWS, min(like_input, -(-rows // PARTS)))))
+    like_weight, like_input = min(features, MOST_ROWS), -(-rows * features // max(classes, 1))
+    return max(1, min(rows, max(FEWEST_ROWS, like_weight, min(like_input, -(-rows // PARTS)))))
 
 
 def chunking(rows: int, features: int, classes: int) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from focal_loss.torch._backend import FORMULA, XP, under_autocast
 from focal_loss.torch._calls import SoftmaxCall, at_least_float32, is_counted
 from focal_loss.torch._functions import checked
 from focal_loss.torch._normalizer import Group, Normalizer
-from focal_loss.torch._private import is_batched
+from focal_loss.torch._private import is_batched, multiplies_quickly
 
 
 def autocast_casts(hidden: Tensor) -> bool:
@@ -241,14 +241,34 @@ class _Problem(NamedTuple):
     recorded: bool
 
 
+def for_products(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The layer in the dtype in which its matrices are multiplied: float32 on a processor that would emulate products
+    of half precision, which takes a hundred times as long.
+    """
+    if multiplies_quickly(hidden.dtype, hidden.device):
+        return hidden, weight, bias
+    return hidden.float(), weight.float(), None if bias is None else bias.float()
+
+
+def gap(hidden: Tensor, classes: int) -> int:
+    """How many numbers to leave between rows of logits. Rows a multiple of the page size apart would share a few lines
+    of the cache where a matrix product reads or writes a column of them.
+    """
+    return 256 // hidden.itemsize if hidden.device.type == "cpu" and classes * hidden.itemsize % 4096 == 0 else 0
+
+
 def chunks(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
     """The logits of a few rows at a time, all in the same memory: a caller that keeps them must copy them."""
     rows = chunk_rows(len(hidden), hidden.shape[1], len(weight))
-    buffer = hidden.new_empty(rows, len(weight))
+    buffer = hidden.new_empty(rows, len(weight) + gap(hidden, len(weight)))[:, : len(weight)]
     for begin in range(0, len(hidden), rows):
         part = slice(begin, min(begin + rows, len(hidden)))
-        logits = torch.mm(hidden[part], weight.T, out=buffer[: part.stop - begin])
-        yield part, logits if bias is None else logits.add_(bias)
+        logits = buffer[: part.stop - begin]
+        if bias is None:
+            torch.mm(hidden[part], weight.T, out=logits)
+        else:
+            torch.addmm(bias, hidden[part], weight.T, out=logits)
+        yield part, logits
 
 
 def _loss(logits: Tensor, y: Tensor, spec: SparseOptions, float32: bool) -> Tensor:
@@ -300,13 +320,18 @@ def _slope(upstream: Tensor, logits: Tensor, y: Tensor, spec: SparseOptions) -> 
 
 
 class Gradients:
-    """The wanted gradients in the layer's input, weight and bias, summed in float32 or wider."""
+    """The wanted gradients in the layer's input, weight and bias, summed in float32 or wider. `dtype` is theirs in the
+    end.
+    """
 
-    def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, ...]) -> None:
-        self.hidden, self.weight = hidden, weight
+    def __init__(
+        self, hidden: Tensor, weight: Tensor, bias: Tensor | None, wanted: tuple[bool, ...], dtype: torch.dtype
+    ) -> None:
+        self.hidden, self.weight, self.dtype = hidden, weight, dtype
+        wide = torch.promote_types(hidden.dtype, torch.float32)
         self.in_hidden = torch.empty_like(hidden) if wanted[0] else None
-        self.in_weight = at_least_float32(torch.zeros_like(weight)) if wanted[1] else None
-        self.in_bias = at_least_float32(torch.zeros_like(bias)) if bias is not None and wanted[2] else None
+        self.in_weight = torch.zeros_like(weight, dtype=wide) if wanted[1] else None
+        self.in_bias = torch.zeros_like(bias, dtype=wide) if bias is not None and wanted[2] else None
 
     def add(self, part: slice, slope: Tensor) -> None:
         """Add the part of some rows. `slope` is the gradient in their logits."""
@@ -323,10 +348,9 @@ class Gradients:
             self.in_bias += slope.sum(0, dtype=self.in_bias.dtype)
 
     def scaled(self, factor: Tensor | float) -> tuple[Tensor | None, ...]:
-        dtype = self.hidden.dtype
+        """Each of them times a factor, in their own memory unless they are rounded."""
         return tuple(
-            None if g is None else (g * factor).to(dtype) if g.dtype != dtype else g.mul_(factor)
-            for g in (self.in_hidden, self.in_weight, self.in_bias)
+            None if g is None else g.mul_(factor).to(self.dtype) for g in (self.in_hidden, self.in_weight, self.in_bias)
         )
 
 
@@ -341,11 +365,12 @@ class _Linear(torch.autograd.Function):
             total, ctx.ready = _sum_and_gradients(hidden, weight, bias, y, spec, wanted)
             return (total * _reduction_weight(y, problem)).to(torch.promote_types(hidden.dtype, torch.float32))
         reduced = reduction != "none"
-        values = [
-            _loss(logits, y[part], _of_part(spec, part), reduced) for part, logits in chunks(hidden, weight, bias)
-        ]
-        value = torch.cat(values) if values else XP.round_losses(at_least_float32(hidden.new_zeros(0)), hidden)
-        return (value.sum() * _reduction_weight(y, problem)).to(value.dtype) if reduced else value
+        parts = chunks(*for_products(hidden, weight, bias))
+        values = [_loss(logits, y[part], _of_part(spec, part), reduced) for part, logits in parts]
+        value = torch.cat(values) if values else at_least_float32(hidden.new_zeros(0))
+        if not reduced:
+            return XP.round_losses(value, hidden)
+        return (value.sum() * _reduction_weight(y, problem)).to(value.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
@@ -388,7 +413,9 @@ def _sum_and_gradients(
     upstream: Tensor | None = None,
 ) -> tuple[Tensor, Gradients]:
     """The sum of the losses and its gradients; with an upstream per row, the gradients of their sum times it."""
-    gradients = Gradients(hidden, weight, bias, wanted)
+    dtype = hidden.dtype
+    hidden, weight, bias = for_products(hidden, weight, bias)
+    gradients = Gradients(hidden, weight, bias, wanted, dtype)
     total = torch.zeros((), dtype=torch.float64, device=hidden.device)
     for part, logits in chunks(hidden, weight, bias):
         if upstream is None:

@@ -14,6 +14,7 @@ from focal_loss._core.private import private
 _FORMULA = "the formula computes"
 _IN_COMPILED_CODE = "in compiled code the formula computes"
 _NO_FORWARD_MODE = "the formula refuses derivatives by forward mode"
+_IN_FLOAT32 = "half precision is multiplied in float32"
 
 
 _transform = private("torch", "_C._functorch.peek_interpreter_stack", _FORMULA)
@@ -28,6 +29,10 @@ _unpack_dual = private("torch", "_VF._unpack_dual", "its public twin serves") or
 _level = private("torch", "autograd.forward_ad._current_level", "losses are not compiled; the formula computes")
 _fake = private("torch", "_subclasses.fake_tensor.FakeTensor", _IN_COMPILED_CODE)
 _functional = private("torch", "_subclasses.functional_tensor.FunctionalTensor", _IN_COMPILED_CODE)
+_half_products = {
+    torch.bfloat16: private("torch", "ops.mkldnn._is_mkldnn_bf16_supported", _IN_FLOAT32),
+    torch.float16: private("torch", "ops.mkldnn._is_mkldnn_fp16_supported", _IN_FLOAT32),
+}
 below_autograd = private("torch", "_C._AutoDispatchBelowAutograd", _IN_COMPILED_CODE)
 
 SEES_LEVELS = _level is not None
@@ -68,6 +73,14 @@ def is_plain(x: Tensor) -> bool:
 def is_traced(x: Tensor) -> bool:
     """Whether operations on a tensor are recorded, or run without its numbers."""
     return is_under_a_mode() or not is_plain(x)
+
+
+def multiplies_quickly(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the device multiplies matrices of this dtype with instructions of its own, or a library does."""
+    if device.type != "cpu" or dtype not in _half_products:
+        return True
+    is_supported = _half_products[dtype]
+    return is_supported is not None and bool(is_supported())
 
 
 def is_ordinary() -> bool:

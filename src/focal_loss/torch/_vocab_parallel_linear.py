@@ -23,7 +23,7 @@ from focal_loss.torch._backend import XP
 from focal_loss.torch._calls import SoftmaxCall, at_least_float32, reduction_weight_of_example
 from focal_loss.torch._class_shards import Exchange, upstream_of
 from focal_loss.torch._functions import checked
-from focal_loss.torch._linear import Gradients, autocast_casts, chunks
+from focal_loss.torch._linear import Gradients, autocast_casts, chunks, for_products
 from focal_loss.torch._vocab_parallel import call_of_shard, ranks
 
 
@@ -214,7 +214,7 @@ class _VocabLinear(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, call: SoftmaxCall, exchange: Exchange
     ) -> Tensor:
         ctx.xp = exchange.xp
-        numbers, value = _numbers_and_values(_Rows(hidden, weight, bias, call), exchange)
+        numbers, value = _numbers_and_values(_Rows(*for_products(hidden, weight, bias), call), exchange)
         ctx.save_for_backward(hidden, weight, bias, numbers)
         ctx.call = call
         if call.reduction == "none":
@@ -230,7 +230,9 @@ class _VocabLinear(torch.autograd.Function):
         hidden, weight, bias, numbers = ctx.saved_tensors
         call: SoftmaxCall = ctx.call
         upstream = upstream_of(grad, call).expand(len(hidden))
-        gradients = Gradients(hidden, weight, bias, ctx.needs_input_grad[:3])
+        dtype = hidden.dtype
+        hidden, weight, bias = for_products(hidden, weight, bias)
+        gradients = Gradients(hidden, weight, bias, ctx.needs_input_grad[:3], dtype)
         for part, chunk in _Rows(hidden, weight, bias, call):
             if call.smoothing:
                 slope = _every_class.slope_of(ctx.xp, upstream[part], chunk, numbers[:, part])

@@ -1,11 +1,13 @@
 // The bindings for Python. Arrays come as (address, dtype, strides), which every framework can give; the caller keeps
-// them alive and has checked shapes. The GIL is released while the kernels run.
+// them alive and has checked shapes. Arrays of NumPy come as they are, in numpy_arrays.cpp.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include "dispatch.hpp"
 #include "jax_ffi.hpp"
+#include "numpy_arrays.hpp"
+#include "released.hpp"
 
 namespace nb = nanobind;
 using namespace focal;
@@ -31,37 +33,11 @@ Operand operand(nb::handle object, int rank) {
   return result;
 }
 
-double read(const void* data, DType dtype) {
-  return dtype == DType::f64 ? *static_cast<const double*>(data) : double(*static_cast<const float*>(data));
-}
-
 // As `operand`, except that a single number is read here, because numbers have loops of their own.
 Operand parameter(nb::handle object, int rank) {
   Operand result = operand(object, rank);
-  if (result.data == nullptr || result.dtype > DType::f64) return result;
-  for (int d = 0; d < rank; ++d)
-    if (result.strides[d] != 0) return result;
-  result.value = read(result.data, result.dtype);
-  result.data = nullptr;
+  read_single(result, rank);
   return result;
-}
-
-// Whether a signal has raised an exception, such as KeyboardInterrupt. Python checks only in the main thread.
-bool signalled() {
-  nb::gil_scoped_acquire acquired;
-  return PyErr_CheckSignals() != 0;
-}
-
-// Runs without the GIL. The results of an interrupted call are lost with the exception.
-template <class Call>
-Outcome run_released(const Call& call, int threads, bool of_team) {
-  Outcome outcome;
-  {
-    nb::gil_scoped_release released;
-    outcome = run(call, threads, of_team, &signalled);
-  }
-  if (PyErr_Occurred()) throw nb::python_error();
-  return outcome;
 }
 
 void* address(uintptr_t value) { return reinterpret_cast<void*>(value); }
@@ -160,6 +136,7 @@ NB_MODULE(_native, m) {
         "parts"_a = 0, "whole"_a = 0, "derivatives_in_float32"_a = false,
         "As `binary`. Gamma is a list of one number, of one per class, or an operand of the shape of the examples. "
         "Returns the sum, the number of examples not ignored, and the first label that is no class.");
+  bind_numpy(m);
   m.def("entry_points", [] { return reinterpret_cast<uintptr_t>(entry_points()); },
         "The address of the kernels, for the TensorFlow library.");
   m.def("xla_handlers", [] {

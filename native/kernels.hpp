@@ -27,6 +27,15 @@ struct Operand {
   int64_t strides[max_rank] = {};  // in elements; 0 where it broadcasts
 };
 
+// A single number is read, because numbers have loops of their own.
+inline void read_single(Operand& x, int rank) {
+  if (x.data == nullptr || x.dtype > DType::f64) return;
+  for (int d = 0; d < rank; ++d)
+    if (x.strides[d] != 0) return;
+  x.value = x.dtype == DType::f64 ? *static_cast<const double*>(x.data) : double(*static_cast<const float*>(x.data));
+  x.data = nullptr;
+}
+
 struct Shape {
   int rank = 0;
   int64_t sizes[max_rank] = {};

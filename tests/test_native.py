@@ -280,25 +280,13 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 def test_python_runs_while_a_kernel_does() -> None:
     """With this switch interval a thread runs only where another releases the lock by itself."""
     z = np.zeros(20_000_000, np.float32)
-    value, y = np.empty_like(z), np.ones_like(z)
+    y = np.ones_like(z)
     ticks, seen = [0], []
     done = threading.Event()
 
     def compute() -> None:
-        arguments = (
-            False,
-            z.shape,
-            evaluate.operand(z),
-            evaluate.operand(y),
-            2.0,
-            1.0,
-            1.0,
-            1.0,
-            0.0,
-            evaluate.address(value),
-        )
         before = ticks[0]
-        kernels.NATIVE.binary(*arguments, 0, 0, 1)
+        evaluate.native_binary(BinaryCall(z, y, 2.0, 1.0, 1.0), order=0, threads=1)
         seen.append(ticks[0] - before)
         done.set()
 

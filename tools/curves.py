@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from focal_loss._core.declare import REQUIRED, Loss
 from focal_loss._host import evaluate
-from focal_loss._host.functions import FORMULA
+from focal_loss._host.backend import FORMULA
 
 Floats = NDArray[np.float64]
 

@@ -122,8 +122,6 @@ class BinaryLoss:
                 f"a binary objective takes one score and one label per example, got scores of shape "
                 f"{np.shape(scores)} and labels of shape {y.shape}; for more classes take the categorical objective"
             )
-        if y.size and not (y.min() >= 0 and y.max() <= 1):  # also true for NaN
-            checks.check_labels(y)
         return single(scores).reshape(-1), y
 
 

@@ -176,7 +176,7 @@ def module_for(*arguments: Any) -> ModuleType:
 def formula_for(*arguments: Any) -> Any:
     """The `pipeline.Backend` of the one framework among the arguments, or NumPy's; without native kernels."""
     name = framework_among(*arguments)
-    return load("focal_loss._host.functions" if name is None else f"focal_loss.{name}._backend").FORMULA
+    return load("focal_loss._host.backend" if name is None else f"focal_loss.{name}._backend").FORMULA
 
 
 def load(module: str) -> ModuleType:

@@ -97,8 +97,16 @@ def expected_loss(index: Index, *arguments: Array) -> Array:
 def binary_values(
     x: Array, y: Array, gamma: Array, positive: Array, negative: Array, threads: int | None = None
 ) -> Array:
-    """The loss alone, for labels in [0, 1]."""
+    """The loss alone.
+
+    Raises
+    ------
+    ValueError
+        If a label is not in [0, 1].
+    """
     done = evaluate.native_binary(BinaryCall(x, y, gamma, positive, negative), order=0, threads=threads)
+    if done is None or done[2] >= 0:
+        checks.check_labels(y)
     if done is None:
         labels = y.astype(x.dtype) if y.dtype.kind != "b" else y
         return expected_loss("", x, labels, gamma, positive, negative)

@@ -18,6 +18,7 @@ from focal_loss._core.pipeline import BinaryCall, SoftmaxCall, of_numbers
 from focal_loss._host import kernels
 
 Array = Any
+Done = tuple[Sequence[Array], float, int]  # results, the sum of the losses, the position of the first bad label
 Into = tuple[Array, Array]  # gradient and Hessian in float32, in C order of the shape of the logits
 
 # The temporaries of a block stay in the cache. For 2e6 float32 logits on 2 cores, blocks of 2^14 to 2^17 elements took
@@ -60,6 +61,8 @@ class NumpyOps:
         return x.astype(np.float32) if x.dtype.itemsize < 4 else x
 
     def cast(self, x: Array, like: Array) -> Array:
+        if getattr(x, "dtype", None) == like.dtype:
+            return x if x.ndim else x[()]
         with np.errstate(over="ignore", under="ignore"):
             return np.asarray(x).astype(like.dtype, copy=False)[()]
 
@@ -82,18 +85,19 @@ def regular(x: Array) -> Array:
     return x.astype(x.dtype.newbyteorder("="), order="C", copy=True)
 
 
-def operand(x: Array, shape: tuple[int, ...] | None = None) -> Any:
-    """A number, or an array in the kernels' form. The caller keeps the array alive."""
-    if isinstance(x, float):
-        return x
-    if shape is not None and x.shape != shape:
-        x = np.broadcast_to(x, shape)
-    size = x.itemsize
-    return address(x), kernels.code(x.dtype), tuple([s // size for s in x.strides])
-
-
-def address(x: Array | None) -> int:
-    return 0 if x is None else x.__array_interface__["data"][0]
+def binary_numbers(
+    call: BinaryCall,
+    upstream: Array = 1.0,
+    *,
+    order: int = 0,
+    majorizer: bool = False,
+    into: Into | None = None,
+    values_at_least_float32: bool = False,
+) -> tuple[Any, ...]:
+    """What the kernels take after the logits, the labels and the number of threads."""
+    family, *numbers = call.member.kernel if call.member else (int(call.p_t_loss),)
+    parameters = call.gamma, call.positive, call.negative, upstream
+    return (*parameters, call.smoothing, order, majorizer, into, values_at_least_float32, family, *numbers)
 
 
 def native_binary(
@@ -104,41 +108,49 @@ def native_binary(
     majorizer: bool = False,
     into: Into | None = None,
     threads: int | None = None,
-) -> tuple[Sequence[Array], float, int] | None:
+) -> Done | None:
     """Value and derivatives up to `order` of a binary loss, their sum, and the position of the first bad label.
 
     The derivatives are multiplied by `upstream`. They are written `into` arrays of the caller if there are any, and the
     value is left out. None if the kernels do not cover the call.
     """
-    given = (call.x, call.y, call.gamma, call.positive, call.negative, upstream)
-    dtype, shape = call.x.dtype, call.x.shape
-    for a in given:
-        if isinstance(a, float):
-            continue
-        if kernels.code(a.dtype) is None:
-            return None
-        if a.shape != shape:
-            shape = np.broadcast_shapes(shape, a.shape)
-    if kernels.NATIVE is None or len(shape) > kernels.MAX_RANK or (call.member and not of_numbers(call.member)):
+    if kernels.NATIVE is None or (call.member and not of_numbers(call.member)):
         return None
-    arrays = [a if isinstance(a, float) else regular(a) for a in given]
-    results = [None, *into] if into else [np.empty(shape, dtype.newbyteorder("=")) for _ in range(order + 1)]
-    family, *numbers = call.member.kernel if call.member else (call.p_t_loss,)
-    total, bad = kernels.NATIVE.binary(
-        family,
-        shape,
-        *[operand(a, shape) for a in arrays],
-        call.smoothing,
-        *[address(r) for r in results],
-        *[0] * (2 - order),
-        kernels.num_threads(threads),
-        False,
-        majorizer,
-        False,
-        *numbers,
-        derivatives_in_float32=into is not None,
-    )
-    return results if into or dtype.isnative else [r.astype(dtype) for r in results], total, bad
+    count = kernels.num_threads(threads)
+    numbers = binary_numbers(call, upstream, order=order, majorizer=majorizer, into=into)
+    done: Done | None = kernels.NATIVE.binary_of_numpy(call.x, call.y, count, *numbers)
+    return done or regular_binary(call, count, numbers)
+
+
+def regular_binary(call: BinaryCall, threads: int, numbers: tuple[Any, ...]) -> Done | None:
+    """The same for arrays that the kernels do not take as they are, or for predictions that broadcast."""
+    given = [a if isinstance(a, float) else np.asarray(a) for a in (call.x, call.y, *numbers[:4])]
+    arrays = [a for a in given if not isinstance(a, float)]
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    if len(shape) > kernels.MAX_RANK or None in [kernels.code(a.dtype) for a in arrays]:
+        return None
+    x, y, *parameters = (a if isinstance(a, float) else regular(a) for a in given)
+    done: Done | None = kernels.NATIVE.binary_of_numpy(np.broadcast_to(x, shape), y, threads, *parameters, *numbers[4:])
+    return done and in_dtype(done, arrays[0].dtype)
+
+
+def in_dtype(done: Done, dtype: Any) -> Done:
+    """The results, those of foreign byte order in it again."""
+    return done if dtype.isnative else ([r if r is None else r.astype(dtype) for r in done[0]], *done[1:])
+
+
+def softmax_numbers(
+    call: SoftmaxCall,
+    upstream: Array = 1.0,
+    *,
+    order: int = 0,
+    majorizer: bool = False,
+    into: Into | None = None,
+    is_checked: bool = True,
+) -> tuple[Any, ...]:
+    """What the kernels take after the logits, the labels and the number of threads."""
+    parameters = call.gamma, call.weight, upstream
+    return (call.axis, call.sparse, call.ignore, *parameters, call.smoothing, order, majorizer, into, is_checked)
 
 
 def native_softmax(
@@ -149,34 +161,41 @@ def native_softmax(
     majorizer: bool = False,
     into: Into | None = None,
     threads: int | None = None,
-) -> tuple[Sequence[Array], float, int] | None:
+) -> Done | None:
     """Like `native_binary`. The labels have the shape of the logits, without the class axis if the call is sparse.
 
     `upstream` has the shape of the logits without the class axis.
     """
-    x, y, axis = call.x, call.y, call.axis
-    if kernels.NATIVE is None or kernels.code(x.dtype) is None or kernels.code(y.dtype) is None:
+    if kernels.NATIVE is None:
         return None
-    rest = x.shape[:axis] + x.shape[axis + 1 :]
-    shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
-    logits = regular(np.reshape(x, shape))
+    count = kernels.num_threads(threads)
+    options: dict[str, Any] = {"order": order, "majorizer": majorizer, "into": into}
+    done: Done | None = kernels.NATIVE.softmax_of_numpy(
+        call.x, call.y, count, *softmax_numbers(call, upstream, **options)
+    )
+    return done or regular_softmax(call, upstream, count, options)
+
+
+def regular_softmax(call: SoftmaxCall, upstream: Array, threads: int, options: dict[str, Any]) -> Done | None:
+    """The same for arrays that the kernels do not take as they are, as arrays of three axes."""
+    x, y, axis = np.asarray(call.x), np.asarray(call.y), call.axis
+    if kernels.code(x.dtype) is None or kernels.code(y.dtype) is None:
+        return None
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    shape = (math.prod(before), x.shape[axis], math.prod(after))
     labels = regular(np.reshape(y, (shape[0], 1, shape[2]) if call.sparse else shape))
     above = upstream if isinstance(upstream, float) else regular(np.reshape(upstream, shape[::2]))
-    shapes = [rest, x.shape, x.shape][: order + 1]
-    results = [None, *into] if into else [np.empty(shape, logits.dtype) for shape in shapes]
-    addresses = [address(r) for r in results] + [0] * (2 - order)
-    gamma, weight = ([p] if isinstance(p, float) else np.ravel(p).tolist() for p in (call.gamma, call.weight))
-    if np.ndim(call.gamma) > 1:
-        of_examples = regular(
-            np.broadcast_to(call.gamma, (*x.shape[:axis], 1, *x.shape[axis + 1 :])).reshape(shape[::2])
-        )
-        gamma = operand(of_examples)
-    total, _, bad = kernels.NATIVE.softmax(
-        shape, operand(logits), operand(labels), call.sparse, call.ignore, gamma, weight, operand(above),
-        call.smoothing, *addresses, kernels.num_threads(threads), majorizer=majorizer,
-        derivatives_in_float32=into is not None,
-    )  # fmt: skip
-    return results if into else [r.astype(x.dtype, copy=False) for r in results], total, bad
+    gamma, weight = (p if isinstance(p, float) else np.ascontiguousarray(p) for p in (call.gamma, call.weight))
+    if np.ndim(gamma) > 1:
+        gamma = regular(np.broadcast_to(gamma, (*before, 1, *after)).reshape(shape[0], 1, shape[2]))
+    usual = call._replace(x=regular(np.reshape(x, shape)), y=labels, gamma=gamma, weight=weight, axis=1)
+    numbers = softmax_numbers(usual, above, **options)
+    done: Done | None = kernels.NATIVE.softmax_of_numpy(usual.x, usual.y, threads, *numbers)
+    if done is None or options["into"]:
+        return done
+    value, *slopes = done[0]
+    results = [np.reshape(value, (*before, *after))[()], *(np.reshape(r, x.shape) for r in slopes)]
+    return in_dtype((results, *done[1:]), x.dtype)
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -2,120 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss._core import binary_losses, checks, losses, pipeline, softmax_losses
-from focal_loss._core.declare import Loss, checked
+from focal_loss._core import binary_losses, losses, softmax_losses
+from focal_loss._core.declare import Loss
 from focal_loss._core.losses.binary_focal_loss import Options as BinaryOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike
+from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
 from focal_loss._core.shapes import normalize_axis
-from focal_loss._core.warnings import warn
-from focal_loss._host import derivatives, evaluate
-
-Array = Any
-
-
-class _Numpy(evaluate.NumpyOps):
-    """`pipeline.Backend` for NumPy."""
-
-    def fused_binary(self, call: pipeline.BinaryCall) -> Array | None:
-        done = evaluate.native_binary(call, order=0)
-        if done is None:
-            return None
-        results, _, bad = done
-        if bad >= 0:
-            checks.check_labels(call.y, call.x)
-        return results[0][()]
-
-    def fused_softmax(self, call: pipeline.SoftmaxCall) -> Array | None:
-        done = evaluate.native_softmax(call, order=0)
-        if done is None:
-            return None
-        results, _, bad = done
-        if bad >= 0:
-            if call.sparse:
-                checks.check_classes(call.y, call.x.shape[call.axis], call.ignore)
-            else:
-                checks.check_labels(call.y, dense=True)
-        return results[0][()]
-
-    def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
-        array = checks.host_array(name, y_pred)
-        from_list = not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes")
-        return array.astype(np.float32) if from_list or array.dtype.kind in "biu" else array
-
-    def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
-        return checks.host_array(name, y_true)
-
-    def warn(self, message: str, category: type[Warning] = UserWarning) -> None:
-        warn(message, category)
-
-    def parameter(self, name: str, value: Any, like: Array) -> Array:
-        return value if isinstance(value, float) else checks.host_array(name, value).astype(np.float64)
-
-    def kind(self, x: Array) -> Literal["bool", "integer", "floating"]:
-        return "bool" if x.dtype.kind == "b" else "integer" if x.dtype.kind in "iu" else "floating"
-
-    def shape(self, x: Array) -> tuple[int, ...]:
-        return np.shape(x)
-
-    def readable(self, x: Array) -> bool:
-        return True
-
-    def to_numpy(self, x: Array) -> Array:
-        return np.asarray(x)
-
-    def to_integer(self, x: Array) -> Array:
-        return x if x.dtype.kind in "iu" else x.astype(np.int64)
-
-    def length(self, x: Array, axis: int) -> int:
-        return x.shape[axis]
-
-    def classes(self, like: Array, axis: int) -> Array:
-        return np.arange(like.shape[axis]).reshape((-1,) + (1,) * (like.ndim - axis - 1))
-
-    def take(self, x: Array, index: Array) -> Array:
-        return x[index]
-
-    def expand(self, x: Array, axis: int) -> Array:
-        return np.expand_dims(x, axis)
-
-    def squeeze(self, x: Array, axis: int) -> Array:
-        return np.squeeze(x, axis)
-
-    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
-        return np.reshape(x, shape)
-
-    def broadcast(self, *arrays: Array) -> Sequence[Array]:
-        return np.broadcast_arrays(*arrays)
-
-    def mean(self, x: Array, axis: int) -> Array:
-        return np.mean(x, axis)
-
-    def total(self, x: Array) -> Array:
-        return np.sum(x)
-
-    def elementwise(self, family: str, *arguments: Array) -> Array:
-        return evaluate.elementwise(family, "", *arguments)
-
-    def margin(self, v: Array, true_class_mask: Array | None, axis: int) -> Array:
-        return evaluate.margin(v, true_class_mask, axis)
-
-    def probabilities(self, x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
-        return evaluate.probabilities(x, true_class_mask, axis)
-
-
-_xp = FORMULA = _Numpy()
+from focal_loss._host import derivatives, repeated
+from focal_loss._host.backend import FORMULA
 
 
 def _loss(loss: Loss, y_true: Any, y_pred: Any, **given: Any) -> NDArray[Any]:
-    result: NDArray[Any] = loss.compute(_xp, y_true, y_pred, checked(loss.options, **given))
+    result: NDArray[Any] = repeated.loss(loss, y_true, y_pred, given)
     return result
 
 
@@ -1167,12 +1071,15 @@ def binary_focal_loss_derivatives(
     >>> value.round(6), gradient.round(6), hessian.round(6)
     (array([0.173287], dtype=float32), array([-0.298287], dtype=float32), array([0.399143], dtype=float32))
     """
+    known = repeated.key("binary_focal_loss_derivatives", (gamma, pos_weight, label_smoothing, hessian))
+    found: derivatives.Derivatives | None = repeated.found(known, y_true, y_pred)
+    if found is not None:
+        return found
     options = BinaryOptions(gamma=gamma, pos_weight=pos_weight, from_logits=True, label_smoothing=label_smoothing)
-    policy = derivatives.hessian_of(hessian)
-    given = binary_losses.binary_inputs(_xp, y_true, y_pred, options)
-    found = derivatives.binary(
-        given.x, given.y, given.gamma, given.weight, smoothing=options.label_smoothing, hessian=policy
-    )
+    policy, smoothing = derivatives.hessian_of(hessian), options.label_smoothing
+    given = binary_losses.binary_inputs(FORMULA, y_true, y_pred, options)
+    found = derivatives.binary(given.x, given.y, given.gamma, given.weight, smoothing=smoothing, hessian=policy)
+    repeated.derivatives(known, BinaryCall(given.x, given.y, given.gamma, given.weight, smoothing=smoothing), policy)
     return derivatives.Derivatives(*(a[()] for a in found))
 
 
@@ -1221,12 +1128,15 @@ def sparse_categorical_focal_loss_derivatives(
     >>> gradient.round(6), hessian.round(6)
     (array([[-0.098288,  0.071854,  0.026434]], dtype=float32), array([[0.185294, 0.118354, 0.032727]], dtype=float32))
     """
+    known = repeated.key("sparse_categorical_focal_loss_derivatives", (gamma, class_weight, axis, hessian))
+    found: derivatives.Derivatives | None = repeated.found(known, y_true, y_pred)
+    if found is not None:
+        return found
     options = SparseOptions(gamma=gamma, class_weight=class_weight, from_logits=True, axis=axis)
-    policy = derivatives.hessian_of(hessian)
-    logits = _xp.prediction(y_pred)
-    axis = normalize_axis(axis, logits.ndim)
-    y = softmax_losses.class_labels(_xp, y_true, logits, axis)
-    found = derivatives.softmax(
-        logits, y, *softmax_losses.class_parameters(_xp, logits, axis, options), axis, hessian=policy
-    )
+    policy, logits = derivatives.hessian_of(hessian), FORMULA.prediction(y_pred)
+    place = normalize_axis(axis, logits.ndim)
+    y = softmax_losses.class_labels(FORMULA, y_true, logits, place)
+    focus, weight = softmax_losses.class_parameters(FORMULA, logits, place, options)
+    found = derivatives.softmax(logits, y, focus, weight, place, hessian=policy)
+    repeated.derivatives(known, SoftmaxCall(logits, y, focus, weight, options.axis, sparse=True), policy)
     return found._replace(value=found.value[()])

@@ -1,7 +1,8 @@
 // TensorFlow ops that call the kernels: shapes and strides only, no mathematics.
 //
-// Operands broadcast to the result by NumPy's rules. Each op has a second output, the position of the first invalid
-// label, or -1: an op cannot raise an error that shows the labels, but its caller can.
+// Operands broadcast to the result by NumPy's rules. The last output of each op is the position of the first invalid
+// label, or -1: an op cannot raise an error that shows the labels, but its caller can. An op with "Total" in its name
+// gives the sum of all losses times a number, and the gradient of that in the logits, in one pass.
 #include <algorithm>
 #include <exception>
 #include <vector>
@@ -126,9 +127,31 @@ double number(const Tensor& tensor) {
   return parameter(tensor, Shape{}).value;
 }
 
-void report(tf::Context* context, int64_t first_bad) {
-  const Tensor result(context, 1, tf::int64, Shape{}, sizeof first_bad);
+void report(tf::Context* context, int64_t first_bad, int output = 1) {
+  const Tensor result(context, output, tf::int64, Shape{}, sizeof first_bad);
   *static_cast<int64_t*>(result.data()) = first_bad;
+}
+
+Outcome run(const Binary& call) { return kernels->binary(call, kernels->num_threads()); }
+Outcome run(const Softmax& call) { return kernels->softmax(call, kernels->num_threads()); }
+
+// The gradient is in float at least: it is multiplied once more before it is rounded.
+template <class Call>
+void compute_total(tf::Context* context, Call& call, const Shape& shape, DType logits, double factor) {
+  const DType dtype = result_dtype(logits, true);
+  const tf::Type type = dtype == DType::f64 ? tf::float64 : tf::float32;
+  const Tensor slope(context, 1, type, shape, item_size(dtype));
+  call.derivatives_at_least_float32 = true;
+  call.upstream = Operand{};
+  call.upstream.value = factor;
+  call.gradient = slope.data();
+  const Outcome outcome = run(call);
+  const Tensor total(context, 0, type, Shape{}, item_size(dtype));
+  if (type == tf::float64)
+    *static_cast<double*>(total.data()) = outcome.sum * factor;
+  else
+    *static_cast<float*>(total.data()) = float(outcome.sum * factor);
+  report(context, outcome.first_bad, 2);
 }
 
 // ---------------------------------------------------------------------------------------------------------------
@@ -143,7 +166,7 @@ struct BinaryAttributes {
     tf::OpKernelConstruction_GetAttrInt64(construction, "family", &family, status);
   }
 
-  void compute(tf::Context* context, const Member& member = {}) const {
+  void compute(tf::Context* context, bool total, const Member& member = {}) const {
     const Tensor logits(context, 0), labels(context, 1), gamma(context, 2), positive(context, 3), negative(context, 4),
         upstream(context, 5), smoothing(context, 6);
     Binary call;
@@ -158,9 +181,10 @@ struct BinaryAttributes {
     call.negative = parameter(negative, call.shape);
     call.upstream = parameter(upstream, call.shape);
     call.smoothing = number(smoothing);
+    if (total) return compute_total(context, call, call.shape, logits.dtype(), number(upstream));
     const Tensor result(context, 0, logits.type, call.shape, item_size(logits.dtype()));
     (order == 0 ? call.value : order == 1 ? call.gradient : call.hessian) = result.data();
-    report(context, kernels->binary(call, kernels->num_threads()).first_bad);
+    report(context, run(call).first_bad);
   }
 };
 
@@ -173,11 +197,11 @@ struct MemberAttributes : BinaryAttributes {
     tf::OpKernelConstruction_GetAttrBool(construction, "detached", &detached, status);
   }
 
-  void compute(tf::Context* context) const {
+  void compute(tf::Context* context, bool total) const {
     const Tensor gamma(context, 2), numbers(context, 7);
     if (gamma.shape.size() != 1 || numbers.shape.size() != 3) throw Failure("focal_loss: single numbers are needed");
     const double* number = static_cast<const double*>(numbers.data());
-    BinaryAttributes::compute(context, {number[0], number[1], number[2], detached != 0});
+    BinaryAttributes::compute(context, total, {number[0], number[1], number[2], detached != 0});
   }
 };
 
@@ -212,6 +236,8 @@ Operand per_example(const Tensor& tensor, const Softmax& call) {
   return result;
 }
 
+enum class Wanted { value, gradient, total };
+
 struct SoftmaxAttributes {
   int64_t axis = 0, ignored = 0;
   unsigned char sparse = 0, has_ignored = 0;
@@ -244,7 +270,7 @@ struct SoftmaxAttributes {
     std::copy_n(label_strides, 3, call.label_strides);
   }
 
-  void compute(tf::Context* context, bool gradient) const {
+  void compute(tf::Context* context, Wanted wanted) const {
     const Tensor logits(context, 0), labels(context, 1), gamma(context, 2), weight(context, 3), smoothing(context, 4);
     Softmax call;
     describe(logits, labels, call);
@@ -258,12 +284,14 @@ struct SoftmaxAttributes {
     call.weights = int64_t(weights.size());
     call.smoothing = number(smoothing);
     call.upstream.value = 1;
-    if (gradient) return compute_gradient(context, logits, call);
+    if (wanted == Wanted::total)
+      return compute_total(context, call, logits.shape, logits.dtype(), number(Tensor(context, 5)));
+    if (wanted == Wanted::gradient) return compute_gradient(context, logits, call);
     Shape examples{logits.shape.rank - 1, {}};
     for (int d = 0; d < examples.rank; ++d) examples.sizes[d] = logits.shape.sizes[d < axis ? d : d + 1];
     const Tensor result(context, 0, logits.type, examples, item_size(logits.dtype()));
     call.value = result.data();
-    report(context, kernels->softmax(call, kernels->num_threads()).first_bad);
+    report(context, run(call).first_bad);
   }
 
   static void compute_gradient(tf::Context* context, const Tensor& logits, Softmax& call) {
@@ -271,7 +299,7 @@ struct SoftmaxAttributes {
     call.upstream = per_example(upstream, call);
     const Tensor result(context, 0, logits.type, logits.shape, item_size(logits.dtype()));
     call.gradient = result.data();
-    report(context, kernels->softmax(call, kernels->num_threads()).first_bad);
+    report(context, run(call).first_bad);
   }
 };
 
@@ -309,7 +337,8 @@ void set_scalar(tf::ShapeContext* context, int output, tf::Status* status) {
   tf::DeleteShapeHandle(scalar);
 }
 
-// Each axis of the result is that of the operand that tells most about it.
+// Each axis of the output is that of the operand that tells most about it.
+template <int output>
 void broadcast_shapes(tf::ShapeContext* context, tf::Status* status) {
   ShapeHandle inputs[broadcast_inputs];
   int64_t ranks[broadcast_inputs];
@@ -337,15 +366,18 @@ void broadcast_shapes(tf::ShapeContext* context, tf::Status* status) {
     tf::ShapeInferenceContextSubshape(context, inputs[best].handle, axis, axis + 1, part.handle, status);
     tf::ShapeInferenceContextConcatenateShapes(context, result.handle, part.handle, result.handle, status);
   }
-  tf::ShapeInferenceContextSetOutput(context, 0, result.handle, status);
-  set_scalar(context, 1, status);
+  tf::ShapeInferenceContextSetOutput(context, output, result.handle, status);
+  set_scalar(context, 1 - output, status);
+  if (output == 1) set_scalar(context, 2, status);
 }
 
+template <int output>
 void shape_of_logits(tf::ShapeContext* context, tf::Status* status) {
   ShapeHandle logits;
   tf::ShapeInferenceContextGetInput(context, 0, logits.handle, status);
-  tf::ShapeInferenceContextSetOutput(context, 0, logits.handle, status);
-  set_scalar(context, 1, status);
+  tf::ShapeInferenceContextSetOutput(context, output, logits.handle, status);
+  set_scalar(context, 1 - output, status);
+  if (output == 1) set_scalar(context, 2, status);
 }
 
 // The C API does not show the class axis to a shape function: the caller sets the shape of the result.
@@ -383,19 +415,14 @@ void guarded(tf::Context* context, Function&& function) {
   }
 }
 
-template <class Attributes>
+template <class Attributes, auto wanted>
 void compute(void* attributes, tf::Context* context) {
-  guarded(context, [&] { static_cast<Attributes*>(attributes)->compute(context); });
-}
-
-template <bool gradient>
-void compute_softmax(void* attributes, tf::Context* context) {
-  guarded(context, [&] { static_cast<SoftmaxAttributes*>(attributes)->compute(context, gradient); });
+  guarded(context, [&] { static_cast<Attributes*>(attributes)->compute(context, wanted); });
 }
 
 struct Op {
   const char* name;
-  std::vector<const char*> attributes, inputs;
+  std::vector<const char*> attributes, inputs, outputs;
   tf::ShapeFunction shapes;
   tf::CreateFunction create;
   tf::ComputeFunction compute;
@@ -406,7 +433,7 @@ void register_op(const Op& op) {
   tf::OpBuilder* builder = tf::NewOpDefinitionBuilder(op.name);
   for (const char* attribute : op.attributes) tf::OpDefinitionBuilderAddAttr(builder, attribute);
   for (const char* input : op.inputs) tf::OpDefinitionBuilderAddInput(builder, input);
-  tf::OpDefinitionBuilderAddOutput(builder, "result: T");
+  for (const char* output : op.outputs) tf::OpDefinitionBuilderAddOutput(builder, output);
   tf::OpDefinitionBuilderAddOutput(builder, "first_bad: int64");
   tf::OpDefinitionBuilderSetShapeInferenceFunction(builder, op.shapes);
   Status status;
@@ -425,22 +452,34 @@ constexpr char label_type[] = "L: {float, double, half, bfloat16, bool, uint8, i
 // missing, none are registered.
 const bool registered = [] {
   if (!tf::resolve()) return false;
+  constexpr char total_type[] = "S: {float, double}";
+  const std::vector<const char*> result{"result: T"}, total{"total: S", "slope: S"};
+  const auto with = [](std::vector<const char*> strings, const char* last) {
+    strings.push_back(last);
+    return strings;
+  };
   std::vector<const char*> attributes{logits_type, label_type, "W: {float, double}", upstream_type, "order: int", "family: int"};
   std::vector<const char*> inputs{"logits: T", "labels: L", "gamma: W", "positive: W", "negative: W", "upstream: U", "smoothing: double"};
-  register_op({"FocalLossBinary", attributes, inputs, broadcast_shapes, create<BinaryAttributes>,
-               compute<BinaryAttributes>, destroy<BinaryAttributes>});
+  register_op({"FocalLossBinary", attributes, inputs, result, broadcast_shapes<0>, create<BinaryAttributes>,
+               compute<BinaryAttributes, false>, destroy<BinaryAttributes>});
+  register_op({"FocalLossBinaryTotal", with(attributes, total_type), inputs, total, broadcast_shapes<1>,
+               create<BinaryAttributes>, compute<BinaryAttributes, true>, destroy<BinaryAttributes>});
   attributes.push_back("detached: bool");
   inputs.push_back("numbers: double");  // the exponent, the clip and epsilon
-  register_op({"FocalLossMember", attributes, inputs, broadcast_shapes, create<MemberAttributes>,
-               compute<MemberAttributes>, destroy<MemberAttributes>});
+  register_op({"FocalLossMember", attributes, inputs, result, broadcast_shapes<0>, create<MemberAttributes>,
+               compute<MemberAttributes, false>, destroy<MemberAttributes>});
+  register_op({"FocalLossMemberTotal", with(attributes, total_type), inputs, total, broadcast_shapes<1>,
+               create<MemberAttributes>, compute<MemberAttributes, true>, destroy<MemberAttributes>});
   attributes = {logits_type, label_type, "axis: int", "sparse: bool", "has_ignored: bool", "ignored: int"};
   inputs = {"logits: T", "labels: L", "gamma: double", "weight: double", "smoothing: double"};
-  register_op({"FocalLossSoftmax", attributes, inputs, unknown_shape, create<SoftmaxAttributes>, compute_softmax<false>,
-               destroy<SoftmaxAttributes>});
+  register_op({"FocalLossSoftmax", attributes, inputs, result, unknown_shape, create<SoftmaxAttributes>,
+               compute<SoftmaxAttributes, Wanted::value>, destroy<SoftmaxAttributes>});
   attributes.push_back(upstream_type);
   inputs.push_back("upstream: U");
-  register_op({"FocalLossSoftmaxGradient", attributes, inputs, shape_of_logits, create<SoftmaxAttributes>,
-               compute_softmax<true>, destroy<SoftmaxAttributes>});
+  register_op({"FocalLossSoftmaxGradient", attributes, inputs, result, shape_of_logits<0>, create<SoftmaxAttributes>,
+               compute<SoftmaxAttributes, Wanted::gradient>, destroy<SoftmaxAttributes>});
+  register_op({"FocalLossSoftmaxTotal", with(attributes, total_type), inputs, total, shape_of_logits<1>,
+               create<SoftmaxAttributes>, compute<SoftmaxAttributes, Wanted::total>, destroy<SoftmaxAttributes>});
   return true;
 }();
 

@@ -227,3 +227,26 @@ def test_functions_are_there_in_both_places() -> None:
     for module in (losses, metrics):
         found = keras.ops.convert_to_numpy(module.binary_focal_crossentropy([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]]))
         np.testing.assert_allclose(found, [0.32986468, 0.20579839], rtol=3e-7)
+
+
+@each
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean", "sum", "mean_with_sample_weight"])
+def test_reductions_are_those_of_keras(name: str, reduction: str) -> None:
+    """Without weights and masks the backend reduces: to what Keras makes of the losses with weights of 1."""
+    options = {name: value for name, value in CASES[name][0].items() if name != "ignore_class"}
+    y_true, y_pred = (T if name.startswith("Sparse") else ONE_HOT), V
+    loss = getattr(losses, name)(**options, reduction=reduction)
+    each_one = function(name)(y_true, y_pred, **options)
+    found = float(loss(y_true, y_pred))
+    assert found == pytest.approx(float(each_one.sum() if reduction == "sum" else each_one.mean()), rel=1e-6)
+    weighted = loss(y_true, y_pred, sample_weight=np.ones(each_one.shape, "float32"))
+    assert found == pytest.approx(float(weighted), rel=1e-6)
+
+
+def test_a_loss_of_a_subclass_is_what_is_reduced() -> None:
+    class Twice(losses.BinaryFocalLoss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return 2 * super().call(y_true, y_pred)
+
+    expected = 2 * float(losses.BinaryFocalLoss(2)(Y, P))
+    assert float(Twice(2)(Y, P)) == pytest.approx(expected, rel=1e-6)

@@ -254,9 +254,19 @@ def reduce(xp: Backend, value: Array, valid: Array | None, reduction: options.Re
     if reduction == "sum":
         return total
     if valid is None:
-        return total / max(math.prod([n or 0 for n in xp.shape(value)]), 1)
+        return total / number(xp, value)
     count = xp.total(xp.cast(xp.broadcast(value, valid)[1], value))
     return total / xp.where(count > 0, count, 1.0)
+
+
+def number(xp: Backend, value: Array) -> Any:
+    """The number of entries, or 1 without any."""
+    shape = xp.shape(value)
+    if None not in shape:
+        return max(math.prod(shape), 1)  # type: ignore[arg-type]
+    count = math.prod([xp.cast(xp.length(value, k), value) for k, n in enumerate(shape) if n is None])
+    count = count * math.prod([n for n in shape if n is not None])
+    return xp.where(count > 0, count, 1.0)
 
 
 def mean(xp: Backend, value: Array, axis: int) -> Array:

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 
+from focal_loss._core.losses import LOSSES
+from focal_loss._core.options import Reduction
 from focal_loss._core.private import private
 from focal_loss._core.warnings import warn
-from focal_loss._dispatch.frameworks import known
+from focal_loss._dispatch.frameworks import known, load
+
+DECLARED = {loss.name: loss for loss in LOSSES}
 
 
-def backend_function(name: str) -> Callable[..., Any]:
-    """The function named `name` for tensors of the backend that Keras is set to."""
+def backend_function(name: str, reduction: Reduction = "none") -> Callable[..., Any]:
+    """The function named `name` for tensors of the backend that Keras is set to, which also reduces the losses."""
     backend = known(keras.backend.backend(), "the Keras backend")
-    loss: Callable[..., Any] = getattr(importlib.import_module(f"focal_loss.{backend}"), name)
-    return loss
+    loss: Callable[..., Any] = getattr(load(f"focal_loss.{backend}"), name)
+    if reduction == "none":
+        return loss
+    if backend == "torch":
+        return partial(loss, reduction=reduction)
+    if backend == "tensorflow":
+        return partial(load("focal_loss.tensorflow._functions").reduced, DECLARED[name], reduction)
+    reduce = {"mean": keras.ops.mean, "sum": keras.ops.sum}[reduction]
+    return lambda *data, **options: reduce(loss(*data, **options))
+
+
+def number_of_replicas() -> int:
+    """How many replicas of `tf.distribute` add up their losses."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    return int(sys.modules["tensorflow"].distribute.get_strategy().num_replicas_in_sync)
 
 
 def without_public_name(name: str, default: Any, loss: str) -> Callable[..., Any]:

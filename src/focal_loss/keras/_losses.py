@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from focal_loss._core.names import answering
-from focal_loss._core.options import ParameterLike
-from focal_loss.keras._backend import mask_of, plain
+from focal_loss._core.options import ParameterLike, Reduction
+from focal_loss.keras._backend import mask_of, number_of_replicas, plain
 from focal_loss.keras._examples import (
     by_fraction_of_valid,
     counted,
@@ -19,6 +19,14 @@ from focal_loss.keras._examples import (
     without_masked_labels,
 )
 from focal_loss.keras._options import Option, WithOptions
+
+# Of losses that all count alike. Keras returns the losses of no examples unreduced.
+REDUCTIONS: dict[str | None, Reduction] = {
+    "sum_over_batch_size": "mean",
+    "mean": "mean",
+    "mean_with_sample_weight": "mean",
+    "sum": "sum",
+}
 
 
 class _Reduction(keras.losses.Loss):
@@ -50,7 +58,10 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
         mask = mask_of(y_pred)
         with keras.name_scope(self.name):
             y_true = without_masked_labels(keras.ops.convert_to_tensor(y_true), mask)
-            y_pred = keras.ops.cast(keras.ops.convert_to_tensor(y_pred, dtype=self.dtype), self._dtype_of_losses)
+            y_pred = self._cast(keras.ops.convert_to_tensor(y_pred, dtype=self.dtype), self._dtype_of_losses)
+            if sample_weight is None and mask is None and self._reduces(y_pred):
+                total = self._computed(*self._paired(y_true, y_pred), REDUCTIONS[self.reduction])
+                return self._cast(total, self.dtype)
             loss = self.call(y_true, y_pred)
             mask = mask_of_examples(loss, mask, self._counted(y_true, y_pred, loss))
             if mask is not None and self.reduction in ("sum_over_batch_size", "mean"):
@@ -61,10 +72,27 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
             if weight is not None and self.reduction == "mean_with_sample_weight":  # Keras divides by their sum
                 weight = keras.ops.broadcast_to(weight, keras.ops.shape(loss))
         self._reduction.reduction = self.reduction  # the attribute may have been set since
-        return keras.ops.cast(self._reduction(loss, loss, weight), self.dtype)
+        return self._cast(self._reduction(loss, loss, weight), self.dtype)
+
+    def _cast(self, value: Any, dtype: str) -> Any:
+        """From the dtype of the object to that of its losses, or back."""
+        return value if self._dtype_of_losses == self.dtype else keras.ops.cast(value, dtype)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self._computed(*pairs(y_true, y_pred))
+        return self._computed(*self._paired(y_true, y_pred))
+
+    def _paired(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        return pairs(y_true, y_pred)
+
+    def _reduces(self, y_pred: Any) -> bool:
+        """Whether the function of the backend can reduce the losses, without weights and masks."""
+        return (
+            self.reduction in REDUCTIONS
+            and self._options.get("ignore_class") is None
+            and type(self).call is _FocalLoss.call
+            and 0 not in y_pred.shape
+            and number_of_replicas() == 1
+        )
 
     def _counted(self, y_true: Any, y_pred: Any, loss: Any) -> Any:
         """The weights of the losses by their labels; None if all count alike. A mean over an axis counts by its share
@@ -81,8 +109,8 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
 class _SparseFocalLoss(_FocalLoss):
     """The labels are class indices, without the class axis of the predictions."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return self._computed(y_true, y_pred)
+    def _paired(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        return y_true, y_pred
 
     def _counted(self, y_true: Any, y_pred: Any, loss: Any) -> Any:
         return counted(y_true, loss, self._options["ignore_class"])

@@ -8,15 +8,13 @@ from typing import Any
 
 import keras
 
-from focal_loss._core.losses import LOSSES
-from focal_loss.keras._backend import backend_function, compiling, is_tracer, plain
-
-DECLARED = {loss.name: loss.options for loss in LOSSES}
+from focal_loss._core.options import Reduction
+from focal_loss.keras._backend import DECLARED, backend_function, compiling, is_tracer, plain
 
 
 def check(loss_name: str, given: dict[str, Any]) -> None:
     values = {name: plain(v) if isinstance(v, keras.Variable) else v for name, v in given.items()}
-    DECLARED[loss_name](**values)
+    DECLARED[loss_name].options(**values)
 
 
 class Option:
@@ -55,13 +53,13 @@ class WithOptions:
         check(self.loss_name, options)
         self._options = options
 
-    def _computed(self, y_true: Any, y_pred: Any) -> Any:
+    def _computed(self, y_true: Any, y_pred: Any, reduction: Reduction = "none") -> Any:
         """The function of the backend, called with the current options."""
         compiled = compiling(y_pred)
         if compiled and not self._compiled:
             self._compiled = True
         options = {name: self._value(name, option, compiled) for name, option in self._options.items()}
-        return backend_function(self.loss_name)(y_true, y_pred, **options)
+        return backend_function(self.loss_name, reduction)(y_true, y_pred, **options)
 
     def _value(self, name: str, option: Any, compiled: bool) -> Any:
         if not isinstance(option, keras.Variable):

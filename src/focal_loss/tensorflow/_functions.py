@@ -10,7 +10,7 @@ import tensorflow as tf
 from focal_loss._core import losses
 from focal_loss._core.declare import Loss, checked
 from focal_loss._core.names import answering
-from focal_loss._core.options import ParameterLike
+from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss.tensorflow import _ranks
 from focal_loss.tensorflow._backend import Tensor
 
@@ -25,6 +25,12 @@ def not_converted(function: F) -> F:
 
 def _loss(loss: Loss, y_true: Any, y_pred: Any, **given: Any) -> Tensor:
     return _ranks.of_any_rank(loss, y_true, y_pred, checked(loss.options, **given))
+
+
+@not_converted
+def reduced(loss: Loss, reduction: Reduction, y_true: Any, y_pred: Any, **given: Any) -> Tensor:
+    """The sum or mean of a loss, for the losses of Keras."""
+    return _ranks.of_any_rank(loss, y_true, y_pred, checked(loss.options, **given), reduction)
 
 
 # <doors: functions> Written by tools/doors.py; `make doors` writes it anew.

@@ -8,28 +8,21 @@ branch by device, of which XLA compiles the formula.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, lru_cache, reduce
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-from focal_loss._core import binary_losses, checks, pipeline, softmax_losses
+from focal_loss._core import binary_losses, checks, options, pipeline, softmax_losses
 from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptions
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
-from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, here
-from focal_loss.tensorflow._private import (
-    SERVES_GRAPHS,
-    by_device,
-    has_tangents,
-    is_followed,
-    is_for_ops,
-    register_vectorized,
-    vectorized,
-    vectorized_ops,
-)
+from focal_loss.tensorflow import _derivatives, _vectorized
+from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor
+from focal_loss.tensorflow._derivatives import Operands
+from focal_loss.tensorflow._private import SERVES_GRAPHS, has_tangents, is_for_ops
 
 
 def _load() -> tuple[Any, str]:
@@ -48,6 +41,8 @@ def _load() -> tuple[Any, str]:
 
 
 _ops, _description = _load()
+if SERVES_GRAPHS:
+    _vectorized.register(_ops)
 
 
 def implementation() -> str:
@@ -78,100 +73,6 @@ def _covered(x: Tensor, *others: Any) -> bool:
     return _host_only() and is_for_ops(tf.compat.v1.get_default_graph())
 
 
-def _choose(native: Callable[[], Tensor], formula: Callable[[], Tensor]) -> Tensor:
-    if tf.executing_eagerly():
-        return native()
-    return by_device({"CPU": native}, formula)
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Derivatives
-# ---------------------------------------------------------------------------------------------------------------
-
-
-Operands = dict[str, Tensor]  # the tensors of a loss by name, and of a derivative also its factor "upstream"
-
-
-class _Loss(NamedTuple):
-    """A loss as a function of tensors, in which "x" are the logits."""
-
-    formula: Callable[[Operands], Tensor]  # the value
-    op: Callable[[int, Operands], Tensor]  # the value at order 0, else upstream * derivative in the logits
-    orders: int  # the highest derivative of the op
-    elementwise: bool  # the Hessian is diagonal
-
-
-def _by_formula(loss: _Loss, order: int, operands: Operands) -> Tensor:
-    if not order:
-        return loss.formula(operands)
-    x, inner = operands["x"], {name: t for name, t in operands.items() if name != "upstream"}
-    upstream = tf.cast(operands["upstream"], x.dtype) if "upstream" in operands else None
-    return _differentiate(lambda x: _by_formula(loss, order - 1, inner | {"x": x}), [x], upstream)[0]
-
-
-def _differentiate(function: Callable[..., Tensor], at: Sequence[Tensor], upstream: Tensor | None) -> list[Tensor]:
-    zero = tf.UnconnectedGradients.ZERO
-    if not tf.executing_eagerly():  # TensorFlow may have stopped its tapes, as it does for forward mode
-        at = [tf.identity(tensor) for tensor in at]
-        found = tf.gradients(function(*at), at, upstream, unconnected_gradients=zero)
-        return [tf.convert_to_tensor(gradient) for gradient in found]  # `tf.gather` gives indexed slices
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(at)
-        value = function(*at)
-    return tape.gradient(value, at, upstream, zero)
-
-
-def _derivative(loss: _Loss, order: int, operands: Operands) -> Tensor:
-    """The value of a loss, or the derivative in the logits times the upstream, and the gradient of either."""
-    # In a graph every tensor is passed on (see `here`), otherwise only those that are differentiated.
-    eager = tf.executing_eagerly()
-    if eager and not is_followed(*operands.values()):
-        return loss.op(order, operands)
-    names = [name for name, t in operands.items() if not eager or (t.dtype.is_floating and is_followed(t))]
-
-    @tf.custom_gradient
-    def run(*given: Tensor) -> tuple[Tensor, Any]:
-        # A tape that is open while a graph is built would ask for the gradient of every operation in here.
-        inner = operands | {name: tf.stop_gradient(t) for name, t in zip(names, given, strict=True)}
-
-        def gradient(outer: Tensor) -> list[Tensor | None]:
-            found = _gradients(loss, order, outer, operands | dict(zip(names, here(*given), strict=True)), names)
-            return [found.get(name) for name in names]
-
-        value = _choose(lambda: loss.op(order, inner), lambda: _by_formula(loss, order, inner))
-        return value, gradient
-
-    return run(*here(*(operands[name] for name in names)))
-
-
-def _gradients(loss: _Loss, order: int, outer: Tensor, operands: Operands, names: Sequence[str]) -> Operands:
-    """The gradients of <outer, `_derivative`>: in the logits and the upstream by ops if there are any, else by the
-    formula.
-    """
-    found: Operands = {}
-    if "x" in names and order < loss.orders:
-        factor = outer
-        if "upstream" in operands:
-            factor = _at_least_float32(outer) * _at_least_float32(operands["upstream"])
-        found["x"] = _derivative(loss, order + 1, operands | {"upstream": factor})
-    if loss.elementwise and "upstream" in names:
-        slope = _derivative(loss, order, operands | {"upstream": outer})
-        found["upstream"] = tf.cast(slope, operands["upstream"].dtype)
-    others = [name for name in names if name not in found and operands[name].dtype.is_floating]
-    if others:
-
-        def value(*given: Tensor) -> Tensor:
-            return _by_formula(loss, order, operands | dict(zip(others, given, strict=True)))
-
-        by_formula = _differentiate(value, [operands[name] for name in others], outer)
-        found |= zip(others, by_formula, strict=True)
-    return found
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
-
-
 # ---------------------------------------------------------------------------------------------------------------
 # The backend
 # ---------------------------------------------------------------------------------------------------------------
@@ -187,16 +88,18 @@ class Native(Formula):
         operands = {"x": _spread(x, y, *options.values())} | ({} if isinstance(y, float) else {"y": y})
         if call.member:
             operands |= {name: option for name, option in options.items() if not isinstance(option, float)}
-            return _derivative(_Loss(_binary_formula(call), _member_op(call), 1, True), 0, operands)
+            loss = _derivatives.Loss(_binary_formula(call), _member_op(call), _member_total(call), 1, True)
+            return _computed(loss, operands, call.reduction)
         soft = call.smoothing or y.dtype.is_floating
-        loss = _Loss(_binary_formula(call), _binary_op(call), 1 if call.p_t_loss and soft else 2, True)
+        orders = 1 if call.p_t_loss and soft else 2
+        loss = _derivatives.Loss(_binary_formula(call), _binary_op(call), _binary_total(call), orders, True)
         dtype = _dtype_at_least_float32(x)
         operands |= {name: _parameter(option, dtype) for name, option in options.items()}
-        return _derivative(loss, 0, operands)
+        return _computed(loss, operands, call.reduction)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         x, y = call.x, call.y
-        if not _covered(x, y, call.gamma, call.weight):
+        if not _covered(x, y, call.gamma, call.weight) or (call.ignore is not None and call.reduction == "mean"):
             return None
         if not call.sparse and not (x.shape.is_fully_defined() and y.shape.is_fully_defined()):
             y = tf.broadcast_to(y, tf.shape(x))
@@ -204,11 +107,17 @@ class Native(Formula):
         gamma, weight = (_parameter(p, tf.float64) for p in (call.gamma, call.weight))
         if gamma.shape.rank > 1:
             gamma = _per_example(gamma, x, call.axis)
-        loss = _Loss(_softmax_formula(call), _softmax_op(call), 1, False)
-        return _derivative(loss, 0, {"x": x, "y": y, "gamma": gamma, "weight": weight})
+        loss = _derivatives.Loss(_softmax_formula(call), _softmax_op(call), _softmax_total(call), 1, False, call.axis)
+        return _computed(loss, {"x": x, "y": y, "gamma": gamma, "weight": weight}, call.reduction)
 
 
-@lru_cache(maxsize=256)
+def _computed(loss: _derivatives.Loss, operands: Operands, reduction: options.Reduction) -> Tensor:
+    if reduction == "none":
+        return _derivatives.derivative(loss, 0, operands)
+    return _derivatives.reduced(loss, operands, reduction, _constant)
+
+
+@lru_cache(maxsize=256, typed=True)
 def _eager_constant(value: float | tuple[float, ...], dtype: tf.DType) -> Tensor:
     with tf.device("CPU:0"):  # not on the first caller's device
         return tf.constant(value, dtype)
@@ -283,31 +192,56 @@ def _binary_formula(call: pipeline.BinaryCall) -> Callable[[Operands], Tensor]:
     return formula
 
 
-def _member_op(declared: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:
+def _member_operands(declared: pipeline.BinaryCall, operands: Operands, upstream: Tensor) -> tuple[list[Any], Any]:
+    """The inputs and the attributes of the op of a member."""
+    x, y = operands["x"], operands.get("y")
+    options = _own_options(declared, operands)
+    call: Any = binary_losses.call_of_member(declared.member.closed_form, options, x, y)  # type: ignore[union-attr]
+    family, exponent, clip, epsilon, detached = call.member.kernel
+    dtype = _dtype_at_least_float32(x)
+    inputs = [
+        x,
+        _constant(0.5, dtype) if y is None else y,
+        *(_parameter(number, dtype) for number in (call.gamma, call.positive, call.negative)),
+        upstream,
+        _constant(0.0, tf.float64),
+        _numbers(exponent, clip, epsilon),
+    ]
+    return inputs, {"family": family, "detached": detached}
+
+
+def _member_op(call: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:
     def op(order: int, operands: Operands) -> Tensor:
-        x, y, upstream = operands["x"], operands.get("y"), operands.get("upstream")
-        options = _own_options(declared, operands)
-        call: Any = binary_losses.call_of_member(declared.member.closed_form, options, x, y)  # type: ignore[union-attr]
-        family, exponent, clip, epsilon, detached = call.member.kernel
-        dtype = _dtype_at_least_float32(x)
-        value, bad = _ops.focal_loss_member(
-            x,
-            _constant(0.5, dtype) if y is None else y,
-            _parameter(call.gamma, dtype),
-            _parameter(call.positive, dtype),
-            _parameter(call.negative, dtype),
-            _constant(1.0, tf.float64) if upstream is None else upstream,
-            _constant(0.0, tf.float64),
-            _numbers(exponent, clip, epsilon),
-            order=order,
-            family=family,
-            detached=detached,
-        )
-        if y is not None and not order and tf.executing_eagerly() and bad.numpy() >= 0:
-            checks.check_labels(y.numpy(), x.numpy())
+        upstream = operands.get("upstream")
+        inputs, settings = _member_operands(call, operands, _one() if upstream is None else upstream)
+        value, bad = _ops.focal_loss_member(*inputs, order=order, **settings)
+        if not order and "y" in operands:
+            _check_labels(bad, operands)
         return value
 
     return op
+
+
+def _member_total(call: pipeline.BinaryCall) -> Callable[[Tensor, Operands], tuple[Tensor, Tensor]]:
+    def total(factor: Tensor, operands: Operands) -> tuple[Tensor, Tensor]:
+        inputs, settings = _member_operands(call, operands, factor)
+        dtype = _dtype_at_least_float32(operands["x"])
+        value, slope, bad = _ops.focal_loss_member_total(*inputs, order=1, S=dtype, **settings)
+        if "y" in operands:
+            _check_labels(bad, operands)
+        return value, slope
+
+    return total
+
+
+def _one() -> Tensor:
+    return _constant(1.0, tf.float64)
+
+
+def _check_labels(bad: Tensor, operands: Operands) -> None:
+    """Raise for a wrong label, which an eager op has found."""
+    if tf.executing_eagerly() and bad.numpy() >= 0:
+        checks.check_labels(operands["y"].numpy(), operands["x"].numpy())
 
 
 def _numbers(*numbers: float | Tensor) -> Tensor:
@@ -317,25 +251,31 @@ def _numbers(*numbers: float | Tensor) -> Tensor:
     return tf.stack([_float64(_parameter(number, tf.float64)) for number in numbers])
 
 
+def _binary_operands(call: pipeline.BinaryCall, operands: Operands, upstream: Tensor) -> list[Tensor]:
+    names = ("x", "y", "first", "second", "third")
+    return [*(operands[name] for name in names), upstream, _constant(call.smoothing, tf.float64)]
+
+
 def _binary_op(call: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:
     def op(order: int, operands: Operands) -> Tensor:
-        x, y, upstream = operands["x"], operands["y"], operands.get("upstream")
-        value, bad = _ops.focal_loss_binary(
-            x,
-            y,
-            operands["first"],
-            operands["second"],
-            operands["third"],
-            _constant(1.0, tf.float64) if upstream is None else upstream,
-            _constant(call.smoothing, tf.float64),
-            order=order,
-            family=int(call.p_t_loss),
-        )
-        if not order and tf.executing_eagerly() and bad.numpy() >= 0:
-            checks.check_labels(y.numpy(), x.numpy())
+        upstream = operands.get("upstream")
+        inputs = _binary_operands(call, operands, _one() if upstream is None else upstream)
+        value, bad = _ops.focal_loss_binary(*inputs, order=order, family=int(call.p_t_loss))
+        if not order:
+            _check_labels(bad, operands)
         return value
 
     return op
+
+
+def _binary_total(call: pipeline.BinaryCall) -> Callable[[Tensor, Operands], tuple[Tensor, Tensor]]:
+    def total(factor: Tensor, operands: Operands) -> tuple[Tensor, Tensor]:
+        inputs, dtype = _binary_operands(call, operands, factor), _dtype_at_least_float32(operands["x"])
+        value, slope, bad = _ops.focal_loss_binary_total(*inputs, order=1, family=int(call.p_t_loss), S=dtype)
+        _check_labels(bad, operands)
+        return value, slope
+
+    return total
 
 
 def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[[Operands], Tensor]:
@@ -360,86 +300,55 @@ def _softmax_formula(call: pipeline.SoftmaxCall) -> Callable[[Operands], Tensor]
     return formula
 
 
-def _softmax_op(call: pipeline.SoftmaxCall) -> Callable[[int, Operands], Tensor]:
-    settings = {
+def _softmax_settings(call: pipeline.SoftmaxCall) -> dict[str, Any]:
+    return {
         "axis": call.axis,
         "sparse": call.sparse,
         "has_ignored": call.ignore is not None,
         "ignored": call.ignore or 0,
     }
 
+
+def _softmax_operands(call: pipeline.SoftmaxCall, operands: Operands) -> list[Tensor]:
+    gamma, weight = (_float64(operands[name]) for name in ("gamma", "weight"))
+    return [operands["x"], operands["y"], gamma, weight, _constant(call.smoothing, tf.float64)]
+
+
+def _softmax_op(call: pipeline.SoftmaxCall) -> Callable[[int, Operands], Tensor]:
+    settings = _softmax_settings(call)
+
     def op(order: int, operands: Operands) -> Tensor:
-        x, y = operands["x"], operands["y"]
-        gamma, weight = (_float64(operands[name]) for name in ("gamma", "weight"))
-        smoothing = _constant(call.smoothing, tf.float64)
+        x, inputs = operands["x"], _softmax_operands(call, operands)
         if order:
-            upstream = operands["upstream"]
-            return _ops.focal_loss_softmax_gradient(x, y, gamma, weight, smoothing, upstream, **settings)[0]
-        value, bad = _ops.focal_loss_softmax(x, y, gamma, weight, smoothing, **settings)
+            return _ops.focal_loss_softmax_gradient(*inputs, operands["upstream"], **settings)[0]
+        value, bad = _ops.focal_loss_softmax(*inputs, **settings)
         if not tf.executing_eagerly():
             return tf.ensure_shape(value, x.shape[: call.axis] + x.shape[call.axis + 1 :])
-        if bad.numpy() >= 0:
-            if call.sparse:
-                checks.check_classes(y.numpy(), x.shape[call.axis], call.ignore)
-            else:
-                checks.check_labels(y.numpy(), dense=True)
+        _check_classes(call, bad, operands)
         return value
 
     return op
 
 
+def _softmax_total(call: pipeline.SoftmaxCall) -> Callable[[Tensor, Operands], tuple[Tensor, Tensor]]:
+    def total(factor: Tensor, operands: Operands) -> tuple[Tensor, Tensor]:
+        inputs, dtype = _softmax_operands(call, operands), _dtype_at_least_float32(operands["x"])
+        value, slope, bad = _ops.focal_loss_softmax_total(*inputs, factor, S=dtype, **_softmax_settings(call))
+        _check_classes(call, bad, operands)
+        return value, slope
+
+    return total
+
+
+def _check_classes(call: pipeline.SoftmaxCall, bad: Tensor, operands: Operands) -> None:
+    """Raise for a wrong label, which an eager op has found."""
+    if not tf.executing_eagerly() or bad.numpy() < 0:
+        return
+    if call.sparse:
+        checks.check_classes(operands["y"].numpy(), operands["x"].shape[call.axis], call.ignore)
+    else:
+        checks.check_labels(operands["y"].numpy(), dense=True)
+
+
 def _float64(x: Tensor) -> Tensor:
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float64)
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# tf.vectorized_map and tape.jacobian: an op for many iterations is the op of stacked operands
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def _same_device(loop: Any) -> list[Any]:
-    return [vectorized(tf.raw_ops.DeviceIndex(device_names=loop.get_attr("device_names")), False)]
-
-
-def _vectorized_binary(loop: Any) -> list[Any]:
-    loop.expanddim_inputs_for_broadcast()
-    settings = {name: loop.get_attr(name) for name in ("order", "family")}
-    value, bad = _ops.focal_loss_binary(*(operand.t for operand in loop.inputs), **settings)
-    return [vectorized(value, True), vectorized(bad, False)]
-
-
-def _vectorized_member(loop: Any) -> list[Any]:
-    """The stacked op, for the same numbers in all iterations; otherwise they run in a loop."""
-    gamma, numbers = loop.unstacked_input(2), loop.unstacked_input(7)
-    loop.expanddim_inputs_for_broadcast()
-    settings = {name: loop.get_attr(name) for name in ("order", "family", "detached")}
-    operands = [operand.t for operand in loop.inputs]
-    operands[2], operands[7] = gamma, numbers
-    value, bad = _ops.focal_loss_member(*operands, **settings)
-    return [vectorized(value, True), vectorized(bad, False)]
-
-
-def _vectorized_softmax(loop: Any) -> list[Any]:
-    """The stacked op, for one gamma and weight in all iterations; otherwise they run in a loop. A gamma per example is
-    stacked.
-    """
-    gamma = loop.input(2)
-    of_examples = gamma.t.shape.rank > (2 if gamma.is_stacked else 1)
-    loop.stack_inputs([k for k in range(loop.num_inputs) if k in (0, 1, 5) or (k == 2 and of_examples)])
-    shared = [loop.stacked_input(2) if of_examples else loop.unstacked_input(2)]
-    shared += [loop.unstacked_input(k) for k in (3, 4)]
-    settings = {name: loop.get_attr(name) for name in ("sparse", "has_ignored", "ignored")}
-    settings["axis"] = loop.get_attr("axis") + 1
-    stacked = [loop.stacked_input(k) for k in (0, 1, 5) if k < loop.num_inputs]
-    op = _ops.focal_loss_softmax if len(stacked) == 2 else _ops.focal_loss_softmax_gradient
-    value, bad = op(*stacked[:2], *shared, *stacked[2:], **settings)
-    return [vectorized(value, True), vectorized(bad, False)]
-
-
-if SERVES_GRAPHS:
-    if "DeviceIndex" not in vectorized_ops:
-        register_vectorized("DeviceIndex")(_same_device)
-    register_vectorized("FocalLossBinary")(_vectorized_binary)
-    register_vectorized("FocalLossMember")(_vectorized_member)
-    register_vectorized("FocalLossSoftmax")(_vectorized_softmax)
-    register_vectorized("FocalLossSoftmaxGradient")(_vectorized_softmax)

@@ -8,7 +8,7 @@ from typing import Any
 from focal_loss._core.private import private
 
 _IN_GRAPHS = "in graphs the formula computes"
-_FORWARD_MODE = "a `tf.autodiff.ForwardAccumulator` in a graph is refused"
+_FORWARD_MODE = "a `tf.autodiff.ForwardAccumulator` in a graph is refused, eager gradients are slower"
 
 _FuncGraph = private("tensorflow.python.framework.func_graph", "FuncGraph", _IN_GRAPHS)
 _is_in_xla = private("tensorflow.python.ops.control_flow_util", "GraphOrParentsInXlaContext", _IN_GRAPHS)
@@ -23,6 +23,8 @@ _is_followed = private(
 _tangents = private("tensorflow.python.pywrap_tfe", "TFE_Py_PackJVPs", "the formula computes")
 _stop_recording = private("tensorflow.python.eager.record", "stop_recording", _FORWARD_MODE)
 _record = private("tensorflow.python.eager.record", "record_operation", _FORWARD_MODE)
+
+RECORDS = None not in (_stop_recording, _record)  # whether `record` can be called
 
 # In graphs an op must have a rule for `tf.vectorized_map`, and the formula must run under XLA and in exports.
 SERVES_GRAPHS = None not in (
@@ -56,7 +58,7 @@ def has_tangents(tensors: Sequence[Any]) -> bool:
 
 def stop_recording() -> Any:
     """A context in which no operation is recorded, so that `record` can record one by hand."""
-    if _stop_recording is None or _record is None:
+    if not RECORDS:
         raise NotImplementedError(
             "this version of TensorFlow has no `tensorflow.python.eager.record` as the focal loss needs it for a "
             "`tf.autodiff.ForwardAccumulator` in a graph; open the accumulator in eager code"

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from focal_loss._core.declare import Loss, Options
+from focal_loss._core.options import Reduction
 from focal_loss._core.shapes import normalize_axis
 from focal_loss.tensorflow._backend import Tensor, real_tensor
 from focal_loss.tensorflow._native import Native
@@ -21,43 +22,52 @@ PER_CLASS = "`y_true` must hold a probability for each class; for class indices 
 PER_EXAMPLE = "`y_true` must have the shape of `y_pred` without its class axis"
 
 
-def of_any_rank(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tensor:
+def of_any_rank(loss: Loss, y_true: Any, y_pred: Any, options: Options, reduction: Reduction = "none") -> Tensor:
     """``loss.compute`` for tensors of any rank. If the rank is unknown, classes and averages are along the last
     axis.
     """
     if tf.executing_eagerly():  # where every shape is known
-        return loss.compute(XP, y_true, y_pred, options)
+        return loss.compute(XP, y_true, y_pred, options, reduction)
     if loss.layout in ("dense", "sparse"):
-        return _of_classes(loss, y_true, y_pred, options)
+        return _of_classes(loss, y_true, y_pred, options, reduction)
     if not loss.labeled:
         y_true = y_pred  # of the shape of the predictions, and not read
     arrays = {name: getattr(options, name) for name in options.arrays}
     if not _has_unknown_rank(y_true, y_pred, *arrays.values()):
-        return loss.compute(XP, y_true, y_pred, options)
+        return loss.compute(XP, y_true, y_pred, options, reduction)
     if loss.layout == "average":
         _check_last(options.values["axis"])
     y, x, parameters, shape = _flat(y_true, y_pred, **arrays)
     if loss.layout in ("elements", "unlabeled"):
-        return tf.reshape(loss.compute(XP, y, x, replace(options, **parameters)), shape)
+        return _reduced(tf.reshape(loss.compute(XP, y, x, replace(options, **parameters)), shape), reduction)
     rows: dict[str, Any] = {name: p if isinstance(p, float) else _rows(p, shape) for name, p in parameters.items()}
-    return tf.reshape(loss.compute(XP, _rows(y, shape), _rows(x, shape), replace(options, **rows)), shape[:-1])
+    value = loss.compute(XP, _rows(y, shape), _rows(x, shape), replace(options, **rows))
+    return _reduced(tf.reshape(value, shape[:-1]), reduction)
 
 
-def _of_classes(loss: Loss, y_true: Any, y_pred: Any, options: Options) -> Tensor:
+def _reduced(value: Tensor, reduction: Reduction) -> Tensor:
+    """The reduced loss of tensors of unknown rank."""
+    if reduction == "none":
+        return value
+    total = tf.reduce_sum(XP.at_least_float32(value))
+    return total if reduction == "sum" else total / tf.maximum(tf.cast(tf.size(value, tf.int64), total.dtype), 1)
+
+
+def _of_classes(loss: Loss, y_true: Any, y_pred: Any, options: Options, reduction: Reduction) -> Tensor:
     """The softmax loss, with labels whose shape the graph checks when it runs."""
     if _is_known(y_true) and _is_known(y_pred):
-        return loss.compute(XP, y_true, y_pred, options)
+        return loss.compute(XP, y_true, y_pred, options, reduction)
     axis = options.values["axis"]
     fitted = _per_class if loss.layout == "dense" else _per_example
     y, x = real_tensor("y_true", y_true), real_tensor("y_pred", y_pred)
     if not _has_unknown_rank(y, x):
-        return loss.compute(XP, fitted(y, x, normalize_axis(axis, x.shape.rank)), x, options)
+        return loss.compute(XP, fitted(y, x, normalize_axis(axis, x.shape.rank)), x, options, reduction)
     _check_last(axis)
     shape = tf.shape(x)
     rows = _rows(x, shape)
     options = _with_gamma_of_rows(options, x, shape)
     y = tf.reshape(fitted(y, x, -1), tf.shape(rows)[: 2 if loss.layout == "dense" else 1])
-    return tf.reshape(loss.compute(XP, y, rows, options), shape[:-1])
+    return _reduced(tf.reshape(loss.compute(XP, y, rows, options), shape[:-1]), reduction)
 
 
 def _with_gamma_of_rows(options: Options, x: Tensor, shape: Tensor) -> Options:

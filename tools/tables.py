@@ -307,12 +307,18 @@ def triton_constants() -> str:
     return text + f"POWERS = {POWERS}  # the values of 2 gamma with a power of their own\n"
 
 
+def python_tail() -> str:
+    numbers = "".join(f"    {c},\n" for c in FLOAT.log1p_tail)
+    return f"LOG1P_TAIL = (  # (u - log(1 + u)) / u^2 for u in [0, 1], to the precision of float32\n{numbers})\n"
+
+
 PYTHON = {
     "_core/pipeline.py": {"families": f"KERNEL_FAMILIES = {FAMILIES}\n"},
     "_core/powers.py": {
         "powers": f"BY_PRODUCTS = {max(POWERS) / 2!r}  # the largest gamma whose power is products\n"
         f"LN2_HIGH, LN2_LOW = {FLOAT.ln2}  # {FLOAT.ln2_bits} bits and the rest: n * LN2_HIGH is exact\n"
     },
+    "_core/sigmoid.py": {"log1p": python_tail()},
     "_host/kernels.py": {
         "dtypes": f"DTYPES = {tuple(d.name for d in DTYPES)}\nFLOATING = DTYPES[:{FLOATING}]\nMAX_RANK = {MAX_RANK}\n"
     },

@@ -31,6 +31,9 @@ class Numbers:
     exp, log, log1p = staticmethod(math.exp), staticmethod(math.log), staticmethod(math.log1p)
     sqrt, tanh, abs, floor = (staticmethod(f) for f in (math.sqrt, math.tanh, abs, math.floor))
 
+    def is_joined(self, x: float) -> bool:
+        return False
+
     def where(self, condition: bool, x: float, y: float) -> float:
         return x if condition else y
 

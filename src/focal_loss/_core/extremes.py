@@ -36,9 +36,27 @@ def at_infinity(ops: Ops, value: Array, z: Array, grows: Array) -> Array:
     return ops.where((ops.abs(z) == float("inf")) & grows, value + float("inf"), value)
 
 
+def at_minus_infinity(ops: Ops, value: Array, s: Array) -> Array:
+    """The same for a function of the margin s alone."""
+    return ops.where(s == -float("inf"), float("inf"), value)
+
+
+def two_terms_at_infinity(ops: Ops, value: Array, positive: Array, negative: Array, y: Array, z: Array) -> Array:
+    """The same for a two-term loss with these weights."""
+    grows = value > 0 if has_limits(ops, z, positive, negative) else grows_with(positive, negative, y, z)
+    return at_infinity(ops, value, z, grows)
+
+
 def grows_with(positive: Array, negative: Array, y: Array, z: Array) -> Array:
     """Whether a loss with these weights grows without bound towards the infinity on the side of the logit z."""
     return weighed((z < 0) & (y > 0), positive) | weighed((z > 0) & (y < 1), negative)
+
+
+def has_limits(ops: Ops, x: Array, *parameters: float | Array) -> bool:
+    """Whether weights are numbers above 0 in the dtype of x. Then a two-term loss grows without bound wherever it is
+    above 0 at an infinite logit, because there the power of the one side that is left is 1.
+    """
+    return all(isinstance(p, float) and p >= ops.smallest(x) for p in parameters)
 
 
 def weighed(condition: Array, weight: Array) -> Array:

@@ -9,11 +9,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from focal_loss._core.extremes import at_infinity, at_most, grows_with, times, weighed
+from focal_loss._core.extremes import (
+    at_infinity,
+    at_minus_infinity,
+    at_most,
+    has_limits,
+    times,
+    two_terms_at_infinity,
+    weighed,
+)
 from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.leibniz import Kernel, add, complementary, leibniz, linear
 from focal_loss._core.powers import power
-from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits, sigmoid_from_probabilities, sigmoid_of
 
 Derivative = Callable[[Ops, tuple[int, int], Sigmoid, Any], Array]  # of a side; see `margin_derivative`
 
@@ -37,11 +45,11 @@ def margin_derivative(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma:
             value = -value * neg_log_q
         return value
     p_loss = p * neg_log_p
-    slope = gamma * p_loss + q
+    slope = q if isinstance(gamma, float) and gamma == 0 else gamma * p_loss + q
     steep, pq = factor * gamma, p * q
     match order:
         case (1, 0):
-            return -factor * slope
+            return -(factor * slope)
         case (2, 0):
             return factor * pq + steep * (2 * pq) + steep * p_loss * (gamma * p - q)
         case (1, 1):
@@ -96,7 +104,11 @@ def margin(ops: Ops, index: Index, s: Array, gamma: Array, weight: Array, label:
     gamma = at_most(ops, gamma, s)
     kernel = side(ops, margin_derivative, sigmoid_from_logits(ops, s, gamma), gamma, "1")
     value = leibniz(ops, index, linear(weight, label, "2", "3"), kernel)
-    return at_infinity(ops, value, s, weighed(weighed(s < 0, weight), label)) if not index else value
+    if index:
+        return value
+    if isinstance(label, float) and has_limits(ops, s, weight):
+        return at_minus_infinity(ops, value, s)
+    return at_infinity(ops, value, s, weighed(weighed(s < 0, weight), label))
 
 
 def probability(
@@ -137,7 +149,7 @@ def expected_loss(
     gamma = at_most(ops, gamma, x)
     if ops.is_bool(y):
         return hard(ops, index, derivative, from_logits, x, y, gamma, (positive, negative))
-    sigmoid = sigmoid_from_logits(ops, x, gamma) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
+    sigmoid = sigmoid_of(ops, index, x, gamma, from_logits)
     value = add(
         leibniz(ops, index, linear(positive, y, "3", "1"), side(ops, derivative, sigmoid, gamma, "2")),
         leibniz(
@@ -147,7 +159,7 @@ def expected_loss(
             side(ops, derivative, sigmoid.flipped(), gamma, "2", mirrored=True),
         ),
     )
-    return at_infinity(ops, value, x, grows_with(positive, negative, y, x)) if from_logits and not index else value
+    return two_terms_at_infinity(ops, value, positive, negative, y, x) if from_logits and not index else value
 
 
 def hard(
@@ -165,15 +177,21 @@ def hard(
     if weighed > 1 or "1" in index:
         return None
     if from_logits:
-        sigmoid = sigmoid_from_logits(ops, ops.where(y, x, -x), gamma)
+        s = ops.where(y, x, -x)
+        sigmoid = sigmoid_from_logits(ops, s, gamma, apart=bool(index))
     else:
         sigmoid = sigmoid_from_probabilities(ops, ops.where(y, x, 1 - x), ops.where(y, 1 - x, x))
     side = derivative(ops, (index.count("0"), index.count("2")), sigmoid, gamma)
     mirror = -side if index.count("0") == 1 else side
     if weighed:
         return ops.where(y, side, 0.0) if "3" in index else ops.where(y, 0.0, mirror)
-    value = ops.where(y, times(ops, weights[0], side), times(ops, weights[1], mirror))
-    return at_infinity(ops, value, x, value > 0) if from_logits and not index else value
+    if isinstance(weights[0], float) and weights[0] == weights[1] and mirror is side:
+        value = times(ops, weights[0], side)
+    else:
+        value = ops.where(y, times(ops, weights[0], side), times(ops, weights[1], mirror))
+    if not from_logits or index:
+        return value
+    return at_minus_infinity(ops, value, s) if has_limits(ops, x, *weights) else at_infinity(ops, value, x, value > 0)
 
 
 # The `closed_forms` that losses declare.

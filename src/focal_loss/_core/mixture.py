@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from focal_loss._core.formula import Array, Index, Ops
-from focal_loss._core.powers import exponential, power
+from focal_loss._core.powers import exponential, is_small, power, product
 
 
 class Mix(NamedTuple):
@@ -28,6 +28,7 @@ class Mix(NamedTuple):
     B_x_over_m: Array
     m_y: Array
     B_y: Array
+    m_x: Array
 
 
 def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> Array:
@@ -40,6 +41,10 @@ def mix_derivative(ops: Ops, index: Index, parts: Mix, gamma: float | Array) -> 
     # power.
     by_label = "1" in index
     base = (neg_log_m, m_p_minus_q)
+    if index == "0" and is_small(gamma) and (gamma == 0 or gamma > 1):
+        # m^(g-1) is a product too, and 0 where m is: no quotients.
+        cross_entropy = product(ops, m, gamma) * parts.B_x
+        return cross_entropy + gamma * product(ops, m, gamma - 1) * (parts.m_x * B) if gamma else cross_entropy
     factor = exponential(ops, *base, gamma) if by_label else power(ops, m, *base, gamma)
     steep = factor * gamma
     m_x_B_over_m = parts.m_x_over_m * B

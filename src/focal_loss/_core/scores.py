@@ -19,7 +19,7 @@ from focal_loss._core.focal import margin_derivative, probability_derivative, si
 from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.leibniz import Kernel, leibniz, numeric
 from focal_loss._core.powers import power
-from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_of
 
 
 class Target(NamedTuple):
@@ -51,7 +51,7 @@ def scored(
     """
     gamma, y = at_most(ops, gamma, x), numeric(ops, y, x)
     absent = y == 0
-    sigmoid = sigmoid_from_logits(ops, x, gamma) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
+    sigmoid = sigmoid_of(ops, index, x, gamma, from_logits)
     derivative = margin_derivative if from_logits else probability_derivative
     kernel = side(ops, derivative, sigmoid.flipped(), gamma, "2", mirrored=True)
     if detached:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from focal_loss._core.formula import Array, Ops
+from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.powers import is_small
 
+# <tables: log1p> Written by tools/tables.py; `make tables` writes it anew.
+LOG1P_TAIL = (  # (u - log(1 + u)) / u^2 for u in [0, 1], to the precision of float32
+    0.49999971829186297653,
+    -0.33331627393897118191,
+    0.2496997042710400612,
+    -0.19752894262683329934,
+    0.15518405723534032821,
+    -0.10952489424910898129,
+    0.060313681679495690646,
+    -0.021599024443337370276,
+    0.0036247987442554280582,
+)
+# </tables: log1p>
 CLAMP = 1e-7  # Probabilities are clamped to [CLAMP, 1 - CLAMP], as in Keras and in the 2021 package.
 
 
@@ -23,35 +36,50 @@ class Sigmoid(NamedTuple):
         return Sigmoid(self.q, self.p, self.neg_log_q, self.neg_log_p, -self.p_minus_q)
 
 
-def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None) -> Sigmoid:
+def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None, *, apart: bool = False) -> Sigmoid:
     """A `Sigmoid` from one exponential, u = exp(-|z|) in (0, 1]; q is never formed as 1 - p.
 
     Near z = 0 p and q come from p - q = tanh(z/2) instead: they are raised to the power gamma, and a rounding of
     1 + u, raised with them, would be most of the error. A small power by products can do without: then p - q, which
-    only that and the p_t mixture need, is the plain difference. Infinite logits enter as the largest finite one: there
-    u = 0 and every derivative has its limit, where inf would give 0 * inf. `at_infinity` puts back the limit of the
-    value.
+    only that and the p_t mixture need, is the plain difference. Infinite logits have the logarithms of the largest
+    finite one: there u = 0 and every derivative has its limit, where inf would give 0 * inf. `at_infinity` puts back
+    the limit of the value.
+
+    What a derivative takes is computed `apart` from what the value takes, by another expression for -|z|: a compiler
+    would write what the two share to memory and read it again, which takes longer than to compute it twice.
     """
-    z = ops.clip(z, -ops.largest(z), ops.largest(z))
-    size = ops.abs(z)
-    u = ops.exp(-size)
-    log1p_u = ops.log1p(u)
+    positive = z >= 0
+    minus_size = ops.where(positive, -z, z) if apart else -ops.abs(z)
+    u = ops.exp(minus_size)
+    log1p_u = log1p_of_fraction(ops, u)
     larger, smaller = 1 / (1 + u), u / (1 + u)
     if is_small(gamma):
         p_minus_q = larger - smaller
     else:
-        p_minus_q = ops.tanh(0.5 * size)
-        central = size < 1
+        p_minus_q = ops.tanh(-0.5 * minus_size)
+        central = minus_size > -1
         larger = ops.where(central, 0.5 + 0.5 * p_minus_q, larger)
         smaller = ops.where(central, 0.5 - 0.5 * p_minus_q, smaller)
-    positive = z >= 0
+    largest = ops.largest(z)
     return Sigmoid(
         ops.where(positive, larger, smaller),
         ops.where(positive, smaller, larger),
-        log1p_u + ops.where(positive, 0.0, -z),
-        log1p_u + ops.where(positive, z, 0.0),
+        log1p_u + ops.clip(-z, 0.0, largest),
+        log1p_u + ops.clip(z, 0.0, largest),
         ops.where(positive, p_minus_q, -p_minus_q),
     )
+
+
+def log1p_of_fraction(ops: Ops, u: Array) -> Array:
+    """log1p(u) for u in [0, 1], to 2 eps: where a compiler joins operations, by a polynomial. XLA's own function is for
+    all numbers and takes several times as long.
+    """
+    if not ops.is_joined(u):
+        return ops.log1p(u)
+    tail = LOG1P_TAIL[-1]
+    for coefficient in reversed(LOG1P_TAIL[:-1]):
+        tail = coefficient + u * tail
+    return u * (1 - u * tail)
 
 
 def sigmoid_from_probabilities(ops: Ops, p: Array, q: Array) -> Sigmoid:
@@ -66,3 +94,10 @@ def sigmoid_from_probabilities(ops: Ops, p: Array, q: Array) -> Sigmoid:
         ops.where(q < 0.75, -ops.log(q), ops.log1p(p / q)),
         p - q,
     )
+
+
+def sigmoid_of(ops: Ops, index: Index, x: Array, gamma: float | Array | None, from_logits: bool) -> Sigmoid:
+    """The `Sigmoid` of a prediction of either kind, for the derivative `index` of a loss."""
+    if from_logits:
+        return sigmoid_from_logits(ops, x, gamma, apart=bool(index))
+    return sigmoid_from_probabilities(ops, x, 1 - x)

@@ -50,6 +50,9 @@ class NumpyOps:
     def smallest(self, x: Array) -> float:
         return float(np.finfo(x.dtype).tiny)
 
+    def is_joined(self, x: Array) -> bool:
+        return False
+
     def is_bool(self, x: Array) -> bool:
         return bool(x.dtype == np.bool_)
 

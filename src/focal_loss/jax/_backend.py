@@ -46,6 +46,9 @@ class JaxOps:
     def is_bool(self, x: Array) -> bool:
         return bool(x.dtype == jnp.bool_)
 
+    def is_joined(self, x: Array) -> bool:
+        return isinstance(x, jax.core.Tracer) and bool(x.dtype == jnp.float32)
+
     def constant(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)
 

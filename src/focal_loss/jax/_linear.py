@@ -18,7 +18,7 @@ from focal_loss._core.options import ParameterLike, Reduction
 from focal_loss._core.shapes import check_linear, chunking
 from focal_loss.jax._backend import at_least_float32
 from focal_loss.jax._mesh import merged, on_automatic_axes, split_of
-from focal_loss.jax._native import XP, as_array, static_gamma
+from focal_loss.jax._native import XP, as_array, static_number
 
 
 # <doors: head> Written by tools/doors.py; `make doors` writes it anew.
@@ -128,7 +128,7 @@ def linear_sparse_categorical_focal_loss(
         spec.weight_name,
     )
     problem = _Problem(
-        static_gamma(parameters[0]), spec.ignore_class, spec.label_smoothing, options.reduction(reduction)
+        static_number(parameters[0]), spec.ignore_class, spec.label_smoothing, options.reduction(reduction)
     )
     given = _Inputs(x, w, b, y, *(as_array(p, at_least_float32(x.dtype)) for p in parameters))._asdict()
 

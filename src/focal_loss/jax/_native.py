@@ -43,7 +43,7 @@ class Native(Formula):
             setting = BinarySetting(member.closed_form, tuple(map(static_option, parameters)), False)
         else:
             family = "p_t_loss" if call.p_t_loss else "expected_loss"
-            setting = BinarySetting(family, (static_gamma(call.gamma), None, None), call.smoothing != 0)
+            setting = BinarySetting(family, tuple(map(static_number, parameters)), call.smoothing != 0)
         traced = is_traced(call.x, *labels, *parameters)
         number = partial(as_array if traced else constant, dtype=dtype)
         tensors = (call.x, *labels, *map(number, parameters), number(call.smoothing))
@@ -82,7 +82,7 @@ class Part(Shard):
 def operands(call: pipeline.SoftmaxCall) -> tuple[SoftmaxSetting, tuple[Any, ...]]:
     """A call as its setting and the fields of `SoftmaxTensors`, of which the last may be numbers."""
     axis = call.axis - call.x.ndim
-    setting = SoftmaxSetting(static_gamma(call.gamma), axis, call.sparse, call.ignore, call.smoothing != 0)
+    setting = SoftmaxSetting(static_number(call.gamma), axis, call.sparse, call.ignore, call.smoothing != 0)
     return setting, (call.x, call.y, call.gamma, call.weight, call.smoothing)
 
 
@@ -104,19 +104,20 @@ def is_traced(*given: float | Array) -> bool:
     return any(isinstance(a, jax.core.Tracer) for a in given)
 
 
-def static_gamma(gamma: float | Array) -> float | None:
-    """A gamma that becomes a constant of the program: one whose power the formula computes by a few products instead of
-    an exp.
+def static_number(value: float | Array) -> float | None:
+    """A gamma or a weight that becomes a constant of the program where the formula computes it: a gamma whose power is
+    a few products instead of an exp, and a weight of 1, which is no product at all.
     """
-    by_kernels = kernels.NATIVE is not None and jax.default_backend() == "cpu"
-    return gamma if isinstance(gamma, float) and powers.by_products(gamma) and not by_kernels else None
+    if not isinstance(value, float) or (kernels.NATIVE is not None and jax.default_backend() == "cpu"):
+        return None
+    return value if powers.by_products(value) else None
 
 
 def static_option(value: float | Array) -> float | None:
-    """An option of a member that becomes a constant of the program: as a gamma would, and 0, because a clip of 0 has
-    another formula.
+    """An option of a member that becomes a constant of the program: as `static_number` says, and 0, because a clip of 0
+    has another formula.
     """
-    return value if isinstance(value, float) and value == 0 else static_gamma(value)
+    return value if isinstance(value, float) and value == 0 else static_number(value)
 
 
 def fits(value: float | Array, dtype: Any) -> bool:

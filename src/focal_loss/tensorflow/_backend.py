@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,11 @@ from focal_loss._core.warnings import warn
 from focal_loss.tensorflow._private import RECORDS, has_tangents, is_followed, record, stop_recording
 
 Tensor = Any  # tf.Tensor, eager or symbolic; TensorFlow has no types of its own to check against
+
+
+@cache
+def host_only() -> bool:
+    return {device.device_type for device in tf.config.list_logical_devices()} <= {"CPU"}
 
 
 class _TensorflowOps:
@@ -46,6 +52,10 @@ class _TensorflowOps:
 
     def is_bool(self, x: Tensor) -> bool:
         return bool(x.dtype.is_bool)
+
+    def is_joined(self, x: Tensor) -> bool:
+        """A graph on the host has the formula for XLA. On a GPU there may be no XLA."""
+        return x.dtype == tf.float32 and not tf.executing_eagerly() and host_only()
 
     def constant(self, x: Tensor) -> Tensor:
         return tf.stop_gradient(x)

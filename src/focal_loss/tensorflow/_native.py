@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import cache, lru_cache, reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptio
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._host import kernels
 from focal_loss.tensorflow import _derivatives, _vectorized
-from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor
+from focal_loss.tensorflow._backend import FORMULA, Formula, Tensor, host_only
 from focal_loss.tensorflow._derivatives import Operands
 from focal_loss.tensorflow._private import SERVES_GRAPHS, has_tangents, is_for_ops
 
@@ -55,11 +55,6 @@ def implementation() -> str:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _host_only() -> bool:
-    return {device.device_type for device in tf.config.list_logical_devices()} <= {"CPU"}
-
-
 def _covered(x: Tensor, *others: Any) -> bool:
     """Whether the ops take these tensors in this context."""
     tensors = [x, *(t for t in others if not isinstance(t, float))]
@@ -69,8 +64,8 @@ def _covered(x: Tensor, *others: Any) -> bool:
     if has_tangents(tensors):
         return False
     if tf.executing_eagerly():
-        return _host_only() or all("CPU" in t.device for t in tensors)
-    return _host_only() and is_for_ops(tf.compat.v1.get_default_graph())
+        return host_only() or all("CPU" in t.device for t in tensors)
+    return host_only() and is_for_ops(tf.compat.v1.get_default_graph())
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -41,6 +41,9 @@ class TorchOps:
     def smallest(self, x: Tensor) -> float:
         return torch.finfo(x.dtype).smallest_normal
 
+    def is_joined(self, x: Tensor) -> bool:
+        return False
+
     def is_bool(self, x: Tensor) -> bool:
         return x.dtype == torch.bool
 

@@ -27,7 +27,7 @@ from focal_loss._core.leibniz import add, complementary, leibniz, linear, numeri
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
 from focal_loss._core.powers import is_small, power
-from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_of
 
 FOCUSING = "The focusing parameter of the {}, at least 0. The higher it is, the less an easy {} counts."
 
@@ -57,12 +57,10 @@ def asymmetric(
     """
     gamma_pos, gamma_neg = at_most(ops, gamma_pos, x), at_most(ops, gamma_neg, x)
     y, derivative = numeric(ops, y, x), margin_derivative if from_logits else probability_derivative
-    if from_logits:  # each side equals the focal loss with its gamma to the last bit
-        positive = negative = sigmoid_from_logits(ops, x, gamma_pos)
-        if is_small(gamma_pos) != is_small(gamma_neg):
-            negative = sigmoid_from_logits(ops, x, gamma_neg)
-    else:
-        positive = negative = sigmoid_from_probabilities(ops, x, 1 - x)
+    positive = negative = sigmoid_of(ops, index, x, gamma_pos, from_logits)
+    if from_logits and is_small(gamma_pos) != is_small(gamma_neg):
+        # Each side equals the focal loss with its gamma to the last bit.
+        negative = sigmoid_of(ops, index, x, gamma_neg, from_logits)
     has_clip = hasattr(clip, "dtype") or bool(clip)
     if has_clip:
         other = side(ops, partial(clipped, clip=clip, from_logits=from_logits), negative, gamma_neg, "3")

@@ -9,15 +9,15 @@ from functools import cache, partial
 from focal_loss._core import binary_losses
 from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
-from focal_loss._core.extremes import at_infinity, at_most, grows_with, weighed
+from focal_loss._core.extremes import at_infinity, at_most, has_limits, weighed
 from focal_loss._core.focal import expected_loss
 from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.leibniz import Coefficient, add, complementary, leibniz, linear
 from focal_loss._core.losses import common
 from focal_loss._core.mixture import Mix, mix_derivative
 from focal_loss._core.options import Parameter
-from focal_loss._core.powers import CENTRAL
-from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.powers import CENTRAL, is_small
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_of
 
 
 @options
@@ -48,15 +48,18 @@ class Options(Declared):
 HUGE, SHRINK = 2.0**64, 2.0**-50  # at a logit of HUGE * SHRINK, p is still 1
 
 
-def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array) -> Mix:
+def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array, gamma: float | Array | None) -> Mix:
     """m = 1 - p_t = y q + (1 - y) p and B = y L + (1 - y) l. For a hard label m is p or q itself.
 
-    A label may be subnormal, and m with it, but then m is the label.
+    A label may be subnormal, and m with it, but then m is the label. Near 1/2 m comes from p - q, unless gamma is
+    small, as in `sigmoid_from_logits`.
     """
     p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     sign = 1 - 2 * y
     m_p_minus_q = sign * p_minus_q
-    m = ops.where(ops.abs(m_p_minus_q) < CENTRAL, 0.5 + 0.5 * m_p_minus_q, y * q + (1 - y) * p)
+    m = y * q + (1 - y) * p
+    if not is_small(gamma):
+        m = ops.where(ops.abs(m_p_minus_q) < CENTRAL, 0.5 + 0.5 * m_p_minus_q, m)
     p_t = y * p + (1 - y) * q
     hard_neg_log_m = y * neg_log_q + (1 - y) * neg_log_p
     present = (m >= ops.smallest(m)) | ((y > 0) & (y < 1) & (m > 0))
@@ -69,12 +72,12 @@ def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array) -> Mi
     if from_logits:
         ratio = ops.where(present, p * q / divisor, p_t)  # p q / m
         x_parts = (sign * ratio, B_z, p * q, -1.0, -p_minus_q * sign * ratio * B, -2 * ratio * B)
-        B_x_over_m = ops.where(present, B_z / divisor, sign)
+        B_x_over_m, m_x = ops.where(present, B_z / divisor, sign), sign * (p * q)
         B_y = -ops.clip(x, -ops.largest(x), ops.largest(x))
     else:
         B_x = (1 - y) / q - y / p
         x_parts = (sign / m, B_x, y / (p * p) + (1 - y) / (q * q), -1 / p - 1 / q, 0.0, -2 * B_over_m)
-        B_x_over_m = B_x / m
+        B_x_over_m, m_x = B_x / m, sign
         B_y = neg_log_p - neg_log_q
     return Mix(
         m,
@@ -86,6 +89,7 @@ def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array) -> Mi
         B_x_over_m,
         -p_minus_q,
         B_y,
+        m_x,
     )
 
 
@@ -106,8 +110,10 @@ def p_t_loss(
         z = ops.clip(x, -ops.largest(x), ops.largest(x))
         huge = ops.abs(z) > HUGE
         z = ops.where(huge, SHRINK * z, z)
-    sigmoid = sigmoid_from_logits(ops, z) if from_logits else sigmoid_from_probabilities(ops, z, 1 - z)
-    parts = mix(ops, from_logits, sigmoid, z, y)
+    # The derivatives in the label take an exponential of p - q whatever gamma is.
+    accurate = None if "1" in index else gamma
+    sigmoid = sigmoid_of(ops, index, z, accurate, from_logits)
+    parts = mix(ops, from_logits, sigmoid, z, y, accurate)
 
     @cache
     def kernel(rest: Index) -> Array | None:
@@ -128,8 +134,10 @@ def p_t_loss(
         return ops.where(huge, value / SHRINK, value)
     if not from_logits or index:
         return value
-    present = weighed(y > 0, positive) | weighed(y < 1, negative)
-    return at_infinity(ops, value, x, present & grows_with(1.0, 1.0, y, x))
+    grows = parts.B > 0
+    if not has_limits(ops, x, positive, negative):
+        grows = grows & (weighed(y > 0, positive) | weighed(y < 1, negative))
+    return at_infinity(ops, value, x, grows)
 
 
 LOSS = Loss(

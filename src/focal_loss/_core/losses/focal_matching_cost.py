@@ -16,7 +16,7 @@ from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.leibniz import add, leibniz
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
-from focal_loss._core.sigmoid import sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.sigmoid import sigmoid_of
 
 
 @options
@@ -38,7 +38,7 @@ class Options(Declared):
 def matching_cost(ops: Ops, index: Index, x: Array, gamma: Array, alpha: Array, *, from_logits: bool) -> Array | None:
     """The cost of a match. Arguments: 0 the prediction, 1 gamma, 2 alpha."""
     gamma = at_most(ops, gamma, x)
-    sigmoid = sigmoid_from_logits(ops, x, gamma) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
+    sigmoid = sigmoid_of(ops, index, x, gamma, from_logits)
     derivative = margin_derivative if from_logits else probability_derivative
     one = side(ops, derivative, sigmoid, gamma, "1")
     zero = side(ops, derivative, sigmoid.flipped(), gamma, "1", mirrored=True)

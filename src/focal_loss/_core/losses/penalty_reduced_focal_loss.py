@@ -19,7 +19,7 @@ from focal_loss._core.leibniz import Coefficient, leibniz, numeric
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
 from focal_loss._core.powers import power
-from focal_loss._core.sigmoid import sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.sigmoid import sigmoid_of
 
 
 @options
@@ -49,7 +49,7 @@ def penalty_reduced(
 ) -> Array | None:
     """The loss of a heatmap. Arguments: 0 the prediction, 1 the label, 2 alpha, 3 beta."""
     alpha, beta = at_most(ops, alpha, x), at_most(ops, beta, x)
-    sigmoid = sigmoid_from_logits(ops, x, alpha) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
+    sigmoid = sigmoid_of(ops, index, x, alpha, from_logits)
     derivative = margin_derivative if from_logits else probability_derivative
     y = numeric(ops, y, x)
     at_object = y == 1

@@ -18,14 +18,14 @@ from typing import Any
 from focal_loss._core import binary_losses
 from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
-from focal_loss._core.extremes import at_infinity, at_most, grows_with, times
+from focal_loss._core.extremes import at_most, times, two_terms_at_infinity
 from focal_loss._core.focal import margin_derivative, probability_derivative, side
 from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.leibniz import add, complementary, leibniz, linear, numeric
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
 from focal_loss._core.powers import power
-from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.sigmoid import Sigmoid, sigmoid_of
 
 
 @options
@@ -54,7 +54,7 @@ def poly1(
     Arguments: 0 the prediction, 1 the label, 2 gamma, 3 epsilon (a number), 4 weight of the positives.
     """
     gamma, y = at_most(ops, gamma, x), numeric(ops, y, x)
-    sigmoid = sigmoid_from_logits(ops, x, gamma) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
+    sigmoid = sigmoid_of(ops, index, x, gamma, from_logits)
     derivative = partial(side_derivative, epsilon=epsilon, from_logits=from_logits)
     one = side(ops, derivative, sigmoid, gamma, "2")
     zero = side(ops, derivative, sigmoid.flipped(), gamma, "2", mirrored=True)
@@ -62,7 +62,7 @@ def poly1(
         leibniz(ops, index, linear(positive, y, "4", "1"), one),
         leibniz(ops, index, complementary(1.0, y, "-", "1"), zero),
     )
-    return at_infinity(ops, value, x, grows_with(positive, 1.0, y, x)) if from_logits and not index else value
+    return two_terms_at_infinity(ops, value, positive, 1.0, y, x) if from_logits and not index else value
 
 
 def side_derivative(

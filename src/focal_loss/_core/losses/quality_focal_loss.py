@@ -13,13 +13,13 @@ from functools import partial
 from focal_loss._core import binary_losses
 from focal_loss._core.declare import Curve, Example, Loss, Option, Peer, option, options
 from focal_loss._core.declare import Options as Declared
-from focal_loss._core.extremes import at_infinity, at_most, grows_with
+from focal_loss._core.extremes import at_infinity, at_most
 from focal_loss._core.focal import expected_loss
 from focal_loss._core.formula import Array, Index, Ops
 from focal_loss._core.losses import common
 from focal_loss._core.mixture import Mix, mix_derivative
 from focal_loss._core.options import Parameter
-from focal_loss._core.sigmoid import sigmoid_from_logits, sigmoid_from_probabilities
+from focal_loss._core.sigmoid import sigmoid_of
 
 
 @options
@@ -43,20 +43,19 @@ def quality(ops: Ops, index: Index, x: Array, y: Array, beta: Array, *, from_log
         # `expected_loss` numbers the prediction, the label and gamma alike. A boolean label has no derivative.
         return expected_loss(ops, index, x, y, beta, 1.0, 1.0, from_logits=from_logits)
     beta = at_most(ops, beta, x)
-    value = mix_derivative(ops, index, parts_of(ops, from_logits, x, y), beta)
-    if not from_logits or index:
-        return value
-    return at_infinity(ops, value, x, grows_with(1.0, 1.0, y, x))
+    parts = parts_of(ops, index, from_logits, x, y)
+    value = mix_derivative(ops, index, parts, beta)
+    return value if not from_logits or index else at_infinity(ops, value, x, parts.B > 0)
 
 
-def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
+def parts_of(ops: Ops, index: Index, from_logits: bool, x: Array, y: Array) -> Mix:
     """The parts of the product and their derivatives.
 
     With s the sign of d, d|d|/dz = -s p q and d2|d|/dz2 = s p q (p - q). For a hard label |d| may underflow where
     p q / |d| has the limit 1 - |d| and B / |d| the limit 1. For a soft one |d| = 0 is the minimum: the quotients are
     taken as 0 there, so that a slope, which has two sides for beta <= 1, is 0.
     """
-    sigmoid = sigmoid_from_logits(ops, x) if from_logits else sigmoid_from_probabilities(ops, x, 1 - x)
+    sigmoid = sigmoid_of(ops, index, x, None, from_logits)
     p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     d = y * q - (1 - y) * p
     hard = (y == 0) | (y == 1)
@@ -74,16 +73,15 @@ def parts_of(ops: Ops, from_logits: bool, x: Array, y: Array) -> Mix:
     if from_logits:
         ratio = ops.where(present, p * q / divisor, limit * rest)  # p q / m
         x_parts = (-sign * ratio, -d, p * q, -1.0, sign * ratio * p_minus_q * loss, 0.0)
-        loss_x_over_m = ops.where(present, -sign, -sign * limit)
+        loss_x_over_m, m_x = ops.where(present, -sign, -sign * limit), -sign * (p * q)
         loss_y = -ops.clip(x, -ops.largest(x), ops.largest(x))
     else:
         loss_x = (1 - y) / q - y / p
         x_parts = (-sign / divisor, loss_x, y / (p * p) + (1 - y) / (q * q), -1 / p - 1 / q, 0.0, 0.0)
-        loss_x_over_m = loss_x / divisor
+        loss_x_over_m, m_x = loss_x / divisor, -sign
         loss_y = neg_log_p - neg_log_q
-    return Mix(
-        m, ops.where(present, neg_log_m, at_zero), m - rest, loss, *x_parts, loss_over_m, loss_x_over_m, sign, loss_y
-    )
+    neg_log_m = ops.where(present, neg_log_m, at_zero)
+    return Mix(m, neg_log_m, m - rest, loss, *x_parts, loss_over_m, loss_x_over_m, sign, loss_y, m_x)
 
 
 FORMULA = "abs(y - p)**beta * (y * -log(p) + (1 - y) * -log(q))"

@@ -4,9 +4,9 @@ Gradients are closed forms: right at every finite logit, to second order, forwar
 autocast and `torch.func`. Losses from logits run native kernels on the CPU and Triton kernels on CUDA, and save
 nothing but their inputs for the backward pass; a mean or a sum computes its gradient at once.
 
-`torch.compile`, `torch.export`, `torch.jit.trace` and the export to ONNX by a trace (`dynamo=False`) take the losses.
-`torch.jit.script` does not: arguments that may be a number, a list or a tensor
-have no type in TorchScript.
+`torch.compile`, `torch.export`, `torch.jit.trace` and both exports to ONNX take the losses. A program of `torch.export`
+has operators of ours until `run_decompositions` replaces them by torch's own. `torch.jit.script` does not take the
+losses: arguments that may be a number, a list or a tensor have no type in TorchScript.
 """
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.

@@ -21,6 +21,7 @@ from focal_loss.torch._private import (
     TRACED_TYPES,
     below_autograd,
     is_dual,
+    is_exported,
     is_ordinary,
     is_plain,
     is_transformed,
@@ -334,7 +335,7 @@ class _TorchTraced(_Torch):
     """The backend in compiled code: the kernels are operators."""
 
     def has_numbers(self, *tensors: Tensor) -> bool:
-        if below_autograd is None or not is_ordinary():
+        if below_autograd is None or is_exported() or not is_ordinary():
             return False
         return all((is_plain(x) or isinstance(x, TRACED_TYPES)) and not is_dual(x) for x in tensors)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from focal_loss._core import formula, softmax
 from focal_loss.torch._operators import define_composite
-from focal_loss.torch._private import forward_mode_is_nested
+from focal_loss.torch._private import forward_mode_is_nested, is_exported
 
 
 class TorchOps:
@@ -51,7 +51,19 @@ class TorchOps:
         return x.detach()
 
 
+class ExportedOps(TorchOps):
+    """Primitives of a graph for other tools. ONNX has no log1p, and torch's exporter writes log(1 + x) for it, which
+    loses a small x: the second term gives back what the sum 1 + x rounds away.
+    """
+
+    @staticmethod
+    def log1p(x: Tensor) -> Tensor:
+        w = 1 + x
+        return torch.log(w) + (x - (w - 1)) / w
+
+
 _ops = TorchOps()
+_exported_ops = ExportedOps()
 
 
 def positions(like: Tensor, axis: int) -> Tensor:
@@ -85,7 +97,7 @@ class _Elementwise(torch.autograd.Function):
 
     @staticmethod
     def forward(family: str, index: formula.Index, *arguments: Any) -> Tensor:
-        value = formula.evaluate(_ops, family, index, *arguments)
+        value = formula.evaluate(_exported_ops if is_exported() else _ops, family, index, *arguments)
         return torch.zeros_like(arguments[0]) if value is None else value
 
     @staticmethod
@@ -178,18 +190,13 @@ class _Vjp(torch.autograd.Function):
         return total
 
 
-def _is_exported() -> bool:
-    """Whether the trace becomes an ONNX model. Its export does not know autograd functions, and needs only values."""
-    return torch.jit.is_tracing() and torch.onnx.is_in_onnx_export()
-
-
 def elementwise(family: str, *arguments: Tensor | float) -> Tensor:
     """`formula.evaluate` of tensors of one shape and numbers, with its derivatives."""
     if torch.compiler.is_compiling():
         tensors = [a if isinstance(a, Tensor) else None for a in arguments]
         numbers = [0.0 if isinstance(a, Tensor) else a for a in arguments]
         return torch.ops.focal_loss.elementwise(family, tensors, numbers)
-    if _is_exported():
+    if is_exported():
         return _Elementwise.forward(family, "", *arguments)
     _refuse_nested_forward_mode()
     return _Elementwise.apply(family, "", *arguments)
@@ -199,7 +206,7 @@ def margin(v: Tensor, true_class_mask: Tensor | None, axis: int) -> Tensor:
     """`softmax.margin`, with its derivatives."""
     if torch.compiler.is_compiling():
         return torch.ops.focal_loss.margin(v, true_class_mask, axis)
-    if _is_exported():
+    if is_exported():
         return _Margin.forward(v, true_class_mask, axis)
     _refuse_nested_forward_mode()
     return _Margin.apply(v, true_class_mask, axis)

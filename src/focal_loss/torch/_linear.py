@@ -24,7 +24,7 @@ from focal_loss.torch._backend import FORMULA, XP, under_autocast
 from focal_loss.torch._calls import SoftmaxCall, at_least_float32, is_counted
 from focal_loss.torch._functions import checked
 from focal_loss.torch._normalizer import Group, Normalizer
-from focal_loss.torch._private import is_batched, multiplies_quickly
+from focal_loss.torch._private import is_batched, is_exported, multiplies_quickly
 
 
 def autocast_casts(hidden: Tensor) -> bool:
@@ -160,11 +160,19 @@ def linear_sparse_categorical_focal_loss(
     if autocast_casts(hidden):
         dtype = torch.get_autocast_dtype(hidden.device.type)
         hidden, weight, bias = (None if t is None else t.to(dtype) for t in (hidden, weight, bias))
+    of_layer = _layer_and_loss if is_exported() else _of_layer
     if reduction != "mean" or _normalizer.is_ordinary_mean(normalizer, group):
-        return _of_layer(hidden, weight, bias, y, spec, reduction)
+        return of_layer(hidden, weight, bias, y, spec, reduction)
     given = class_weight.detach() if isinstance(class_weight, Tensor) else class_weight
     labels = _normalizer.Indices(y.detach(), weight.shape[0], spec.ignore_class, given)
-    return _normalizer.mean(lambda: _of_layer(hidden, weight, bias, y, spec, "sum"), labels, hidden, normalizer, group)
+    return _normalizer.mean(lambda: of_layer(hidden, weight, bias, y, spec, "sum"), labels, hidden, normalizer, group)
+
+
+def _layer_and_loss(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor, spec: SparseOptions, reduction: Reduction
+) -> Tensor:
+    logits = torch.nn.functional.linear(hidden, weight, bias)
+    return softmax_losses.sparse_categorical(XP, y, logits, spec, reduction)
 
 
 @torch.compiler.disable
@@ -181,8 +189,7 @@ def _of_layer(
     """
     given = [t for t in (hidden, weight, bias, y) if t is not None]
     if hidden.is_meta or not XP.has_numbers(*given):
-        logits = torch.nn.functional.linear(hidden, weight, bias)
-        return softmax_losses.sparse_categorical(XP, y, logits, spec, reduction)
+        return _layer_and_loss(hidden, weight, bias, y, spec, reduction)
     if _is_of_examples(spec):
         spec = replace(spec, gamma=spec.gamma.expand(*y.shape, 1).reshape(-1, 1))
     problem = _Problem(spec, reduction, torch.is_grad_enabled())

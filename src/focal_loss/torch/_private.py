@@ -35,6 +35,9 @@ _half_products = {
 }
 below_autograd = private("torch", "_C._AutoDispatchBelowAutograd", _IN_COMPILED_CODE)
 
+# A public name since torch 2.7; before, a decomposed program keeps the kernels.
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
+
 SEES_LEVELS = _level is not None
 # The compiler's stand-ins for ordinary tensors. DTensors and other types are decomposed by the formula.
 TRACED_TYPES = tuple(kind for kind in (_fake, _functional) if kind is not None)
@@ -81,6 +84,11 @@ def multiplies_quickly(dtype: torch.dtype, device: torch.device) -> bool:
         return True
     is_supported = _half_products[dtype]
     return is_supported is not None and bool(is_supported())
+
+
+def is_exported() -> bool:
+    """Whether a trace becomes a graph for other tools, by `torch.export`, its decompositions, or an ONNX export."""
+    return _is_exporting() or (torch.jit.is_tracing() and torch.onnx.is_in_onnx_export())
 
 
 def is_ordinary() -> bool:

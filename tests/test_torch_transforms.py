@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
-from cases import FRAMEWORK, OWN_FORM
+from cases import FRAMEWORK, OWN_FORM, UNLABELED
 from cases import LOSSES as DECLARED
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
@@ -239,24 +239,30 @@ def test_a_compiled_mean_is_over_what_is_not_ignored(ignored: int) -> None:
 # Numbers that change under the compiler
 # ---------------------------------------------------------------------------------------------------------------
 
-VALUES = [0.03 + 0.05 * k for k in range(20)]
+VALUES = [0.03 + 0.12 * k for k in range(8)]
+LABELS = {"elements": HARD, "average": HARD, "dense": SOFT, "sparse": INDEX}
+
+
+def each_number() -> Iterator[tuple[str, Callable[[Tensor, float], Tensor]]]:
+    """Each option of each loss that is a number, as a function of the predictions and of its value."""
+    for loss in (*DECLARED, *UNLABELED):
+        function, given = getattr(ours, loss.name), LOGITS | loss.options
+        labels = [LABELS[loss.declared.layout]] if loss.declared.labeled else []
+        plain = {name: 0.1 for name in ("clip", "epsilon") if name in loss.declared.options.declared()}
+        for option, scale in (loss.scales | plain).items():
+            change = lambda x, v, f=function, y=labels, g=given, o=option, k=scale: f(*y, x, **(g | {o: k * v}))  # noqa: E731
+            yield f"{loss.name} {option}", change
+
+
 CHANGING: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "binary gamma": lambda x, v: ours.binary_focal_loss(HARD, x, v, reduction="mean", **LOGITS),
-    "binary pos_weight": lambda x, v: ours.binary_focal_loss(HARD, x, 2, pos_weight=v, **LOGITS),
-    "binary smoothing": lambda x, v: ours.binary_focal_loss(HARD, x, 2, label_smoothing=v, **LOGITS),
-    "binary of probabilities": lambda x, v: ours.binary_focal_loss(HARD, x.sigmoid(), v, pos_weight=v),
-    "p_t_loss alpha": lambda x, v: ours.binary_focal_crossentropy(SOFT, x, True, v, **LOGITS),
+    **dict(each_number()),
+    "mean": lambda x, v: ours.binary_focal_loss(HARD, x, v, reduction="mean", **LOGITS),
+    "normalizer": lambda x, v: ours.binary_focal_loss(HARD, x, 2, reduction="mean", normalizer=v, **LOGITS),
+    "of probabilities": lambda x, v: ours.binary_focal_loss(HARD, x.sigmoid(), v, pos_weight=v),
+    "ignored": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, v, ignore_class=2, **LOGITS),
     "sigmoid gamma": lambda x, v: ours.sigmoid_focal_loss(x, SOFT, 0.25, v, "mean"),
     "sigmoid alpha": lambda x, v: ours.sigmoid_focal_loss(x, SOFT, v, 2),
-    "dense gamma": lambda x, v: ours.categorical_focal_loss(SOFT, x, v, **LOGITS),
-    "dense smoothing": lambda x, v: ours.categorical_focal_loss(SOFT, x, 2, label_smoothing=v, **LOGITS),
-    "dense alpha": lambda x, v: ours.categorical_focal_crossentropy(SOFT, x, v, **LOGITS),
-    "sparse gamma": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, v, ignore_class=2, **LOGITS),
-    "sparse smoothing": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, 2, label_smoothing=v, **LOGITS),
-    "sparse class_weight": lambda x, v: ours.sparse_categorical_focal_loss(INDEX, x, 2, class_weight=v, **LOGITS),
-    **{loss.name: loss.annealed(FRAMEWORK["torch"], SOFT) for loss in OWN_FORM},
 }
-LABELS = {"elements": HARD, "dense": SOFT, "sparse": INDEX}
 MODULES: dict[str, tuple[torch.nn.Module, Tensor, str]] = {
     f"{loss.declared.class_name} {option}": (
         getattr(ours, loss.declared.class_name)(**{loss.focus: 0.5}, from_logits=True),

@@ -274,6 +274,8 @@ class _Torch(_closed_forms.TorchOps):
         return x.sum()
 
     def elementwise(self, family: str, *arguments: Any) -> Tensor:
+        x, *others = arguments
+        arguments = (x, *(self.parameter(family, a, x) if isinstance(a, float) else a for a in others))
         tensors = iter(torch.broadcast_tensors(*(a for a in arguments if isinstance(a, Tensor))))
         return _closed_forms.elementwise(family, *(next(tensors) if isinstance(a, Tensor) else a for a in arguments))
 

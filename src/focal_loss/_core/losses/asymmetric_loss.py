@@ -53,7 +53,7 @@ def asymmetric(
     ops: Ops, index: Index, x: Array, y: Array, gamma_pos: Array, gamma_neg: Array, clip: float, *, from_logits: bool
 ) -> Array | None:
     """The two-term loss. Arguments: 0 the prediction, 1 the label, 2 gamma_pos, 3 gamma_neg, 4 clip (a number, or an
-    array of one above 0).
+    array of one).
     """
     gamma_pos, gamma_neg = at_most(ops, gamma_pos, x), at_most(ops, gamma_neg, x)
     y, derivative = numeric(ops, y, x), margin_derivative if from_logits else probability_derivative
@@ -72,7 +72,8 @@ def asymmetric(
     )
     if not from_logits or index:
         return value
-    return at_infinity(ops, value, x, grows_with(1.0, 0.0 if has_clip else 1.0, y, x))
+    unclipped = ops.where(clip > 0, 0.0, 1.0) if hasattr(clip, "dtype") else float(not clip)
+    return at_infinity(ops, value, x, grows_with(1.0, unclipped, y, x))
 
 
 def clipped(ops: Ops, order: tuple[int, int], sigmoid: Sigmoid, gamma: Any, *, clip: float, from_logits: bool) -> Array:

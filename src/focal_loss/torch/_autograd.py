@@ -37,15 +37,31 @@ def _is_recorded(x: Tensor, upstream: Parameter = 1.0) -> bool:
 
 def keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
     """Save a call for the backward pass: tensors where autograd notices changes in place, the rest on the context."""
-    tensors = {name: value for name, value in zip(call._fields, call, strict=True) if isinstance(value, Tensor)}
-    ctx.save_for_backward(upstream, *tensors.values())
-    nothing: dict[str, Any] = dict.fromkeys(tensors)
-    ctx.names, ctx.call = tuple(tensors), call._replace(**nothing)
+    places = [k for k in call.MAY_BE_TENSORS if isinstance(call[k], Tensor)]
+    ctx.save_for_backward(upstream, *[call[k] for k in places])
+    rest: list[Any] = list(call)
+    for k in places:
+        rest[k] = None
+    ctx.rest = type(call), places, rest
 
 
-def kept(ctx: Any) -> tuple[Any, Tensor | None]:
-    upstream, *tensors = ctx.saved_tensors
-    return ctx.call._replace(**dict(zip(ctx.names, tensors, strict=True))), upstream
+def kept(ctx: Any, saved: tuple[Tensor | None, ...]) -> tuple[Any, Tensor | None]:
+    """The call, and the upstream, of the saved tensors. Autograd gives these only if they are unchanged."""
+    upstream, *tensors = saved
+    kind, places, rest = ctx.rest
+    values = list(rest)
+    for k, tensor in zip(places, tensors, strict=True):
+        values[k] = tensor
+    return kind(*values), upstream
+
+
+def _is_known_to_be_one(upstream: Tensor) -> bool:
+    """Whether the upstream gradient is the number 1, which is read only where no device must be waited for, and is no
+    input of the derivative.
+    """
+    if torch.is_grad_enabled() or has_no_numbers(upstream):
+        return False
+    return upstream.is_cpu and upstream.item() == 1
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -66,7 +82,7 @@ class _Binary(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         if ctx.order > 1:
             raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
-        call, upstream = kept(ctx)
+        call, upstream = kept(ctx, ctx.saved_tensors)
         in_upstream = None
         if ctx.order == 1:
             wide = at_least_float32(grad)
@@ -97,8 +113,10 @@ class _ReducedBinary(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = kept(ctx)
-        ready, ctx.gradient = ctx.gradient, None
+        saved, ready, ctx.gradient = ctx.saved_tensors, ctx.gradient, None
+        if ready is not None and _is_known_to_be_one(grad):
+            return ready, None, None
+        call, _ = kept(ctx, saved)
         if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
             return _first(at_least_float32(grad) * reduction_weight(call), call), None, None
         return ctx.chosen.times_upstream(ready, grad, call), None, None
@@ -116,18 +134,23 @@ def _first(upstream: Tensor, call: BinaryCall) -> Tensor:
 def _times(order: int, upstream: Tensor, call: BinaryCall) -> Tensor:
     """The derivative of order `order` times `upstream`, in the dtype of the logits."""
     if is_batched(upstream):
-        return (at_least_float32(upstream) * binary(order, 1.0, call)).to(call.x.dtype)
-    return binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call)
+        return (at_least_float32(upstream) * _binary(order, 1.0, call)).to(call.x.dtype)
+    return _binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call)
 
 
-def binary(order: int, upstream: Parameter, call: BinaryCall, ahead: bool = True) -> Tensor:
-    """`binary` of the kernels, recorded for autograd if it follows the logits or the upstream. `ahead`: a reduced loss
+def binary(call: BinaryCall, ahead: bool = True) -> Tensor:
+    """The value, reduced as the call says, recorded for autograd if it follows the logits. `ahead`: a reduced loss
     computes its gradient with its value.
     """
+    return _binary(0, 1.0, call, ahead)
+
+
+def _binary(order: int, upstream: Parameter, call: BinaryCall, ahead: bool = False) -> Tensor:
+    """`binary` of the kernels, recorded for autograd if it follows the logits or the upstream."""
     x, chosen = call.x, kernels(call.x)
     if not _is_recorded(x, upstream):
         return chosen.binary(order, upstream, call)
-    if ahead and order == 0 and call.reduction != "none" and chosen is not _operators:
+    if ahead and call.reduction != "none" and chosen is not _operators:
         return _ReducedBinary.apply(x, call, chosen)
     return _Binary.apply(x, upstream, order, call, chosen)
 
@@ -147,7 +170,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = kept(ctx)
+        call, _ = kept(ctx, ctx.saved_tensors)
         return _first_softmax(grad, call), None, None
 
 
@@ -163,8 +186,10 @@ class _ReducedSoftmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = kept(ctx)
-        ready, ctx.gradient = ctx.gradient, None
+        saved, ready, ctx.gradient = ctx.saved_tensors, ctx.gradient, None
+        if ready is not None and _is_known_to_be_one(grad):
+            return ready, None, None
+        call, _ = kept(ctx, saved)
         if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
             return _first_softmax(grad, call), None, None
         return ctx.chosen.softmax_times_upstream(ready, grad, call), None, None

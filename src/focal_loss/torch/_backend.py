@@ -89,10 +89,11 @@ class _Torch(_closed_forms.TorchOps):
 
     def covers(self, x: Tensor, *others: Tensor) -> bool:
         """Whether the kernels cover these tensors. They have derivatives only in the logits."""
-        if x.dtype not in _FLOATING.get(x.device.type, ()) or (x.is_cuda and not kernels.triton_usable()):
+        device = x.device
+        if x.dtype not in _FLOATING.get(device.type, ()) or (x.is_cuda and not kernels.triton_usable()):
             return False
         for other in others:
-            if other.dtype not in _cpu.CODES or other.device != x.device or other.requires_grad:
+            if other.dtype not in _cpu.CODES or other.device != device or other.requires_grad:
                 return False
         return self.has_numbers(x, *others)
 
@@ -144,7 +145,12 @@ class _Torch(_closed_forms.TorchOps):
             member=call.member,
             divisor=divisor,
         )
-        return _autograd.binary(0, 1.0, of_torch, self.ahead)
+        return self.run(of_torch)
+
+    def run(self, call: BinaryCall | SoftmaxCall) -> Tensor:
+        """The loss of a call that the kernels cover."""
+        loss = _autograd.binary if isinstance(call, BinaryCall) else _autograd.softmax
+        return loss(call, self.ahead)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         float32 = under_autocast(call.x)
@@ -158,7 +164,7 @@ class _Torch(_closed_forms.TorchOps):
         unreduced = call._replace(x=None, y=None)  # the formula must not keep them alive
         formula = lambda x, y: _softmax_formula(unreduced._replace(x=x, y=y))  # noqa: E731
         of_torch = self.softmax_call(call, float32, formula)
-        return None if of_torch is None else _autograd.softmax(of_torch, self.ahead)
+        return None if of_torch is None else self.run(of_torch)
 
     def softmax_of_shard(self, call: SoftmaxCall) -> Tensor | None:
         """The loss of a call in the kernels' form, or None if they do not cover it."""

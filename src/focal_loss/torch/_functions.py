@@ -12,7 +12,7 @@ from focal_loss._core.declare import Declared, Loss
 from focal_loss._core.losses.binary_focal_crossentropy import Options as CrossentropyOptions
 from focal_loss._core.names import answering
 from focal_loss._core.options import ParameterLike, Reduction
-from focal_loss.torch import _normalizer
+from focal_loss.torch import _normalizer, _repeated
 from focal_loss.torch._backend import XP
 from focal_loss.torch._normalizer import Group, Normalizer
 from focal_loss.torch._operators import COMPILED_WITHOUT_FORWARD_MODE
@@ -56,15 +56,21 @@ def _loss(
     group: Group = None,
     **given: Any,
 ) -> Tensor:
+    if normalizer is None and group is None:
+        compute = lambda xp: _computed(xp, loss, y_true, y_pred, reduction, given)  # noqa: E731
+        return _repeated.loss(loss.name, y_true, y_pred, (reduction, *given.values()), compute)
     chosen = checked(loss.options, **given)
     reduction = options.reduction(reduction)
-    if normalizer is None and group is None:
-        result: Tensor = loss.compute(XP, y_true, y_pred, chosen, reduction)
-        return result
     _normalizer.check(loss, reduction, normalizer, group)
     if reduction != "mean":
         return loss.compute(XP, y_true, y_pred, chosen, reduction)
     return _normalizer.mean_of_loss(loss, y_true, y_pred, chosen, normalizer, group)
+
+
+def _computed(xp: Any, loss: Loss, y_true: Any, y_pred: Any, reduction: Any, given: dict[str, Any]) -> Tensor:
+    chosen = checked(loss.options, **given)
+    result: Tensor = loss.compute(xp, y_true, y_pred, chosen, options.reduction(reduction))
+    return result
 
 
 if not SEES_LEVELS:  # compiled code would lose the tangents of dual numbers from outside
@@ -1371,20 +1377,35 @@ def sigmoid_focal_loss(
     >>> sigmoid_focal_loss(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([1.0, 1.0, 1.0]))
     tensor([0.1755, 0.0433, 0.0057])
     """
+    if normalizer is None and group is None:
+        compute = lambda xp: _torchvision(xp, inputs, targets, alpha, gamma, reduction)  # noqa: E731
+        return _repeated.loss("sigmoid_focal_loss", targets, inputs, (reduction, alpha, gamma), compute)
+    chosen = _torchvision_options(alpha, gamma)
+    x = XP.prediction(inputs, "inputs")
+    y = XP.labels(targets, x, "targets")
+    reduction = options.reduction(reduction)
+    loss = losses.BINARY_FOCAL_CROSSENTROPY
+    _normalizer.check(loss, reduction, normalizer, group)
+    if reduction == "mean":
+        return _normalizer.mean_of_loss(loss, y, x, chosen, normalizer, group)
+    return binary_losses.binary_p_t_loss(XP, y, x, chosen, reduction, average=False)
+
+
+def _torchvision(xp: Any, inputs: Any, targets: Any, alpha: Any, gamma: Any, reduction: Any) -> Tensor:
+    chosen = _torchvision_options(alpha, gamma)
+    x = xp.prediction(inputs, "inputs")
+    y = xp.labels(targets, x, "targets")
+    reduction = options.reduction(reduction)
+    result: Tensor = binary_losses.binary_p_t_loss(xp, y, x, chosen, reduction, average=False)
+    return result
+
+
+def _torchvision_options(alpha: Any, gamma: Any) -> CrossentropyOptions:
     balanced = not (options.is_number(alpha) and alpha == -1)
-    chosen = checked(
+    return checked(
         CrossentropyOptions,
         apply_class_balancing=balanced,
         alpha=alpha if balanced else 0.25,
         gamma=gamma,
         from_logits=True,
     )
-    x = XP.prediction(inputs, "inputs")
-    y = XP.labels(targets, x, "targets")
-    reduction = options.reduction(reduction)
-    if normalizer is not None or group is not None:
-        loss = losses.BINARY_FOCAL_CROSSENTROPY
-        _normalizer.check(loss, reduction, normalizer, group)
-        if reduction == "mean":
-            return _normalizer.mean_of_loss(loss, y, x, chosen, normalizer, group)
-    return binary_losses.binary_p_t_loss(XP, y, x, chosen, reduction, average=False)

@@ -108,7 +108,7 @@ class _Loss(_normalizer.Grouped):
             swapped = labels.is_floating_point()
             remedy = ORDER if swapped else "call `y_pred.float()` if these are predictions"
             raise TypeError(f"`y_pred` must be a floating tensor of predictions, got {y_pred.dtype}; {remedy}")
-        if not prediction.requires_grad and XP.readable(labels) and XP.readable(prediction):
+        if not (self.from_logits or prediction.requires_grad) and XP.readable(labels) and XP.readable(prediction):
             self._warn_if_swapped(labels, prediction)
         return labels, prediction
 
@@ -117,7 +117,7 @@ class _Loss(_normalizer.Grouped):
         are in range.
         """
         like_each_other = labels.is_floating_point() and labels.numel() == prediction.numel()
-        if not self.from_logits and like_each_other and _is_hard(prediction) and not _is_hard(labels):
+        if like_each_other and _is_hard(prediction) and not _is_hard(labels):
             XP.warn(f"`y_pred` holds nothing but 0 and 1, and `y_true` other numbers; {ORDER}")
 
     def extra_repr(self) -> str:
@@ -149,7 +149,10 @@ def _shown(tensor: Tensor) -> str:
 
 class _OfElements(_Loss):
     def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
-        labels, prediction = aligned(*super().labels_and_prediction(y_true, y_pred))
+        labels, prediction = super().labels_and_prediction(y_true, y_pred)
+        if labels.shape == prediction.shape:
+            return labels, prediction
+        labels, prediction = aligned(labels, prediction)
         check_pairs(labels.shape, prediction.shape)
         return labels, prediction
 

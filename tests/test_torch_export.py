@@ -280,7 +280,7 @@ def test_a_program_of_every_loss(strict: bool, tmp_path: Path) -> None:
     given, others = examples(1, 5, torch.float32, wide=False), examples(2, 9, torch.float32, wide=False)
     program = torch.export.export(model, given, dynamic_shapes=of_any_batch(), strict=strict)
     right = model(*others)
-    assert operators(program) == {"aten", "focal_loss"}
+    assert "focal_loss" in operators(program)
     check(program.module()(*others), right)
 
     decomposed = program.run_decompositions()

@@ -85,7 +85,7 @@ def outcome(call: Callable[..., Any], y: Any, x: Any) -> tuple[Any, ...]:
         warnings.simplefilter("always")
         try:
             results = call(y, x)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             return type(error), str(error)
     several = results if isinstance(results, tuple) else (results,)
     exact = [r.astype(np.float64) if r.dtype == np.longdouble else r for r in several]  # whose padding is random

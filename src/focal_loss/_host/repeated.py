@@ -66,7 +66,7 @@ def loss(declared: Loss, y_true: Any, y_pred: Any, given: dict[str, Any]) -> Any
     value = found(known, y_true, y_pred)
     if value is not None:
         return value
-    spec = checked(declared.options, **given)
+    spec: Any = checked(declared.options, **given)
     noting = _Noting()
     value = declared.compute(noting, y_true, y_pred, spec)
     call = noting.call
@@ -143,6 +143,8 @@ def results_of(
         if label is not None:
             y = label
         elif type(y) is not np.ndarray:  # a number is the label of a loss without labels
+            return None
+        if type(x) is not np.ndarray:
             return None
         done = getattr(kernels.NATIVE, name)(x, y, kernels.num_threads(), *numbers)
         if done is None:

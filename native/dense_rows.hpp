@@ -167,7 +167,7 @@ void dense_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T*
     }
     outcome.sum += double(x.value[i]);
     if (call.gradient == nullptr) continue;
-    const int64_t at = (begin + i) * call.classes;
+    const int64_t at = (begin + i) * (call.is_in_place() ? call.strides[0] : call.classes);
     if (slopes == dtype_of<T>()) std::copy_n(b.slope, call.classes, static_cast<T*>(call.gradient) + at);
     else store(call.gradient, slopes, at, call.classes, b.slope);
   }

@@ -35,9 +35,19 @@ def _is_recorded(x: Tensor, upstream: Parameter = 1.0) -> bool:
     return followed and torch.is_grad_enabled()
 
 
+# The places of the fields that may hold tensors.
+_MAY_BE_TENSORS = {
+    kind: tuple(kind._fields.index(name) for name in names)
+    for kind, names in (
+        (BinaryCall, ("x", "y", "gamma", "positive", "negative")),
+        (SoftmaxCall, ("x", "y", "gamma", "weight", "divisor")),
+    )
+}
+
+
 def keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
     """Save a call for the backward pass: tensors where autograd notices changes in place, the rest on the context."""
-    places = [k for k in call.MAY_BE_TENSORS if isinstance(call[k], Tensor)]
+    places = [k for k in _MAY_BE_TENSORS[type(call)] if isinstance(call[k], Tensor)]
     ctx.save_for_backward(upstream, *[call[k] for k in places])
     rest: list[Any] = list(call)
     for k in places:
@@ -45,9 +55,9 @@ def keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = Non
     ctx.rest = type(call), places, rest
 
 
-def kept(ctx: Any, saved: tuple[Tensor | None, ...]) -> tuple[Any, Tensor | None]:
-    """The call, and the upstream, of the saved tensors. Autograd gives these only if they are unchanged."""
-    upstream, *tensors = saved
+def kept(ctx: Any) -> tuple[Any, Tensor | None]:
+    """The call, and the upstream."""
+    upstream, *tensors = ctx.saved_tensors
     kind, places, rest = ctx.rest
     values = list(rest)
     for k, tensor in zip(places, tensors, strict=True):
@@ -113,10 +123,11 @@ class _ReducedBinary(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        saved, ready, ctx.gradient = ctx.saved_tensors, ctx.gradient, None
-        if ready is not None and _is_known_to_be_one(grad):
+        ready, ctx.gradient = ctx.gradient, None
+        # Autograd gives no saved tensors that have been changed in place.
+        if ready is not None and ctx.saved_tensors and _is_known_to_be_one(grad):
             return ready, None, None
-        call, _ = kept(ctx, saved)
+        call, _ = kept(ctx)
         if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
             return _first(at_least_float32(grad) * reduction_weight(call), call), None, None
         return ctx.chosen.times_upstream(ready, grad, call), None, None
@@ -186,10 +197,11 @@ class _ReducedSoftmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        saved, ready, ctx.gradient = ctx.saved_tensors, ctx.gradient, None
-        if ready is not None and _is_known_to_be_one(grad):
+        ready, ctx.gradient = ctx.gradient, None
+        # Autograd gives no saved tensors that have been changed in place.
+        if ready is not None and ctx.saved_tensors and _is_known_to_be_one(grad):
             return ready, None, None
-        call, _ = kept(ctx, saved)
+        call, _ = kept(ctx)
         if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
             return _first_softmax(grad, call), None, None
         return ctx.chosen.softmax_times_upstream(ready, grad, call), None, None

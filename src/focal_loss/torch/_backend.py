@@ -149,8 +149,9 @@ class _Torch(_closed_forms.TorchOps):
 
     def run(self, call: BinaryCall | SoftmaxCall) -> Tensor:
         """The loss of a call that the kernels cover."""
-        loss = _autograd.binary if isinstance(call, BinaryCall) else _autograd.softmax
-        return loss(call, self.ahead)
+        if isinstance(call, BinaryCall):
+            return _autograd.binary(call, self.ahead)
+        return _autograd.softmax(call, self.ahead)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         float32 = under_autocast(call.x)

@@ -30,11 +30,9 @@ class BinaryCall(NamedTuple):
     member: Any = None
     divisor: float | None = None  # of a mean, where `x` is a part of what it is taken over
 
-    MAY_BE_TENSORS = (0, 1, 2, 3, 4)
-
     def of(self, x: Tensor | None, y: Tensor | None) -> BinaryCall:
         """The same call of other tensors."""
-        return BinaryCall(x, y, *self[2:])  # type: ignore[arg-type]
+        return BinaryCall(x, y, *self[2:])
 
 
 class Shard(NamedTuple):
@@ -63,11 +61,9 @@ class SoftmaxCall(NamedTuple):
     shard: Shard | None = None  # where `x` has only some of the classes; labels, gamma and weights are those of all
     divisor: float | Tensor | None = None  # of a mean, where `x` is a part of what it is taken over
 
-    MAY_BE_TENSORS = (0, 1, 2, 3, 13)
-
     def of(self, x: Tensor | None, y: Tensor | None) -> SoftmaxCall:
         """The same call of other tensors."""
-        return SoftmaxCall(x, y, *self[2:])  # type: ignore[arg-type]
+        return SoftmaxCall(x, y, *self[2:])
 
 
 def reduction_weight(call: BinaryCall) -> float:

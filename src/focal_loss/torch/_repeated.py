@@ -49,7 +49,7 @@ def loss(name: str, y: Any, x: Any, options: tuple[Any, ...], compute: Callable[
     if not (type(x) in _TENSORS and type(y) in _TENSORS and _PLAIN.issuperset(types)):
         return compute(XP)
     # Types are a part of it because 1, 1.0 and True are equal, and differ as options.
-    key = (name, types, options, x.dtype, y.dtype, x.ndim, x.device, under_autocast(x))
+    key = (name, types, options, x.dtype, y.dtype, x.ndim, x.device, x.dtype.itemsize < 4 and under_autocast(x))
     call = _calls.get(key)
     if call is not None and _are_alike(call, x, y) and XP.covers(x, y):
         return XP.run(call.of(x, y))

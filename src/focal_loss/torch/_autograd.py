@@ -92,7 +92,7 @@ class _Binary(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         if ctx.order > 1:
             raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
-        call, upstream = kept(ctx, ctx.saved_tensors)
+        call, upstream = kept(ctx)
         in_upstream = None
         if ctx.order == 1:
             wide = at_least_float32(grad)
@@ -181,7 +181,7 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = kept(ctx, ctx.saved_tensors)
+        call, _ = kept(ctx)
         return _first_softmax(grad, call), None, None
 
 

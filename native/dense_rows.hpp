@@ -1,4 +1,4 @@
-// Softmax losses of a label per class, along the classes of one example: for many classes that lie together, and a gamma
+// Softmax losses of a label per class, along the classes of one example: for many classes on the last axis, and a gamma
 // whose power is a product.
 //
 // At most one class, the largest, has a probability above 1/2. Only its margin takes the care of softmax_common.hpp. Of
@@ -89,7 +89,7 @@ int64_t first_equal(const T* __restrict v, int64_t n, T peak) {
 template <class T>
 const T* row_of(const Softmax& call, const void* array, DType dtype, const int64_t* strides, int64_t example, T* buffer) {
   const int64_t offset = example * strides[0] * item_size(dtype);
-  const Operand operand{static_cast<const char*>(array) + offset, dtype, 0, {1}};
+  const Operand operand{static_cast<const char*>(array) + offset, dtype, 0, {strides[1]}};
   return load(operand, Shape{1, {call.classes}}, 0, call.classes, buffer, false);
 }
 
@@ -178,8 +178,7 @@ void dense_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t n, T*
 template <class T>
 bool dense_by_rows(const Softmax& call, int two_gamma, int64_t begin, int64_t end, int64_t together, Examples<T>& x,
                    Outcome& outcome) {
-  const bool contiguous = call.inner == 1 && call.strides[1] == 1 && (call.sparse || call.label_strides[1] == 1);
-  if (two_gamma == any_power || call.hessian != nullptr || !contiguous) return false;
+  if (two_gamma == any_power || call.hessian != nullptr || call.inner != 1) return false;
   const int64_t classes = call.classes, rows = together < end - begin ? together : end - begin;
   const std::unique_ptr<T[]> memory(new T[(rows + 5) * classes]);
   T* const m = memory.get() + rows * classes;

@@ -1,4 +1,4 @@
-"""The coefficients in vector_math.hpp: minimax polynomials by the exchange of Remez, at 40 digits.
+"""The coefficients of all kernels: minimax polynomials by the exchange of Remez, at 40 digits.
 
 ``python native/coefficients.py`` prints them, with the largest weighted error as a power of 2. Needs mpmath.
 """
@@ -21,6 +21,11 @@ def exp_tail(r: mpf) -> mpf:
 def log1p_tail(u: mpf) -> mpf:
     """(u - log(1 + u)) / u^2."""
     return (u - log1p(u)) / u**2 if abs(u) > mpf(10) ** -8 else mpf(1) / 2 - u / 3 + u * u / 4
+
+
+def log1p_ratio(u: mpf) -> mpf:
+    """log(1 + u) / u."""
+    return log1p(u) / u if abs(u) > mpf(10) ** -8 else 1 - u / 2 + u * u / 3
 
 
 def remez(f: Function, low: mpf, high: mpf, degree: int, weight: Function) -> tuple[list[mpf], mpf]:
@@ -63,6 +68,7 @@ if __name__ == "__main__":
     for name, f, low, high, weight, degrees in (
         ("exp", exp_tail, -half_ln2, half_ln2, lambda r: r * r / exp(r) + mpf("1e-3"), (4, 9)),
         ("log1p", log1p_tail, mpf(0), mpf(1), lambda u: u + mpf("0.02"), (8, 20)),
+        ("rough log1p", log1p_ratio, mpf(0), mpf(1) / 8, lambda u: 1 / log1p_ratio(u), (3,)),
     ):
         for degree in degrees:
             coefficients, error = remez(f, low, high, degree, weight)

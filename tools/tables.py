@@ -185,6 +185,9 @@ DOUBLE = Machine(
     ),
 )
 
+# log(1 + u) / u for u in [0, 1/8], with an error of 2^-21.6 of it.
+ROUGH_LOG1P = ("0.999999693614", "-0.499920621378", "0.330086152157", "-0.206446343527")
+
 # ---------------------------------------------------------------------------------------------------------------
 # C++
 # ---------------------------------------------------------------------------------------------------------------
@@ -296,6 +299,8 @@ def triton_constants() -> str:
         ("ROUND_BITS", hex(m.bits(m.round)), "the bits of that"),
         ("LN2_HI", repr(m.ln2[0]), f"{m.ln2_bits} bits: n * LN2_HI is exact"),
         ("LN2_LO", repr(m.rounded(m.ln2[1])), "the rest of ln 2"),
+        ("LN2", repr(m.rounded(sum(m.ln2))), "ln 2, rounded"),
+        ("LN2_REST", repr(m.rounded(m.ln2[0] - m.rounded(sum(m.ln2)) + m.ln2[1])), "the rest of that"),
         ("EXP_LIMIT", repr(float(m.exp_limit)), f"exp(-{m.exp_limit}) rounds to 0"),
         ("ORDINARY", repr(float(m.normal_exp)), f"exp(-{m.normal_exp}) is above the smallest normal number"),
         ("ORDINARY_BITS", hex(m.bits(m.normal_exp)), "the bits of that"),
@@ -326,6 +331,7 @@ PYTHON = {
         "constants": triton_constants(),
         "exp": horner(FLOAT.exp_tail, "tail", "r", "return"),
         "log1p": horner(FLOAT.log1p_tail, "p", "u", "return"),
+        "rough_log1p": horner(ROUGH_LOG1P, "p", "u", "p ="),
     },
     "torch/_triton/soft.py": {
         "families": "".join(f"{name.upper()} = tl.constexpr({code})\n" for code, name in enumerate(FAMILIES))

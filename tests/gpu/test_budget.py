@@ -1,7 +1,9 @@
-"""The counts of `benchmarks/gpu_code.py`."""
+"""The counts of `benchmarks/gpu_code.py`, and the instructions that the kernels may take. Nothing is timed."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,3 +39,12 @@ def test_the_main_path_is_counted_by_pipe() -> None:
     assert dict(code.pipes) == {"memory": 3 + 2 * 4, "control": 1 + 4 + 1, "fma": 1, "alu": 4}
     assert dict(code.accesses) == {"LDG 128": 1, "LDG 64": 2, "STG 128": 1}
     assert (code.registers, code.spilled, code.occupancy()) == (40, 8, 0.75)
+
+
+def test_the_kernels_stay_within_their_budget() -> None:
+    """Compiled for the newer card; the pinned Triton always gives the same code."""
+    variables = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    command = [sys.executable, str(BENCHMARKS / "gpu_budget.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("instructions") == 6

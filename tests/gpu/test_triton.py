@@ -120,6 +120,14 @@ def test_golden_numbers_within_the_bound(dtype: str, section: Any, route: list[s
     assert route
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_golden_numbers_in_small_blocks(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks that hold ordinary logits only, which larger ones of golden numbers do not."""
+    monkeypatch.setattr(_cuda, "BLOCK", 16)
+    for quantity, found in accuracy.worst(TORCH, dtype, accuracy.hard).items():
+        assert found.error_ratio <= 1, f"{quantity}: {found}"
+
+
 @pytest.mark.parametrize("name", [*(name for name in LOSSES if name not in ("dense", "smoothed")), *MEMBERS])
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("dtype", [getattr(torch, name) for name in DTYPES], ids=str)

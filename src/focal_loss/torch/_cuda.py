@@ -25,7 +25,7 @@ from focal_loss.torch._calls import (
 )
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-BLOCK = 1024  # elements per program
+BLOCK = 4096  # bytes of logits per program: two loads of 16 bytes for each of its threads
 TILE = 4096  # logits per program and step
 _LARGEST = torch.finfo(torch.float32).max
 
@@ -109,6 +109,7 @@ def _run_binary(
     negative, negatives, negative_period = _operand(call.negative, shape)
     exponent, exponents, exponent_period = _operand(1.0 if other_exponent is None else other_exponent, shape)
     above, aboves, above_period = _operand(upstream, shape)
+    has_weight = positives is not None or negatives is not None or positive != 1 or negative != 1
     with torch.cuda.device_of(x):  # Triton launches on the current device
         _triton.binary[(_programs(x),)](
             x,
@@ -128,8 +129,8 @@ def _run_binary(
             exponent_period,
             above_period,
             gamma,
-            positive,
-            negative,
+            positive if has_weight else None,
+            negative if has_weight else None,
             None if other_exponent is None else exponent,
             factor * above,
             call.smoothing,
@@ -141,14 +142,19 @@ def _run_binary(
             smooth=call.smoothing > 0,
             precise=_is_precise(x, value),
             unless_one=unless_one,
-            block=BLOCK,
+            block=_block(x),
             **of_family,
             enable_fp_fusion=False,  # a fused product would not match its separately computed rounding error
         )
 
 
+def _block(x: Tensor) -> int:
+    """The elements of a program."""
+    return BLOCK // x.element_size()
+
+
 def _programs(x: Tensor) -> int:
-    return -(-x.numel() // BLOCK)
+    return -(-x.numel() // _block(x))
 
 
 def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from focal_loss.torch._triton.arithmetic import INFINITY, LARGEST, NAN, bounded_gamma, finite, log_of
+from focal_loss.torch._triton.arithmetic import INFINITY, LARGEST, NAN, PAIRS, ROUGH, bounded_gamma, finite, log_of
 from focal_loss.torch._triton.element import hard
 from focal_loss.torch._triton.staging import parameter, put
 
@@ -81,7 +81,7 @@ def softmax(
     margin = tl.where(bounded, finite(margin), margin)
     g = bounded_gamma(parameter(gamma, gamma_pointer, classes, target, alive))
     w = parameter(weight, weight_pointer, classes, target, alive)
-    value, first, _ = hard(margin, tl.zeros([width], tl.int1), w, w, g, two_gamma, precise, False)
+    value, first, _ = hard(margin, tl.zeros([width], tl.int1), w, g, two_gamma, PAIRS if precise else ROUGH, False)
     value = tl.where(alive, value, tl.where(invalid, NAN, 0.0))
     if value_pointer is not None:
         put(value_pointer + i, value, mask)

@@ -25,3 +25,26 @@ def parameter(number, pointer, period, i, mask):
         return tl.full(i.shape, 1.0, tl.float32) * number
     else:
         return number * tl.load(pointer + i % period, mask=mask, other=1.0).to(tl.float32)
+
+
+@triton.jit
+def any_bit(a, b):
+    return a | b
+
+
+@triton.jit
+def larger(a, b):
+    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
+
+
+# What the elements have together that a thread loads at once, those of 16 bytes: no thread waits for another.
+
+
+@triton.jit
+def bits_of_threads(x, size: tl.constexpr):
+    return tl.reduce(tl.reshape(x, [x.shape[0] // size, size]), 1, any_bit)
+
+
+@triton.jit
+def largest_of_threads(x, size: tl.constexpr):
+    return tl.reduce(tl.reshape(x, [x.shape[0] // size, size]), 1, larger)

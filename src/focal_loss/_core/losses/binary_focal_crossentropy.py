@@ -51,14 +51,14 @@ HUGE, SHRINK = 2.0**64, 2.0**-50  # at a logit of HUGE * SHRINK, p is still 1
 def mix(ops: Ops, from_logits: bool, sigmoid: Sigmoid, x: Array, y: Array, gamma: float | Array | None) -> Mix:
     """m = 1 - p_t = y q + (1 - y) p and B = y L + (1 - y) l. For a hard label m is p or q itself.
 
-    A label may be subnormal, and m with it, but then m is the label. Near 1/2 m comes from p - q, unless gamma is
-    small, as in `sigmoid_from_logits`.
+    A label may be subnormal, and m with it, but then m is the label. Near 1/2 m comes from p - q, unless logits
+    have a small gamma, as in `sigmoid_from_logits`.
     """
     p, q, neg_log_p, neg_log_q, p_minus_q = sigmoid
     sign = 1 - 2 * y
     m_p_minus_q = sign * p_minus_q
     m = y * q + (1 - y) * p
-    if not is_small(gamma):
+    if not (from_logits and is_small(gamma)):
         m = ops.where(ops.abs(m_p_minus_q) < CENTRAL, 0.5 + 0.5 * m_p_minus_q, m)
     p_t = y * p + (1 - y) * q
     hard_neg_log_m = y * neg_log_q + (1 - y) * neg_log_p

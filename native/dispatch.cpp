@@ -10,6 +10,7 @@
 
 #include "pages.hpp"
 #include "parallel.hpp"
+#include "torch_abi.hpp"
 
 namespace focal {
 
@@ -169,8 +170,9 @@ Outcome run(const Softmax& given, int threads, bool of_team, Poll interrupted) {
                    [&](int64_t begin, int64_t end, Outcome& outcome) { kernel(call, begin, end, outcome); });
 }
 
-void use_team(uintptr_t address) {
-  known_team = reinterpret_cast<Team>(address);
+void use_team(uintptr_t address, bool stable) {
+  if (stable) torch_abi::parallel_for = reinterpret_cast<torch_abi::ParallelFor>(address);
+  known_team = stable ? &torch_abi::team : reinterpret_cast<Team>(address);
   home_of_team = process();
 }
 

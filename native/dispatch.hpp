@@ -19,9 +19,10 @@ using Poll = bool (*)();
 Outcome run(const Binary&, int threads, bool of_team = false, Poll interrupted = nullptr);
 Outcome run(const Softmax&, int threads, bool of_team = false, Poll interrupted = nullptr);
 
-// The address of GOMP_parallel in the OpenMP that a framework has loaded. A process forked after this call does not
-// use it: the threads of a team do not survive a fork, and OpenMP would wait for them.
-void use_team(uintptr_t address);
+// The address of `torch_parallel_for` if `stable`, else of GOMP_parallel in the OpenMP that a framework has loaded. A
+// process forked after this call does not use it: the threads of a team do not survive a fork, and OpenMP would wait
+// for them.
+void use_team(uintptr_t address, bool stable);
 
 // The number of threads for calls that do not come from Python.
 void set_num_threads(int n);

@@ -18,7 +18,7 @@ import focal_loss
 import focal_loss.numpy
 import focal_loss.torch as ours
 from focal_loss._host import kernels
-from focal_loss.torch import _backend
+from focal_loss.torch import _backend, _cpu
 
 LOGITS = {"from_logits": True}
 INDEX = torch.tensor([[0, 2], [1, 255], [1, 0]])
@@ -430,3 +430,32 @@ def test_a_call_is_converted_in_one_visit_to_its_backend(way: str, most: int) ->
         "at top level": lambda: focal_loss.binary_focal_loss(y, x, 2.0, **LOGITS),
     }
     assert returns(ways[way]) <= most
+
+
+def bits(name: str, reduction: str) -> list[Tensor]:
+    """The loss of many logits, which are computed on several threads, and its gradient."""
+    x = logits(name, torch.float32).detach().repeat(60_000, *[1] * (logits(name).ndim - 1)).requires_grad_()
+    value = LOSSES[name](x, reduction)
+    return [value, torch.autograd.grad(value.sum(), x)[0]]
+
+
+@pytest.mark.parametrize("missing", ["DLPack", "torch_parallel_for", "threads"])
+@pytest.mark.parametrize("name", ["hard", "columns", "broadcast", "p_t_loss", "dense"])
+def test_what_older_torch_lacks(name: str, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 2.10 tensors are handed over as addresses, and threads are those of OpenMP, or our own."""
+    expected = [bits(name, reduction) for reduction in ("none", "mean")]
+    if missing == "DLPack":
+        assert _cpu._TAKES_TENSORS
+        monkeypatch.setattr(_cpu, "_TAKES_TENSORS", False)
+    elif missing == "torch_parallel_for":
+        monkeypatch.setattr(_cpu, "_TEAMS", [team for team in _cpu._TEAMS if team[1] != missing])
+        assert _cpu._join_team() == "GOMP_parallel"
+    else:
+        monkeypatch.setattr(_cpu, "_HAS_TEAM", False)
+    try:
+        found = [bits(name, reduction) for reduction in ("none", "mean")]
+    finally:
+        monkeypatch.undo()
+        assert _cpu._join_team() == "torch_parallel_for"
+    for one, other in zip(found, expected, strict=True):
+        assert all(map(torch.equal, one, other))

@@ -27,34 +27,52 @@ CODES = {getattr(torch, name): code for name, code in kernels.CODES.items()}
 HOST = torch.device("cpu")  # independent of the default device
 
 
-def _join_team() -> bool:
-    """Let the kernels run on the threads of torch's own operators, which spin for a while after one of them.
+def _takes_tensors() -> bool:
+    """Whether the kernels read tensors themselves, by DLPack's table of functions, which torch has since 2.10."""
+    table = getattr(Tensor, "__dlpack_c_exchange_api__", None)
+    return kernels.NATIVE is not None and table is not None and bool(kernels.NATIVE.use_tensors(table))
 
-    Separate threads would compete with those for the processors. They are used if torch has no OpenMP, or one under
-    another name.
+
+# Files of torch, and functions in them that run a function on the threads of torch's operators.
+_TEAMS = (("libtorch_cpu.*", "torch_parallel_for"), ("lib[gi]*omp*", "GOMP_parallel"))
+
+
+def _join_team() -> str:
+    """Let the kernels run on the threads of torch's own operators, which may spin for a while after one of them, and
+    return the name of the function that runs them.
+
+    It is that of LibTorch's stable ABI, or before torch 2.10 that of the OpenMP which torch brings. Without either the
+    kernels have threads of their own, which compete with torch's for the processors.
     """
     if kernels.NATIVE is None or not hasattr(os, "RTLD_NOLOAD"):
-        return False
-    for path in (Path(torch.__file__).parent / "lib").glob("lib[gi]*omp*"):
-        try:
-            library = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-            kernels.NATIVE.use_team(ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value)
-        except (OSError, AttributeError):
-            continue
-        return True
-    return False
+        return ""
+    for pattern, name in _TEAMS:
+        for path in (Path(torch.__file__).parent / "lib").glob(pattern):
+            try:
+                function = getattr(ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW), name)
+            except (OSError, AttributeError):
+                continue
+            kernels.NATIVE.use_team(ctypes.cast(function, ctypes.c_void_p).value, name == "torch_parallel_for")
+            return name
+    return ""
 
 
-_HAS_TEAM = _join_team()
+_TAKES_TENSORS = _takes_tensors()
+_HAS_TEAM = bool(_join_team())
 
 
 def _operand(x: Parameter, shape: torch.Size) -> Any:
     """A number, or a tensor that broadcasts to the shape, in the kernels' form."""
-    if isinstance(x, float):
+    if _TAKES_TENSORS or isinstance(x, float):
         return x
     if x.ndim == 0:
         return x.data_ptr(), CODES[x.dtype], (0,) * len(shape)
     return x.data_ptr(), CODES[x.dtype], (x if x.shape == shape else x.expand(shape)).stride()
+
+
+def _result(x: Tensor | None) -> Any:
+    """A contiguous tensor to fill, or None, in the kernels' form."""
+    return 0 if x is None else x if _TAKES_TENSORS else x.data_ptr()
 
 
 def numbers_of(labels: Tensor) -> Any:
@@ -83,7 +101,7 @@ def _run_binary(
     family, exponent, *more = call.member.kernel if call.member else (call.p_t_loss, 0.0)
     total, bad = kernels.NATIVE.binary(
         family,
-        tuple(shape),
+        shape,
         _operand(call.x, shape),
         _operand(call.y, shape),
         _operand(call.gamma, shape),
@@ -91,9 +109,9 @@ def _run_binary(
         _operand(call.negative, shape),
         _operand(upstream, shape),
         call.smoothing,
-        0 if value is None else value.data_ptr(),
-        0 if gradient is None else gradient.data_ptr(),
-        0 if hessian is None else hessian.data_ptr(),
+        _result(value),
+        _result(gradient),
+        _result(hessian),
         kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,
         False,
@@ -125,15 +143,13 @@ def binary(order: int, upstream: Parameter, call: BinaryCall) -> Tensor:
 def binary_with_gradient(call: BinaryCall) -> tuple[Tensor, Tensor]:
     """The reduced value, and its gradient."""
     weight, dtype = reduction_weight(call), dtype_of_results(0, call)
-    gradient = torch.empty(call.x.shape, dtype=call.x.dtype, device=HOST)
+    gradient = torch.empty_like(call.x, memory_format=torch.contiguous_format)
     total = weight * _run_binary(call, weight, gradient=gradient)
     return torch.scalar_tensor(total, dtype=dtype, device=HOST), gradient
 
 
 def times_upstream(gradient: Tensor, upstream: Tensor, call: BinaryCall) -> Tensor:
-    """The gradient of `binary_with_gradient` times an upstream number, which is nearly always 1."""
-    if upstream.item() == 1:
-        return gradient
+    """The gradient of `binary_with_gradient` times an upstream number other than 1."""
     return binary(1, at_least_float32(upstream) * reduction_weight(call), call)
 
 
@@ -162,15 +178,13 @@ def softmax_with_gradient(
 ) -> tuple[Tensor, Tensor]:
     """The reduced value, of `dtype` if given, and its gradient, which may overwrite the logits."""
     if gradient is None:
-        gradient = torch.empty(call.x.shape, dtype=call.x.dtype, device=HOST)
+        gradient = torch.empty_like(call.x, memory_format=torch.contiguous_format)
     total, count = _run_softmax(call, reduction_weight_of_example(call), gradient=gradient)
     return _reduced(total, count, dtype or dtype_of_results(0, call), call), gradient
 
 
 def softmax_times_upstream(gradient: Tensor, upstream: Tensor, call: SoftmaxCall) -> Tensor:
-    """The gradient of `softmax_with_gradient` times an upstream number, which is nearly always 1."""
-    if upstream.item() == 1:
-        return gradient
+    """The gradient of `softmax_with_gradient` times an upstream number other than 1."""
     return softmax(1, at_least_float32(upstream) * reduction_weight_of_example(call), call)
 
 
@@ -202,29 +216,34 @@ def _run_softmax(
     """Fill those of value and upstream times gradient that are not None. Return the sum and the number of examples that
     are not ignored.
     """
-    x, axis = call.x, call.axis
-    shape = (x.shape[:axis].numel(), x.shape[axis], x.shape[axis + 1 :].numel())
-    logits, labels = x.reshape(shape), call.y.reshape((shape[0], 1, shape[2]) if call.sparse else shape)
-    examples = torch.Size((shape[0], shape[2]))
+    x, y, axis = call.x, call.y, call.axis
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    rows: Any = axis
+    if not (_TAKES_TENSORS and x.is_contiguous() and y.is_contiguous()):
+        rows = (before.numel(), x.shape[axis], after.numel())
+        x, y = x.reshape(rows), y.reshape((rows[0], 1, rows[2]) if call.sparse else rows)
+    gamma: Any = call.gamma
+    examples = torch.Size((1, 1))
+    if isinstance(upstream, Tensor) or isinstance(gamma, Tensor):
+        examples = torch.Size((before.numel(), after.numel()))
     if isinstance(upstream, Tensor) and upstream.ndim:
         upstream = upstream.reshape(examples)
-    gamma: Any = call.gamma
     if isinstance(gamma, Tensor):
-        of_examples = gamma.expand(*x.shape[:axis], 1, *x.shape[axis + 1 :]).reshape(examples)
+        of_examples = gamma.expand(*before, 1, *after).reshape(examples)
         gamma = _operand(of_examples, examples)
-    shard = call.shard or Shard(0, x.shape[axis])
+    shard = call.shard or Shard(0, call.x.shape[axis])
     total, count, bad = kernels.NATIVE.softmax(
-        shape,
-        _operand(logits, logits.shape),
-        _operand(labels, labels.shape),
+        rows,
+        _operand(x, x.shape),
+        _operand(y, y.shape),
         call.sparse,
         call.ignore,
         gamma,
         call.weight,
         _operand(upstream, examples),
         call.smoothing,
-        0 if value is None else value.data_ptr(),
-        0 if gradient is None else gradient.data_ptr(),
+        _result(value),
+        _result(gradient),
         0,
         kernels.num_threads(torch.get_num_threads()),
         _HAS_TEAM,

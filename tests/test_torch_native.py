@@ -448,7 +448,7 @@ def test_what_older_torch_lacks(name: str, missing: str, monkeypatch: pytest.Mon
         assert _cpu._TAKES_TENSORS
         monkeypatch.setattr(_cpu, "_TAKES_TENSORS", False)
     elif missing == "torch_parallel_for":
-        monkeypatch.setattr(_cpu, "_TEAMS", [team for team in _cpu._TEAMS if team[1] != missing])
+        monkeypatch.setattr(_cpu, "_TEAMS", [name for name in _cpu._TEAMS if name != missing])
         assert _cpu._join_team() == "GOMP_parallel"
     else:
         monkeypatch.setattr(_cpu, "_HAS_TEAM", False)

@@ -97,7 +97,7 @@ def binary_numbers(
     into: Into | None = None,
     values_at_least_float32: bool = False,
 ) -> tuple[Any, ...]:
-    """What the kernels take after the logits, the labels and the number of threads."""
+    """The arguments of the kernels after the logits, the labels and the number of threads."""
     family, *numbers = call.member.kernel if call.member else (int(call.p_t_loss),)
     parameters = call.gamma, call.positive, call.negative, upstream
     return (*parameters, call.smoothing, order, majorizer, into, values_at_least_float32, family, *numbers)
@@ -151,7 +151,7 @@ def softmax_numbers(
     into: Into | None = None,
     is_checked: bool = True,
 ) -> tuple[Any, ...]:
-    """What the kernels take after the logits, the labels and the number of threads."""
+    """The arguments of the kernels after the logits, the labels and the number of threads."""
     parameters = call.gamma, call.weight, upstream
     return (call.axis, call.sparse, call.ignore, *parameters, call.smoothing, order, majorizer, into, is_checked)
 

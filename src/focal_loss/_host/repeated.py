@@ -128,7 +128,7 @@ def averaged(call: Call, axis: int) -> Run:
 def results_of(
     call: Call, *, order: int = 0, majorizer: bool = False, values_at_least_float32: bool = False
 ) -> Callable[[Any, Any], tuple[Array, ...] | None]:
-    """What the kernels make of a call with other arrays: None where they decline or find a wrong label."""
+    """The results of a call for other arrays, or None where the kernels decline or find a wrong label."""
     numbers: tuple[Any, ...]
     if isinstance(call, BinaryCall):
         name, label = "binary_of_numpy", call.y if isinstance(call.y, float) else None

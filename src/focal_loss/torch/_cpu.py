@@ -33,27 +33,30 @@ def _takes_tensors() -> bool:
     return kernels.NATIVE is not None and table is not None and bool(kernels.NATIVE.use_tensors(table))
 
 
-# Files of torch, and functions in them that run a function on the threads of torch's operators.
-_TEAMS = (("libtorch_cpu.*", "torch_parallel_for"), ("lib[gi]*omp*", "GOMP_parallel"))
+# Functions that run a function on the threads of torch's operators: that of LibTorch's stable ABI, since torch 2.10,
+# and that of the OpenMP which torch brings.
+_TEAMS = ("torch_parallel_for", "GOMP_parallel")
 
 
 def _join_team() -> str:
     """Let the kernels run on the threads of torch's own operators, which may spin for a while after one of them, and
     return the name of the function that runs them.
 
-    It is that of LibTorch's stable ABI, or before torch 2.10 that of the OpenMP which torch brings. Without either the
-    kernels have threads of their own, which compete with torch's for the processors.
+    It is looked up in torch's library and what that depends on: another package may have brought its OpenMP first, and
+    then torch's own file is not loaded. Without either function the kernels have threads of their own, which compete
+    with torch's for the processors.
     """
     if kernels.NATIVE is None or not hasattr(os, "RTLD_NOLOAD"):
         return ""
-    for pattern, name in _TEAMS:
-        for path in (Path(torch.__file__).parent / "lib").glob(pattern):
-            try:
-                function = getattr(ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW), name)
-            except (OSError, AttributeError):
-                continue
-            kernels.NATIVE.use_team(ctypes.cast(function, ctypes.c_void_p).value, name == "torch_parallel_for")
-            return name
+    for path in (Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"):
+        try:
+            library = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+        except OSError:
+            continue
+        for name in _TEAMS:
+            if function := getattr(library, name, None):
+                kernels.NATIVE.use_team(ctypes.cast(function, ctypes.c_void_p).value, name == "torch_parallel_for")
+                return name
     return ""
 
 

@@ -311,9 +311,12 @@ def mean(compute_sum: Callable[[], Tensor], labels: Labels, x: Tensor, normalize
     return divided(compute_sum, amount, x, group, least)
 
 
-@torch.no_grad()
 def _amount(labels: Labels, normalizer: Normalizer) -> tuple[Number, float]:
-    """The number that a mean divides by, and its lower bound."""
+    """The number that a mean divides by, and its lower bound.
+
+    It is a constant because all it is computed of is detached: an exported program in which `torch.no_grad` stands can
+    be saved, but not loaded.
+    """
     if normalizer is None:
         return labels.valid(), 0.0
     if isinstance(normalizer, str):
@@ -339,9 +342,8 @@ def divided(compute_sum: Callable[[], Tensor], amount: Number, x: Tensor, group:
     """
     if not is_shared(group):
         return _times(compute_sum(), _on_device(amount, x) if isinstance(amount, Tensor) else amount, 1, least)
-    with torch.no_grad():
-        members, processes = _members(group, x)
-        everywhere, work = _add_up(_on_device(amount, x), members)
+    members, processes = _members(group, x)
+    everywhere, work = _add_up(_on_device(amount, x), members)
     total = compute_sum()
     if work is not None:
         work.wait()
@@ -353,9 +355,8 @@ def _times(total: Tensor, amount: Number, processes: int, least: float) -> Tenso
     if not isinstance(amount, Tensor):
         amount = max(amount, least)
         return total / amount if amount else total * 0
-    with torch.no_grad():
-        amount = beside(amount.clamp(min=least) if least else amount, total)
-        factor = torch.where(amount == 0, 0.0, processes / amount)
+    amount = beside(amount.clamp(min=least) if least else amount, total)
+    factor = torch.where(amount == 0, 0.0, processes / amount)
     return (total * factor).to(total.dtype)
 
 
@@ -373,13 +374,13 @@ def _add_up(amount: Tensor, members: Any) -> tuple[Tensor, Any]:
 
 
 def _on_device(amount: Number, x: Tensor) -> Tensor:
-    """An amount as a tensor of its own on the device of the predictions."""
+    """An amount as a constant tensor of its own on the device of the predictions."""
     dtype = _dtype_of_amounts(x)
     if not isinstance(amount, Tensor):
         return torch.full((), amount, dtype=dtype, device=x.device)
     if amount.device not in (x.device, torch.device("cpu")):
         raise ValueError(f"`normalizer` must be on the CPU or on {x.device}, as the predictions, got {amount.device}")
-    return amount.to(x.device, dtype, copy=True)
+    return amount.detach().to(x.device, dtype, copy=True)
 
 
 def _dtype_of_amounts(x: Tensor) -> torch.dtype:

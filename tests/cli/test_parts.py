@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from commands import QUICK, refused, run, table
 
 from focal_loss._command import parts, store
+
+COUNTED = pa.proxy_memory_pool(pa.system_memory_pool())  # must outlive what is allocated from it
 
 
 @pytest.fixture
@@ -39,6 +43,22 @@ def test_held_out_rows_are_in_no_training_part(directory: Path) -> None:
     whole = table(1500).sort_values("rare", ascending=False, ignore_index=True)
     assert learned.label.tolist() == whole.rare[learned.iloc[:, row]].astype(bool).tolist()
     assert found.data.test.y.tolist() == whole.rare[test].astype(bool).tolist()
+
+
+def test_a_sample_of_one_row_group_takes_little_memory(tmp_path: Path) -> None:
+    """Each column has one page, which is decoded as a whole, but not those of all columns at once."""
+    rng = np.random.default_rng(0)
+    whole = pa.table({f"column.{k}": rng.normal(size=20_000) for k in range(40)})
+    pyarrow.parquet.write_table(whole, tmp_path / "wide.parquet")
+    rows = np.arange(0, 20_000, 100)
+    pa.set_memory_pool(COUNTED)
+    try:
+        drawn, missing = parts.sample(tmp_path / "wide.parquet", rows, "column.3")
+    finally:
+        pa.set_memory_pool(pa.system_memory_pool())
+    assert drawn.equals(whole.take(rows))
+    assert missing == 0
+    assert COUNTED.max_memory() < whole.nbytes / 8
 
 
 def test_a_directory_is_learned_from_by_dask(

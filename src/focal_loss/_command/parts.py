@@ -146,22 +146,29 @@ def rows_of(path: Path, first: Path) -> int:
 
 def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
     """These rows of a file, and the number of all its rows without a target; the file is never in memory as a whole."""
-    found, begin, missing = [], 0, 0
+    columns, missing = [], 0
     try:
         # Buffers of a row group, and threads, would each take as much memory as the file does.
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
-        if target not in file.schema_arrow.names:
-            raise UserError(f"{path} has no column {target!r}; {tables.nearest(target, file.schema_arrow.names)}")
-        for batch in file.iter_batches(BATCH, use_threads=False):
-            low, high = np.searchsorted(rows, [begin, begin + batch.num_rows])
-            table = pa.Table.from_batches([batch])
-            missing += batch.num_rows - pa.compute.sum(tables.known(table.column(target))).as_py()
-            found.append(table.take(rows[low:high] - begin))
-            begin += batch.num_rows
+        schema = file.schema_arrow
+        if target not in schema.names:
+            raise UserError(f"{path} has no column {target!r}; {tables.nearest(target, schema.names)}")
+        for field in schema:
+            # However few rows are read at a time, their page is decoded as a whole, and the dictionary of its column.
+            # Where a row group has few pages, those of all columns would take more memory than the file.
+            found, begin = [], 0
+            for batch in file.iter_batches(BATCH, columns=[field.name], use_threads=False):
+                column = batch.column(field.name)
+                low, high = np.searchsorted(rows, [begin, begin + len(column)])
+                found.append(column.take(pa.array(rows[low:high] - begin)))
+                begin += len(column)
+                if field.name == target:
+                    missing += len(column) - pa.compute.sum(tables.known(column)).as_py()
+            columns.append(pa.chunked_array(found, field.type))
+            reading.give_memory_back()  # or what its pages leave adds up to the file
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}") from error
-    reading.give_memory_back()
-    return pa.concat_tables(found) if found else file.schema_arrow.empty_table(), missing
+    return pa.Table.from_arrays(columns, schema=schema), missing
 
 
 @contextmanager

@@ -312,7 +312,7 @@ def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.
     return table.filter(there) if missing else table
 
 
-def known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def known(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Whether each label is there."""
     found = column.is_valid()
     if pa.types.is_floating(column.type):

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from cases import DIFFERENTIABLE, FRAMEWORK, OWN_FORM, UNLABELED, Arrays, Framework, Loss, tensorflow_numpy
 
+from focal_loss._core.repeated import Memory
 from focal_loss._host import evaluate, repeated
 
 MEMBERS = [*OWN_FORM, *UNLABELED]
@@ -45,7 +46,7 @@ def of_numpy(name: str, dtype: str) -> Arrays:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "native_binary", remember)
-        patch.setattr(repeated, "_runs", {})
+        patch.setattr(repeated, "_runs", Memory())
         value = function_of(numpy, member)(numpy.tensor(Z, dtype))
     done = native(calls[0], order=1)
     assert done is not None

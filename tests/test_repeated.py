@@ -14,6 +14,7 @@ from cases import LOSSES, UNLABELED
 
 import focal_loss
 from focal_loss import numpy as xp
+from focal_loss._core.repeated import MOST, Memory
 from focal_loss._host import kernels, repeated
 
 RNG = np.random.default_rng(0)
@@ -96,7 +97,7 @@ def outcome(call: Callable[..., Any], y: Any, x: Any) -> tuple[Any, ...]:
 def both_ways(name: str, y: Any, x: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The outcome of a call that nothing is known of, and of one whose options are known."""
     kind, call = CALLS[name]
-    monkeypatch.setattr(repeated, "_runs", {})
+    monkeypatch.setattr(repeated, "_runs", Memory())
     long = outcome(call, y, x)
     repeated._runs.clear()
     usual = np.zeros((2,) * 2, np.float32)
@@ -178,7 +179,7 @@ def test_usual_arrays_take_the_short_way(name: str, layout: str, monkeypatch: py
     kind, call = CALLS[name]
     x = LAYOUTS[layout](np.ones((4, CLASSES), np.float32))
     y = LAYOUTS[layout](labels_for(kind, x, AXIS[name], np.int64))
-    monkeypatch.setattr(repeated, "_runs", {})
+    monkeypatch.setattr(repeated, "_runs", Memory())
     call(y, x)
     (known,) = repeated._runs
     assert repeated.found(known, y, x) is not None
@@ -205,9 +206,9 @@ def test_a_warning_comes_every_time() -> None:
 
 
 def test_a_gamma_that_changes_fills_a_bounded_memory() -> None:
-    for k in range(600):
+    for k in range(2 * MOST):
         xp.binary_focal_loss(ONES, ONES, k / 100, from_logits=True)
-    assert len(repeated._runs) <= 256
+    assert len(repeated._runs) <= MOST
 
 
 def test_without_kernels_the_formula_computes(monkeypatch: pytest.MonkeyPatch) -> None:

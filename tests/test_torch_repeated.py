@@ -17,6 +17,7 @@ from torch import Tensor
 
 import focal_loss
 import focal_loss.torch as ours
+from focal_loss._core.repeated import MOST
 from focal_loss.torch import _repeated
 
 FLOATING = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -208,9 +209,9 @@ def test_autocast_is_another_call() -> None:
 
 
 def test_a_schedule_of_gamma_fills_no_memory() -> None:
-    for step in range(2 * _repeated._MOST):
+    for step in range(2 * MOST):
         ours.binary_focal_loss(Y, X, 2 + step / 100, from_logits=True, reduction="mean")
-    assert len(_repeated._calls) <= _repeated._MOST
+    assert len(_repeated._calls) <= MOST
 
 
 def test_a_noted_call_keeps_no_tensor_alive() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from focal_loss._core import checks, pipeline
-from focal_loss._core.declare import PLAIN, Loss, checked
+from focal_loss._core.declare import Loss, checked
 from focal_loss._core.pipeline import BinaryCall, SoftmaxCall
+from focal_loss._core.repeated import Memory, typed
 from focal_loss._host import evaluate, kernels
 from focal_loss._host.backend import FORMULA, Numpy
 from focal_loss._host.derivatives import Derivatives, Hessian, floored
@@ -24,9 +25,7 @@ Call = BinaryCall | SoftmaxCall
 Run = Callable[[Any, Any], Any]  # (labels, predictions) -> the result, or None where it is declined
 Key = Any  # None for options that are not remembered
 
-_PLAIN = frozenset(PLAIN)
-_MOST = 256  # more than a program repeats; a gamma that changes with each step fills it
-_runs: dict[Key, Run] = {}
+_runs: Memory[Run] = Memory()
 
 
 class _Noting(Numpy):
@@ -49,9 +48,8 @@ class _Noting(Numpy):
 
 
 def key(name: str, options: tuple[Any, ...]) -> Key:
-    """The options of a call, with their types, because 1, 1.0 and True are equal, and differ as options."""
-    types = (*map(type, options),)
-    return (name, types, options) if _PLAIN.issuperset(types) else None
+    given = typed(options)
+    return None if given is None else (name, given)
 
 
 def found(key: Key, y_true: Any, y_pred: Any) -> Any:
@@ -83,11 +81,8 @@ def ignores(spec: Any) -> bool:
 
 
 def remember(key: Key, run: Run) -> None:
-    if key is None:
-        return
-    if len(_runs) >= _MOST:
-        _runs.clear()
-    _runs[key] = run
+    if key is not None:
+        _runs.note(key, run)
 
 
 def derivatives(key: Key, call: Call, hessian: Hessian) -> None:

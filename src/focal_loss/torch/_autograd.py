@@ -7,6 +7,7 @@ An autograd function is handed the logits, which autograd follows, and the whole
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -35,8 +36,8 @@ def _is_recorded(x: Tensor, upstream: Parameter = 1.0) -> bool:
     return followed and torch.is_grad_enabled()
 
 
-# The places of the fields that may hold tensors.
-_MAY_BE_TENSORS = {
+# The places, in a call, of what may be a tensor.
+_PLACES_OF_TENSORS = {
     kind: tuple(kind._fields.index(name) for name in names)
     for kind, names in (
         (BinaryCall, ("x", "y", "gamma", "positive", "negative")),
@@ -47,7 +48,7 @@ _MAY_BE_TENSORS = {
 
 def keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
     """Save a call for the backward pass: tensors where autograd notices changes in place, the rest on the context."""
-    places = [k for k in _MAY_BE_TENSORS[type(call)] if isinstance(call[k], Tensor)]
+    places = [k for k in _PLACES_OF_TENSORS[type(call)] if isinstance(call[k], Tensor)]
     ctx.save_for_backward(upstream, *[call[k] for k in places])
     rest: list[Any] = list(call)
     for k in places:
@@ -65,13 +66,16 @@ def kept(ctx: Any) -> tuple[Any, Tensor | None]:
     return kind(*values), upstream
 
 
-def _is_known_to_be_one(upstream: Tensor) -> bool:
-    """Whether the upstream gradient is the number 1, which is read only where no device must be waited for, and is no
-    input of the derivative.
-    """
-    if torch.is_grad_enabled() or has_no_numbers(upstream):
-        return False
-    return upstream.is_cpu and upstream.item() == 1
+def _of_reduced(ctx: Any, grad: Tensor, anew: Callable[[Tensor, Any], Tensor], scaled: Callable[..., Tensor]) -> Tensor:
+    """The derivative of a reduced loss: the gradient that is ready, if it may serve, else that computed anew."""
+    ready, ctx.gradient = ctx.gradient, None
+    # A derivative with a derivative of its own depends on the upstream gradient and the inputs.
+    if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
+        return anew(grad, kept(ctx)[0])
+    # The number is read where no device must be waited for. Autograd gives no saved tensors once one has been changed.
+    if grad.is_cpu and grad.item() == 1 and ctx.saved_tensors:
+        return ready
+    return scaled(ready, grad, kept(ctx)[0])
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -100,7 +104,7 @@ class _Binary(torch.autograd.Function):
             if upstream is not None and ctx.needs_input_grad[1]:
                 in_upstream = at_least_float32(_times(1, grad, call)).sum_to_size(upstream.shape)
         elif call.reduction == "mean":
-            in_x = _first(at_least_float32(grad) * reduction_weight(call), call)
+            in_x = _first_of_reduced(grad, call)
         else:
             in_x = _first(grad, call)
         return in_x, in_upstream, None, None, None
@@ -123,14 +127,7 @@ class _ReducedBinary(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        ready, ctx.gradient = ctx.gradient, None
-        # Autograd gives no saved tensors that have been changed in place.
-        if ready is not None and ctx.saved_tensors and _is_known_to_be_one(grad):
-            return ready, None, None
-        call, _ = kept(ctx)
-        if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
-            return _first(at_least_float32(grad) * reduction_weight(call), call), None, None
-        return ctx.chosen.times_upstream(ready, grad, call), None, None
+        return _of_reduced(ctx, grad, _first_of_reduced, ctx.chosen.times_upstream), None, None
 
 
 def _first(upstream: Tensor, call: BinaryCall) -> Tensor:
@@ -140,6 +137,10 @@ def _first(upstream: Tensor, call: BinaryCall) -> Tensor:
         upstream = upstream.to(unreduced.dtype).expand(call.x.shape)
         return torch.autograd.grad(unreduced, call.x, upstream, create_graph=True)[0]
     return _times(1, upstream, call)
+
+
+def _first_of_reduced(upstream: Tensor, call: BinaryCall) -> Tensor:
+    return _first(at_least_float32(upstream) * reduction_weight(call), call)
 
 
 def _times(order: int, upstream: Tensor, call: BinaryCall) -> Tensor:
@@ -197,14 +198,7 @@ class _ReducedSoftmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        ready, ctx.gradient = ctx.gradient, None
-        # Autograd gives no saved tensors that have been changed in place.
-        if ready is not None and ctx.saved_tensors and _is_known_to_be_one(grad):
-            return ready, None, None
-        call, _ = kept(ctx)
-        if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
-            return _first_softmax(grad, call), None, None
-        return ctx.chosen.softmax_times_upstream(ready, grad, call), None, None
+        return _of_reduced(ctx, grad, _first_softmax, ctx.chosen.softmax_times_upstream), None, None
 
 
 def _first_softmax(grad: Tensor, call: SoftmaxCall) -> Tensor:

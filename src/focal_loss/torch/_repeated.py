@@ -14,15 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from focal_loss._core.declare import PLAIN
+from focal_loss._core.repeated import Memory, typed
 from focal_loss.torch._backend import XP, _Torch, under_autocast
 from focal_loss.torch._calls import BinaryCall, SoftmaxCall
 
 Call = BinaryCall | SoftmaxCall
-_PLAIN = frozenset(PLAIN)
 _TENSORS = (Tensor, torch.nn.Parameter)
-_MOST = 256  # more than a training loop repeats; a gamma that changes with each step fills it
-_calls: dict[Any, Call] = {}
+_calls: Memory[Call] = Memory()
 
 
 class _Noting(_Torch):
@@ -45,11 +43,10 @@ def loss(name: str, y: Any, x: Any, options: tuple[Any, ...], compute: Callable[
     """``compute(backend)``, which is determined by the name, the tensors and the options."""
     if torch.compiler.is_compiling():
         return compute(XP)
-    types = (*map(type, options),)
-    if not (type(x) in _TENSORS and type(y) in _TENSORS and _PLAIN.issuperset(types)):
+    given = typed(options)
+    if given is None or type(x) not in _TENSORS or type(y) not in _TENSORS:
         return compute(XP)
-    # Types are a part of it because 1, 1.0 and True are equal, and differ as options.
-    key = (name, types, options, x.dtype, y.dtype, x.ndim, x.device, x.dtype.itemsize < 4 and under_autocast(x))
+    key = (name, given, x.dtype, y.dtype, x.ndim, x.device, x.dtype.itemsize < 4 and under_autocast(x))
     call = _calls.get(key)
     if call is not None and _are_alike(call, x, y) and XP.covers(x, y):
         return XP.run(call.of(x, y))
@@ -57,9 +54,7 @@ def loss(name: str, y: Any, x: Any, options: tuple[Any, ...], compute: Callable[
     value = compute(noting)
     call = noting.call
     if call is not None and call.x is x and call.y is y and value is noting.value and not noting.has_warned:
-        if len(_calls) >= _MOST:
-            _calls.clear()
-        _calls[key] = call.of(None, None)
+        _calls.note(key, call.of(None, None))
     return value
 
 

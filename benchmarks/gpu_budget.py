@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from focal_loss import torch as ours
-from focal_loss.torch import _autograd, _backend, _cuda, _triton
+from focal_loss.torch import _backend, _cuda, _operators, _triton
 
 RESULTS = Path(__file__).parent / "results"
 COPY = 0.9  # what a copy reaches of the datasheet's bandwidth
@@ -97,11 +97,11 @@ class Case:
 def launched(case: Case, x: Tensor, y: Tensor) -> Recorder:
     """The launch of a case, recorded."""
     recorders = {name: Recorder(getattr(_triton, name)) for name in ("binary", "softmax")}
-    kept = {name: getattr(_triton, name) for name in recorders}, _autograd.kernels, _backend._FLOATING["cpu"]
+    kept = {name: getattr(_triton, name) for name in recorders}, _operators.kernels, _backend._FLOATING["cpu"]
     try:
         for name, recorder in recorders.items():
             setattr(_triton, name, recorder)
-        _autograd.kernels = lambda x: _cuda
+        _operators.kernels = lambda x: _cuda
         _backend._FLOATING["cpu"] = _cuda.DTYPES
         with torch.set_grad_enabled("gradient" in case.form):
             x = x.requires_grad_("gradient" in case.form)
@@ -111,7 +111,7 @@ def launched(case: Case, x: Tensor, y: Tensor) -> Recorder:
     finally:
         for name, kernel in kept[0].items():
             setattr(_triton, name, kernel)
-        _autograd.kernels, _backend._FLOATING["cpu"] = kept[1:]
+        _operators.kernels, _backend._FLOATING["cpu"] = kept[1:]
     return next(recorder for recorder in recorders.values() if recorder.arguments)
 
 

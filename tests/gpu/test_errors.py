@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 import focal_loss.torch as ours
-from focal_loss.torch import _autograd, _backend, _cuda
+from focal_loss.torch import _backend, _cuda, _operators
 from focal_loss.torch._triton import arithmetic, element
 
 pytestmark = [
@@ -98,7 +98,7 @@ def test_errors_of_the_functions_stay_within_the_bound(
                 monkeypatch.setattr(module, name, off_)
     monkeypatch.setitem(globals(), "UP", direction == "up")
     monkeypatch.setitem(globals(), "DOWN", direction == "down")
-    monkeypatch.setattr(_autograd, "kernels", lambda x: _cuda)
+    monkeypatch.setattr(_operators, "kernels", lambda x: _cuda)
     monkeypatch.setitem(_backend._FLOATING, "cpu", _cuda.DTYPES)
     shares = {gamma: worst(gamma, dtype) for gamma in (0.0, 1.5, 2.0, 2.2, 4.9, 5.0, 8.3)}
     assert max(map(max, shares.values())) <= 1, shares

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 import focal_loss.torch as ours
 from focal_loss._core.binary_losses import call_of_member
-from focal_loss.torch import _autograd, _backend, _cuda
+from focal_loss.torch import _backend, _cuda, _operators
 from focal_loss.torch._calls import BinaryCall, SoftmaxCall
 
 # The interpreter computes with NumPy, which warns where a GPU does not.
@@ -57,7 +57,7 @@ def route(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     for name in ("binary", "softmax"):
         monkeypatch.setattr(_triton, name, spy(name))
     if _triton.INTERPRETED.value:
-        monkeypatch.setattr(_autograd, "kernels", lambda x: _cuda)
+        monkeypatch.setattr(_operators, "kernels", lambda x: _cuda)
         monkeypatch.setitem(_backend._FLOATING, "cpu", _cuda.DTYPES)
     torch.set_default_device("cpu" if _triton.INTERPRETED.value else "cuda")
     yield ran

@@ -21,7 +21,7 @@ def typed(options: tuple[Any, ...]) -> Any:
 
 
 class Memory(dict[Any, T]):
-    """What is known of calls, by their keys. It begins anew when it is full."""
+    """A memory of calls by their keys. It begins anew when it is full."""
 
     def note(self, key: Any, known: T) -> None:
         if len(self) >= MOST:

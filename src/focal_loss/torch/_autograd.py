@@ -145,26 +145,26 @@ def _first_of_reduced(upstream: Tensor, call: BinaryCall) -> Tensor:
 
 def _times(order: int, upstream: Tensor, call: BinaryCall) -> Tensor:
     """The derivative of order `order` times `upstream`, in the dtype of the logits."""
+    chosen = kernels(call.x)
     if is_batched(upstream):
-        return (at_least_float32(upstream) * _binary(order, 1.0, call)).to(call.x.dtype)
-    return _binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call)
+        return (at_least_float32(upstream) * _binary(order, 1.0, call, chosen)).to(call.x.dtype)
+    return _binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call, chosen)
 
 
-def binary(call: BinaryCall, ahead: bool = True) -> Tensor:
-    """The value, reduced as the call says, recorded for autograd if it follows the logits. `ahead`: a reduced loss
-    computes its gradient with its value.
+def binary(call: BinaryCall, chosen: ModuleType, ahead: bool = True) -> Tensor:
+    """The value by the chosen kernels, reduced as the call says, recorded for autograd if it follows the logits.
+    `ahead`: a reduced loss computes its gradient with its value.
     """
-    return _binary(0, 1.0, call, ahead)
+    if ahead and call.reduction != "none" and chosen is not _operators and _is_recorded(call.x):
+        return _ReducedBinary.apply(call.x, call, chosen)
+    return _binary(0, 1.0, call, chosen)
 
 
-def _binary(order: int, upstream: Parameter, call: BinaryCall, ahead: bool = False) -> Tensor:
+def _binary(order: int, upstream: Parameter, call: BinaryCall, chosen: ModuleType) -> Tensor:
     """`binary` of the kernels, recorded for autograd if it follows the logits or the upstream."""
-    x, chosen = call.x, kernels(call.x)
-    if not _is_recorded(x, upstream):
-        return chosen.binary(order, upstream, call)
-    if ahead and call.reduction != "none" and chosen is not _operators:
-        return _ReducedBinary.apply(x, call, chosen)
-    return _Binary.apply(x, upstream, order, call, chosen)
+    if _is_recorded(call.x, upstream):
+        return _Binary.apply(call.x, upstream, order, call, chosen)
+    return chosen.binary(order, upstream, call)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -214,11 +214,10 @@ def _first_softmax(grad: Tensor, call: SoftmaxCall) -> Tensor:
     return (grad * kernels(x).softmax(1, 1.0, call)).to(x.dtype)
 
 
-def softmax(call: SoftmaxCall, ahead: bool = True) -> Tensor:
-    """The value, reduced as the call says, recorded for autograd if it follows the logits; `ahead` as in `binary`."""
-    x, chosen = call.x, kernels(call.x)
-    if not _is_recorded(x):
+def softmax(call: SoftmaxCall, chosen: ModuleType, ahead: bool = True) -> Tensor:
+    """The value, reduced as the call says, recorded for autograd if it follows the logits; otherwise as `binary`."""
+    if not _is_recorded(call.x):
         return chosen.softmax(0, 1.0, call)
     if ahead and call.reduction != "none" and chosen is not _operators:
-        return _ReducedSoftmax.apply(x, call, chosen)
-    return _Softmax.apply(x, call, chosen)
+        return _ReducedSoftmax.apply(call.x, call, chosen)
+    return _Softmax.apply(call.x, call, chosen)

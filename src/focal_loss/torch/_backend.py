@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +15,8 @@ from focal_loss._core.losses.categorical_focal_loss import Options as DenseOptio
 from focal_loss._core.losses.sparse_categorical_focal_loss import Options as SparseOptions
 from focal_loss._core.warnings import warn
 from focal_loss._host import kernels
-from focal_loss.torch import _autograd, _closed_forms, _cpu
-from focal_loss.torch._calls import BinaryCall, SoftmaxCall
+from focal_loss.torch import _autograd, _closed_forms, _cpu, _operators
+from focal_loss.torch._calls import BinaryCall, SoftmaxCall, numbers_of
 from focal_loss.torch._operators import BINARY, SOFTMAX, FlatBinary, FlatSoftmax, define_composite, per_class
 from focal_loss.torch._private import (
     TRACED_TYPES,
@@ -150,8 +151,12 @@ class _Torch(_closed_forms.TorchOps):
     def run(self, call: BinaryCall | SoftmaxCall) -> Tensor:
         """The loss of a call that the kernels cover."""
         if isinstance(call, BinaryCall):
-            return _autograd.binary(call, self.ahead)
-        return _autograd.softmax(call, self.ahead)
+            return _autograd.binary(call, self.kernels(call.x), self.ahead)
+        return _autograd.softmax(call, self.kernels(call.x), self.ahead)
+
+    def kernels(self, x: Tensor) -> ModuleType:
+        """The module of kernels for logits that hold numbers."""
+        return _operators.kernels(x)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
         float32 = under_autocast(call.x)
@@ -170,7 +175,7 @@ class _Torch(_closed_forms.TorchOps):
     def softmax_of_shard(self, call: SoftmaxCall) -> Tensor | None:
         """The loss of a call in the kernels' form, or None if they do not cover it."""
         parameters = [p for p in (call.gamma, call.weight) if isinstance(p, Tensor)]
-        return _autograd.softmax(call) if self._covers_softmax(call, parameters) else None
+        return self.run(call) if self._covers_softmax(call, parameters) else None
 
     def softmax_call(self, call: pipeline.SoftmaxCall, float32: bool, formula: Any = None) -> SoftmaxCall | None:
         """The call in the kernels' form, or None if they do not cover it."""
@@ -248,7 +253,7 @@ class _Torch(_closed_forms.TorchOps):
         )
 
     def to_numpy(self, x: Tensor) -> np.ndarray[Any, Any]:
-        return _cpu.numbers_of(x)
+        return numbers_of(x)
 
     def to_integer(self, x: Tensor) -> Tensor:
         return x.to(torch.int64)
@@ -334,7 +339,7 @@ class Divided(_Torch):
         summed = call._replace(x=None, y=None)  # the formula must not keep them alive
         formula = lambda x, y: _softmax_formula(summed._replace(x=x, y=y)) / self.divisor  # noqa: E731
         of_torch = self.softmax_call(call._replace(reduction="mean"), float32, formula)
-        return None if of_torch is None else _autograd.softmax(of_torch._replace(divisor=self.divisor))
+        return None if of_torch is None else self.run(of_torch._replace(divisor=self.divisor))
 
     def total(self, x: Tensor) -> Tensor:
         return x.sum() / self.divisor
@@ -347,6 +352,9 @@ class _TorchTraced(_Torch):
         if below_autograd is None or is_exported() or not is_ordinary():
             return False
         return all((is_plain(x) or isinstance(x, TRACED_TYPES)) and not is_dual(x) for x in tensors)
+
+    def kernels(self, x: Tensor) -> ModuleType:
+        return _autograd.kernels(x)
 
 
 XP = _Torch()

@@ -15,10 +15,10 @@ from focal_loss._host import kernels
 from focal_loss.torch._calls import (
     BinaryCall,
     Parameter,
-    Shard,
     SoftmaxCall,
     at_least_float32,
     dtype_of_results,
+    numbers_of,
     reduction_weight,
     reduction_weight_of_example,
 )
@@ -64,9 +64,13 @@ _TAKES_TENSORS = _takes_tensors()
 _HAS_TEAM = bool(_join_team())
 
 
+def _operands(shape: torch.Size, *given: Parameter) -> tuple[Any, ...]:
+    """Numbers, and tensors that broadcast to the shape, in the kernels' form."""
+    return given if _TAKES_TENSORS else tuple(_operand(x, shape) for x in given)
+
+
 def _operand(x: Parameter, shape: torch.Size) -> Any:
-    """A number, or a tensor that broadcasts to the shape, in the kernels' form."""
-    if _TAKES_TENSORS or isinstance(x, float):
+    if isinstance(x, float):
         return x
     if x.ndim == 0:
         return x.data_ptr(), CODES[x.dtype], (0,) * len(shape)
@@ -76,12 +80,6 @@ def _operand(x: Parameter, shape: torch.Size) -> Any:
 def _result(x: Tensor | None) -> Any:
     """A contiguous tensor to fill, or None, in the kernels' form."""
     return 0 if x is None else x if _TAKES_TENSORS else x.data_ptr()
-
-
-def numbers_of(labels: Tensor) -> Any:
-    """The numbers of a tensor as a NumPy array, with bfloat16 widened and lazy negations resolved."""
-    narrow = labels.is_floating_point() and labels.dtype.itemsize < 4 and labels.dtype != torch.float16
-    return (labels.detach().float() if narrow else labels.detach()).resolve_neg().numpy()
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -105,12 +103,7 @@ def _run_binary(
     total, bad = kernels.NATIVE.binary(
         family,
         shape,
-        _operand(call.x, shape),
-        _operand(call.y, shape),
-        _operand(call.gamma, shape),
-        _operand(call.positive, shape),
-        _operand(call.negative, shape),
-        _operand(upstream, shape),
+        *_operands(shape, call.x, call.y, call.gamma, call.positive, call.negative, upstream),
         call.smoothing,
         _result(value),
         _result(gradient),
@@ -220,30 +213,29 @@ def _run_softmax(
     are not ignored.
     """
     x, y, axis = call.x, call.y, call.axis
-    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    shape = x.shape
     rows: Any = axis
     if not (_TAKES_TENSORS and x.is_contiguous() and y.is_contiguous()):
-        rows = (before.numel(), x.shape[axis], after.numel())
+        rows = (shape[:axis].numel(), shape[axis], shape[axis + 1 :].numel())
         x, y = x.reshape(rows), y.reshape((rows[0], 1, rows[2]) if call.sparse else rows)
     gamma: Any = call.gamma
-    examples = torch.Size((1, 1))
     if isinstance(upstream, Tensor) or isinstance(gamma, Tensor):
-        examples = torch.Size((before.numel(), after.numel()))
-    if isinstance(upstream, Tensor) and upstream.ndim:
-        upstream = upstream.reshape(examples)
-    if isinstance(gamma, Tensor):
-        of_examples = gamma.expand(*before, 1, *after).reshape(examples)
-        gamma = _operand(of_examples, examples)
-    shard = call.shard or Shard(0, call.x.shape[axis])
+        examples = torch.Size((shape[:axis].numel(), shape[axis + 1 :].numel()))
+        if isinstance(upstream, Tensor):
+            (upstream,) = _operands(examples, upstream.reshape(examples) if upstream.ndim else upstream)
+        if isinstance(gamma, Tensor):
+            of_examples = gamma.expand(*shape[:axis], 1, *shape[axis + 1 :]).reshape(examples)
+            (gamma,) = _operands(examples, of_examples)
+    begin, all_classes, whole = call.shard or (0, shape[axis], None)
     total, count, bad = kernels.NATIVE.softmax(
         rows,
-        _operand(x, x.shape),
-        _operand(y, y.shape),
+        *_operands(x.shape, x),
+        *_operands(y.shape, y),
         call.sparse,
         call.ignore,
         gamma,
         call.weight,
-        _operand(upstream, examples),
+        upstream,
         call.smoothing,
         _result(value),
         _result(gradient),
@@ -252,14 +244,14 @@ def _run_softmax(
         _HAS_TEAM,
         False,
         call.float32,
-        shard.begin,
-        shard.all_classes,
+        begin,
+        all_classes,
         0 if parts is None else parts.data_ptr(),
-        0 if shard.whole is None else shard.whole.data_ptr(),
+        0 if whole is None else whole.data_ptr(),
     )
     if bad >= 0 and call.check:
         if call.sparse:
-            checks.check_classes(numbers_of(call.y), shard.all_classes, call.ignore)
+            checks.check_classes(numbers_of(call.y), all_classes, call.ignore)
         else:
             checks.check_labels(numbers_of(call.y), dense=True)
     return total, count

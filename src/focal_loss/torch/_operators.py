@@ -57,7 +57,7 @@ def define_composite(schema: str, function: Callable[..., Tensor]) -> None:
 
 def kernels(x: Tensor) -> ModuleType:
     """`_cpu` or `_cuda`, by the device of the logits. `_cuda` is imported for the first tensor on a GPU."""
-    if x.device.type == "cpu":
+    if x.is_cpu:
         if host.NATIVE is None:
             raise RuntimeError(COMPILED_WITH_KERNELS)
         return _cpu

@@ -39,6 +39,7 @@ below_autograd = private("torch", "_C._AutoDispatchBelowAutograd", _IN_COMPILED_
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: False)
 
 SEES_LEVELS = _level is not None
+PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 # The compiler's stand-ins for ordinary tensors. DTensors and other types are decomposed by the formula.
 TRACED_TYPES = tuple(kind for kind in (_fake, _functional) if kind is not None)
 
@@ -70,7 +71,7 @@ def is_under_a_mode() -> bool:
 
 def is_plain(x: Tensor) -> bool:
     """Whether a tensor has memory of its own that holds its numbers unchanged."""
-    return type(x) in (Tensor, torch.nn.Parameter) and x.layout == torch.strided and not x.is_neg()
+    return type(x) in PLAIN_TYPES and x.layout == torch.strided and not x.is_neg()
 
 
 def is_traced(x: Tensor) -> bool:

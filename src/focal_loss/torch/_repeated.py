@@ -17,9 +17,9 @@ from torch import Tensor
 from focal_loss._core.repeated import Memory, typed
 from focal_loss.torch._backend import XP, _Torch, under_autocast
 from focal_loss.torch._calls import BinaryCall, SoftmaxCall
+from focal_loss.torch._private import PLAIN_TYPES
 
 Call = BinaryCall | SoftmaxCall
-_TENSORS = (Tensor, torch.nn.Parameter)
 _calls: Memory[Call] = Memory()
 
 
@@ -44,11 +44,13 @@ def loss(name: str, y: Any, x: Any, options: tuple[Any, ...], compute: Callable[
     if torch.compiler.is_compiling():
         return compute(XP)
     given = typed(options)
-    if given is None or type(x) not in _TENSORS or type(y) not in _TENSORS:
+    if given is None or type(x) not in PLAIN_TYPES or type(y) not in PLAIN_TYPES:
         return compute(XP)
-    key = (name, given, x.dtype, y.dtype, x.ndim, x.device, x.dtype.itemsize < 4 and under_autocast(x))
+    dtype = x.dtype
+    key = (name, given, dtype, y.dtype, x.ndim, x.device, y.device, dtype.itemsize < 4 and under_autocast(x))
     call = _calls.get(key)
-    if call is not None and _are_alike(call, x, y) and XP.covers(x, y):
+    # The kernels have covered tensors of these dtypes and devices. What else they demand is asked of every tensor.
+    if call is not None and _are_alike(call, x, y) and not y.requires_grad and XP.has_numbers(x, y):
         return XP.run(call.of(x, y))
     noting = _Noting()
     value = compute(noting)
@@ -62,9 +64,9 @@ def _are_alike(call: Call, x: Tensor, y: Tensor) -> bool:
     """Whether the shapes are those of nearly all calls, which need neither checks nor broadcasting."""
     if isinstance(call, BinaryCall):
         return y.shape == x.shape
-    shape = x.shape
     if not call.sparse:
-        return y.shape == shape and shape[call.axis] > 1
+        return y.shape == x.shape and x.shape[call.axis] > 1
+    examples = [*x.shape]
+    classes = examples.pop(call.axis)
     # Class indices in floats must be whole, and few enough for their dtype.
-    alike = y.shape == shape[: call.axis] + shape[call.axis + 1 :] and not y.is_floating_point()
-    return alike and shape[call.axis] > 1
+    return classes > 1 and [*y.shape] == examples and not y.is_floating_point()

@@ -153,3 +153,25 @@ def test_an_invalid_class_is_nan_where_nothing_can_be_raised() -> None:
         np.testing.assert_array_equal(np.isnan(np.asarray(value)), [False, True, False])
     slope = jax.grad(lambda x: jitted(x, y).sum())(x)
     np.testing.assert_array_equal(np.any(slope, 1), [True, False, True])
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_smoothing_without_classes_is_the_loss_without_smoothing(framework: Framework, from_logits: bool) -> None:
+    """No examples have no losses, ignored ones cost 0, and others have a label out of range."""
+
+    def outcome(function: str, labels: np.ndarray, **options: Any) -> Any:
+        logits = framework.tensor(np.zeros((len(labels), 0)), "float32")
+        loss = getattr(framework.module, function)
+        try:
+            return framework.numpy(loss(labels, logits, 2.0, from_logits=from_logits, **options)).tolist()
+        except ValueError as error:
+            return str(error)
+
+    for labels in (np.zeros(0, int), np.zeros(2, int)):
+        for options in ({}, {"ignore_class": 0}):
+            plain = outcome("sparse_categorical_focal_loss", labels, **options)
+            assert outcome("sparse_categorical_focal_loss", labels, label_smoothing=0.1, **options) == plain
+        dense = labels[:, None][:, :0]
+        plain = outcome("categorical_focal_loss", dense)
+        assert outcome("categorical_focal_loss", dense, label_smoothing=0.1) == plain

@@ -151,9 +151,11 @@ def categorical_formula(
 
 
 def number_of_classes(xp: Backend, x: Array, axis: int) -> Any:
-    """An integer, or a scalar of the dtype of `x` where it is known only when a graph runs."""
+    """An integer of at least 1, or a scalar of the dtype of `x` where it is known only when a graph runs. It divides
+    labels, of which there are none without classes.
+    """
     classes = xp.length(x, axis)
-    return classes if xp.shape(x)[axis] is not None else xp.cast(classes, x)
+    return classes or 1 if xp.shape(x)[axis] is not None else xp.cast(classes, x)
 
 
 def of_every_class(xp: Backend, y: Array, x: Array, axis: int, parameters: tuple[Array, Array], spec: Chosen) -> Array:

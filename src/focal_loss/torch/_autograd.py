@@ -78,6 +78,14 @@ def _of_reduced(ctx: Any, grad: Tensor, anew: Callable[[Tensor, Any], Tensor], s
     return scaled(ready, grad, kept(ctx)[0])
 
 
+def _apply(function: type[torch.autograd.Function]) -> Callable[..., Tensor]:
+    """`function.apply` without its search for transforms of `torch.func`, which takes as long as a kernel on a few
+    numbers. There are none where tensors hold numbers.
+    """
+    apply: Callable[..., Tensor] = super(torch.autograd.Function, function).apply
+    return apply
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # Binary
 # ---------------------------------------------------------------------------------------------------------------
@@ -130,6 +138,9 @@ class _ReducedBinary(torch.autograd.Function):
         return _of_reduced(ctx, grad, _first_of_reduced, ctx.chosen.times_upstream), None, None
 
 
+_reduced_binary = _apply(_ReducedBinary)
+
+
 def _first(upstream: Tensor, call: BinaryCall) -> Tensor:
     """Upstream times the first derivative, itself differentiable."""
     if torch.is_grad_enabled() and call.formula is not None:
@@ -156,7 +167,7 @@ def binary(call: BinaryCall, chosen: ModuleType, ahead: bool = True) -> Tensor:
     `ahead`: a reduced loss computes its gradient with its value.
     """
     if ahead and call.reduction != "none" and chosen is not _operators and _is_recorded(call.x):
-        return _ReducedBinary.apply(call.x, call, chosen)
+        return _reduced_binary(call.x, call, chosen)
     return _binary(0, 1.0, call, chosen)
 
 
@@ -201,6 +212,9 @@ class _ReducedSoftmax(torch.autograd.Function):
         return _of_reduced(ctx, grad, _first_softmax, ctx.chosen.softmax_times_upstream), None, None
 
 
+_reduced_softmax = _apply(_ReducedSoftmax)
+
+
 def _first_softmax(grad: Tensor, call: SoftmaxCall) -> Tensor:
     """Like `_first`, for a softmax."""
     x = call.x
@@ -219,5 +233,5 @@ def softmax(call: SoftmaxCall, chosen: ModuleType, ahead: bool = True) -> Tensor
     if not _is_recorded(call.x):
         return chosen.softmax(0, 1.0, call)
     if ahead and call.reduction != "none" and chosen is not _operators:
-        return _ReducedSoftmax.apply(call.x, call, chosen)
+        return _reduced_softmax(call.x, call, chosen)
     return _Softmax.apply(call.x, call, chosen)

@@ -184,6 +184,32 @@ def test_a_call_that_differs(name: str) -> None:
         assert same(found(), expected)
 
 
+UNCOVERED = {
+    "integers as logits": (Y, X.int()),
+    "complex labels": (Y + 0j, X),
+    "wide labels": (Y.to(torch.uint64), X),
+    "labels on another device": (Y.to("meta"), X),
+    "a rank beyond the kernels'": (Y[(None,) * 18], X[(None,) * 18]),
+}
+
+
+@pytest.mark.parametrize("name", UNCOVERED)
+def test_tensors_that_the_kernels_do_not_cover(name: str) -> None:
+    y, x = UNCOVERED[name]
+
+    def found() -> tuple[Any, ...]:
+        try:
+            value = ours.binary_focal_loss(y, x, 2, from_logits=True)
+        except (TypeError, ValueError, RuntimeError) as error:
+            return type(error), str(error)
+        return value.dtype, value.device, [] if value.is_meta else value.tolist()
+
+    with without_shortcut():
+        expected = found()
+    ours.binary_focal_loss(Y, X, 2, from_logits=True)
+    assert found() == expected
+
+
 def test_a_warning_comes_with_every_call() -> None:
     for _ in range(3):
         with pytest.warns(UserWarning, match="`alpha` has no effect"):

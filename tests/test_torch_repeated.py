@@ -210,6 +210,24 @@ def test_tensors_that_the_kernels_do_not_cover(name: str) -> None:
     assert found() == expected
 
 
+def test_class_indices_in_half_precision_are_few() -> None:
+    y = torch.ones(2, dtype=torch.float16)
+    ours.sparse_categorical_focal_loss(y, X, 2, from_logits=True)
+    with pytest.raises(TypeError, match="must be of integers for 2500 classes"):
+        ours.sparse_categorical_focal_loss(y, torch.zeros(2, 2500), 2, from_logits=True)
+
+
+def test_transforms_see_a_repeated_call() -> None:
+    def loss(x: Tensor) -> Tensor:
+        return ours.binary_focal_loss(Y, x, 2, from_logits=True, reduction="sum")
+
+    with without_shortcut():
+        expected = torch.func.grad(loss)(X), torch.func.jvp(loss, (X,), (X,))[1]
+    loss(X)
+    assert torch.equal(torch.func.grad(loss)(X), expected[0])
+    assert torch.equal(torch.func.jvp(loss, (X,), (X,))[1], expected[1])
+
+
 def test_a_warning_comes_with_every_call() -> None:
     for _ in range(3):
         with pytest.warns(UserWarning, match="`alpha` has no effect"):

@@ -17,7 +17,7 @@ import focal_loss.jax
 import focal_loss.torch
 from focal_loss._core.options import Reduction
 from focal_loss._host import kernels
-from focal_loss.torch import _linear
+from focal_loss.torch import _chunks
 
 RNG = np.random.default_rng(0)
 ROWS, FEATURES, CLASSES = 700, 6, 40  # three chunks of rows, the last one shorter
@@ -106,7 +106,7 @@ def test_narrow_dtypes_of_torch(monkeypatch: pytest.MonkeyPatch, dtype: torch.dt
     """The error is at most that of the layer and the loss one after the other, plus one rounding, whether the processor
     multiplies half precision or float32 takes its place.
     """
-    monkeypatch.setattr(_linear, "multiplies_quickly", lambda *_: quick)
+    monkeypatch.setattr(_chunks, "multiplies_quickly", lambda *_: quick)
     exact = torch_both(OPTIONS["bias"], LABELS, "mean")[1]
     errors = []
     for fused in (True, False):
@@ -132,12 +132,12 @@ def test_rows_of_logits_that_lie_apart(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, smoothing: float, reduction: Reduction
 ) -> None:
     """Gaps between the rows, which a number of classes that is a power of two has, change nothing."""
-    monkeypatch.setattr(_linear, "multiplies_quickly", lambda *_: True)  # then the logits are of any dtype
+    monkeypatch.setattr(_chunks, "multiplies_quickly", lambda *_: True)  # then the logits are of any dtype
     hidden, weight, y = torch.randn(150, 4), torch.randn(2048, 4), torch.randint(2048, (150,))
-    assert _linear.gap(hidden, 2048) > 0
+    assert _chunks.gap(hidden, 2048) > 0
     found = []
-    for gap in (_linear.gap, lambda *_: 0):
-        monkeypatch.setattr(_linear, "gap", gap)
+    for gap in (_chunks.gap, lambda *_: 0):
+        monkeypatch.setattr(_chunks, "gap", gap)
         given = [t.to(dtype).requires_grad_() for t in (hidden, weight)]
         loss = focal_loss.torch.linear_sparse_categorical_focal_loss(
             *given, y, 2, label_smoothing=smoothing, reduction=reduction

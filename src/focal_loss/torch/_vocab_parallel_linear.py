@@ -21,9 +21,10 @@ from focal_loss._core.shapes import check_linear
 from focal_loss.torch import _class_shards, _every_class
 from focal_loss.torch._backend import XP
 from focal_loss.torch._calls import SoftmaxCall, at_least_float32, reduction_weight_of_example
+from focal_loss.torch._chunks import Gradients, chunks, for_products
 from focal_loss.torch._class_shards import Exchange, upstream_of
 from focal_loss.torch._functions import checked
-from focal_loss.torch._linear import Gradients, autocast_casts, chunks, for_products
+from focal_loss.torch._linear import autocast_casts
 from focal_loss.torch._vocab_parallel import call_of_shard, ranks
 
 

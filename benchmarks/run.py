@@ -31,7 +31,7 @@ PICTURED = {
     "keras, XLA": ("keras focal",),
 }
 LOSS = 0.15  # a loss of speed beside a rival that is more than the noise of two measurements
-CASES = ("torch", "family", "numpy", "jax", "tensorflow", "boosting")
+CASES = ("torch", "linear", "family", "numpy", "jax", "tensorflow", "boosting")
 
 
 def measure(cases: str, only: list[str]) -> None:
@@ -83,7 +83,11 @@ def markdown(results: dict) -> str:
     lines = [f"- {k}: {v}" for k, v in results["about"].items()]
     lines += ["", f"| {' | '.join(HEADER)} |", "|---" * len(HEADER) + "|"]
     lines += [f"| {' | '.join(cells(row))} |" for row in results["rows"]]
-    lines += ["", "| memory at the peak of forward + backward, 1e7 logits | in gradients |", "|---|---|"]
+    lines += [
+        "",
+        "| memory at the peak of forward + backward, of 1e7 logits or the layer named | in gradients |",
+        "|---|---|",
+    ]
     lines += [f"| {row['loss']} | {row['gradients']:.2f} |" for row in results["memory"]]
     return "\n".join(["# Benchmarks", "", *lines, ""])
 

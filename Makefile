@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 # A missing or failing compiler is an error here; by default the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test test-compat nightly demo bench bench-check bench-gpu gpu-budget lint types unit formula gpu keras picture golden doors pages tables ulp sanitize huge clean
+.PHONY: test test-compat nightly demo bench bench-check bench-gpu gpu-budget operations lint types unit formula gpu keras picture golden doors pages tables ulp sanitize huge clean
 
 # Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
@@ -47,6 +47,10 @@ bench-gpu: .venv/bench .venv/gpu
 # Needs no GPU: it reads the machine code.
 gpu-budget: .venv/gpu
 	PYTHONPATH=.venv/gpu $(BIN)/python benchmarks/gpu_budget.py
+
+# The operations that XLA runs, from its optimised programs.
+operations: .venv/bench
+	$(BIN)/python benchmarks/operations.py
 
 # Environments. A group of pyproject.toml is installed, and the kernels are compiled, once and again when their sources
 # change. An editable install remembers which modules are packages.

@@ -52,7 +52,8 @@ def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None, 
     minus_size = ops.where(positive, -z, z) if apart else -ops.abs(z)
     u = ops.exp(minus_size)
     log1p_u = log1p_of_fraction(ops, u)
-    larger, smaller = 1 / (1 + u), u / (1 + u)
+    larger = 1 / (1 + u)
+    smaller = u * larger
     if is_small(gamma):
         p_minus_q = larger - smaller
     else:

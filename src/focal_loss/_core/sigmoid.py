@@ -62,11 +62,12 @@ def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None, 
         larger = ops.where(central, 0.5 + 0.5 * p_minus_q, larger)
         smaller = ops.where(central, 0.5 - 0.5 * p_minus_q, smaller)
     largest = ops.largest(z)
+    size = ops.where(minus_size > -largest, -minus_size, largest)  # a compiler's clip takes care of NaN, and its time
     return Sigmoid(
         ops.where(positive, larger, smaller),
         ops.where(positive, smaller, larger),
-        log1p_u + ops.clip(-z, 0.0, largest),
-        log1p_u + ops.clip(z, 0.0, largest),
+        log1p_u + ops.where(positive, 0.0, size),
+        log1p_u + ops.where(positive, size, 0.0),
         ops.where(positive, p_minus_q, -p_minus_q),
     )
 

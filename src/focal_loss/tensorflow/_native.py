@@ -80,16 +80,16 @@ class Native(Formula):
         x, y, options = call.x, call.y, _options(call)
         if not _covered(x, y, *options.values()):
             return None
-        operands = {"x": _spread(x, y, *options.values())} | ({} if isinstance(y, float) else {"y": y})
+        # Numbers become constants beside the op: as operands each would pass through every branch and derivative.
+        tensors = {"y": y} | options
+        operands = {"x": _spread(x, y, *options.values())}
+        operands |= {name: tensor for name, tensor in tensors.items() if not isinstance(tensor, float)}
         if call.member:
-            operands |= {name: option for name, option in options.items() if not isinstance(option, float)}
             loss = _derivatives.Loss(_binary_formula(call), _member_op(call), _member_total(call), 1, True)
             return _computed(loss, operands, call.reduction)
         soft = call.smoothing or y.dtype.is_floating
         orders = 1 if call.p_t_loss and soft else 2
         loss = _derivatives.Loss(_binary_formula(call), _binary_op(call), _binary_total(call), orders, True)
-        dtype = _dtype_at_least_float32(x)
-        operands |= {name: _parameter(option, dtype) for name, option in options.items()}
         return _computed(loss, operands, call.reduction)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Tensor | None:
@@ -247,8 +247,9 @@ def _numbers(*numbers: float | Tensor) -> Tensor:
 
 
 def _binary_operands(call: pipeline.BinaryCall, operands: Operands, upstream: Tensor) -> list[Tensor]:
-    names = ("x", "y", "first", "second", "third")
-    return [*(operands[name] for name in names), upstream, _constant(call.smoothing, tf.float64)]
+    x, y = operands["x"], operands["y"]
+    options = [_parameter(option, _dtype_at_least_float32(x)) for option in _own_options(call, operands)]
+    return [x, y, *options, upstream, _constant(call.smoothing, tf.float64)]
 
 
 def _binary_op(call: pipeline.BinaryCall) -> Callable[[int, Operands], Tensor]:

@@ -126,7 +126,7 @@ FOCAL_INLINE bool is_negative(T y) {
 
 template <int two_gamma, int order, bool unit, class T>
 void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
-  const T v0 = b.value_weight[0], v1 = b.value_weight[1], g0 = -b.gradient_weight[0], g1 = b.gradient_weight[1];
+  const T v0 = b.value_weight[0], v1 = b.value_weight[1], g0 = b.gradient_weight[0], g1 = b.gradient_weight[1];
   const T *__restrict z = b.z, *__restrict y = b.y, *__restrict gamma = b.gamma;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
@@ -139,10 +139,10 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
     const Derivatives<T> f =
         focal<two_gamma, order>(sigmoid(s, u[i], error[i]), two_gamma == any_power ? gamma[i] : T(0),
                                 keep_negative_term);
-    const T slope_weight = negative ? g0 : g1;
     value[i] = unit ? f.value : (negative ? v0 : v1) * f.value;
-    if constexpr (order > 0) gradient[i] = slope_weight * f.first;
-    if constexpr (order > 1) hessian[i] = std::fabs(slope_weight) * f.second;
+    // With the sign of s the first derivative changes its own, the second does not. Weights may be negative.
+    if constexpr (order > 0) gradient[i] = (negative ? -g0 : g1) * f.first;
+    if constexpr (order > 1) hessian[i] = (negative ? g0 : g1) * f.second;
   }
 }
 

@@ -1,6 +1,5 @@
 // Work runs on threads that live for one call, so that a fork loses nothing and no pool spins beside the
-// framework's, or on the framework's own team, which is awake if its operators have just run. PyTorch's team is
-// OpenMP's.
+// framework's, or on the framework's own team, which is awake if its operators have just run.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +15,7 @@
 
 namespace focal {
 
-// GOMP_parallel: runs function(data) on a team of threads, this one among them, and returns when all are done.
+// Runs function(data) on a team of threads, this one among them, and returns when all are done; GOMP_parallel is one.
 using Team = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
 
 // Runs work(0) ... work(pieces - 1), each once. A team may turn out smaller than it was asked to be.

@@ -71,9 +71,10 @@ inline void join_axes(const Tensor& tensor, int first, int last, int64_t& size, 
   size = 1;
   stride = 0;
   for (int d = last - 1; d >= first; --d) {
-    if (tensor.sizes[d] == 1) continue;
+    if (tensor.sizes[d] == 0) size = 0;  // the strides of a tensor without numbers mean nothing
+    if (tensor.sizes[d] == 1 || size == 0) continue;
     if (size == 1) stride = tensor.strides[d];
-    else if (size != 0 && tensor.strides[d] != size * stride) throw std::invalid_argument("a tensor must have regular axes");
+    else if (tensor.strides[d] != size * stride) throw std::invalid_argument("a tensor must have regular axes");
     size *= tensor.sizes[d];
   }
 }

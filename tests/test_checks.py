@@ -15,7 +15,8 @@ import tensorflow as tf
 import torch
 from cases import FRAMEWORK, FRAMEWORKS, LOGITS, LOSS, LOSSES, SPARSE, Framework, Loss
 
-import focal_loss
+import focal_loss.numpy
+from focal_loss._host import kernels
 
 by_framework = pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 by_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
@@ -183,6 +184,22 @@ def test_examples_without_a_label(framework: Framework, unknown: int) -> None:
             framework.module.binary_focal_loss(
                 y_true, framework.tensor([0.5, 2.0, 3.0], "float32"), 2, from_logits=True
             )
+
+
+@by_framework
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_labels_that_meet_no_prediction_are_not_looked_at(framework: Framework, dtype: str) -> None:
+    y_true = framework.tensor(np.full((3, 1), 3), dtype)
+    found = framework.module.binary_focal_loss(
+        y_true, framework.tensor(np.zeros((3, 0)), "float32"), 2, from_logits=True
+    )
+    assert found.shape == (3, 0)
+
+
+def test_labels_that_meet_no_prediction_are_not_looked_at_by_the_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "NATIVE", None)
+    found = focal_loss.numpy.binary_focal_loss(np.full((3, 1), 3), np.zeros((3, 0)), 2, from_logits=True)
+    assert found.shape == (3, 0)
 
 
 @by_framework

@@ -371,6 +371,32 @@ def test_a_sparse_upstream_gradient() -> None:
         torch.testing.assert_close(found, torch.autograd.grad(LOSSES[name](x, "none").sum(), x)[0])
 
 
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+def test_an_upstream_gradient_whose_sign_is_only_noted(name: str, reduction: str) -> None:
+    """It is the imaginary part of a conjugate."""
+    x = logits(name)
+    value = LOSSES[name](x, reduction)
+    lazy = torch.complex(torch.zeros_like(value), torch.ones_like(value)).conj().imag
+    assert lazy.is_neg()
+    found, expected = (
+        torch.autograd.grad(value, x, upstream, retain_graph=True)[0] for upstream in (lazy, -1.0 + 0 * value.detach())
+    )
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_no_examples_of_any_strides(sparse: bool, reduction: str) -> None:
+    x = torch.randn(4, 6, 5).transpose(0, 1)[:0].requires_grad_()
+    y = torch.zeros(4, 6, dtype=torch.long).T[:0] if sparse else torch.zeros(4, 6, 5).transpose(0, 1)[:0]
+    loss = ours.sparse_categorical_focal_loss if sparse else ours.categorical_focal_loss
+    value = loss(y, x, 2.0, reduction=reduction, **LOGITS)
+    assert value.shape == ((0, 4) if reduction == "none" else ())
+    assert value.sum() == 0
+    assert torch.autograd.grad(value.sum(), x)[0].shape == x.shape
+
+
 @pytest.mark.parametrize("module", [ours, __import__("focal_loss.numpy").numpy])
 def test_no_classes_at_all(module: object) -> None:
     make = torch.zeros if module is ours else np.zeros

@@ -165,8 +165,11 @@ def enabled() -> bool:
 
 
 def check_labels(labels: Any, predictions: Any = None, *, dense: bool = False) -> None:
-    """Raise `ValueError` for the first label outside [0, 1], with the probable remedy."""
-    if _enabled and not within_unit(labels):
+    """Raise `ValueError` for the first label outside [0, 1], with the probable remedy.
+
+    Labels that meet no prediction are not looked at.
+    """
+    if _enabled and (predictions is None or np.size(predictions)) and not within_unit(labels):
         numbers = _exactly(labels)
         bad = ~((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING))
         _refuse("y_true", "labels in [0, 1]", labels, bad, lambda: _meant(np.asarray(labels), predictions, dense))

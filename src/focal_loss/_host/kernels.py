@@ -1,8 +1,8 @@
 """The native kernels: whether they are installed, their instruction set, their number of threads.
 
-`NATIVE` is the compiled module, or None. Two of its functions take arrays of NumPy as they are. The others take
-addresses: an adapter checks shapes, keeps its arrays alive and describes each as ``(address, code of the dtype, strides
-in elements)``, or passes a number.
+`NATIVE` is the compiled module, or None. Two of its functions take arrays of NumPy as they are. The others take the
+tensors that `use_tensors` allows, or addresses: an adapter checks shapes, keeps its arrays alive and describes each as
+``(address, code of the dtype, strides in elements)``, or passes a number.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ def _of_reduced(ctx: Any, grad: Tensor, anew: Callable[[Tensor, Any], Tensor], s
     # A derivative with a derivative of its own depends on the upstream gradient and the inputs.
     if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
         return anew(grad, kept(ctx)[0])
-    # The number is read where no device must be waited for. Autograd gives no saved tensors once one has been changed.
-    if grad.is_cpu and grad.item() == 1 and ctx.saved_tensors:
+    if grad.is_cpu and grad.item() == 1:  # a number on a device would have to be waited for
+        _ = ctx.saved_tensors  # an error if one of them has been changed in place
         return ready
     return scaled(ready, grad, kept(ctx)[0])
 
@@ -159,7 +159,8 @@ def _times(order: int, upstream: Tensor, call: BinaryCall) -> Tensor:
     chosen = kernels(call.x)
     if is_batched(upstream):
         return (at_least_float32(upstream) * _binary(order, 1.0, call, chosen)).to(call.x.dtype)
-    return _binary(order, upstream if upstream.layout == torch.strided else upstream.to_dense(), call, chosen)
+    dense = upstream if upstream.layout == torch.strided else upstream.to_dense()
+    return _binary(order, dense.resolve_neg(), call, chosen)  # of a complex conjugate, the sign is only noted
 
 
 def binary(call: BinaryCall, chosen: ModuleType, ahead: bool = True) -> Tensor:

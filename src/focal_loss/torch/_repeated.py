@@ -50,7 +50,8 @@ def loss(name: str, y: Any, x: Any, options: tuple[Any, ...], compute: Callable[
     key = (name, given, dtype, y.dtype, x.ndim, x.device, y.device, dtype.itemsize < 4 and under_autocast(x))
     call = _calls.get(key)
     # The kernels have covered tensors of these dtypes and devices. What else they demand is asked of every tensor.
-    if call is not None and _are_alike(call, x, y) and not y.requires_grad and XP.has_numbers(x, y):
+    # Where there are none but a trace of them, even a comparison of shapes is recorded.
+    if call is not None and XP.has_numbers(x, y) and not y.requires_grad and _are_alike(call, x, y):
         return XP.run(call.of(x, y))
     noting = _Noting()
     value = compute(noting)

@@ -1,7 +1,7 @@
 """The fused linear loss of PyTorch, against the layer and then the loss, and the best ways of torch's own fused loss.
 
-The time of the three matrix products alone is the floor. Peaks of memory are measured in a process for each contestant,
-`python benchmarks/cases_linear.py CONTESTANT SIZE DTYPE`.
+The time of the three matrix products alone, of whole matrices in memory that is there already, stands beside them.
+Peaks of memory are measured in a process for each contestant: `python benchmarks/cases_linear.py CONTESTANT SIZE DTYPE`
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def step(loss: Callable[..., Tensor], hidden: Tensor, weight: Tensor, y: Tensor)
 def products(hidden: Tensor, weight: Tensor) -> Callable[[], None]:
     """The matrix products of forward and backward alone, in float32, without a new array."""
     h, w = hidden.detach().float(), weight.detach().float()
-    logits, in_hidden, in_weight = torch.empty(len(h), len(w)), torch.empty_like(h), torch.empty_like(w)
+    logits, in_hidden, in_weight = torch.zeros(len(h), len(w)), torch.zeros_like(h), torch.zeros_like(w)
 
     def run() -> None:
         torch.mm(h, w.T, out=logits)

@@ -130,15 +130,20 @@ def check(chosen: list[str]) -> int:
         print(f"the last result is of another kind of machine: {kind(last['about'])}, this one: {kind(now)}")
         return 2
     known = {name_of(row): row for row in last["rows"]}
-    lost = []
+    lost, names = [], []
     for cases in chosen:
-        slower = slower_than(known, measured(cases)["rows"])
+        rows = measured(cases)["rows"]
+        names += [name_of(row) for row in rows]
+        slower = {name_of(row): old for row, old in slower_than(known, rows)}
         if slower:
-            again = measured(cases, sorted({f"{row['group']}, {row['size']}" for row, _ in slower}))["rows"]
-            lost += slower_than(known, again)
+            again = measured(cases, sorted({f"{group}, {size}" for group, size, _ in slower}))["rows"]
+            lost += slower_than(slower, again)
     for row, before in lost:
         print(f"{', '.join(name_of(row))}: {before['ratio']:.2f} at {last['about']['commit']}, now {row['ratio']:.2f}")
-    print(f"{len(lost)} of {len(known)} ratios lost more than {LOSS:.0%} since {last['about']['commit']}")
+    new = [name for name in names if name not in known]
+    print(f"{len(lost)} of {len(names) - len(new)} ratios lost more than {LOSS:.0%} since {last['about']['commit']}")
+    if new:
+        print(f"{len(new)} are not in the last result, such as {', '.join(new[0])}")
     return 1 if lost else 0
 
 
@@ -168,7 +173,8 @@ def main() -> int:
     parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(*options.measure[:1], options.measure[1:])
+        cases, *contests = options.measure
+        measure(cases, contests)
         return 0
     if options.check:
         return check(options.only or list(CASES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -29,3 +30,30 @@ def test_what_lost_more_than_15_percent_is_named(before: float, after: float, is
     slower_than = RUN["slower_than"]
     assert slower_than({RUN["name_of"](old): old}, [new]) == ([(new, old)] if lost else [])
     assert slower_than({}, [new]) == []  # a new contest has nothing to lose
+
+
+def rows(*ratios: float) -> dict[str, list[dict[str, object]]]:
+    """The result of one contest, by rival."""
+    each = zip("ABC", ratios, strict=False)
+    return {"rows": [{"group": "g", "size": "1e3", "rival": r, "ratio": x, "is_floor": False} for r, x in each]}
+
+
+@pytest.mark.parametrize(("again", "lost"), [(rows(2.0, 1.0), 0), (rows(1.0, 2.0), 1)])
+def test_a_ratio_is_named_if_it_lost_twice(
+    again: dict[str, list[dict[str, object]]],
+    lost: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """The second measurement is of the whole contest, in which another rival may happen to lose."""
+    check, about = RUN["check"], {"machine": "m", "ours": "o", "commit": "c"}
+    (tmp_path / "cpu.json").write_text(json.dumps({"about": about} | rows(2.0, 2.0)))
+    measurements = iter([rows(1.0, 2.0, 5.0), again])
+    monkeypatch.setitem(check.__globals__, "RESULTS", tmp_path / "cpu.json")
+    monkeypatch.setitem(check.__globals__, "about", lambda: about)
+    monkeypatch.setitem(check.__globals__, "measured", lambda *_: next(measurements))
+    assert check(["torch"]) == lost
+    said = capsys.readouterr().out
+    assert f"{lost} of 2 ratios lost" in said
+    assert "1 are not in the last result, such as g, 1e3, C" in said

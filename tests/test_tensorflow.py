@@ -312,6 +312,18 @@ def test_forward_mode_in_gamma_and_labels() -> None:
         np.testing.assert_allclose(tf.reduce_sum(forward.jvp(value)), expected, rtol=1e-12)
 
 
+@each
+def test_forward_mode_in_the_upstream(function: Callable[..., tf.Tensor], x: np.ndarray) -> None:
+    """The gradient of a scaled loss is linear in the scale."""
+    x, scale = tf.constant(x), tf.constant(2.0, tf.float64)
+    with tf.autodiff.ForwardAccumulator(scale, tf.ones_like(scale)) as accumulator:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = scale * tf.reduce_sum(function(x))
+        found = tape.gradient(total, x)
+    np.testing.assert_allclose(accumulator.jvp(found), found / 2, rtol=1e-12)
+
+
 def test_saved_model_in_a_fresh_process(tmp_path: Path) -> None:
     class Module(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([None])])

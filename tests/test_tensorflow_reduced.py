@@ -64,6 +64,18 @@ def derivatives(function: Function, x: tf.Tensor) -> list[tf.Tensor]:
     return [value, slope, outer.gradient(mixed, x)]
 
 
+@each
+def test_forward_mode_in_the_upstream(case: tuple[str, Any, np.ndarray, dict[str, Any]]) -> None:
+    """The gradient of a scaled loss is linear in the scale."""
+    x, scale = tf.constant(case[2]), tf.constant(2.0, tf.float64)
+    with tf.autodiff.ForwardAccumulator(scale, tf.ones_like(scale)) as accumulator:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = scale * both(case, "mean")[0](x)
+        found = tape.gradient(total, x)
+    np.testing.assert_allclose(accumulator.jvp(found), found / 2, rtol=1e-12, atol=1e-14)
+
+
 IN_GRAPHS = ("binary", "p_t_loss", "asymmetric", "sparse")  # to trace a second derivative takes its time
 each_compiled = pytest.mark.parametrize(
     ("name", "reduction", "compiler"),

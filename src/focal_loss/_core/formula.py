@@ -42,7 +42,7 @@ class Ops(Protocol):
     def largest(self, x: Array, /) -> float: ...  # the largest and the smallest normal number of x's dtype
     def smallest(self, x: Array, /) -> float: ...
     def is_bool(self, x: Array, /) -> bool: ...
-    def is_joined(self, x: Array, /) -> bool: ...  # whether a compiler joins what is done with x, of float32
+    def is_joined(self, x: Array, /) -> bool: ...  # whether x is float32 and a compiler joins what is done with it
     def constant(self, x: Array, /) -> Array: ...  # has no derivative
 
 

@@ -45,8 +45,9 @@ def sigmoid_from_logits(ops: Ops, z: Array, gamma: float | Array | None = None, 
     finite one: there u = 0 and every derivative has its limit, where inf would give 0 * inf. `at_infinity` puts back
     the limit of the value.
 
-    What a derivative takes is computed `apart` from what the value takes, by another expression for -|z|: a compiler
-    would write what the two share to memory and read it again, which takes longer than to compute it twice.
+    What a derivative takes is computed `apart` from what the value takes: a compiler would write what the two share to
+    memory and read it again, which takes longer than to compute it twice. A selection in place of the absolute value
+    keeps it from seeing that they are the same.
     """
     positive = z >= 0
     minus_size = ops.where(positive, -z, z) if apart else -ops.abs(z)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from focal_loss._core import pipeline
 from focal_loss._core.options import Reduction
 from focal_loss.tensorflow._backend import FORMULA, Tensor, here, recorded
-from focal_loss.tensorflow._private import RECORDS, by_device, is_followed
+from focal_loss.tensorflow._private import RECORDS, by_device, has_tangents, is_followed
 
 Operands = dict[str, Tensor]  # the tensors of a loss by name, and of a derivative also its factor "upstream"
 
@@ -83,6 +83,10 @@ def derivative(loss: Loss, order: int, operands: Operands, known: Callable[[], T
     """The value of a loss, or the derivative in the logits times the upstream, and the gradient of either. `known`
     gives the result where it has been computed.
     """
+    # TensorFlow has stopped its tapes while forward mode follows a backward pass, so that the gradient in the upstream,
+    # which a softmax loss takes by a tape, would be zeros there.
+    if order and not loss.elementwise and tf.executing_eagerly() and has_tangents([*operands.values()]):
+        return _by_formula(loss, order, operands)
 
     def value(inner: Operands) -> Tensor:
         if known is not None:

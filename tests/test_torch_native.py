@@ -17,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import focal_loss
 import focal_loss.numpy
 import focal_loss.torch as ours
+from focal_loss._core.repeated import Memory
 from focal_loss._host import kernels
-from focal_loss.torch import _backend, _cpu
+from focal_loss.torch import _backend, _cpu, _repeated
 
 LOGITS = {"from_logits": True}
 INDEX = torch.tensor([[0, 2], [1, 255], [1, 0]])
@@ -99,6 +100,7 @@ def formula(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tensor]:
     def call(function: Callable[..., Tensor], *arguments: object) -> Tensor:
         with monkeypatch.context() as patch:
             patch.setattr(_backend._Torch, "covers", lambda self, *tensors: False)
+            patch.setattr(_repeated, "_calls", Memory())  # of calls that the kernels have covered
             return function(*arguments)
 
     return call

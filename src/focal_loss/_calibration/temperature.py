@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,17 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
     The closed form of `focal_loss.calibration.posterior_from_logits` is right for a model with the least expected loss
     on new data. The logits of an overconfident model must first be divided by a temperature above 1.
 
+    Logits and labels say which model it is: one logit per example is a sigmoid; K logits with one class per example are
+    a softmax; K logits with a table of 0 and 1 are a sigmoid for each of K labels, of which an example may have several
+    or none. A table is never read as classes in one-hot form: pass ``y.argmax(axis=1)`` for these.
+
     Parameters
     ----------
     gamma : float or array_like, shape () or (K,)
-        The focusing parameter that the model was trained with, at least 0; one per class only for a softmax. 0 is
-        temperature scaling.
-    pos_weight : float, optional
-        The weight of the positives in training, above 0, for a binary model. 1 if None.
+        The focusing parameter that the model was trained with, at least 0; one per class or label if there are several
+        logits. 0 is temperature scaling.
+    pos_weight : float or array_like, shape () or (K,), optional
+        The weight of the positives in training, above 0, for a sigmoid, or for each of K. 1 if None.
     class_weight : float or array_like, shape () or (K,), optional
         The weights of the classes in training, above 0, for a softmax model. 1 if None.
 
@@ -42,8 +47,10 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
     ----------
     temperature_ : float
         In [0.01, 100].
-    classes_ : array, shape (K,)
-        The labels, in the order of the columns of `predict_proba`.
+    classes_ : array, shape (K,) or (K, 2)
+        The classes, in the order of the columns of `predict_proba`; for a table of labels, 0 and 1 for each of them.
+    multilabel_ : bool
+        Whether the labels were a table of 0 and 1.
     n_features_in_ : int
         The number of logits of an example: 1 or K.
 
@@ -57,6 +64,8 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
     ConvergenceWarning
         If the labels do not determine a temperature: where the logits separate the classes, have nothing to do with
         them, or all labels are of one class. A few dozen examples are too few as well, but give no warning.
+    UserWarning
+        If every row of a table of labels has exactly one 1, as classes in one-hot form would have.
 
     Notes
     -----
@@ -71,6 +80,8 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
 
     Examples
     --------
+    A model whose logits are three times too large:
+
     >>> import numpy as np
     >>> from focal_loss.calibration import FocalTemperature, posterior_from_logits
     >>> rng = np.random.default_rng(0)
@@ -79,10 +90,21 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
     >>> model = FocalTemperature(gamma=2).fit(3 * exact, y)
     >>> print(round(model.temperature_, 1))
     3.0
+
+    Two labels per example, with one temperature:
+
+    >>> logits = exact.reshape(-1, 2)
+    >>> model = FocalTemperature(gamma=2).fit(3 * logits, y.reshape(-1, 2))
+    >>> model.predict_proba([[0.0, 3.0]]).round(1), model.predict([[-1.0, 3.0]])
+    (array([[0.5, 0.9]]), array([[0, 1]]))
     """
 
     def __init__(
-        self, gamma: ParameterLike = 2.0, *, pos_weight: float | None = None, class_weight: ParameterLike | None = None
+        self,
+        gamma: ParameterLike = 2.0,
+        *,
+        pos_weight: ParameterLike | None = None,
+        class_weight: ParameterLike | None = None,
     ) -> None:
         self.gamma = gamma
         self.pos_weight = pos_weight
@@ -94,9 +116,11 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         logits : array_like, shape (n,), (n, 1) or (n, K)
-            The inputs of the model's sigmoid or softmax, for examples that it was not trained on.
-        y : array_like, shape (n,)
-            The labels: two or K different ones, in the order of the logits, or class indices.
+            The inputs of the model's sigmoid or softmax, for examples that it was not trained on. Tensors of PyTorch,
+            JAX and TensorFlow may have any dtype and are copied to the host.
+        y : array_like, shape (n,) or (n, K)
+            The classes: two or K different ones, in the order of the logits, or class indices. For a model of K labels,
+            a table of 0 and 1.
         sample_weight : array_like, shape (n,), optional
             The weights of the examples, at least 0.
 
@@ -104,30 +128,31 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        z = _columns(logits)
-        arrays.refuse_missing("y", y)
-        labels = column_or_1d(arrays.on_host(y))
-        assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
+        z, labels = _columns(logits), _labels(y)
         check_consistent_length(z, labels)
+        self.multilabel_ = labels.ndim == 2
         self._checked(z.shape[1])
-        self.n_features_in_ = z.shape[1]
-        self.classes_ = _classes(labels, max(2, z.shape[1]))
-        index = np.searchsorted(self.classes_, labels)[:, None]
         weight = options.sample_weights(sample_weight, len(z))
+        if self.multilabel_:
+            _check_indicator(labels, z.shape)
+            # Scorers read a list of arrays or an array of this shape as labels, `cross_val_predict` only an array.
+            self.classes_: NDArray[Any] = np.tile([0, 1], (z.shape[1], 1))
+        else:
+            self.classes_ = _classes(labels, max(2, z.shape[1]))
+            labels = np.searchsorted(self.classes_, labels)[:, None]
+        self.n_features_in_ = z.shape[1]
 
         def log_loss(log_temperature: float) -> float:
             sigmoid = self._sigmoid(z / np.exp(log_temperature))
+            if self.multilabel_:
+                each = np.where(labels == 1, sigmoid.neg_log_p, sigmoid.neg_log_q).mean(axis=1)
+            else:
+                each = np.take_along_axis(sigmoid.neg_log_p, labels, 1)[:, 0]
             with np.errstate(over="ignore"):  # at a temperature far too low to be the best
-                return float(np.average(np.take_along_axis(sigmoid.neg_log_p, index, 1)[:, 0], weights=weight))
+                return float(np.average(each, weights=weight))
 
-        losses = [log_loss(t) for t in COARSE]
-        best = int(np.argmin(losses))
-        bounds = COARSE[max(best - 1, 0)], COARSE[min(best + 1, len(COARSE) - 1)]
-        found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
-        self.temperature_ = float(np.exp(found.x))
-        at_an_end = not COARSE[0] + 1e-3 < found.x < COARSE[-1] - 1e-3
-        if at_an_end or np.ptp(losses) == 0 or len(np.unique(labels)) == 1:
+        self.temperature_, determined = _minimum(log_loss)
+        if not determined or len(np.unique(labels)) == 1:
             warn(
                 f"these labels do not determine the temperature, which is {self.temperature_:.4g}: there may be one "
                 "class only, or the logits separate the classes, or have nothing to do with them",
@@ -146,7 +171,8 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Returns
         -------
         posterior : array of float64, shape (n, K)
-            The probability of each class of `classes_`, with sum 1.
+            The probability of each class of `classes_`, with sum 1; or of each of K labels, in one array, as those of
+            `sklearn.neural_network.MLPClassifier`.
         """
         return self._posterior(logits).p
 
@@ -161,14 +187,17 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Returns
         -------
         decision : array of float64, shape (n,) or (n, K)
-            The log odds of the second of two classes, above 0 where `predict` names it, or the logarithm of the
-            probability of each of more classes.
+            The log odds of the second of two classes or of each label, above 0 where `predict` names it, or the
+            logarithm of the probability of each of more classes.
         """
-        negative = self._posterior(logits).neg_log_p
+        found = self._posterior(logits)
+        if self.multilabel_:
+            return found.neg_log_q - found.neg_log_p
+        negative = found.neg_log_p
         return negative[:, 0] - negative[:, 1] if negative.shape[1] == 2 else -negative
 
     def predict(self, logits: ArrayLike) -> NDArray[Any]:
-        """The most probable class.
+        """The most probable class, or the labels that are more probable than not.
 
         Parameters
         ----------
@@ -177,15 +206,20 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        labels : array, shape (n,)
-            The most probable of `classes_`. With weights per class it need not have the largest logit.
+        labels : array, shape (n,) or (n, K)
+            The most probable of `classes_`, or a table of 0 and 1. With weights per class the most probable class need
+            not have the largest logit.
         """
         decision = self.decision_function(logits)
-        return self.classes_[decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)]
+        if self.multilabel_:
+            return (decision > 0).astype(int)
+        found: NDArray[Any] = decision.argmax(axis=1) if decision.ndim == 2 else (decision > 0).astype(int)
+        return self.classes_[found]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array = True  # logits of the second of two classes
+        tags.classifier_tags.multi_label = True
         return tags
 
     def _posterior(self, logits: Any) -> Sigmoid:
@@ -197,9 +231,12 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
 
     def _checked(self, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Gamma and the weights, checked."""
-        name, other = ("pos_weight", "class_weight") if columns == 1 else ("class_weight", "pos_weight")
+        is_softmax = columns > 1 and not self.multilabel_
+        name, other = ("class_weight", "pos_weight") if is_softmax else ("pos_weight", "class_weight")
         if getattr(self, other) is not None:
-            raise ValueError(f"`{other}` has no part with {columns} logits per example; pass `{name}`")
+            why = "a 0 or 1 for each label" if self.multilabel_ else f"{columns} logits per example"
+            rest = "; for a softmax, with class indices" if self.multilabel_ else ""
+            raise ValueError(f"`{other}` has no part with {why}; pass `{name}`{rest}")
         given = self.gamma, getattr(self, name)
         for option, value in zip(("gamma", name), given, strict=True):
             arrays.refuse_missing(option, value)
@@ -214,9 +251,9 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         """Posteriors and their logarithms, from the margins of their logits."""
         gamma, weight = self._checked(z.shape[1])
         with np.errstate(all="ignore"):
-            if z.shape[1] == 1:
+            if z.shape[1] == 1 or self.multilabel_:
                 odds = posterior.log_odds(evaluate.OPS, z, gamma).value - np.log(weight)
-                return posterior.sigmoid_of(evaluate.OPS, np.hstack([-odds, odds]))
+                return posterior.sigmoid_of(evaluate.OPS, odds if self.multilabel_ else np.hstack([-odds, odds]))
             evidence = evaluate.elementwise("class_evidence", "", evaluate.margin(z, None, 1), gamma, weight)
             return posterior.sigmoid_of(evaluate.OPS, evaluate.margin(evidence, None, 1))
 
@@ -227,6 +264,43 @@ def _columns(logits: Any) -> NDArray[np.float64]:
     if array.ndim not in (1, 2):
         raise ValueError(f"`logits` must have the shape (n,), (n, 1) or (n, K), got {array.shape}")
     return array[:, None] if array.ndim == 1 else array
+
+
+def _labels(y: Any) -> NDArray[Any]:
+    """Classes of shape (n,), or a table of labels of shape (n, K)."""
+    arrays.refuse_missing("y", y)
+    labels = np.asarray(arrays.on_host(y))
+    labels = labels if labels.ndim == 2 and labels.shape[1] > 1 else column_or_1d(labels)
+    assert_all_finite(labels, input_name="y")
+    if labels.ndim == 1:
+        check_classification_targets(labels)
+    return labels
+
+
+def _check_indicator(labels: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if labels.shape != shape:
+        raise ValueError(
+            f"`y` must have the shape of `logits`, {shape}, or one class per example, got {labels.shape}; "
+            "pass `y.argmax(axis=1)` if it holds classes in one-hot form"
+        )
+    other = labels[~np.isin(labels, (0, 1))]
+    if other.size:
+        raise ValueError(f"`y` must hold 0 and 1 if it has a column for each label, got {other[0]!s}")
+    if (labels.sum(axis=1) == 1).all():
+        warn(
+            "each row of `y` has exactly one 1, and is read as labels independent of each other; pass "
+            "`y.argmax(axis=1)` if the logits are those of a softmax"
+        )
+
+
+def _minimum(log_loss: Callable[[float], float]) -> tuple[float, bool]:
+    """The temperature of the least log loss, and whether it lies inside the range of temperatures."""
+    losses = [log_loss(t) for t in COARSE]
+    best = int(np.argmin(losses))
+    bounds = COARSE[max(best - 1, 0)], COARSE[min(best + 1, len(COARSE) - 1)]
+    found = minimize_scalar(log_loss, bounds=bounds, method="bounded", options={"xatol": 1e-8})
+    inside = COARSE[0] + 1e-3 < found.x < COARSE[-1] - 1e-3
+    return float(np.exp(found.x)), bool(inside and np.ptp(losses) > 0)
 
 
 def _classes(labels: Any, count: int) -> Any:

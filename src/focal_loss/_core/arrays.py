@@ -50,11 +50,12 @@ def _package(kind: type) -> str:
 
 
 def on_host(value: Any) -> Any:
-    """A tensor as a NumPy array, copied from its device and detached; bfloat16 becomes float32, anything else stays."""
-    half = "bfloat16" in str(getattr(value, "dtype", ""))
+    """A tensor as a NumPy array, copied from its device and detached; bfloat16 and float8, which NumPy does not have,
+    become float32, anything else stays.
+    """
+    foreign = any(name in str(getattr(value, "dtype", "")) for name in ("bfloat16", "float8"))
     if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        return np.asarray(value.float() if half else value)
-    if half and hasattr(value, "numpy"):  # TensorFlow's scalars are not arrays to NumPy
+        return (value.float() if foreign else value).numpy(force=True)
+    if foreign and hasattr(value, "numpy"):  # TensorFlow's scalars are not arrays to NumPy
         value = value.numpy()
-    return np.asarray(value).astype(np.float32) if half else value
+    return np.asarray(value).astype(np.float32) if foreign else value

@@ -66,10 +66,10 @@ CONTRACTS = {name: contract(name, options) for name, options in declared.FUNCTIO
                     """class_weight : dict or 'balanced', optional
     The weight of each class, as everywhere in scikit-learn. `pos_weight` multiplies it.""",
                     entry("hessian", declared.HESSIAN),
-                    """calibrated : bool
+                    """calibrated : bool or 'cv'
     Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
     class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
-    `predict_proba` gives the sigmoid or softmax of the scores.""",
+    `predict_proba` gives the sigmoid or softmax of the scores. {folds}""",
                     "{more}{rest}",
                 ]
             ),
@@ -78,7 +78,7 @@ CONTRACTS = {name: contract(name, options) for name, options in declared.FUNCTIO
 classes_ : array, shape (K,)
     The labels, sorted. They may be strings, numbers or booleans.
 start_score_ : float or array, shape () or (K,)
-    The best constant score, at which training starts. It is part of the model and of every prediction.""",
+    The best constant score, at which training starts. It is part of the model and of every prediction.{attributes}""",
             """Raises
 ------
 TypeError, ValueError
@@ -99,6 +99,15 @@ results are arrays of Dask, computed when they are asked for. One count of the l
 classes, the start score and the class weights; labels and weights stay in its memory. Metrics see the probabilities
 that `predict_proba` would give. Each is the mean over the rows of all workers; a function is called with the rows of
 each worker, and the mean of its results weighs them by their weights, which is exact for a mean over rows."""
+FOLDS = """'cv' also divides the scores by one temperature. It is the one of least log loss for scores out of fold:
+    `fit` trains five more models, of as many rounds, each on four of five stratified folds of the rows. Trees that have
+    learned their rows by heart need it; rows must not depend on each other. Metrics during training see posteriors
+    without it. After training, `set_params` may switch
+    between the three, to 'cv' only if the fit was one."""
+NO_FOLDS = "'cv' is for the classifiers of one machine, and refused."
+ATTRIBUTES = """
+temperature_ : float
+    With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none."""
 CALLED = """A function of scores and data, as ``train`` calls it, or of labels, scores and optional weights, as
     the estimators call it, including those for Dask."""
 REST = """**kwargs
@@ -170,7 +179,9 @@ CLASSES = {
 def contracts(booster: str, **more: str) -> dict[str, str]:
     """The sections of a booster's objectives, metrics and classifier, by name; `more` are other texts."""
     found = dict(CONTRACTS)
-    for word, text in ({"notes": NOTES, "rest": REST} | WORDS[booster] | more).items():
+    for word, text in (
+        {"notes": NOTES, "rest": REST, "folds": FOLDS, "attributes": ATTRIBUTES} | WORDS[booster] | more
+    ).items():
         found = {name: contract.replace(f"{{{word}}}", text) for name, contract in found.items()}
     return found
 
@@ -179,7 +190,7 @@ def classifiers() -> dict[str, dict[str, str]]:
     """The sections of the classifiers, by file and by class."""
     found = {f"{b}/_estimator.py": {name: contracts(b)["classifier"]} for b, name in CLASSES.items()}
     for booster, name in DASK_CLASSES.items():
-        words = contracts(booster, notes=NOTES_OF_DASK, **DASK_WORDS[booster])
+        words = contracts(booster, notes=NOTES_OF_DASK, folds=NO_FOLDS, attributes="", **DASK_WORDS[booster])
         found[f"{booster}/_dask.py"] = {name: words["classifier"]}
     return found
 

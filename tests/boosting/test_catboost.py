@@ -485,7 +485,7 @@ BAD = [
     ({"class_weight": {7: 2.0}}, {}, ValueError, "`class_weight` names 7, but the classes are"),
     ({"class_weight": {1: -2.0}}, {}, ValueError, "`class_weight` must hold positive numbers"),
     ({"hessian": "floor"}, {}, ValueError, "`hessian` must be one of"),
-    ({"calibrated": "yes"}, {}, TypeError, "`calibrated` must be True or False"),
+    ({"calibrated": "yes"}, {}, TypeError, "`calibrated` must be True, False or 'cv'"),
     ({"loss_function": "Logloss"}, {}, ValueError, "`loss_function` must be left alone"),
     ({"objective": "RMSE"}, {}, ValueError, "`objective` must be left alone"),
     ({"scale_pos_weight": 3}, {}, ValueError, "give `pos_weight`"),

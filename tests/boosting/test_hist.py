@@ -388,7 +388,7 @@ BAD = [
     ({"class_weight": {1: -2.0}}, {}, ValueError, "`class_weight` must hold positive numbers"),
     ({"class_weight": "even"}, {}, ValueError, "The 'class_weight' parameter"),
     ({"hessian": "floor"}, {}, ValueError, "`hessian` must be one of"),
-    ({"calibrated": "yes"}, {}, TypeError, "`calibrated` must be True or False"),
+    ({"calibrated": "yes"}, {}, TypeError, "`calibrated` must be True, False or 'cv'"),
     ({"max_iter": 0}, {}, ValueError, "The 'max_iter' parameter"),
     ({}, {"y": np.zeros(100)}, ValueError, r"at least two classes, got one class: \[0.0\]"),
     ({}, {"y": np.where(Y, np.nan, 0.0)}, ValueError, "Input y contains NaN"),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -22,15 +22,16 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from focal_loss import calibration
-from focal_loss._boosting import objective
+from focal_loss._boosting import objective, temperature
 from focal_loss._core import arrays, options, posterior
 from focal_loss._host import derivatives, evaluate
 
 Array = Any
+Calibrated = bool | Literal["cv"]
 
 LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
 AUC, AVERAGE_PRECISION = "auc", "average_precision"
-FORMAT = 1  # version of our settings in a saved model
+FORMAT = 2  # version of our settings in a saved model; 1 has no temperature
 
 
 @contextmanager
@@ -164,11 +165,15 @@ def prior(classes: Array, codes: Array, sample_weight: Any) -> Array:
 
 @dataclass(frozen=True)
 class Focus:
-    """The loss of a fit: its gamma, and the weight of each class."""
+    """The loss of a fit: its gamma, the weight of each class, and the temperature of its scores.
+
+    The temperature is None unless the fit is one with ``calibrated="cv"``, and 1 until its folds are trained.
+    """
 
     gamma: float
     weights: tuple[float, ...]
     hessian: derivatives.Hessian
+    temperature: float | None = None
 
     @property
     def classes(self) -> int:
@@ -216,9 +221,27 @@ class Focus:
         _, hessian = loss.derivatives(np.tile(start, (self.classes, 1)), labels, prior, **options)
         return float(np.sum(hessian, dtype=np.float64))
 
-    def probabilities(self, scores: Array, calibrated: bool) -> Array:
-        """Probabilities of shape (n, K): class posteriors if calibrated, else the sigmoid or softmax of the scores."""
+    def tempered(self, scores: Array, calibrated: Calibrated) -> Array:
+        """The scores in float64, divided by the temperature if `calibrated` is 'cv'.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `calibrated` is no such value, or 'cv' for a model that was trained without a temperature.
+        """
         scores = np.asarray(scores, np.float64)
+        if not temperature.is_cv(calibrated):
+            return scores
+        if self.temperature is None:
+            raise ValueError(
+                "`calibrated` must be True or False for a model that was fitted without a temperature, got 'cv'; call "
+                "`fit` again with calibrated='cv'"
+            )
+        return scores / self.temperature
+
+    def probabilities(self, scores: Array, calibrated: Calibrated) -> Array:
+        """Probabilities of shape (n, K): class posteriors if calibrated, else the sigmoid or softmax of the scores."""
+        scores = self.tempered(scores, calibrated)
         gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
         if self.classes == 2:
             return np.column_stack(
@@ -229,13 +252,13 @@ class Focus:
             )
         return calibration.categorical_posterior_from_logits(scores, gamma, class_weight=weights)
 
-    def log_odds(self, scores: Array, calibrated: bool) -> Array:
+    def log_odds(self, scores: Array, calibrated: Calibrated) -> Array:
         """Logits of `probabilities`, exact where those are rounded to 0 or 1: the result of `decision_function`.
 
         For two classes: the log-odds of the second, of shape (n,), positive where `predict` gives it. For more: the
         logarithms of the probabilities, of shape (n, K).
         """
-        scores = np.asarray(scores, np.float64)
+        scores = self.tempered(scores, calibrated)
         gamma, odds, weights = (self.gamma, self.odds, self.weights) if calibrated else (0.0, 1.0, 1.0)
         with np.errstate(all="ignore"):
             if self.classes == 2:
@@ -244,7 +267,7 @@ class Focus:
             evidence = evaluate.elementwise("class_evidence", "", margins, np.asarray(gamma), np.asarray(weights))
             return -posterior.sigmoid_of(evaluate.OPS, evaluate.margin(evidence, None, 1)).neg_log_p
 
-    def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: bool) -> float:
+    def log_loss(self, scores: Array, labels: Array, weight: Array | None, calibrated: Calibrated) -> float:
         """The log loss of the probabilities, none taken as less than eps, as in scikit-learn's `log_loss`.
 
         It is computed after every round of training, on all held-out examples. For two classes it is the cross-entropy
@@ -252,7 +275,7 @@ class Focus:
         """
         least = np.finfo(np.float64).eps
         if self.classes == 2:
-            logits = objective.single(scores)
+            logits = objective.single(self.tempered(scores, calibrated) if calibrated == "cv" else scores)
             if calibrated:
                 calibrate = partial(posterior.posterior_logit, evaluate.OPS)
                 logits = evaluate.in_blocks(calibrate, (logits, self.gamma), logits.shape)
@@ -265,11 +288,12 @@ class Focus:
 
 def focus(estimator: Any, classes: Array, codes: Array, sample_weight: Any) -> Focus:
     """The `Focus` of an estimator's parameters, checked."""
-    if not isinstance(estimator.calibrated, bool | np.bool_):
-        raise TypeError(f"`calibrated` must be True or False, got {estimator.calibrated!r}")
+    with_folds = temperature.is_cv(estimator.calibrated)
+    if with_folds:
+        temperature.rows_of_folds(classes, codes, sample_weight)  # before training, for its error
     weights = class_weights(estimator.class_weight, estimator.pos_weight, classes, codes, sample_weight)
     gamma = objective.one_number("gamma", estimator.gamma)
-    return Focus(gamma, weights, derivatives.hessian_of(estimator.hessian))
+    return Focus(gamma, weights, derivatives.hessian_of(estimator.hessian), 1.0 if with_folds else None)
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -287,7 +311,7 @@ class Metric:
 
     function: str | Callable[..., Any]
     focus: Focus
-    calibrated: bool
+    calibrated: Calibrated
     name: str | None = None  # name of the result; None: that of the function
 
     def __call__(self, labels: Array, scores: Array, weight: Array | None) -> Any:
@@ -381,12 +405,13 @@ def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
         raise TypeError(f"only classes that are strings or numbers can be saved, got {values!r}; pickle the estimator")
     return json.dumps(
         {
-            "format": FORMAT,
+            "format": 1 if fitted.temperature is None else FORMAT,
             "digest": BLANK,
             "gamma": fitted.gamma,
             "weights": fitted.weights,
             "hessian": fitted.hessian,
-            "calibrated": bool(estimator.calibrated),
+            "temperature": fitted.temperature,
+            "calibrated": temperature.CV if temperature.is_cv(estimator.calibrated) else bool(estimator.calibrated),
             "classes": values,
             "dtype": "object" if classes.dtype == object else classes.dtype.str,
         }
@@ -409,8 +434,12 @@ def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]
         newer = known["format"] > FORMAT
         classes = np.array(known["classes"], dtype=known["dtype"])
         weights = tuple(options.sample_weights(known["weights"], len(classes)).tolist())
-        fitted = Focus(objective.one_number("gamma", known["gamma"]), weights, derivatives.hessian_of(known["hessian"]))
-        known["calibrated"]
+        gamma, hessian = objective.one_number("gamma", known["gamma"]), derivatives.hessian_of(known["hessian"])
+        divisor = known.get("temperature")
+        if divisor is not None:
+            divisor = objective.one_number("temperature", options.positive("temperature", divisor))
+        fitted = Focus(gamma, weights, hessian, divisor)
+        fitted.tempered(0.0, known["calibrated"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{source} is damaged: what it holds of focal loss cannot be read ({error})") from error
     if newer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
-from focal_loss._boosting import classifier
+from focal_loss._boosting import classifier, temperature
 from focal_loss._host.derivatives import Hessian
 from focal_loss.catboost import _parameters, _snapshots
 from focal_loss.catboost._metrics import OF_SCORES, asked, metric_of_fit, recorded, unchanged
@@ -46,7 +46,7 @@ class _Labels(NamedTuple):
     prior: Array
 
 
-class FocalCatBoostClassifier(catboost.CatBoostClassifier):
+class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered):
     """`catboost.CatBoostClassifier` trained with the focal loss, for two classes or more.
 
     `eval_metric`, by default 'focal_loss', decides early stopping. It may be one of CatBoost's names, a function of
@@ -69,10 +69,14 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
-    calibrated : bool
+    calibrated : bool or 'cv'
         Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
-        `predict_proba` gives the sigmoid or softmax of the scores.
+        `predict_proba` gives the sigmoid or softmax of the scores. 'cv' also divides the scores by one temperature. It
+        is the one of least log loss for scores out of fold: `fit` trains five more models, of as many rounds, each on
+        four of five stratified folds of the rows. Trees that have learned their rows by heart need it; rows must not
+        depend on each other. Metrics during training see posteriors without it. After training, `set_params` may switch
+        between the three, to 'cv' only if the fit was one.
     **kwargs
         Every parameter of `catboost.CatBoostClassifier`. `fit` refuses one that has no effect on this loss, and says
         what to give instead.
@@ -83,6 +87,8 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         The labels, sorted. They may be strings, numbers or booleans.
     start_score_ : float or array, shape () or (K,)
         The best constant score, at which training starts. It is part of the model and of every prediction.
+    temperature_ : float
+        With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none.
 
     Raises
     ------
@@ -124,7 +130,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         pos_weight: float | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         hessian: Hessian = "majorizer",
-        calibrated: bool = True,
+        calibrated: classifier.Calibrated = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -218,6 +224,8 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
     def _prepare_train_params(self, X: Any = None, y: Any = None, **given: Any) -> dict[str, Any]:
         self._refuse()
         classifier.refuse_missing(X, given.get("eval_set"), baseline=given.get("baseline"))
+        starts = {name: given.get(name) for name in ("baseline", "init_model")}
+        temperature.refuse_start(self.calibrated, **starts)
         if y is not None:
             if not isinstance(X, catboost.FeaturesData):
                 check_consistent_length(X, y)
@@ -230,6 +238,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
             found = self._labels(np.asarray(pool.get_label()), pool.get_weight())
         focus, classes, _codes, prior = found
         start = focus.start(prior)
+        temperature.refuse_start(self.calibrated, baseline=np.size(pool.get_baseline()) > 0)
         goes_on = given.get("init_model") is not None or np.size(pool.get_baseline())
         self._fitted, self._start = (focus, classes), np.zeros_like(start) if goes_on else start
         watched = bool(prepared["eval_sets"]) and prepared["params"].get("use_best_model") is not False
@@ -293,6 +302,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         _snapshots.check(params, self._fitted[0], self._start)
         start, pools = self._start, [train_pool, *test_pool]
         before = [pool.get_baseline() for pool in pools]
+        allow_clear_pool = allow_clear_pool and not temperature.is_cv(self.calibrated)  # the folds are taken from it
         try:
             if start.any():
                 for pool in pools:
@@ -304,6 +314,27 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
         if init_model is not None:  # CatBoost continues from its start score, and leaves it out of the result
             start = np.asarray(init_model.get_scale_and_bias()[1])
         self.set_scale_and_bias(1.0, start.tolist())
+        if temperature.is_cv(self.calibrated):
+            focus, classes = self._fitted
+            _, labels, codes, _ = self._labels(np.asarray(train_pool.get_label()), train_pool.get_weight())
+            of_fold = self._of_fold(train_pool, labels)
+            weight = train_pool.get_weight()
+            self._fitted = temperature.of_folds(focus, classes, codes, weight, of_fold), classes
+
+    def _of_fold(self, pool: Any, labels: Array) -> Callable[[Array, Array], Array]:
+        """The scores of some rows by a model of others, of as many rounds, with the defaults that CatBoost has chosen
+        by the numbers of rows and rounds.
+        """
+        weights = dict(zip(labels.tolist(), self._focus.weights, strict=True))
+        chosen = _parameters.of_folds(self._init_params, self.get_all_params(), self.tree_count_)
+        changes = {"calibrated": True, "pos_weight": None, "class_weight": weights}
+        model = type(self)(**(chosen | changes))
+
+        def scores(train: Array, test: Array) -> Array:
+            model.fit(pool.slice(train))
+            return model.predict(pool.slice(test), prediction_type="RawFormulaVal")
+
+        return scores
 
     def _process_predict_input_data(self, data: Any, parent_method_name: str, *args: Any, **kwargs: Any) -> Any:
         self._known()
@@ -341,6 +372,11 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier):
     def select_features(self, *args: Any, **kwargs: Any) -> Any:
         """Refused: CatBoost's feature selection knows only its own losses."""
         raise NotImplementedError("CatBoost's selection knows its own losses only; use that of scikit-learn")
+
+    @property
+    def _focus(self) -> classifier.Focus | None:  # type: ignore[override]
+        fitted = self.__dict__.get("_fitted")
+        return None if fitted is None else fitted[0]
 
     def _known(self) -> tuple[classifier.Focus, Array]:
         if not self.is_fitted():

@@ -66,7 +66,7 @@ def unchanged(wanted: str, focus: classifier.Focus, factors: Array | None) -> bo
     return not focus.gamma and factors is None and wanted == ("Logloss" if focus.classes == 2 else "MultiClass")
 
 
-def asked(wanted: Any, focus: classifier.Focus, calibrated: bool) -> tuple[str, classifier.Metric]:
+def asked(wanted: Any, focus: classifier.Focus, calibrated: classifier.Calibrated) -> tuple[str, classifier.Metric]:
     """The metric that a user requests, and the name of its record: the one by which it was requested."""
     if not isinstance(wanted, str):
         return "", classifier.Metric(wanted, focus, calibrated)

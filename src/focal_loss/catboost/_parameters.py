@@ -57,3 +57,21 @@ def chosen(given: dict[str, Any], classes: int, examples: int, columns: int, wat
     if classes > 2 and not {"bootstrap_type", "subsample"} & set(given):
         found["bootstrap_type"] = "Bayesian"
     return found
+
+
+# Parameters of the course of training, which folds do without: no evaluation set, no output, no files.
+COURSE = (
+    *("use_best_model", "od_type", "od_wait", "od_pval", "early_stopping_rounds", "eval_fraction"),
+    *("eval_metric", "custom_metric", "custom_loss", "metric_period"),
+    *("verbose", "verbose_eval", "silent", "logging_level", "train_dir", "name"),
+    *("save_snapshot", "snapshot_file", "snapshot_interval"),
+)
+# Parameters whose defaults depend on the numbers of rows and rounds.
+CHOSEN = ("learning_rate", "leaf_estimation_iterations", "bootstrap_type")
+
+
+def of_folds(given: dict[str, Any], used: dict[str, Any], rounds: int) -> dict[str, Any]:
+    """The parameters of a model of a part of the rows: those given, and the defaults that the fit to all has used."""
+    kept = {NAMES.get(name, name): value for name, value in given.items() if name not in COURSE}
+    defaults = {name: used[name] for name in CHOSEN if name in used}
+    return defaults | kept | {"iterations": rounds, "logging_level": "Silent", "allow_writing_files": False}

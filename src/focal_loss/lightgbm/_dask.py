@@ -14,7 +14,7 @@ import distributed
 import lightgbm
 import numpy as np
 
-from focal_loss._boosting import classifier, cluster
+from focal_loss._boosting import classifier, cluster, temperature
 from focal_loss._host.derivatives import Hessian
 from focal_loss.lightgbm._estimator import FocalLGBMClassifier, pairs_of
 from focal_loss.lightgbm._metrics import watched
@@ -42,10 +42,11 @@ class FocalDaskLGBMClassifier(FocalLGBMClassifier, lightgbm.DaskLGBMClassifier):
         only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
-    calibrated : bool
+    calibrated : bool or 'cv'
         Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
-        `predict_proba` gives the sigmoid or softmax of the scores.
+        `predict_proba` gives the sigmoid or softmax of the scores. 'cv' is for the classifiers of one machine, and
+        refused.
     client : distributed.Client, optional
         The client of the cluster. If None, the current one.
     **kwargs
@@ -100,7 +101,7 @@ class FocalDaskLGBMClassifier(FocalLGBMClassifier, lightgbm.DaskLGBMClassifier):
         pos_weight: float | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         hessian: Hessian = "majorizer",
-        calibrated: bool = True,
+        calibrated: classifier.Calibrated = True,
         client: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -140,6 +141,7 @@ class FocalDaskLGBMClassifier(FocalLGBMClassifier, lightgbm.DaskLGBMClassifier):
         `init_model`, training starts there instead of at the solved start score.
         """
         self._refuse()
+        temperature.refuse_cluster(self.calibrated)
         client = cluster.synchronous(self.client or distributed.default_client())
         cluster.alike(X=known_categories(cluster.table("X", X)), y=cluster.column("y", y), init_score=init_score)
         if eval_class_weight is not None:

@@ -14,7 +14,7 @@ import lightgbm
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
-from focal_loss._boosting import classifier
+from focal_loss._boosting import classifier, temperature
 from focal_loss._host.derivatives import Hessian
 from focal_loss.lightgbm._metrics import watched
 from focal_loss.lightgbm._objectives import objective_of
@@ -25,7 +25,7 @@ Array = Any
 TAG = "\nfocal_loss:"  # start of our line in a saved model
 
 
-class FocalLGBMClassifier(lightgbm.LGBMClassifier):
+class FocalLGBMClassifier(lightgbm.LGBMClassifier, temperature.Tempered):
     """`lightgbm.LGBMClassifier` trained with the focal loss, for two classes or more.
 
     Parameters
@@ -42,10 +42,14 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
-    calibrated : bool
+    calibrated : bool or 'cv'
         Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
-        `predict_proba` gives the sigmoid or softmax of the scores.
+        `predict_proba` gives the sigmoid or softmax of the scores. 'cv' also divides the scores by one temperature. It
+        is the one of least log loss for scores out of fold: `fit` trains five more models, of as many rounds, each on
+        four of five stratified folds of the rows. Trees that have learned their rows by heart need it; rows must not
+        depend on each other. Metrics during training see posteriors without it. After training, `set_params` may switch
+        between the three, to 'cv' only if the fit was one.
     **kwargs
         Every parameter of `lightgbm.LGBMClassifier`. `fit` refuses one that has no effect on this loss, and says what
         to give instead.
@@ -56,6 +60,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         The labels, sorted. They may be strings, numbers or booleans.
     start_score_ : float or array, shape () or (K,)
         The best constant score, at which training starts. It is part of the model and of every prediction.
+    temperature_ : float
+        With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none.
 
     Raises
     ------
@@ -98,7 +104,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         pos_weight: float | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         hessian: Hessian = "majorizer",
-        calibrated: bool = True,
+        calibrated: classifier.Calibrated = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(class_weight=class_weight, **kwargs)
@@ -134,6 +140,7 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         """
         self._refuse()
         pairs = pairs_of(eval_set, eval_X, eval_y)
+        temperature.refuse_start(self.calibrated, init_score=init_score, init_model=init_model)
         scores = {"init_score": init_score, "eval_init_score": eval_init_score}
         classifier.refuse_missing(X, pairs, eval_sample_weight=eval_sample_weight, **scores)
         classes, codes = classifier.encode(y)
@@ -167,6 +174,10 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
             callbacks=callbacks,
             init_model=init_model,
         )
+        if temperature.is_cv(self.calibrated):
+            columns = {"feature_name": feature_name, "categorical_feature": categorical_feature}
+            of_fold = self._of_fold(X, codes, sample_weight, callbacks, columns)
+            self._focus = temperature.of_folds(focus, classes, codes, sample_weight, of_fold)
         return self
 
     def predict_proba(
@@ -303,6 +314,23 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier):
         self._focus, self.start_score_ = focus, start
         _add_to_first_trees(self._Booster, start)
 
+    def _of_fold(
+        self, X: Any, codes: Array, sample_weight: Any, callbacks: Any, columns: dict[str, Any]
+    ) -> Callable[[Array, Array], Array]:
+        """The scores of some rows by a model of others, with the callbacks that act on training and as many rounds."""
+        off = {name: 0 for name in self.get_params() if NAMES.get(name, name) == "early_stopping_round"}
+        model = temperature.untrained(self, self._focus, **off)
+        acting = [callback for callback in callbacks or [] if getattr(callback, "before_iteration", False)]
+        if self._best_iteration > 0:
+            acting.append(_Stop(self._best_iteration))
+
+        def scores(train: Array, test: Array) -> Array:
+            weight = temperature.taken(sample_weight, train)
+            model.fit(temperature.taken(X, train), codes[train], weight, callbacks=acting, **columns)
+            return model.predict(temperature.taken(X, test), raw_score=True)
+
+        return scores
+
     def _process_params(self, stage: str) -> dict[str, Any]:
         """LightGBM's parameters: without ours, and with the objective as `lightgbm.train` takes it."""
         parameters = super()._process_params(stage)
@@ -341,6 +369,19 @@ def _keep_objective(env: Any) -> None:
 
 
 _keep_objective.before_iteration = True  # type: ignore[attr-defined]
+
+
+class _Stop:
+    """A callback that ends training after some rounds. With fewer rounds in all, lists of learning rates would have the
+    wrong length.
+    """
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    def __call__(self, env: Any) -> None:
+        if env.iteration + 1 == self.rounds:
+            raise lightgbm.callback.EarlyStopException(env.iteration, [])
 
 
 def pairs_of(eval_set: Any, eval_X: Any, eval_y: Any) -> list[tuple[Any, Any]]:

@@ -23,7 +23,9 @@ OF_SCORES = ("auc", "average_precision", "auc_mu")
 NO_METRIC = ("", "None", "none", "null", "na", "custom")
 
 
-def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool, eval_metric: Any) -> list[Any]:
+def watched(
+    given: dict[str, Any], focus: classifier.Focus, calibrated: classifier.Calibrated, eval_metric: Any
+) -> list[Any]:
     """The metrics that `fit` evaluates: those of its argument, then those of the estimator, by default the loss itself.
 
     `given` are the estimator's parameters. LightGBM computes its own metrics first, whatever their order. The order

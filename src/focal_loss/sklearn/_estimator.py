@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from focal_loss._boosting import classifier
+from focal_loss._boosting import classifier, temperature
 from focal_loss._host.derivatives import Hessian
 from focal_loss.sklearn._loss import FocalLoss, scores
 
 Array = Any
 
 
-class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier):
+class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier, temperature.Tempered):
     """`sklearn.ensemble.HistGradientBoostingClassifier` trained with the focal loss, for two classes or more.
 
     Parameters
@@ -33,10 +33,14 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier):
         only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
-    calibrated : bool
+    calibrated : bool or 'cv'
         Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
-        `predict_proba` gives the sigmoid or softmax of the scores.
+        `predict_proba` gives the sigmoid or softmax of the scores. 'cv' also divides the scores by one temperature. It
+        is the one of least log loss for scores out of fold: `fit` trains five more models, of as many rounds, each on
+        four of five stratified folds of the rows. Trees that have learned their rows by heart need it; rows must not
+        depend on each other. Metrics during training see posteriors without it. After training, `set_params` may switch
+        between the three, to 'cv' only if the fit was one.
     learning_rate, max_iter, max_leaf_nodes, max_depth, min_samples_leaf, l2_regularization, max_features
         The steps and the trees: parameters of `sklearn.ensemble.HistGradientBoostingClassifier`, as are the rest.
     max_bins, categorical_features, monotonic_cst, interaction_cst
@@ -50,6 +54,8 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier):
         The labels, sorted. They may be strings, numbers or booleans.
     start_score_ : float or array, shape () or (K,)
         The best constant score, at which training starts. It is part of the model and of every prediction.
+    temperature_ : float
+        With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none.
 
     Raises
     ------
@@ -90,7 +96,7 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier):
         pos_weight: float | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         hessian: Hessian = "majorizer",
-        calibrated: bool = True,
+        calibrated: classifier.Calibrated = True,
         learning_rate: float = 0.1,
         max_iter: int = 100,
         max_leaf_nodes: int | None = 31,
@@ -152,10 +158,15 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier):
         """Train. The arguments are those of `HistGradientBoostingClassifier.fit`; before scikit-learn 1.7 that has no
         validation data.
         """
+        temperature.refuse_start(self.calibrated, warm_start=self.warm_start)
         held = {"X_val": X_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
         classifier.refuse_missing(X, y=y, sample_weight=sample_weight, y_val=y_val, sample_weight_val=sample_weight_val)
         classifier.refuse_masked("X_val", X_val)
         super().fit(X, y, sample_weight, **{name: value for name, value in held.items() if value is not None})
+        if temperature.is_cv(self.calibrated):
+            classes, codes = classifier.encode(y)
+            of_fold = self._of_fold(X, codes, sample_weight)
+            self._focus = temperature.of_folds(self._focus, classes, codes, sample_weight, of_fold)
         return self
 
     def predict_proba(self, X: Any) -> Array:
@@ -191,6 +202,16 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier):
         check_is_fitted(self)
         start = self._baseline_prediction[0]
         return start if len(start) > 1 else start[0]
+
+    def _of_fold(self, X: Any, codes: Array, sample_weight: Any) -> Callable[[Array, Array], Array]:
+        """The scores of some rows by a model of others, of as many rounds."""
+        model = temperature.untrained(self, self._focus, max_iter=self.n_iter_, early_stopping=False)
+
+        def scores(train: Array, test: Array) -> Array:
+            model.fit(temperature.taken(X, train), codes[train], temperature.taken(sample_weight, train))
+            return model._scores(temperature.taken(X, test))
+
+        return scores
 
     def _scores(self, X: Any) -> Array:
         classifier.refuse_missing(X)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from xgboost.dask import DaskXGBClassifier
 
-from focal_loss._boosting import cluster
+from focal_loss._boosting import classifier, cluster, temperature
 from focal_loss._host.derivatives import Hessian
 from focal_loss.xgboost._estimator import FocalXGBClassifier
 
@@ -32,10 +32,11 @@ class FocalDaskXGBClassifier(FocalXGBClassifier, DaskXGBClassifier):
         only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
-    calibrated : bool
+    calibrated : bool or 'cv'
         Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
-        `predict_proba` gives the sigmoid or softmax of the scores.
+        `predict_proba` gives the sigmoid or softmax of the scores. 'cv' is for the classifiers of one machine, and
+        refused.
     min_split_loss : float, optional
         The least gain of a split: XGBoost's own parameter, which it also calls `gamma`.
     coll_cfg : xgboost.collective.Config, optional
@@ -96,7 +97,7 @@ class FocalDaskXGBClassifier(FocalXGBClassifier, DaskXGBClassifier):
         pos_weight: float | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         hessian: Hessian = "majorizer",
-        calibrated: bool = True,
+        calibrated: classifier.Calibrated = True,
         min_split_loss: float | None = None,
         coll_cfg: Any = None,
         **kwargs: Any,
@@ -131,6 +132,7 @@ class FocalDaskXGBClassifier(FocalXGBClassifier, DaskXGBClassifier):
         With a `base_score`, `base_margin` or `xgb_model`, training starts there instead of at the solved start score.
         """
         self._refuse()
+        temperature.refuse_cluster(self.calibrated)
         client = cluster.synchronous(self.client)
         cluster.alike(X=cluster.table("X", X), y=cluster.column("y", y), base_margin=base_margin)
         found = cluster.labels(client, y, sample_weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ import xgboost
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from focal_loss._boosting import classifier
+from focal_loss._boosting import classifier, temperature
 from focal_loss._host.derivatives import Hessian
 from focal_loss.xgboost._metrics import watched
 from focal_loss.xgboost._objectives import objective_of
@@ -20,8 +20,11 @@ from focal_loss.xgboost._parameters import DEFAULTS, NAMES, REFUSED, UNKNOWN
 
 Array = Any
 
+# Callbacks that watch evaluation sets or write files, and leave the trees as they are but for their number.
+WATCHING = (xgboost.callback.EarlyStopping, xgboost.callback.EvaluationMonitor, xgboost.callback.TrainingCheckPoint)
 
-class FocalXGBClassifier(xgboost.XGBClassifier):
+
+class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
     """`xgboost.XGBClassifier` trained with the focal loss, for two classes or more.
 
     Parameters
@@ -38,10 +41,14 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         only negative term out and is positive everywhere; 'exact' is the Hessian itself; 'relative_floor' is the
         Hessian where that is at least a quarter of the gradient's size, else that quarter. docs/boosting.md has the
         evidence.
-    calibrated : bool
+    calibrated : bool or 'cv'
         Whether `predict_proba` gives class posteriors. A focal loss is lowest at scores that are closer to 1/2 than the
         class frequencies are, and class weights move them too; both are undone in closed form [2]_. If False,
-        `predict_proba` gives the sigmoid or softmax of the scores.
+        `predict_proba` gives the sigmoid or softmax of the scores. 'cv' also divides the scores by one temperature. It
+        is the one of least log loss for scores out of fold: `fit` trains five more models, of as many rounds, each on
+        four of five stratified folds of the rows. Trees that have learned their rows by heart need it; rows must not
+        depend on each other. Metrics during training see posteriors without it. After training, `set_params` may switch
+        between the three, to 'cv' only if the fit was one.
     min_split_loss : float, optional
         The least gain of a split: XGBoost's own parameter, which it also calls `gamma`.
     **kwargs
@@ -54,6 +61,8 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         The labels, sorted. They may be strings, numbers or booleans.
     start_score_ : float or array, shape () or (K,)
         The best constant score, at which training starts. It is part of the model and of every prediction.
+    temperature_ : float
+        With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none.
 
     Raises
     ------
@@ -97,7 +106,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         pos_weight: float | None = None,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
         hessian: Hessian = "majorizer",
-        calibrated: bool = True,
+        calibrated: classifier.Calibrated = True,
         min_split_loss: float | None = None,
         **kwargs: Any,
     ) -> None:
@@ -129,6 +138,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         As everywhere in XGBoost, a `base_margin` is not part of later predictions.
         """
         self._refuse()
+        temperature.refuse_start(self.calibrated, base_margin=base_margin, xgb_model=xgb_model)
         margins = {"base_margin": base_margin, "base_margin_eval_set": base_margin_eval_set}
         classifier.refuse_missing(X, eval_set, sample_weight_eval_set=sample_weight_eval_set, **margins)
         classes, codes = classifier.encode(y)
@@ -146,7 +156,11 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
             base_margin_eval_set=base_margin_eval_set,
             feature_weights=feature_weights,
         )
-        return self._become(plain, focus, classes)
+        self._become(plain, focus, classes)
+        if temperature.is_cv(self.calibrated):
+            of_fold = self._of_fold(X, codes, sample_weight, feature_weights, getattr(plain, "best_iteration", None))
+            self._focus = temperature.of_folds(focus, classes, codes, sample_weight, of_fold)
+        return self
 
     def predict_proba(
         self, X: Any, validate_features: bool = True, base_margin: Any = None, iteration_range: Any = None
@@ -268,6 +282,23 @@ class FocalXGBClassifier(xgboost.XGBClassifier):
         if self.base_score is None and xgb_model is None:
             plain.base_score = _of_logits(start)
         return plain, focus
+
+    def _of_fold(
+        self, X: Any, codes: Array, sample_weight: Any, feature_weights: Any, best: int | None
+    ) -> Callable[[Array, Array], Array]:
+        """The scores of some rows by a model of others, with the callbacks that act on training and as many rounds."""
+        callbacks = [callback for callback in self.callbacks or [] if not isinstance(callback, WATCHING)]
+        changes = {"callbacks": callbacks or None, "early_stopping_rounds": None, "eval_metric": None}
+        changes |= {} if best is None else {"n_estimators": best + 1}
+        model = temperature.untrained(self, self._focus, **changes)
+
+        def scores(train: Array, test: Array) -> Array:
+            weight = temperature.taken(sample_weight, train)
+            given = {"sample_weight": weight, "feature_weights": feature_weights}
+            model.fit(temperature.taken(X, train), codes[train], **given)
+            return model.predict(temperature.taken(X, test), output_margin=True)
+
+        return scores
 
     def _become(self, plain: Any, focus: classifier.Focus, classes: Array) -> FocalXGBClassifier:
         self._Booster, self.n_classes_ = plain.get_booster(), plain.n_classes_

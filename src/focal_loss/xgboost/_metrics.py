@@ -60,7 +60,7 @@ def number(metric: classifier.Metric, *given: Any) -> float:
     return float(found[1] if isinstance(found, tuple) else found)
 
 
-def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: bool) -> dict[str, Any]:
+def watched(given: dict[str, Any], focus: classifier.Focus, calibrated: classifier.Calibrated) -> dict[str, Any]:
     """XGBoost's parameters for the metrics. `given` are the estimator's parameters."""
     eval_metric, callbacks = given["eval_metric"], given["callbacks"]
     named = "focal_loss" if eval_metric is None else eval_metric

@@ -127,6 +127,10 @@ def untrained(estimator: Any, focus: Focus, **changes: Any) -> Any:
 
 def taken(values: Any, rows: Array) -> Any:
     """Rows of an array or table of any kind, or None of None."""
+    if values is None:
+        return None
     if type(values).__module__.partition(".")[0] == "pyarrow":
         return values.take(rows)
-    return None if values is None else _safe_indexing(values.tocsr() if issparse(values) else values, rows)
+    if issparse(values):
+        return values.tocsr()[rows]
+    return _safe_indexing(values if hasattr(values, "__getitem__") else np.asarray(values), rows)

@@ -145,7 +145,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         def log_loss(log_temperature: float) -> float:
             sigmoid = self._sigmoid(z / np.exp(log_temperature))
             if self.multilabel_:
-                each = np.where(labels == 1, sigmoid.neg_log_p, sigmoid.neg_log_q).mean(axis=1)
+                each = np.mean(np.where(labels == 1, sigmoid.neg_log_p, sigmoid.neg_log_q), axis=1)
             else:
                 each = np.take_along_axis(sigmoid.neg_log_p, labels, 1)[:, 0]
             with np.errstate(over="ignore"):  # at a temperature far too low to be the best

@@ -317,15 +317,14 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
         if temperature.is_cv(self.calibrated):
             focus, classes = self._fitted
             _, labels, codes, _ = self._labels(np.asarray(train_pool.get_label()), train_pool.get_weight())
-            of_fold = self._of_fold(train_pool, labels)
+            of_fold = self._of_fold(train_pool, dict(zip(labels.tolist(), focus.weights, strict=True)))
             weight = train_pool.get_weight()
             self._fitted = temperature.of_folds(focus, classes, codes, weight, of_fold), classes
 
-    def _of_fold(self, pool: Any, labels: Array) -> Callable[[Array, Array], Array]:
+    def _of_fold(self, pool: Any, weights: dict[Any, float]) -> Callable[[Array, Array], Array]:
         """The scores of some rows by a model of others, of as many rounds, with the defaults that CatBoost has chosen
         by the numbers of rows and rounds.
         """
-        weights = dict(zip(labels.tolist(), self._focus.weights, strict=True))
         chosen = _parameters.of_folds(self._init_params, self.get_all_params(), self.tree_count_)
         changes = {"calibrated": True, "pos_weight": None, "class_weight": weights}
         model = type(self)(**(chosen | changes))
@@ -374,7 +373,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
         raise NotImplementedError("CatBoost's selection knows its own losses only; use that of scikit-learn")
 
     @property
-    def _focus(self) -> classifier.Focus | None:  # type: ignore[override]
+    def _focus(self) -> classifier.Focus | None:
         fitted = self.__dict__.get("_fitted")
         return None if fitted is None else fitted[0]
 

@@ -288,7 +288,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
     ) -> Callable[[Array, Array], Array]:
         """The scores of some rows by a model of others, with the callbacks that act on training and as many rounds."""
         callbacks = [callback for callback in self.callbacks or [] if not isinstance(callback, WATCHING)]
-        changes = {"callbacks": callbacks or None, "early_stopping_rounds": None, "eval_metric": None}
+        changes: dict[str, Any] = {"callbacks": callbacks or None, "early_stopping_rounds": None, "eval_metric": None}
         changes |= {} if best is None else {"n_estimators": best + 1}
         model = temperature.untrained(self, self._focus, **changes)
 

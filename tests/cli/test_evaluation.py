@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
@@ -35,23 +37,21 @@ def test_the_interval_of_a_difference() -> None:
     rng = np.random.default_rng(1)
     y = rng.random(2000) < 0.1
     good, bad = np.where(y, 0.6, 0.2) + 0.2 * rng.random(2000), rng.random(2000)
-    low, high = evaluation.intervals(y, good, bad, 0)["average_precision"]
+    one, other, same = evaluation.resampled(y, [good, bad, good], None, 0)[:, :, 0]
+    low, high = evaluation.interval(one - other)
     assert 0 < low < average_precision_score(y, good) - average_precision_score(y, bad) < high
-    assert set(evaluation.intervals(y, good, good, 0).values()) == {(0.0, 0.0)}
+    assert evaluation.interval(one - same) == (0, 0)
 
 
-def test_outcomes_count() -> None:
-    y, probability = np.array([1, 0, 1, 0, 0], bool), np.array([0.9, 0.9, 0.5, 0.4, 0.1])
-    found = evaluation.Outcomes.of(y, probability)
-    np.testing.assert_array_equal(found.tp, [0, 1, 2, 2, 2])
-    np.testing.assert_array_equal(found.fp, [0, 1, 1, 2, 3])
-    assert found.best_f1() == 0.5
-    assert found.for_recall(0.5) == 0.9
-    assert found.for_precision(0.6) == 0.5
-    assert found.for_precision(0.99) is None
-    many = evaluation.Outcomes.of(np.arange(5000) % 7 == 0, np.random.default_rng(0).random(5000))
-    assert len(many.thresholds) <= 400
-    assert many.tp[-1] + many.fp[-1] == 5000
+def test_groups_are_drawn_whole() -> None:
+    """Ten copies of every row, as a group, tell no more than the rows themselves: the intervals are as wide."""
+    rng = np.random.default_rng(2)
+    y, probability = rng.random(300) < 0.3, rng.random(300)
+    groups = np.repeat(np.arange(300), 10)
+    repeated = evaluation.resampled(np.repeat(y, 10), [np.repeat(probability, 10)], groups, 0)[0, :, 1]
+    plain = evaluation.resampled(y, [probability], None, 0)[0, :, 1]
+    assert np.std(repeated) == pytest.approx(np.std(plain), rel=0.1)
+    assert evaluation.resampled(y[:2] | [True, False], [probability[:2]], np.arange(2), 0).shape == (1, 1000, 5)
 
 
 def test_the_slider_steps_evenly_in_log_odds() -> None:
@@ -71,12 +71,6 @@ def test_the_slider_steps_evenly_in_log_odds() -> None:
     certain = summary.outcomes(y, y.astype(float), 1.0)
     assert 1e-7 < min(certain.thresholds) < max(certain.thresholds) == 1
     assert len(certain.thresholds) <= 400
-
-
-def test_recall_is_what_was_asked_for() -> None:
-    """0.55 of 20 is 11, though 0.55 * 20 is more than 11 in float64."""
-    y = np.ones(40) * (np.arange(40) < 20)
-    assert evaluation.Outcomes.of(y, np.linspace(1, 0, 40)).for_recall(0.55) == np.linspace(1, 0, 40)[10]
 
 
 def test_curves_of_few_positives_among_many() -> None:
@@ -115,19 +109,15 @@ def test_reliability_of_a_rare_class_has_many_points() -> None:
     )  # fmt: skip
 
 
-def test_rules_at_their_ends() -> None:
-    y, probability = np.array([1, 0, 1, 0, 0], bool), np.array([0.9, 0.8, 0.5, 0.4, 0.1])
-    found = evaluation.Outcomes.of(y, probability)
-    assert found.for_recall(0) > 1, "nothing, whatever its probability"
-    assert found.for_precision(0) == 0, "everything"
-
-
 def test_the_answer_has_as_many_digits_as_it_takes() -> None:
-    row = report.Comparison("Brier score", 0.00251, 0.00254, -0.00006, -0.00001, False)
+    models = {"focal": report.Estimate(0.00251, 0, 1), "weighted cross-entropy": report.Estimate(0.00254, 0, 1)}
+    row = report.Comparison("Brier score", models, "weighted cross-entropy", -0.00006, -0.00001, 0.003, False)
     assert summary.answer(row) == (
-        "Focal loss is better than cross-entropy: Brier score 0.002510 against 0.002540; 95 % interval of the "
-        "difference -0.000060 to -0.000010."
+        "Focal loss is better than weighted cross-entropy: Brier score 0.002510 against 0.002540 of weighted "
+        "cross-entropy; 95 % interval of the difference −0.000060 to −0.000010."
     )
+    row = dataclasses.replace(row, low=-0.0600, high=-0.000001)
+    assert "−0.060 to −0.000001" in summary.answer(row), "an end of the interval is never rounded to 0"
 
 
 def test_a_certain_mistake_is_cut_in_the_log_loss() -> None:
@@ -143,5 +133,5 @@ def test_positives_and_negatives_are_drawn_apart() -> None:
     """With one positive, drawn once in each replicate, the F1 of a perfect ranking is 1 in all of them."""
     y = np.arange(12) == 0
     perfect, useless = y * 0.5 + 0.25, np.full(12, 0.5)
-    low, high = evaluation.intervals(y, perfect, useless, 0)["f1"]
-    assert low == high == pytest.approx(1 - 2 / 13)
+    one, other = evaluation.resampled(y, [perfect, useless], None, 0)[:, :, list(evaluation.MEASURES).index("f1")]
+    np.testing.assert_allclose(one - other, 1 - 2 / 13)

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import parts, store
+from focal_loss._command import fit, parts, store
 
 COUNTED = pa.proxy_memory_pool(pa.system_memory_pool())  # must outlive what is allocated from it
 
@@ -29,7 +29,7 @@ def directory(tmp_path: Path) -> Path:
 
 def test_held_out_rows_are_in_no_training_part(directory: Path) -> None:
     """The sample is divided, and every other row of the files is learned from."""
-    found = parts.load(directory, "rare", None, False, 2, 0, "lightgbm", 600)
+    found = parts.load(directory, fit.Question("rare", None, False, 2, 0), "lightgbm", 600)
     frames = [found.read(k) for k in range(3)]
     assert [len(frame) + len(held) for frame, held in zip(frames, found.held, strict=True)] == [700, 700, 100]
     learned = pd.concat(frames)
@@ -69,7 +69,7 @@ def test_a_directory_is_learned_from_by_dask(
     said = capsys.readouterr().err
     words = "a random sample of 480; the metrics, their intervals and the test of the threshold are from 120 other rows"
     assert words in " ".join(said.split())
-    assert "Dask trained both models on 1380" in " ".join(said.split())
+    assert "Dask trained the models on 1380" in " ".join(said.split())
     assert "3 files hold 1500 rows" in (out / "report.html").read_text(encoding="utf-8")
     measured = json.loads((out / "metrics.json").read_text())["decision"]
     assert sum(measured[name] for name in ("tp", "fp", "fn", "tn")) == 120
@@ -88,7 +88,7 @@ def test_all_rows_in_one_file_give_the_model_of_one_machine(directory: Path, tmp
     assert run("fit", directory / "more" / "b.parquet", *arguments, "--out", tmp_path / "one") == 0
     found, expected = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("dask", "one"))
     for name, row in expected["metrics"].items():
-        assert found["metrics"][name]["focal"] == pytest.approx(row["focal"], rel=1e-6), name
+        assert found["metrics"][name]["models"]["focal"] == pytest.approx(row["models"]["focal"], rel=1e-6), name
 
 
 def test_what_cannot_be_learned_from_is_one_line(

@@ -12,7 +12,7 @@ import pytest
 from example_report import HOSTILE, example, hostile
 
 from focal_loss._command.report import numbers
-from focal_loss._command.report.data import Bins, Comparison, Curve, Outcomes, Report, Trial
+from focal_loss._command.report.data import Bins, Comparison, Curve, Estimate, Outcomes, Report, Trial
 from focal_loss._command.report.render import render
 
 SECTIONS = [
@@ -133,7 +133,8 @@ def test_figures_say_in_words_what_they_show(report: Report) -> None:
 )
 def test_a_comparison_says_who_is_better(report: Report, low: float, high: float, upward: bool, verdict: str) -> None:
     middle = (low + high) / 2
-    row = Comparison("metric", 0.5 + middle, 0.5, low, high, upward)
+    models = {"focal": Estimate(0.5 + middle, 0.4, 0.6), "cross-entropy": Estimate(0.5, 0.4, 0.6)}
+    row = Comparison("metric", models, "cross-entropy", low, high, 0.1, upward)
     assert verdict in Content(render(dataclasses.replace(report, comparisons=[row]))).texts
 
 
@@ -185,4 +186,4 @@ def test_corners_are_drawn(report: Report) -> None:
     [(3.0, 2), (0.2, 2), (0.05, 3), (0.02, 3), (0.004, 4), (0.0003, 5), (2e-5, 6), (1e-9, 6), (0.0, 4), (np.inf, 4)],
 )
 def test_decimals_leave_two_digits_of_the_width_of_an_interval(width: float, expected: int) -> None:
-    assert numbers.decimals(Comparison("average precision", 0.5, 0.5, 0.0, width, True)) == expected
+    assert numbers.decimals(Comparison("average precision", {}, "cross-entropy", 0.0, width, 0.1, True)) == expected

@@ -223,6 +223,15 @@ def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
     return X.assign(**plain), {"cat_features": words} if words else {}
 
 
+def raw(model: Any, X: Any) -> Array:
+    """The scores of the trees, in log odds."""
+    model.set_params(calibrated=False)
+    try:
+        return model.decision_function(X)
+    finally:
+        model.set_params(calibrated=True)
+
+
 def importances(model: Any, names: list[str]) -> list[tuple[str, float]]:
     """The fraction of the splits' total gain that each column contributed, the largest first."""
     trees = getattr(model, "booster_", None)

@@ -11,6 +11,7 @@ User errors print one line to stderr and exit with status 2.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -123,6 +124,9 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
         "--trials", type=whole(1), default=30, metavar="N", help="trials of each loss (default: %(default)s)"
     )
     fit.add_argument("--folds", type=whole(2), default=5, metavar="K", help="(default: %(default)s)")
+    fit.add_argument("--group", metavar="COLUMN", help="hold out whole groups, such as patients")
+    fit.add_argument("--time", metavar="COLUMN", help="hold out the latest rows, and predict forward in every fold")
+    fit.add_argument("--held-out", type=Path, metavar="FILE", help="rows to measure on, in a file of their own")
     fit.add_argument(
         "--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it, except the first of each loss"
     )
@@ -144,8 +148,8 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
     rule = predict.add_mutually_exclusive_group()
     rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="flag rows of at least this probability")
-    rule.add_argument("--precision", type=number(0, 1), metavar="P", help="flag as many rows as this precision allows")
-    rule.add_argument("--recall", type=number(0, 1), metavar="R", help="flag as few rows as this recall needs")
+    rule.add_argument("--precision", type=number(0, 1), metavar="P", help="flag as many rows as this allows")
+    rule.add_argument("--recall", type=number(0, 1), metavar="R", help="flag as few rows as this needs")
     rule.add_argument("--cost", type=costs, metavar="FP:FN", help="costs of a false alarm and a miss")
 
 
@@ -170,23 +174,25 @@ def search_and_write(
 ) -> None:
     from focal_loss._command import files, fit, store, summary
     from focal_loss._command.report.render import render
-    from focal_loss._command.search import Search, Settings
+    from focal_loss._command.search import LOSSES, Search, Settings
 
     settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed)
-    search = Search(data.train.X, data.train.y, settings, options.jobs, options.storage)
+    search = Search(data.train.X, data.train.y, data.folds, settings, options.jobs, options.storage)
     say_what_was_read(data)
-    with progress(2 * options.trials, options.metric) as report:
+    with progress(len(LOSSES) * options.trials, options.metric) as report:
         result = fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report, train=train)
     rows = summary.comparisons(result)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
     page = render(summary.page(result, rows, title, command))
     with files.replacing(out, options.force, store.in_the_way) as new:
         result.stored().save(new)
-        measured = {"metrics": {row.name: vars(row) for row in rows}, "decision": summary.decision(result)}
+        metrics = {row.name: dataclasses.asdict(row) for row in rows}
+        measured = {"metrics": metrics, "decision": summary.decision(result)}
         (new / "metrics.json").write_text(json.dumps(measured, indent=1))
         write_trials(summary.trials(result), new / "trials.parquet")
         (new / "report.html").write_text(page, encoding="utf-8")
-    lines = [summary.answer(rows[0]), summary.caution(result), summary.choice(result)]
+    lines = [summary.answer(rows[0]), summary.worth(result, rows[0]), summary.caution(result)]
+    lines.append(summary.choice(result, rows[0]))
     lines.append(f"Report: {options.out / 'report.html'}")
     tell("\n".join(printable(line) for line in lines if line))
 
@@ -260,12 +266,12 @@ def run_predict(options: argparse.Namespace) -> None:
     from focal_loss._command import files, store
 
     stored = store.Stored.load(options.directory)
-    threshold = chosen_threshold(stored, options)
+    threshold, remarks = chosen_threshold(stored, options)
     probability, notes = stored.predict(options.data)
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
     name = stored.target if stored.target != "probability" else "prediction"
     frame = pd.DataFrame({"probability": probability, name: labels})
-    say(*notes, *formulas(name, stored.positive, stored.negative))
+    say(*notes, *remarks, *formulas(name, stored.positive, stored.negative))
     if options.out is None:
         tell(frame.to_csv(index=False).removesuffix("\n"), exact=True)
         return
@@ -285,19 +291,25 @@ def formulas(*written: str) -> list[str]:
     ]
 
 
-def chosen_threshold(stored: Any, options: argparse.Namespace) -> float:
+def chosen_threshold(stored: Any, options: argparse.Namespace) -> tuple[float, list[str]]:
+    """The threshold, and a remark on what it rests on if a precision or a recall is asked for."""
     if options.threshold is not None:
-        return float(options.threshold)
+        return float(options.threshold), []
     if options.cost is not None:
-        return float(options.cost)
+        return float(options.cost), []
+    if options.precision is None and options.recall is None:
+        return float(stored.threshold), []
     if options.recall is not None:
-        return float(stored.outcomes.for_recall(options.recall))
-    if options.precision is None:
-        return float(stored.threshold)
+        found = stored.outcomes.for_recall(options.recall)
+        counted = f"{found.right} of {found.rows} positive rows were flagged out of fold"
+        return found.threshold, [f"{counted}: a recall of at least {found.rate:.3g}, with 90 % confidence"]
     found = stored.outcomes.for_precision(options.precision)
     if found is None:
-        raise UserError(f"no threshold had a precision of {options.precision:g} out of fold; ask for less")
-    return float(found)
+        most = stored.outcomes.most_precise()
+        least = f"the highest is {most:g}" if most else "there are too few, or none can be told apart"
+        raise UserError(f"no precision of {options.precision:g} can be promised from the rows out of fold; {least}")
+    counted = f"{found.right} of {found.rows} rows that were flagged out of fold were positive"
+    return found.threshold, [f"{counted}: a precision of at least {found.rate:.3g}, with 90 % confidence"]
 
 
 def run_curve(options: argparse.Namespace) -> None:

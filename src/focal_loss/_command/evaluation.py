@@ -1,8 +1,8 @@
-"""The quality of probabilities: metrics, the interval of a difference between two models, thresholds."""
+"""The quality of probabilities: metrics, and the intervals of their values and differences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,8 +12,6 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 Array = Any
 SMALLEST = 1e-7  # least probability in a logarithm, so that one certain mistake does not decide the mean
 REPLICATES, FEW_REPLICATES, MANY_ROWS = 1000, 200, 50_000
-THRESHOLDS = 399  # the last lies above all probabilities:
-ABOVE = float(np.nextafter(1, 2))
 
 
 class Measure(NamedTuple):
@@ -114,7 +112,7 @@ class Gains:
 
 
 # ---------------------------------------------------------------------------------------------------------------
-# A paired bootstrap
+# The bootstrap
 # ---------------------------------------------------------------------------------------------------------------
 
 
@@ -132,73 +130,38 @@ def of_weights(y: Array, probability: Array) -> Callable[[Array], list[float]]:
     return metrics
 
 
-def intervals(y: Array, first: Array, second: Array, seed: int) -> dict[str, tuple[float, float]]:
-    """The 95 % bootstrap percentile interval of metric(first) - metric(second), resampling positives and negatives
-    separately.
+def resampled(y: Array, probabilities: Sequence[Array], groups: Array | None, seed: int) -> Array:
+    """The metrics of each model in each bootstrap sample, of shape (models, samples, metrics). All models see the same
+    samples.
+
+    Positives and negatives are resampled separately, or whole groups of rows, where `groups` has a number for each row:
+    the rows of a patient are not as many witnesses as rows.
 
     B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
     """
     rng = np.random.default_rng(seed)
-    one, other = (of_weights(y, np.asarray(probability, np.float64)) for probability in (first, second))
-    groups = [np.flatnonzero(y), np.flatnonzero(~np.asarray(y, bool))]
-    differences = []
-    for _ in range(REPLICATES if len(y) <= MANY_ROWS else FEW_REPLICATES):
-        weight = np.zeros(len(y))
-        for group in groups:
-            weight[group] = np.bincount(rng.integers(0, len(group), len(group)), minlength=len(group))
-        differences.append(np.subtract(one(weight), other(weight)))
-    low, high = np.quantile(differences, [0.025, 0.975], axis=0).tolist()
-    return {name: (low[k], high[k]) for k, name in enumerate(MEASURES)}
+    models = [of_weights(y, np.asarray(probability, np.float64)) for probability in probabilities]
+    positive = np.asarray(y, bool)
+    kinds = [np.flatnonzero(positive), np.flatnonzero(~positive)]
+    units = np.arange(len(y))
+    if groups is not None:
+        units = np.unique(groups, return_inverse=True)[1]
+        kinds = [np.arange(units.max() + 1)]
+    found: list[list[list[float]]] = []
+    while len(found) < (REPLICATES if len(y) <= MANY_ROWS else FEW_REPLICATES):
+        count = np.zeros(units.max() + 1)
+        for kind in kinds:
+            count[kind] = np.bincount(rng.integers(0, len(kind), len(kind)), minlength=len(kind))
+        weight = count[units]
+        if weight[positive].any() and weight[~positive].any():  # few groups may all be of one class
+            found.append([metrics(weight) for metrics in models])
+    return np.swapaxes(found, 0, 1)
 
 
-# ---------------------------------------------------------------------------------------------------------------
-# Thresholds
-# ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """Counts of right and wrong predictions if rows with at least the probability of each threshold are called
-    positive.
-    """
-
-    thresholds: Array
-    tp: Array
-    fp: Array
-    fn: Array
-    tn: Array
-
-    @classmethod
-    def of(cls, y: Array, probability: Array) -> Outcomes:
-        """The outcomes from the highest threshold down: at every distinct probability, or at some, spread evenly over
-        the ranks of the positives and of all rows.
-        """
-        ranked = Ranked.of(y, probability)
-        hits, alarms = ranked.counts()
-        kept = np.arange(len(hits)) if len(hits) <= THRESHOLDS else np.union1d([0], ranked.spread(THRESHOLDS - 1))
-        tp, fp = (np.append(0, counts[kept]).astype(np.int64) for counts in (hits, alarms))
-        thresholds = np.append(ABOVE, ranked.values[kept])
-        thresholds[-1] = 0  # rows below all of these probabilities are called positive too
-        return cls(thresholds, tp, fp, int(hits[-1]) - tp, int(alarms[-1]) - fp)
-
-    @classmethod
-    def at(cls, y: Array, probability: Array, thresholds: Array) -> Outcomes:
-        y = np.asarray(y, bool)
-        fn, tn = (np.searchsorted(np.sort(probability[part]), thresholds) for part in (y, ~y))
-        return cls(thresholds, int(y.sum()) - fn, int((~y).sum()) - tn, fn, tn)
-
-    def best_f1(self) -> float:
-        return float(self.thresholds[np.argmax(2 * self.tp / (2 * self.tp + self.fp + self.fn))])
-
-    def for_precision(self, wanted: float) -> float | None:
-        """The lowest threshold with at least this precision, which has the highest recall; None if there is none."""
-        with np.errstate(invalid="ignore"):
-            good = np.flatnonzero(self.tp / (self.tp + self.fp) >= wanted)
-        return float(self.thresholds[good[-1]]) if len(good) else None
-
-    def for_recall(self, wanted: float) -> float:
-        """The highest threshold with at least this recall."""
-        return float(self.thresholds[np.flatnonzero(self.tp / (self.tp + self.fn) >= wanted)[0]])
+def interval(values: Array) -> tuple[float, float]:
+    """The 95 % percentile interval of a metric, or of a difference, over bootstrap samples."""
+    low, high = np.quantile(values, [0.025, 0.975]).tolist()
+    return low, high
 
 
 def reliability(y: Array, probability: Array, bins: int = 10) -> tuple[list[float], list[float], list[int]]:

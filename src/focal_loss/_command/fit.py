@@ -9,14 +9,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+import pyarrow as pa
+import pyarrow.compute
+from scipy.special import expit
 
-from focal_loss._command import boosters, evaluation, reading, store, tables
+from focal_loss._calibration.posteriors import posterior_from_logits
+from focal_loss._command import boosters, reading, splits, store, tables
 from focal_loss._command.errors import UserError
 from focal_loss._command.search import LOSSES, Best, Loss, Search
+from focal_loss._command.thresholds import Outcomes
 
 Array = Any
-TEST_SHARE = 0.2
+Train = Callable[[Search, Loss, Best], Any]
+
+
+@dataclass(frozen=True)
+class Question:
+    """The labels to predict, and for which rows: new ones at random, of new groups, of a later time, or of a file."""
+
+    target: str
+    positive: str | None
+    drop_missing: bool
+    folds: int
+    seed: int
+    group: str | None = None
+    time: str | None = None
+    held_out: Path | None = None
 
 
 class Part(NamedTuple):
@@ -26,13 +44,15 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """A table in two parts. The search sees the first."""
+    """A table in two parts. The search sees the first, in folds."""
 
     schema: tables.Schema
-    notes: list[str]  # remarks on the columns, for the user
+    notes: list[str]  # remarks on the columns and the split, for the user
     target: tables.Target
     train: Part
+    folds: splits.Folds
     test: Part
+    groups: Array | None  # of the test part
 
 
 @dataclass(frozen=True)
@@ -43,18 +63,27 @@ class Candidate:
     best: Best
     model: Any
     probability: Array  # predictions for the test part
-    scores: Array | None  # the same before the posterior map, for a focal model
+    scores: Array  # the sigmoid of the same scores, without the posterior map
 
 
 @dataclass(frozen=True)
 class Result:
     data: Data
     search: Search
-    focal: Candidate
-    plain: Candidate
-    winner: Candidate  # the better in cross-validation, whose model is stored
-    outcomes: evaluation.Outcomes  # the winner's, out of fold: thresholds are chosen from these
+    candidates: dict[Loss, Candidate]
+    winner: Candidate  # the one whose model is stored
+    outcomes: Outcomes  # the winner's, out of fold: thresholds are chosen from these
     threshold: float
+
+    @property
+    def focal(self) -> Candidate:
+        return self.candidates["focal"]
+
+    @property
+    def rival(self) -> Candidate:
+        """The better of the cross-entropies in cross-validation, weighted or not."""
+        found = [self.candidates[loss] for loss in LOSSES if loss != "focal"]
+        return max(reversed(found), key=lambda candidate: self.search.sign * candidate.best.score)
 
     def stored(self) -> store.Stored:
         """The winning model in the form in which it is stored."""
@@ -63,7 +92,12 @@ class Result:
         return store.Stored(engine, self.data.schema, *names, self.threshold, self.outcomes, self.winner.model)
 
 
-def load(path: Path, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int) -> Data:
+# ---------------------------------------------------------------------------------------------------------------
+# Reading and splitting
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def load(path: Path, question: Question) -> Data:
     """Read a table and split it.
 
     Raises
@@ -71,20 +105,90 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
     UserError
         If it cannot be learned from.
     """
-    data, _ = divided(reading.read(path, [target]), target, positive, drop_missing, folds, seed, path)
+    table = reading.read(path, [question.target])
+    data = divided(table, question, path)[0] if question.held_out is None else beside(table, question, path)
     reading.give_memory_back()
     return data
 
 
-def divided(
-    table: Any, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int, path: Path
-) -> tuple[Data, list[Array]]:
+def divided(table: pa.Table, question: Question, path: Path) -> tuple[Data, tuple[Array, Array]]:
     """A table split into a training and a test part, and the rows of each, of those whose target is known."""
-    table = tables.without_missing(table, target, drop_missing, path)
-    found = tables.target(table, target, positive, path)
-    schema, notes = tables.Schema.of(table, target, path)
+    table = tables.without_missing(table, question.target, question.drop_missing, path)
+    found = tables.target(table, question.target, question.positive, path)
+    refuse_few(found, question.folds, path)
+    split = split_of(table, question, found.labels, path)
+    schema, notes = schema_of(table, question, path)
+    train, test = split.held_out()
+    folds = split.within(train)
+    splits.refuse_one_class(split, train, test, folds, (found.negative, found.positive))
+    frames = schema.frames(table, path, (train, test))
+    parts = (Part(X, found.labels[rows]) for X, rows in zip(frames, (train, test), strict=True))
+    left = table.num_rows - len(train) - len(test)
+    if left:
+        notes.append(left_out(left))
+    group = None if split.group is None else split.group[test]
+    return Data(schema, notes, found, next(parts), folds, next(parts), group), (train, test)
+
+
+def beside(table: pa.Table, question: Question, path: Path) -> Data:
+    """A table to learn from as a whole, and the file that is held out."""
+    assert question.held_out is not None
+    held = reading.read(question.held_out, [question.target])
+    table, held = (
+        tables.without_missing(rows, question.target, question.drop_missing, source)
+        for rows, source in ((table, path), (held, question.held_out))
+    )
+    notes = []
+    if question.group is not None:
+        table, notes = without_groups(table, held, question, path)
+    found = tables.target(table, question.target, question.positive, path)
+    refuse_few(found, question.folds, path, share=0)
+    labels = labels_of(found, held.column(question.target), question.held_out)
+    split = split_of(table, question, found.labels, path)
+    rows = np.arange(table.num_rows)
+    folds = split.within(rows)
+    everything = splits.Split(np.append(found.labels, labels), split.group, split.time, question.folds, question.seed)
+    test = len(rows) + np.arange(len(labels))
+    splits.refuse_one_class(everything, rows, test, folds, (found.negative, found.positive))
+    schema, more = schema_of(table, question, path)
+    (X,), (X_held,) = schema.frames(table, path), schema.frames(held, question.held_out)
+    notes += [*more, *schema.unknown(held)]
+    group = None if question.group is None else groups(held.column(question.group))
+    return Data(schema, notes, found, Part(X, found.labels), folds, Part(X_held, labels), group)
+
+
+def without_groups(table: pa.Table, held: pa.Table, question: Question, path: Path) -> tuple[pa.Table, list[str]]:
+    """The rows whose group is not held out, and a remark on the others."""
+    assert question.group is not None
+    assert question.held_out is not None
+    ours = tables.words(column(table, question.group, "group", path))
+    theirs = tables.words(column(held, question.group, "group", question.held_out))
+    shared = pa.compute.is_in(ours, value_set=theirs.drop_null().combine_chunks())
+    count = pa.compute.sum(shared).as_py()
+    if not count:
+        return table, []
+    return table.filter(pa.compute.invert(shared)), [left_out(count)]
+
+
+def left_out(rows: int) -> str:
+    return f"{rows} rows of groups that are held out are left out of the training"
+
+
+def labels_of(found: tables.Target, values: pa.ChunkedArray, path: Path) -> Array:
+    """The labels of another file, which may hold no class that the first does not."""
+    words = tables.written(values)
+    labels = np.asarray(pa.compute.equal(words, found.positive).to_numpy(zero_copy_only=False), bool)
+    strange = set(words.unique().to_pylist()) - {found.positive, found.negative}
+    if strange and found.negative != f"not {found.positive}":
+        names = f"neither {found.positive!r} nor {found.negative!r}"
+        raise UserError(f"{path}: the target {found.name!r} holds {min(strange)!r}, {names}")
+    return labels
+
+
+def refuse_few(found: tables.Target, folds: int, path: Path, share: float = splits.TEST_SHARE) -> None:
+    """Refuse a class with too few rows for the folds and a held-out part of this share."""
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
-    needed = int(np.ceil(folds / (1 - TEST_SHARE))) + 1
+    needed = int(np.ceil(folds / (1 - share))) + (share > 0)
     if fewer < needed:
         which = found.positive if found.labels.sum() == fewer else found.negative
         raise UserError(
@@ -93,11 +197,64 @@ def divided(
             if fewer > 3
             else f"{path}: only {fewer} rows are {which!r}; collect more"
         )
-    rows = np.arange(table.num_rows)
-    parts = train_test_split(rows, test_size=TEST_SHARE, stratify=found.labels, random_state=seed)
-    parts = [np.sort(part) for part in parts]
-    train, test = map(Part, schema.frames(table, path, parts), (found.labels[part] for part in parts))
-    return Data(schema, notes, found, train, test), parts
+
+
+def schema_of(table: pa.Table, question: Question, path: Path) -> tuple[tables.Schema, list[str]]:
+    """The columns to learn from. Those that only split the rows are not among them: what new rows have in their place
+    cannot be learned.
+    """
+    used = [name for name in (question.group, question.time) if name is not None]
+    schema, notes = tables.Schema.of(table.drop_columns(used), question.target, path)
+    return schema, [f"{name!r} splits the rows, and the model does not see it" for name in used] + notes
+
+
+def split_of(table: pa.Table, question: Question, labels: Array, path: Path) -> splits.Split:
+    group = None if question.group is None else groups(column(table, question.group, "group", path))
+    needed = int(np.ceil(question.folds / (1 - splits.TEST_SHARE))) + 1
+    if group is not None and len(np.unique(group)) < needed:
+        raise UserError(
+            f"{path}: --group {question.group} names {len(np.unique(group))} groups, too few for {question.folds} "
+            f"folds and a held-out part, which take {needed}"
+        )
+    time = None if question.time is None else times(column(table, question.time, "time", path), question.time, path)
+    return splits.Split(labels, group, time, question.folds, question.seed)
+
+
+def column(table: pa.Table, name: str, option: str, path: Path) -> pa.ChunkedArray:
+    if name not in table.column_names:
+        raise UserError(f"--{option}: {path} has no column {name!r}; {tables.nearest(name, table.column_names)}")
+    return table.column(name)
+
+
+def groups(values: pa.ChunkedArray) -> Array:
+    """A whole number for each group. Rows without a group are groups of their own."""
+    codes, _ = pd.factorize(tables.words(values).to_pandas())
+    alone = np.flatnonzero(codes < 0)
+    codes[alone] = codes.max() + 1 + np.arange(len(alone))
+    return codes
+
+
+def times(values: pa.ChunkedArray, name: str, path: Path) -> Array:
+    """The rank of each row's time.
+
+    Raises
+    ------
+    UserError
+        If the column holds neither dates nor numbers, or a time is missing.
+    """
+    found, _ = tables.column_of(name, values, path)
+    if found is None or found.kind not in ("date", "number", "time"):
+        raise UserError(f"{path}: column {name!r} must hold dates or numbers for --time, not words")
+    numbers = tables.numbers(found, values, path)
+    missing = int(np.isnan(numbers).sum())
+    if missing:
+        raise UserError(f"{path}: column {name!r} is missing in {missing} rows, which have no place in --time")
+    return np.unique(numbers, return_inverse=True)[1]
+
+
+# ---------------------------------------------------------------------------------------------------------------
+# Search, training and evaluation
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def fit(
@@ -107,17 +264,35 @@ def fit(
     trials: int,
     seconds: float | None,
     report: Callable[[int, float | None], None],
-    train: Callable[[Search, Loss, Best], Any] | None = None,
+    train: Train | None = None,
 ) -> Result:
-    """Search on the training part, train the best of each loss on all of it, or by `train`, and evaluate both once on
+    """Search on the training part, train the best of each loss on all of it, or by `train`, and evaluate each once on
     the test part.
     """
     search.run(trials, seconds, report)
+    best = {loss: search.best(loss) for loss in LOSSES}
+    chosen = plainest(best, search.sign)
+    scores = search.out_of_fold(chosen, best[chosen])
     held, _ = boosters.columns_for(search.settings.engine, data.test.X)
-    focal, plain = (_candidate(search, loss, held, train or trained) for loss in LOSSES)
-    winner = focal if search.sign * (focal.best.score - plain.best.score) >= 0 else plain
-    outcomes = evaluation.Outcomes.of(search.y, winner.best.probability)
-    return Result(data, search, focal, plain, winner, outcomes, outcomes.best_f1())
+    candidates = {loss: _candidate(search, loss, best[loss], held, train or trained) for loss in LOSSES}
+    winner = candidates[chosen]
+    seen = ~np.isnan(scores)
+    outcomes = Outcomes.of(search.y[seen], posterior(winner.best, scores[seen]))
+    return Result(data, search, candidates, winner, outcomes, outcomes.best_f1())
+
+
+def plainest(best: dict[Loss, Best], sign: int) -> Loss:
+    """The plainest loss whose score in cross-validation is within one standard error of the highest.
+
+    The error is that of the mean difference over the folds. L. Breiman et al., "Classification and regression trees",
+    1984, section 3.4.3.
+    """
+    top = max(LOSSES, key=lambda loss: sign * best[loss].score)
+    for loss in reversed(LOSSES):
+        lead = sign * np.subtract(best[top].scores, best[loss].scores)
+        if lead.mean() <= lead.std(ddof=1) / np.sqrt(len(lead)):
+            return loss
+    return top
 
 
 def trained(search: Search, loss: Loss, best: Best) -> Any:
@@ -125,13 +300,14 @@ def trained(search: Search, loss: Loss, best: Best) -> Any:
     return search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
 
 
-def _candidate(search: Search, loss: Loss, held: Any, train: Callable[[Search, Loss, Best], Any]) -> Candidate:
-    best = search.best(loss)
+def posterior(best: Best, scores: Array) -> Array:
+    """The probability that a row with these scores of the trees is positive."""
+    gamma, weight = best.parameters.get("gamma", 0.0), best.parameters.get("pos_weight", 1.0)
+    return posterior_from_logits(scores, gamma, pos_weight=weight)
+
+
+def _candidate(search: Search, loss: Loss, best: Best, held: Any, train: Train) -> Candidate:
     with search.booster.errors("cannot learn from this table"):
         model = train(search, loss, best)
-    probability = model.predict_proba(held)[:, 1]
-    scores = None
-    if loss == "focal":
-        scores = model.set_params(calibrated=False).predict_proba(held)[:, 1]
-        model.set_params(calibrated=True)
-    return Candidate(loss, best, model, probability, scores)
+    scores = expit(boosters.raw(model, held))
+    return Candidate(loss, best, model, model.predict_proba(held)[:, 1], scores)

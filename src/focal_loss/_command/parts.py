@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.search import Best, Loss, Search
 
 Array = Any
+ALONE = ("group", "time", "held_out")  # options that split a table in memory
 LABEL = "label"  # the booster's columns are named otherwise
 BATCH = 1 << 14  # rows in memory while a file is searched for those of the sample
 
@@ -34,14 +35,20 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
     UserError
         If it cannot be learned from, or Dask cannot.
     """
-    given = (options.target, options.positive, options.drop_missing, options.folds, options.seed)
+    question = fit.Question(
+        **{name: getattr(options, name) for name in ("target", "positive", "drop_missing", "folds", "seed")},
+        **{name: getattr(options, name) for name in ALONE},
+    )
     if options.dask is None:
-        return fit.load(options.data, *given), None
+        return fit.load(options.data, question), None
+    given = [f"--{name.replace('_', '-')}" for name in ALONE if getattr(options, name) is not None]
+    if given:
+        raise UserError(f"{given[0]} splits a table in memory, and --dask takes none; give one of them")
     if boosters.booster(options.engine).on_dask is None:
         raise UserError(f"{options.engine} does not learn by Dask; choose --engine lightgbm or xgboost")
     if not options.data.is_dir():
         raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
-    found = load(options.data, *given, options.engine, options.sample_rows)
+    found = load(options.data, question, options.engine, options.sample_rows)
     return found.data, found.trainer(stack.enter_context(connected(options.dask, options.jobs)))
 
 
@@ -84,16 +91,7 @@ class Parts:
         return train
 
 
-def load(
-    directory: Path,
-    target: str,
-    positive: str | None,
-    drop_missing: bool,
-    folds: int,
-    seed: int,
-    engine: str,
-    rows: int,
-) -> Parts:
+def load(directory: Path, question: fit.Question, engine: str, rows: int) -> Parts:
     """Draw the sample, and split it as `fit.load` splits a table.
 
     Raises
@@ -109,23 +107,25 @@ def load(
     whole = sum(sizes)
     if not whole:
         raise UserError(f"{directory} has no rows")
-    chosen = np.sort(np.random.default_rng(seed).choice(whole, min(rows, whole), replace=False))
+    chosen = np.sort(np.random.default_rng(question.seed).choice(whole, min(rows, whole), replace=False))
     ends = np.cumsum(sizes)
     picked = [chosen[np.searchsorted(chosen, end - n) : np.searchsorted(chosen, end)] - (end - n)
               for end, n in zip(ends, sizes, strict=True)]  # fmt: skip
-    drawn, missing = zip(*(sample(path, rows, target) for path, rows in zip(files, picked, strict=True)), strict=True)
-    if sum(missing) and not drop_missing:
-        raise tables.missing_target(target, sum(missing), directory)
+    drawn, missing = zip(
+        *(sample(path, rows, question.target) for path, rows in zip(files, picked, strict=True)), strict=True
+    )
+    if sum(missing) and not question.drop_missing:
+        raise tables.missing_target(question.target, sum(missing), directory)
     table = pa.concat_tables(drawn)
     place = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
-    place = place[tables.known(table.column(target)).to_numpy(zero_copy_only=False)]
-    data, (train, test) = fit.divided(table, target, positive, True, folds, seed, directory)
+    place = place[tables.known(table.column(question.target)).to_numpy(zero_copy_only=False)]
+    data, (train, test) = fit.divided(table, replace(question, drop_missing=True), directory)
     held = tuple(place[test][place[test, 0] == k, 1] for k in range(len(files)))
     learned = whole - sum(missing) - len(test)
     data.notes.insert(
         0,
         f"{len(files)} files hold {whole} rows. The search saw a random sample of {len(train)}; the metrics, their "
-        f"intervals and the test of the threshold are from {len(test)} other rows; then Dask trained both models on "
+        f"intervals and the test of the threshold are from {len(test)} other rows; then Dask trained the models on "
         f"{learned}, all but those, with the parameters and the number of rounds that the search chose",
     )
     return Parts(files, held, data, engine)

@@ -1,8 +1,9 @@
-"""The search: trials of focal loss and of the booster's own cross-entropy in turns, by cross-validation.
+"""The search: trials of focal loss, of weighted cross-entropy and of the booster's own cross-entropy in turns, by
+cross-validation.
 
 A trial is one choice of parameters. Its score is the mean of the metric over the folds; every fold stops early on its
-own held-out part. The two losses are two studies of Optuna, which may be in a database: then a killed search can
-continue, and several machines can share one.
+own held-out part. The losses are studies of Optuna, which may be in a database: then a killed search can continue, and
+several machines can share one.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.trial import TrialState
-from sklearn.model_selection import StratifiedKFold
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from focal_loss._command import boosters, urls
 from focal_loss._command.errors import UserError
 from focal_loss._command.evaluation import MEASURES
+from focal_loss._command.splits import Folds
 
 Array = Any
-Loss = Literal["focal", "cross-entropy"]
-LOSSES: tuple[Loss, ...] = ("focal", "cross-entropy")
-OURS = ("gamma", "pos_weight")
+Loss = Literal["focal", "weighted cross-entropy", "cross-entropy"]
+LOSSES: tuple[Loss, ...] = ("focal", "weighted cross-entropy", "cross-entropy")  # the plainest last
+
+
+SEARCHED: dict[Loss, tuple[str, ...]] = {  # parameters of the loss itself
+    "focal": ("gamma", "pos_weight"),
+    "weighted cross-entropy": ("pos_weight",),
+    "cross-entropy": (),
+}
 
 
 def opened(url: str | None) -> Any:
@@ -61,12 +68,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial of a loss: its parameters, the rounds that its folds took, and its probabilities out of fold."""
+    """The best trial of a loss: its parameters, its score in each fold, and the rounds that the folds took."""
 
     parameters: dict[str, Any]
-    score: float
+    scores: tuple[float, ...]
     rounds: int
-    probability: Array
+
+    @property
+    def score(self) -> float:
+        return float(np.mean(self.scores))
 
 
 @dataclass
@@ -75,6 +85,7 @@ class Search:
 
     X: pd.DataFrame
     y: Array
+    folds: Folds
     settings: Settings
     jobs: int
     storage: str | None = None
@@ -101,7 +112,7 @@ class Search:
             raise UserError(f"cannot open the storage {self._where()}: {said}") from error
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
-        """Run trials until each loss has `trials` finished ones, or the time is over and both losses have equally many.
+        """Run trials until each loss has `trials` finished ones, or the time is over and all have equally many.
 
         `report` is called with the number of finished trials and the best score of focal loss.
         """
@@ -158,6 +169,21 @@ class Search:
         given = self.booster.parameters(parameters, rounds, self.jobs, self.settings.seed)
         return (self.booster.focal if loss == "focal" else self.booster.plain)(**given, **self.extra)
 
+    def out_of_fold(self, loss: Loss, best: Best) -> Array:
+        """The scores before the posterior map, each by a model that did not learn from its row; NaN for rows that no
+        fold predicts.
+
+        Every fold takes the number of rounds of the final model. Had it stopped where its own rows are predicted best,
+        their scores would look better than those of new rows.
+        """
+        scores = np.full(len(self.y), np.nan)
+        for train, held in self.folds:
+            model = self.model(loss, best.parameters, best.rounds)
+            with self.booster.errors("cannot learn from this table"):
+                model.fit(self.table.iloc[train], self.y[train])
+                scores[held] = boosters.raw(model, self.table.iloc[held])
+        return scores
+
     def _study(self, storage: Any, name: str, loss: Loss) -> Any:
         study = optuna.create_study(
             storage=storage,
@@ -165,7 +191,7 @@ class Search:
             direction="maximize" if self.sign > 0 else "minimize",
             load_if_exists=self.storage is not None,
         )
-        first = self.booster.default | ({"gamma": 1.0, "pos_weight": 1.0} if loss == "focal" else {})
+        first = self.booster.default | dict.fromkeys(SEARCHED[loss], 1.0)
         if not any(self._begins(trial, first) for trial in study.get_trials(deepcopy=False)):
             study.enqueue_trial(first)
         return study
@@ -184,39 +210,38 @@ class Search:
         digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
         digest.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
         digest.update(np.packbits(self.y).tobytes())
+        for part in (rows for fold in self.folds for rows in fold):
+            digest.update(np.asarray(part, np.int64).tobytes())
         return digest.hexdigest()[:16]
 
     def _score(self, trial: Any, loss: Loss) -> float:
-        parameters = self.booster.suggest(trial)
-        if loss == "focal":
-            parameters |= self._focus(trial)
+        parameters = self.booster.suggest(trial) | self._focus(trial, loss)
         trial.set_user_attr("parameters", parameters)
         found, kept = self._folds(loss, parameters), self.kept.get(loss)
         if kept is None or self.sign * found.score > self.sign * kept.score:
             self.kept[loss] = found
         return found.score
 
-    def _focus(self, trial: Any) -> dict[str, float]:
-        """Gamma and the weight of the positives, fixed by the settings or suggested by the trial."""
-        gamma, weight = self.settings.gamma, self.settings.pos_weight
+    def _focus(self, trial: Any, loss: Loss) -> dict[str, float]:
+        """Gamma and the weight of the positives, as far as the loss has them: fixed by the settings or suggested."""
+        fixed = {"gamma": self.settings.gamma, "pos_weight": self.settings.pos_weight}
         most = max(2.0, float(np.mean(~self.y) / np.mean(self.y)))
-        return {
-            "gamma": trial.suggest_float("gamma", 0.0, 5.0) if gamma is None else gamma,
-            "pos_weight": trial.suggest_float("pos_weight", 0.5, most, log=True) if weight is None else weight,
+        suggested = {
+            "gamma": lambda: trial.suggest_float("gamma", 0.0, 5.0),
+            "pos_weight": lambda: trial.suggest_float("pos_weight", 0.5, most, log=True),
         }
+        given = {name: fixed[name] for name in SEARCHED[loss]}
+        return {name: suggested[name]() if value is None else value for name, value in given.items()}
 
     def _folds(self, loss: Loss, parameters: dict[str, Any]) -> Best:
-        scores, rounds, probability = [], [], np.empty(len(self.y))
-        folds = StratifiedKFold(self.settings.folds, shuffle=True, random_state=self.settings.seed)
-        for train, held in folds.split(np.zeros(len(self.y)), self.y):
+        scores, rounds = [], []
+        for train, held in self.folds:
             model = self.model(loss, parameters, boosters.ROUNDS)
             X, X_held = self.table.iloc[train], self.table.iloc[held]
             with self.booster.errors("cannot learn from this table"):
                 rounds.append(self.booster.fit_until(model, X, self.y[train], X_held, self.y[held]))
-                found = model.predict_proba(X_held)[:, 1]
-                scores.append(self.measure.of(self.y[held], found))
-            probability[held] = found
-        return Best(parameters, float(np.mean(scores)), max(1, round(float(np.mean(rounds)))), probability)
+                scores.append(float(self.measure.of(self.y[held], model.predict_proba(X_held)[:, 1])))
+        return Best(parameters, tuple(scores), max(1, round(float(np.mean(rounds)))))
 
     def _best_score(self, loss: Loss) -> float | None:
         return self.studies[loss].best_value if self.finished(loss) else None

@@ -14,7 +14,7 @@ import numpy as np
 
 from focal_loss._command import boosters, reading, tables
 from focal_loss._command.errors import UserError, first_line
-from focal_loss._command.evaluation import ABOVE, Outcomes
+from focal_loss._command.thresholds import ABOVE, Outcomes
 
 Array = Any
 FORMAT = 2  # version 1 had no digests

@@ -10,41 +10,68 @@ import numpy as np
 from scipy.special import expit, logit
 
 from focal_loss._command import boosters, fit
-from focal_loss._command.evaluation import MEASURES, Outcomes, Ranked, intervals, reliability
+from focal_loss._command.evaluation import MEASURES, Ranked, interval, reliability, resampled
 from focal_loss._command.report import data as report
 from focal_loss._command.report import numbers
+from focal_loss._command.search import LOSSES, SEARCHED
+from focal_loss._command.thresholds import Outcomes
 
 Array = Any
 CURVE_POINTS, SLIDER_STEPS = 4000, 300
+NAMES = {"focal": "focal loss"}
+FACTS = {"gamma": "Its gamma", "pos_weight": "Its weight of positives"}
 FEW = 20  # held-out rows of a class; the interval of a rate from 20 is about 2 / sqrt(20), or half, of the rate
 
 
 def comparisons(result: fit.Result) -> list[report.Comparison]:
     """Every metric on the held-out part, the chosen one first."""
-    chosen, seed = result.search.settings.metric, result.search.settings.seed
-    y = result.data.test.y
-    pair = result.focal.probability, result.plain.probability
-    ranges = intervals(y, *pair, seed)
+    y, rival = result.data.test.y, LOSSES.index(result.rival.loss)
+    probabilities = [result.candidates[loss].probability for loss in LOSSES]
+    samples = resampled(y, probabilities, result.data.groups, result.search.settings.seed)
+    ranges = {name: samples[:, :, k] for k, name in enumerate(MEASURES)}
+    none = np.full(len(y), result.search.y.mean())
     rows = []
-    for name in sorted(MEASURES, key=lambda name: name != chosen):
+    for name in sorted(MEASURES, key=lambda name: name != result.search.settings.metric):
         measure = MEASURES[name]
-        ours, theirs = (measure.of(y, probability) for probability in pair)
-        rows.append(report.Comparison(measure.name, ours, theirs, *ranges[name], measure.higher_is_better))
+        models = {
+            loss: report.Estimate(measure.of(y, probability), *interval(found))
+            for loss, probability, found in zip(LOSSES, probabilities, ranges[name], strict=True)
+        }
+        difference = interval(ranges[name][0] - ranges[name][rival])
+        floor = measure.of(y, none)
+        rows.append(
+            report.Comparison(measure.name, models, result.rival.loss, *difference, floor, measure.higher_is_better)
+        )
     return rows
 
 
 def answer(row: report.Comparison) -> str:
-    """Whether focal loss beats cross-entropy, as far as the held-out part can tell."""
+    """Whether focal loss beats the better cross-entropy, as far as the held-out part can tell."""
     places = max(3, numbers.decimals(row))
+    focal, rival = (row.models[loss].value for loss in ("focal", row.rival))
     values = (
-        f"{row.name} {row.focal:.{places}f} against {row.baseline:.{places}f}; 95 % interval of the difference "
-        f"{row.low:+.{places}f} to {row.high:+.{places}f}"
+        f"{row.name} {focal:.{places}f} against {rival:.{places}f} of {row.rival}; 95 % interval of the difference "
+        f"{numbers.bound(row.low, places)} to {numbers.bound(row.high, places)}"
     )
     if row.low <= 0 <= row.high:
         return f"No difference that this data can show: {values}."
     better = (row.low > 0) == row.higher_is_better
-    verdict = "Focal loss is better than cross-entropy" if better else "Cross-entropy is better than focal loss"
-    return f"{verdict}: {values}."
+    pair = ("Focal loss", row.rival) if better else (row.rival.capitalize(), "focal loss")
+    return f"{pair[0]} is better than {pair[1]}: {values}."
+
+
+def worth(result: fit.Result, row: report.Comparison) -> str:
+    """A sentence about the stored model beside none, or "" if the model is surely better."""
+    found = row.models[result.winner.loss]
+    sign = 1 if row.higher_is_better else -1
+    if min(sign * found.low, sign * found.high) > sign * row.floor:
+        return ""
+    places = max(3, numbers.decimals(row))
+    shown = " to ".join(f"{x:.{places}f}" for x in (found.low, found.high))
+    return (
+        f"The stored model is no better than none, as far as this data can show: its {row.name} lies in {shown}, and "
+        f"that of the share of positives alone is {row.floor:.{places}f}."
+    )
 
 
 def caution(result: fit.Result) -> str:
@@ -75,44 +102,54 @@ def decision(result: fit.Result) -> dict[str, Any]:
     }
 
 
-def choice(result: fit.Result) -> str:
-    """The model and threshold that were stored."""
-    parameters, kept = result.focal.best.parameters, result.winner.loss == "focal"
-    gamma, weight = parameters["gamma"], parameters["pos_weight"]
-    chosen = f"gamma {gamma:.3g}, pos_weight {weight:.3g}"
-    handed = "focal loss" if kept else "cross-entropy"
+def choice(result: fit.Result, row: report.Comparison) -> str:
+    """The model and threshold that were stored, and why."""
+    winner = result.winner
+    best = max(result.candidates.values(), key=lambda candidate: result.search.sign * candidate.best.score)
+    given = ", ".join(f"{name} {winner.best.parameters[name]:.3g}" for name in SEARCHED[winner.loss])
+    handed = NAMES.get(winner.loss, winner.loss) + (f" with {given}" if given else "")
+    others = ", ".join(
+        f"{candidate.best.score:.4g} of {NAMES.get(loss, loss)}"
+        for loss, candidate in result.candidates.items()
+        if candidate is not winner
+    )
+    why = "it was the best" if best is winner else "the plainest whose score was within one standard error of the best"
     threshold = f"{result.threshold:.3g}" if result.threshold < 0.99 else f"{result.threshold:.7g}"
+    measures = "" if row.low <= 0 <= row.high else " The held-out rows measure the models; they do not choose."
     return (
-        f"The best focal loss has {chosen}. The stored model is that of {handed}, which was "
-        f"{'no worse' if kept else 'better'} in cross-validation ({result.focal.best.score:.4g} against "
-        f"{result.plain.best.score:.4g}). It flags rows with a probability of at least {threshold}, the "
-        "threshold with the highest F1 out of fold."
+        f"The stored model is that of {handed}: in cross-validation {why} ({winner.best.score:.4g}, beside {others})."
+        f"{measures} It flags rows with a probability of at least {threshold}, the threshold with the highest F1 out "
+        "of fold that leaves half of the negatives alone."
     )
 
 
 def page(result: fit.Result, rows: list[report.Comparison], title: str, command: str) -> report.Report:
     data, settings = result.data, result.search.settings
     y, labels = data.test.y, data.target.labels
-    models = {"focal": result.focal.probability, "cross-entropy": result.plain.probability}
-    bins = {"cross-entropy": result.plain.probability, "focal, scores": result.focal.scores}
-    bins["focal, calibrated"] = result.focal.probability
+    models = {loss: result.candidates[loss].probability for loss in reversed(LOSSES)}
+    bins = {"cross-entropy": models["cross-entropy"], "focal, scores": result.focal.scores}
+    bins["focal, calibrated"] = models["focal"]
+    given = result.winner.best.parameters
     positives, negatives = int(labels.sum()), int((~labels).sum())
     names = [column.name for column in data.schema.columns]
     return report.Report(
         title=title,
         answer=answer(rows[0]),
-        paragraphs=[*filter(None, [caution(result)]), choice(result), *(f"{note}." for note in data.notes)],
+        paragraphs=[
+            *filter(None, [worth(result, rows[0]), caution(result), choice(result, rows[0])]),
+            *(f"{note}." for note in data.notes),
+        ],
         facts=[
             ("Rows", f"{len(labels):,}"),
             ("Positives", f"{positives:,} ({positives / len(labels):.2%})"),
-            ("Best gamma", f"{result.focal.best.parameters['gamma']:.3g}"),
-            ("Its weight of positives", f"{result.focal.best.parameters['pos_weight']:.3g}"),
+            ("Stored model", NAMES.get(result.winner.loss, result.winner.loss)),
+            *((FACTS[name], f"{given[name]:.3g}") for name in SEARCHED[result.winner.loss]),
             ("Threshold", f"{result.threshold:.3g}"),
         ],
         comparisons=rows,
         precision_recall={name: precision_recall(y, p) for name, p in models.items()},
         roc={name: roc(y, p) for name, p in models.items()},
-        reliability={name: report.Bins(*reliability(y, p)) for name, p in bins.items() if p is not None},
+        reliability={name: report.Bins(*reliability(y, p)) for name, p in bins.items()},
         trials=trials(result),
         metric=MEASURES[settings.metric].name,
         outcomes=outcomes(y, result.winner.probability, result.threshold),
@@ -158,7 +195,7 @@ def versions(engine: str) -> list[tuple[str, str]]:
 
 def trials(result: fit.Result) -> list[report.Trial]:
     found = []
-    for loss in ("focal", "cross-entropy"):
+    for loss in LOSSES:
         for trial in result.search.finished(loss):
             parameters = trial.user_attrs["parameters"]
             gamma, weight = parameters.get("gamma"), parameters.get("pos_weight", 1.0)

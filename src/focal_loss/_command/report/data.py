@@ -7,31 +7,50 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Bins", "Comparison", "Curve", "Outcomes", "Report", "Trial"]
+__all__ = ["Bins", "Comparison", "Curve", "Estimate", "Outcomes", "Report", "Trial"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value on the held-out part, and its 95 % interval by a bootstrap over the examples."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One metric on the held-out part, for the focal model and for the booster's own cross-entropy.
+    """One metric on the held-out part.
 
     Attributes
     ----------
     name : str
         The metric as a reader knows it, such as "average precision".
-    focal, baseline : float
-        The values of the two losses.
+    models : dict of str to Estimate
+        The metric of the best model of each loss, by the loss.
+    rival : str
+        The loss that the focal one is compared with, one of `models`.
     low, high : float
-        The 95 % interval of focal - baseline, by a paired bootstrap over the examples.
+        The 95 % interval of focal - rival, by a paired bootstrap over the examples.
+    floor : float
+        The metric of no model: every example has the probability of the positives in training.
     higher_is_better : bool
         Whether more of it is better.
     """
 
     name: str
-    focal: float
-    baseline: float
+    models: dict[str, Estimate]
+    rival: str
     low: float
     high: float
+    floor: float
     higher_is_better: bool
+
+    @property
+    def difference(self) -> float:
+        """The value of the focal loss less that of its rival."""
+        return self.models["focal"].value - self.models[self.rival].value
 
 
 @dataclass(frozen=True)
@@ -69,7 +88,7 @@ class Trial:
     ----------
     number : int
         The position in the order of trials, from 0.
-    loss : {"focal", "cross-entropy"}
+    loss : {"focal", "weighted cross-entropy", "cross-entropy"}
         The loss of the training.
     gamma : float or None
         The focusing parameter; None for cross-entropy.
@@ -80,7 +99,7 @@ class Trial:
     """
 
     number: int
-    loss: Literal["focal", "cross-entropy"]
+    loss: Literal["focal", "weighted cross-entropy", "cross-entropy"]
     gamma: float | None
     pos_weight: float
     score: float

@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from focal_loss._command.report.data import Comparison, Outcomes
 
-__all__ = ["CEILING", "at", "best", "costs", "decimals", "fixed", "relative_costs", "short", "signed"]
+__all__ = ["CEILING", "at", "best", "bound", "costs", "decimals", "fixed", "relative_costs", "short", "signed"]
 
 NOTHING = "–"
 CEILING = 1.5  # top of a cost chart, as a multiple of the cost without a model
@@ -35,6 +35,13 @@ def signed(x: float, decimals: int) -> str:
     if not text.strip("0.,") or text == NOTHING:
         return text
     return ("−" if x < 0 else "+") + text
+
+
+def bound(x: float, decimals: int) -> str:
+    """An end of an interval with its sign, in as many more digits as it takes to be on its side of 0."""
+    while math.isfinite(x) and x and not signed(x, decimals).strip("+−0.,"):
+        decimals += 1
+    return signed(x, decimals)
 
 
 def decimals(comparison: Comparison) -> int:

@@ -107,18 +107,21 @@ def _figures(report: Report, chosen: int) -> dict[str, Any]:
 def _compared(comparison: Comparison) -> dict[str, Any]:
     """A row of the table. In its picture focal is better to the right, whichever way the metric runs."""
     places = numbers.decimals(comparison)
-    difference = comparison.focal - comparison.baseline
+    difference = comparison.difference
     sign = 1 if comparison.higher_is_better else -1
     low, high = sorted((sign * comparison.low, sign * comparison.high))
     reach = max(abs(low), abs(high), abs(difference)) or 1.0
     middle = sign * difference
     return {
         "name": comparison.name,
-        "focal": numbers.fixed(comparison.focal, places),
-        "baseline": numbers.fixed(comparison.baseline, places),
+        "models": [
+            [numbers.fixed(x, places) for x in (found.value, found.low, found.high)]
+            for found in comparison.models.values()
+        ],
+        "floor": numbers.fixed(comparison.floor, places),
         "difference": numbers.signed(difference, places),
-        "low": numbers.signed(comparison.low, places),
-        "high": numbers.signed(comparison.high, places),
+        "low": numbers.bound(comparison.low, places),
+        "high": numbers.bound(comparison.high, places),
         "verdict": "focal better" if low > 0 else "focal worse" if high < 0 else "no difference shown",
         "places": [f"{50 + 46 * x / reach:.1f}%" for x in (low, middle, high)],
         "better": "higher" if comparison.higher_is_better else "lower",

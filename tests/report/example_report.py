@@ -76,7 +76,7 @@ def comparisons(y: np.ndarray, models: dict[str, np.ndarray]) -> list[Comparison
     names = [("average precision", True), ("ROC AUC", True), ("log loss", False), ("Brier score", False)]
     widths = (0.0391, 0.0172, 0.0042, 0.00151)
     values = {loss: measures(y, p) for loss, p in models.items()}
-    floors = measures(y, np.full(len(y), y.mean()))
+    floors = [y.mean(), 0.5, *measures(y, np.full(len(y), y.mean()))[2:]]
     found = []
     for k, ((name, upward), width) in enumerate(zip(names, widths, strict=True)):
         estimates = {loss: Estimate(float(v[k]), v[k] - 2 * width, v[k] + 2 * width) for loss, v in values.items()}

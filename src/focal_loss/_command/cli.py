@@ -159,13 +159,14 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
 
 
 def run_fit(options: argparse.Namespace, command: str) -> None:
-    from focal_loss._command import files, parts, store
+    from focal_loss._command import doubts, files, parts, store
 
     out = files.checked(options.out, options.force, store.in_the_way)
     if out in Path(os.path.realpath(options.data)).parents:
         raise UserError(f"{options.data} lies in {out}, which would be replaced; choose another --out")
     with ExitStack() as stack:
         data, train = parts.loaded(options, stack)
+        data.notes.extend(doubts.about(data))
         search_and_write(options, command, out, data, train)
 
 

@@ -114,10 +114,10 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
     middle = sign * difference
     return {
         "name": comparison.name,
-        "models": [
-            [numbers.fixed(x, places) for x in (found.value, found.low, found.high)]
-            for found in comparison.models.values()
-        ],
+        "models": {
+            name: [numbers.fixed(x, places) for x in (found.value, found.low, found.high)]
+            for name, found in comparison.models.items()
+        },
         "floor": numbers.fixed(comparison.floor, places),
         "difference": numbers.signed(difference, places),
         "low": numbers.bound(comparison.low, places),

@@ -39,6 +39,11 @@ class Tempered:
             raise AttributeError("`temperature_` comes from a fit with calibrated='cv'")
         return value
 
+    def _temper(self, temperature: float) -> None:
+        """Divide the scores by a temperature that was found outside of `fit`, as if by calibrated='cv'."""
+        self._focus = replace(self._focus, temperature=temperature)
+        self.set_params(calibrated=CV)  # type: ignore[attr-defined]
+
 
 def is_cv(calibrated: Any) -> bool:
     """Whether `calibrated` is 'cv'.

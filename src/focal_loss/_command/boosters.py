@@ -225,11 +225,12 @@ def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
 
 def raw(model: Any, X: Any) -> Array:
     """The scores of the trees, in log odds."""
+    before = model.calibrated
     model.set_params(calibrated=False)
     try:
         return model.decision_function(X)
     finally:
-        model.set_params(calibrated=True)
+        model.set_params(calibrated=before)
 
 
 def importances(model: Any, names: list[str]) -> list[tuple[str, float]]:

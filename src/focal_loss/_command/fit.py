@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 from scipy.special import expit
 
-from focal_loss._calibration.posteriors import posterior_from_logits
-from focal_loss._command import boosters, reading, splits, store, tables
+from focal_loss._command import boosters, reading, splits, store, tables, temper
 from focal_loss._command.errors import UserError
 from focal_loss._command.search import LOSSES, Best, Loss, Search
 from focal_loss._command.thresholds import Outcomes
@@ -61,9 +60,10 @@ class Candidate:
 
     loss: Loss
     best: Best
+    temperature: temper.Temperature
     model: Any
     probability: Array  # predictions for the test part
-    scores: Array  # the sigmoid of the same scores, without the posterior map
+    scores: Array  # the sigmoid of the same scores, without temperature and posterior map
 
 
 @dataclass(frozen=True)
@@ -272,13 +272,17 @@ def fit(
     search.run(trials, seconds, report)
     best = {loss: search.best(loss) for loss in LOSSES}
     chosen = plainest(best, search.sign)
-    scores = search.out_of_fold(chosen, best[chosen])
     held, _ = boosters.columns_for(search.settings.engine, data.test.X)
-    candidates = {loss: _candidate(search, loss, best[loss], held, train or trained) for loss in LOSSES}
-    winner = candidates[chosen]
-    seen = ~np.isnan(scores)
-    outcomes = Outcomes.of(search.y[seen], posterior(winner.best, scores[seen]))
-    return Result(data, search, candidates, winner, outcomes, outcomes.best_f1())
+    candidates = {}
+    for loss in LOSSES:
+        scores = search.out_of_fold(loss, best[loss])
+        found = temper.helpful(best[loss].parameters, scores, search.y, search.folds)
+        candidates[loss] = _candidate(search, loss, best[loss], found, held, train or trained)
+        if loss == chosen:
+            seen = ~np.isnan(scores)
+            probability = temper.posterior(best[loss].parameters, scores[seen], found.value)
+            outcomes = Outcomes.of(search.y[seen], probability)
+    return Result(data, search, candidates, candidates[chosen], outcomes, outcomes.best_f1())
 
 
 def plainest(best: dict[Loss, Best], sign: int) -> Loss:
@@ -300,14 +304,9 @@ def trained(search: Search, loss: Loss, best: Best) -> Any:
     return search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
 
 
-def posterior(best: Best, scores: Array) -> Array:
-    """The probability that a row with these scores of the trees is positive."""
-    gamma, weight = best.parameters.get("gamma", 0.0), best.parameters.get("pos_weight", 1.0)
-    return posterior_from_logits(scores, gamma, pos_weight=weight)
-
-
-def _candidate(search: Search, loss: Loss, best: Best, held: Any, train: Train) -> Candidate:
+def _candidate(search: Search, loss: Loss, best: Best, found: temper.Temperature, held: Any, train: Train) -> Candidate:
     with search.booster.errors("cannot learn from this table"):
         model = train(search, loss, best)
-    scores = expit(boosters.raw(model, held))
-    return Candidate(loss, best, model, model.predict_proba(held)[:, 1], scores)
+    if found.value != 1:
+        model._temper(found.value)
+    return Candidate(loss, best, found, model, model.predict_proba(held)[:, 1], expit(boosters.raw(model, held)))

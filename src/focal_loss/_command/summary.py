@@ -115,6 +115,10 @@ def choice(result: fit.Result, row: report.Comparison) -> str:
     )
     why = "it was the best" if best is winner else "the plainest whose score was within one standard error of the best"
     threshold = f"{result.threshold:.3g}" if result.threshold < 0.99 else f"{result.threshold:.7g}"
+    divisor = winner.temperature
+    if divisor.value != 1:
+        handed += f", whose scores are divided by {divisor.value:.3g} (log loss out of fold {divisor.with_it:.4g}, "
+        handed += f"without that {divisor.without:.4g})"
     measures = "" if row.low <= 0 <= row.high else " The held-out rows measure the models; they do not choose."
     return (
         f"The stored model is that of {handed}: in cross-validation {why} ({winner.best.score:.4g}, beside {others})."
@@ -178,6 +182,7 @@ def settings_of(result: fit.Result) -> list[tuple[str, str]]:
         ("the model's loss", result.winner.loss),
         *((name, f"{value:.4g}") for name, value in best.parameters.items()),
         ("rounds", str(best.rounds)),
+        ("temperature", f"{result.winner.temperature.value:.4g}"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -376,6 +377,11 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
     def _focus(self) -> classifier.Focus | None:
         fitted = self.__dict__.get("_fitted")
         return None if fitted is None else fitted[0]
+
+    def _temper(self, temperature: float) -> None:
+        focus, classes = self._fitted
+        self._fitted = replace(focus, temperature=temperature), classes
+        self.set_params(calibrated="cv")
 
     def _known(self) -> tuple[classifier.Focus, Array]:
         if not self.is_fitted():

@@ -1,0 +1,59 @@
+"""The temperature of a model's scores, fitted out of fold, where it helps rows that it was not fitted to."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from focal_loss._calibration.posteriors import posterior_from_logits
+from focal_loss._calibration.temperature import FocalTemperature
+from focal_loss._command.evaluation import cut_log_loss
+from focal_loss._command.splits import Folds
+
+Array = Any
+
+
+class Temperature(NamedTuple):
+    """A temperature, 1 if none helps, and the log loss out of fold without it and with it."""
+
+    value: float
+    without: float
+    with_it: float
+
+
+def posterior(parameters: dict[str, Any], scores: Array, temperature: float) -> Array:
+    """The probability that a row with these scores of the trees is positive."""
+    gamma, weight = parameters.get("gamma", 0.0), parameters.get("pos_weight", 1.0)
+    return posterior_from_logits(scores / temperature, gamma, pos_weight=weight)
+
+
+def helpful(parameters: dict[str, Any], scores: Array, y: Array, folds: Folds) -> Temperature:
+    """The temperature of least log loss over scores out of fold, NaN where there are none.
+
+    It helps if the log loss of each fold at the temperature of the others is lower, over all folds, than at 1.
+    """
+    seen = ~np.isnan(scores)
+    found = np.empty(len(y))
+    for _, held in folds:
+        rest = seen.copy()
+        rest[held] = False
+        found[held] = posterior(parameters, scores[held], fitted(parameters, scores[rest], y[rest]))
+    without = cut_log_loss(y[seen], posterior(parameters, scores[seen], 1.0))
+    with_it = cut_log_loss(y[seen], found[seen])
+    if with_it >= without:
+        return Temperature(1.0, without, without)
+    return Temperature(fitted(parameters, scores[seen], y[seen]), without, with_it)
+
+
+def fitted(parameters: dict[str, Any], scores: Array, y: Array) -> float:
+    """The temperature of least log loss, or 1 if the labels determine none."""
+    model = FocalTemperature(parameters.get("gamma", 0.0), pos_weight=parameters.get("pos_weight", 1.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            return model.fit(scores, y).temperature_
+        except ConvergenceWarning:
+            return 1.0

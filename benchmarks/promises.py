@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit
 
 from focal_loss._command import cli, store
 from focal_loss._command.thresholds import Outcomes
@@ -21,11 +23,11 @@ WANTED = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def table(rng: np.random.Generator, rows: int, told: float) -> pd.DataFrame:
-    """Columns and labels; the larger `told`, the more the columns tell. One in twelve rows is positive."""
+    """Columns and labels; the larger `told`, the more the columns tell. About 8 % of the rows are positive."""
     X = rng.normal(size=(rows, COLUMNS))
     odds = told * (X[:, 0] + 0.7 * X[:, 1] * X[:, 2] + 0.5 * np.abs(X[:, 3])) / 1.3
-    base = -2.6 - 0.32 * told**1.4
-    return pd.DataFrame(X).add_prefix("x").assign(rare=(rng.random(rows) < 1 / (1 + np.exp(-odds - base))).astype(int))
+    base = brentq(lambda base: expit(odds + base).mean() - 0.08, -20, 5)
+    return pd.DataFrame(X).add_prefix("x").assign(rare=(rng.random(rows) < expit(odds + base)).astype(int))
 
 
 def one(seed: int, trials: int, folder: Path) -> list[dict[str, float]]:

@@ -13,7 +13,7 @@ import pytest
 
 from focal_loss._command import boosters, cli, store
 
-QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1"]
+QUICK = ["--trials", "1", "--folds", "2", "--jobs", "1", "--repeats", "1"]
 
 
 def table(rows: int = 400, seed: int = 0) -> pd.DataFrame:

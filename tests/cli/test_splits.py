@@ -133,3 +133,27 @@ def test_what_cannot_be_split_is_one_line(tmp_path: Path, capsys: pytest.Capture
     frame.to_parquet(folder / "a.parquet")
     given = ("fit", folder, "--target", "rare", "--dask", "local", "--out", tmp_path / "m")
     assert "--group splits a table in memory, and --dask takes none" in refused(capsys, *given, "--group", "word")
+
+
+def test_few_positives_are_held_out_again_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table().to_csv(tmp_path / "t.csv", index=False)
+    given = ("fit", tmp_path / "t.csv", "--target", "rare", "--trials", 1, "--folds", 2, "--jobs", 1)
+    assert run(*given, "--out", tmp_path / "m") == 0
+    said = capsys.readouterr().out
+    assert "means over 5 held-out parts, drawn anew, with a search of their own; about 16 rows of each are '1'" in said
+    five = json.loads((tmp_path / "m" / "metrics.json").read_text())["metrics"]["ROC AUC"]
+    parts = []
+    for seed in range(5):
+        out = tmp_path / str(seed)
+        assert run(*given, "--repeats", 1, "--seed", seed, "--out", out) == 0
+        parts.append(json.loads((out / "metrics.json").read_text())["metrics"]["ROC AUC"]["models"])
+    for loss, found in five["models"].items():
+        values = np.array([part[loss]["value"] for part in parts])
+        assert found["value"] == pytest.approx(values.mean(), rel=1e-9)
+        reach = 2.776445 * values.std(ddof=1) * np.sqrt(1 / 5 + 80 / 320)
+        assert found["high"] - found["value"] == pytest.approx(reach, rel=1e-6)
+    assert (tmp_path / "m" / "model.txt").read_text() == (tmp_path / "0" / "model.txt").read_text()
+    capsys.readouterr()
+    assert "--time has one held-out part" in refused(
+        capsys, *given, "--repeats", 2, "--time", "day", "--out", tmp_path / "n"
+    )

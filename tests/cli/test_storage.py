@@ -26,7 +26,7 @@ from focal_loss._command import cli, fit, search, urls
 def test_a_search_killed_at_any_moment_continues(moment: int, data: Path, tmp_path: Path) -> None:
     """The search is killed once the database holds `moment` finished trials, and none of them is lost."""
     path, out = tmp_path / "trials.db", tmp_path / "model"
-    command = typed("fit", data, "--target", "rare", "--trials", 3, "--folds", 2, "--jobs", 1)
+    command = typed("fit", data, "--target", "rare", "--trials", 3, "--folds", 2, "--repeats", 1, "--jobs", 1)
     command += ["--storage", f"sqlite:///{path}", "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(finished(path)) < moment and process.poll() is None:
@@ -56,7 +56,22 @@ def finished(path: Path) -> dict[int, float]:
 
 def test_the_time_limit_is_kept(data: Path, tmp_path: Path) -> None:
     """No trial starts after the limit, except the first of each loss."""
-    given = ("fit", data, "--target", "rare", "--trials", 50, "--folds", 2, "--jobs", 1, "--time-limit", 0)
+    given = (
+        "fit",
+        data,
+        "--target",
+        "rare",
+        "--trials",
+        50,
+        "--folds",
+        2,
+        "--repeats",
+        1,
+        "--jobs",
+        1,
+        "--time-limit",
+        0,
+    )
     assert run(*given, "--out", tmp_path / "m") == 0
     assert len(pd.read_parquet(tmp_path / "m" / "trials.parquet")) == 3
 
@@ -157,7 +172,7 @@ def test_a_driver_that_is_missing_is_named(
 
 def test_two_processes_work_on_one_search(data: Path, tmp_path: Path) -> None:
     """Each may be in its last trial when the other finishes its own."""
-    command = typed("fit", data, "--target", "rare", "--trials", 4, "--folds", 2, "--jobs", 1)
+    command = typed("fit", data, "--target", "rare", "--trials", 4, "--folds", 2, "--repeats", 1, "--jobs", 1)
     command += ["--storage", f"sqlite:///{tmp_path / 'trials.db'}", "--out"]
     outs = [tmp_path / "one", tmp_path / "two"]
     with open(os.devnull, "w") as nowhere:

@@ -128,6 +128,9 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--time", metavar="COLUMN", help="hold out the latest rows, and predict forward in every fold")
     fit.add_argument("--held-out", type=Path, metavar="FILE", help="rows to measure on, in a file of their own")
     fit.add_argument(
+        "--repeats", type=whole(1, 100), metavar="N", help="held-out parts (default: 1, or 5 where one holds few rows)"
+    )
+    fit.add_argument(
         "--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it, except the first of each loss"
     )
     fit.add_argument(
@@ -173,18 +176,15 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
 def search_and_write(
     options: argparse.Namespace, command: str, out: Path, data: Any, train: Callable[..., Any] | None
 ) -> None:
-    from focal_loss._command import files, fit, store, summary
+    from focal_loss._command import files, fit, parts, store, summary
     from focal_loss._command.report.render import render
-    from focal_loss._command.search import LOSSES, Search, Settings
 
-    settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, options.seed)
-    search = Search(data.train.X, data.train.y, data.folds, settings, options.jobs, options.storage)
+    count = 1 if train else fit.repeats(data, parts.question(options), options.repeats)
     say_what_was_read(data)
-    with progress(len(LOSSES) * options.trials, options.metric) as report:
-        result = fit.fit(data, search, trials=options.trials, seconds=options.time_limit, report=report, train=train)
-    rows = summary.comparisons(result)
+    results = list(searched(options, data, train, count))
+    result, rows = results[0], summary.comparisons(results)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
-    page = render(summary.page(result, rows, title, command))
+    page = render(summary.page(results, rows, title, command))
     with files.replacing(out, options.force, store.in_the_way) as new:
         result.stored().save(new)
         metrics = {row.name: dataclasses.asdict(row) for row in rows}
@@ -192,10 +192,31 @@ def search_and_write(
         (new / "metrics.json").write_text(json.dumps(measured, indent=1))
         write_trials(summary.trials(result), new / "trials.parquet")
         (new / "report.html").write_text(page, encoding="utf-8")
-    lines = [summary.answer(rows[0]), summary.worth(result, rows[0]), summary.caution(result)]
+    lines = [summary.answer(rows[0]), summary.worth(result, rows[0]), summary.caution(results)]
     lines.append(summary.choice(result, rows[0]))
     lines.append(f"Report: {options.out / 'report.html'}")
     tell("\n".join(printable(line) for line in lines if line))
+
+
+def searched(options: argparse.Namespace, data: Any, train: Callable[..., Any] | None, count: int) -> Iterator[Any]:
+    """The result of a search for each of so many held-out parts, the first of which is that of `data`."""
+    from focal_loss._command import fit, parts
+    from focal_loss._command.search import LOSSES, Search, Settings
+
+    trials = len(LOSSES) * options.trials
+    seconds = None if options.time_limit is None else options.time_limit / count
+    with progress(count * trials, options.metric) as report:
+        for k in range(count):
+            seed = options.seed + k
+            question = dataclasses.replace(parts.question(options), seed=seed)
+            part = fit.load(options.data, question) if k else data
+            settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, seed)
+            search = Search(*part.train, part.folds, settings, options.jobs, options.storage)
+
+            def shown(done: int, best: float | None, before: int = k * trials) -> None:
+                report(before + done, best)
+
+            yield fit.fit(part, search, trials=options.trials, seconds=seconds, report=shown, train=train)
 
 
 def tell(text: str, exact: bool = False) -> None:

@@ -20,6 +20,8 @@ from focal_loss._command.thresholds import Outcomes
 
 Array = Any
 Train = Callable[[Search, Loss, Best], Any]
+FEW = 20  # held-out rows of a class; the interval of a rate from 20 is about 2 / sqrt(20), or half, of the rate
+REPEATS, MOST_ROWS = 5, 100_000  # held-out parts where one holds few rows, of tables of at most so many rows
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,19 @@ def load(path: Path, question: Question) -> Data:
     data = divided(table, question, path)[0] if question.held_out is None else beside(table, question, path)
     reading.give_memory_back()
     return data
+
+
+def repeats(data: Data, question: Question, wanted: int | None) -> int:
+    """The number of held-out parts: as many as wanted, else one, or several where one holds few rows of a class."""
+    only_one = question.time is not None or question.held_out is not None
+    if wanted is not None:
+        if wanted > 1 and only_one:
+            option = "--time" if question.held_out is None else "--held-out"
+            raise UserError(f"{option} has one held-out part; leave --repeats out")
+        return wanted
+    held = data.test.y
+    few = min(held.sum(), (~held).sum()) < FEW and len(data.train.y) + len(held) <= MOST_ROWS
+    return REPEATS if few and not only_one else 1
 
 
 def divided(table: pa.Table, question: Question, path: Path) -> tuple[Data, tuple[Array, Array]]:

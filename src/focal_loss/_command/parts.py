@@ -26,6 +26,12 @@ LABEL = "label"  # the booster's columns are named otherwise
 BATCH = 1 << 14  # rows in memory while a file is searched for those of the sample
 
 
+def question(options: Any) -> fit.Question:
+    """The part of the command's options that chooses labels and rows."""
+    names = ("target", "positive", "drop_missing", "folds", "seed", *ALONE)
+    return fit.Question(**{name: getattr(options, name) for name in names})
+
+
 def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, Loss, Best], Any] | None]:
     """The table that the options of the command name, and the function that trains on all of it, if that is Dask's.
     A connection to Dask lasts as long as the stack.
@@ -35,20 +41,16 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
     UserError
         If it cannot be learned from, or Dask cannot.
     """
-    question = fit.Question(
-        **{name: getattr(options, name) for name in ("target", "positive", "drop_missing", "folds", "seed")},
-        **{name: getattr(options, name) for name in ALONE},
-    )
     if options.dask is None:
-        return fit.load(options.data, question), None
-    given = [f"--{name.replace('_', '-')}" for name in ALONE if getattr(options, name) is not None]
+        return fit.load(options.data, question(options)), None
+    given = [f"--{name.replace('_', '-')}" for name in (*ALONE, "repeats") if getattr(options, name) not in (None, 1)]
     if given:
         raise UserError(f"{given[0]} splits a table in memory, and --dask takes none; give one of them")
     if boosters.booster(options.engine).on_dask is None:
         raise UserError(f"{options.engine} does not learn by Dask; choose --engine lightgbm or xgboost")
     if not options.data.is_dir():
         raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
-    found = load(options.data, question, options.engine, options.sample_rows)
+    found = load(options.data, question(options), options.engine, options.sample_rows)
     return found.data, found.trainer(stack.enter_context(connected(options.dask, options.jobs)))
 
 
@@ -91,7 +93,7 @@ class Parts:
         return train
 
 
-def load(directory: Path, question: fit.Question, engine: str, rows: int) -> Parts:
+def load(directory: Path, asked: fit.Question, engine: str, rows: int) -> Parts:
     """Draw the sample, and split it as `fit.load` splits a table.
 
     Raises
@@ -107,19 +109,19 @@ def load(directory: Path, question: fit.Question, engine: str, rows: int) -> Par
     whole = sum(sizes)
     if not whole:
         raise UserError(f"{directory} has no rows")
-    chosen = np.sort(np.random.default_rng(question.seed).choice(whole, min(rows, whole), replace=False))
+    chosen = np.sort(np.random.default_rng(asked.seed).choice(whole, min(rows, whole), replace=False))
     ends = np.cumsum(sizes)
     picked = [chosen[np.searchsorted(chosen, end - n) : np.searchsorted(chosen, end)] - (end - n)
               for end, n in zip(ends, sizes, strict=True)]  # fmt: skip
     drawn, missing = zip(
-        *(sample(path, rows, question.target) for path, rows in zip(files, picked, strict=True)), strict=True
+        *(sample(path, rows, asked.target) for path, rows in zip(files, picked, strict=True)), strict=True
     )
-    if sum(missing) and not question.drop_missing:
-        raise tables.missing_target(question.target, sum(missing), directory)
+    if sum(missing) and not asked.drop_missing:
+        raise tables.missing_target(asked.target, sum(missing), directory)
     table = pa.concat_tables(drawn)
     place = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
-    place = place[tables.known(table.column(question.target)).to_numpy(zero_copy_only=False)]
-    data, (train, test) = fit.divided(table, replace(question, drop_missing=True), directory)
+    place = place[tables.known(table.column(asked.target)).to_numpy(zero_copy_only=False)]
+    data, (train, test) = fit.divided(table, replace(asked, drop_missing=True), directory)
     held = tuple(place[test][place[test, 0] == k, 1] for k in range(len(files)))
     learned = whole - sum(missing) - len(test)
     data.notes.insert(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit
 
 from focal_loss._command import boosters, fit
-from focal_loss._command.evaluation import MEASURES, Ranked, interval, reliability, resampled
+from focal_loss._command.evaluation import MEASURES, Ranked, interval, over_parts, reliability, resampled
 from focal_loss._command.report import data as report
 from focal_loss._command.report import numbers
 from focal_loss._command.search import LOSSES, SEARCHED
@@ -20,29 +21,48 @@ Array = Any
 CURVE_POINTS, SLIDER_STEPS = 4000, 300
 NAMES = {"focal": "focal loss"}
 FACTS = {"gamma": "Its gamma", "pos_weight": "Its weight of positives"}
-FEW = 20  # held-out rows of a class; the interval of a rate from 20 is about 2 / sqrt(20), or half, of the rate
 
 
-def comparisons(result: fit.Result) -> list[report.Comparison]:
-    """Every metric on the held-out part, the chosen one first."""
-    y, rival = result.data.test.y, LOSSES.index(result.rival.loss)
-    probabilities = [result.candidates[loss].probability for loss in LOSSES]
-    samples = resampled(y, probabilities, result.data.groups, result.search.settings.seed)
-    ranges = {name: samples[:, :, k] for k, name in enumerate(MEASURES)}
-    none = np.full(len(y), result.search.y.mean())
+def comparisons(results: Sequence[fit.Result]) -> list[report.Comparison]:
+    """Every metric on the held-out part, or its mean over the parts, the chosen one first."""
+    first = results[0]
+    rival, chosen = LOSSES.index(first.rival.loss), first.search.settings.metric
+    # Of shape (losses, parts), and the samples behind the interval of a single part.
+    values = {
+        name: np.array(
+            [[measure.of(r.data.test.y, r.candidates[loss].probability) for r in results] for loss in LOSSES]
+        )
+        for name, measure in MEASURES.items()
+    }
+    range_of = _range_of(results, values)
     rows = []
-    for name in sorted(MEASURES, key=lambda name: name != result.search.settings.metric):
+    for name in sorted(MEASURES, key=lambda name: name != chosen):
         measure = MEASURES[name]
         models = {
-            loss: report.Estimate(measure.of(y, probability), *interval(found))
-            for loss, probability, found in zip(LOSSES, probabilities, ranges[name], strict=True)
+            loss: report.Estimate(float(found.mean()), *range_of(name, k))
+            for k, (loss, found) in enumerate(zip(LOSSES, values[name], strict=True))
         }
-        difference = interval(ranges[name][0] - ranges[name][rival])
-        floor = measure.of(y, none)
-        rows.append(
-            report.Comparison(measure.name, models, result.rival.loss, *difference, floor, measure.higher_is_better)
-        )
+        none = [measure.of(r.data.test.y, np.full(len(r.data.test.y), r.search.y.mean())) for r in results]
+        ends = range_of(name, 0, rival)
+        floor = float(np.mean(none))
+        rows.append(report.Comparison(measure.name, models, LOSSES[rival], *ends, floor, measure.higher_is_better))
     return rows
+
+
+def _range_of(results: Sequence[fit.Result], values: dict[str, Array]) -> Callable[..., tuple[float, float]]:
+    """A function of a metric and a loss, or two, that gives the 95 % interval of the value, or of the difference."""
+    data = results[0].data
+    if len(results) > 1:
+        spread, share = values, len(data.test.y) / len(data.train.y)
+        return lambda name, one, other=None: over_parts(_less(spread[name], one, other), share)
+    probabilities = [results[0].candidates[loss].probability for loss in LOSSES]
+    samples = resampled(data.test.y, probabilities, data.groups, results[0].search.settings.seed)
+    spread = {name: samples[:, :, k] for k, name in enumerate(MEASURES)}
+    return lambda name, one, other=None: interval(_less(spread[name], one, other))
+
+
+def _less(values: Array, one: int, other: int | None) -> Array:
+    return values[one] if other is None else values[one] - values[other]
 
 
 def answer(row: report.Comparison) -> str:
@@ -74,13 +94,19 @@ def worth(result: fit.Result, row: report.Comparison) -> str:
     )
 
 
-def caution(result: fit.Result) -> str:
+def caution(results: Sequence[fit.Result]) -> str:
     """A caution about the interval, or "" if it needs none."""
-    held = result.data.test.y
+    data = results[0].data
+    held = data.test.y
     fewer = int(min(held.sum(), (~held).sum()))
-    if fewer >= FEW:
+    of = data.target.positive if held.sum() == fewer else data.target.negative
+    if len(results) > 1:
+        return (
+            f"The values are means over {len(results)} held-out parts, drawn anew, with a search of their own; about "
+            f"{fewer} rows of each are {of!r}. The model, its threshold and the curves are those of the first."
+        )
+    if fewer >= fit.FEW:
         return ""
-    of = result.data.target.positive if held.sum() == fewer else result.data.target.negative
     return f"Only {fewer} of the held-out rows are {of!r}; with so few the interval is rough."
 
 
@@ -127,7 +153,8 @@ def choice(result: fit.Result, row: report.Comparison) -> str:
     )
 
 
-def page(result: fit.Result, rows: list[report.Comparison], title: str, command: str) -> report.Report:
+def page(results: Sequence[fit.Result], rows: list[report.Comparison], title: str, command: str) -> report.Report:
+    result = results[0]
     data, settings = result.data, result.search.settings
     y, labels = data.test.y, data.target.labels
     models = {loss: result.candidates[loss].probability for loss in reversed(LOSSES)}
@@ -140,7 +167,7 @@ def page(result: fit.Result, rows: list[report.Comparison], title: str, command:
         title=title,
         answer=answer(rows[0]),
         paragraphs=[
-            *filter(None, [worth(result, rows[0]), caution(result), choice(result, rows[0])]),
+            *filter(None, [worth(result, rows[0]), caution(results), choice(result, rows[0])]),
             *(f"{note}." for note in data.notes),
         ],
         facts=[

@@ -24,7 +24,7 @@ def test_outcomes_count() -> None:
 
 
 def test_the_default_threshold_leaves_half_of_the_negatives_alone() -> None:
-    """Of scores that know nothing, flagging every row has the highest F1."""
+    """Flagging every row has the highest F1 of scores that know nothing."""
     y = np.random.default_rng(0).random(1000) < 0.3
     noise = np.random.default_rng(1).random(1000)
     threshold = thresholds.Outcomes.of(y, noise).best_f1()

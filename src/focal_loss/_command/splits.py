@@ -1,4 +1,4 @@
-"""Which rows are held out, and the folds of the others: at random, by group, forward in time, or both.
+"""The rows that are held out, and the folds of the others: at random, by group, forward in time, or both.
 
 A split must be like the use of the model. Where rows of one patient stand on both sides, a model that knows the patient
 looks like one that knows the disease; where rows of one month do, one that knows the campaign.

@@ -211,7 +211,7 @@ def searched(options: argparse.Namespace, data: Any, train: Callable[..., Any] |
             question = dataclasses.replace(parts.question(options), seed=seed)
             part = fit.load(options.data, question) if k else data
             settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, seed)
-            search = Search(*part.train, part.folds, settings, options.jobs, options.storage)
+            search = Search(part.train.X, part.train.y, part.folds, settings, options.jobs, options.storage)
 
             def shown(done: int, best: float | None, before: int = k * trials) -> None:
                 report(before + done, best)

@@ -153,7 +153,7 @@ def beside(table: pa.Table, question: Question, path: Path) -> Data:
         tables.without_missing(rows, question.target, question.drop_missing, source)
         for rows, source in ((table, path), (held, question.held_out))
     )
-    notes = []
+    notes: list[str] = []
     if question.group is not None:
         table, notes = without_groups(table, held, question, path)
     found = tables.target(table, question.target, question.positive, path)

@@ -38,7 +38,7 @@ def comparisons(results: Sequence[fit.Result]) -> list[report.Comparison]:
     rows = []
     for name in sorted(MEASURES, key=lambda name: name != chosen):
         measure = MEASURES[name]
-        models = {
+        models: dict[str, report.Estimate] = {
             loss: report.Estimate(float(found.mean()), *range_of(name, k))
             for k, (loss, found) in enumerate(zip(LOSSES, values[name], strict=True))
         }

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pytest
 from commands import QUICK, refused, run, typed
 
 from focal_loss._command import cli, fit, search, urls
+from focal_loss._dispatch.frameworks import BOOSTERS
 
 
 @pytest.mark.parametrize("moment", range(5))
@@ -184,9 +186,9 @@ def test_two_processes_work_on_one_search(data: Path, tmp_path: Path) -> None:
     assert len(set(trials[0].score)) > len(trials[0]) / 2, "the two drew the same"
 
 
-def new_search(data: Path, url: str | None = None) -> search.Search:
+def new_search(data: Path, url: str | None = None, engine: str = "lightgbm") -> search.Search:
     found = fit.load(data, fit.Question("rare", None, False, 2, 0))
-    settings = search.Settings("lightgbm", None, None, "average_precision", 2, 0)
+    settings = search.Settings(engine, None, None, "average_precision", 2, 0)
     return search.Search(*found.train, found.folds, settings, 1, url)
 
 
@@ -194,10 +196,10 @@ def test_a_storage_that_breaks_in_a_search(data: Path, tmp_path: Path, monkeypat
     path = tmp_path / "trials.db"
     score = search.Search._score
 
-    def and_break(self: Any, trial: Any, loss: Any) -> float:
+    def and_break(self: Any, trial: Any, loss: Any, end: float) -> float:
         with closing(sqlite3.connect(path)) as database:
             database.execute("drop table trial_user_attributes")
-        return score(self, trial, loss)
+        return score(self, trial, loss, end)
 
     monkeypatch.setattr(search.Search, "_score", and_break)
     with pytest.raises(search.UserError, match=r"the storage sqlite.* failed; its trials are kept"):
@@ -217,12 +219,54 @@ def test_all_losses_have_as_many_trials_when_the_time_is_over(
 ) -> None:
     clock = itertools.count()
     monkeypatch.setattr(search.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(search.Search, "_score", lambda self, trial, loss: 0.5)
+    monkeypatch.setattr(search.Search, "_score", lambda self, trial, loss, end: 0.5)
     found = new_search(data)
     found.run(50, seconds, lambda done, best: None)
-    counts = {len(found.finished(loss)) for loss in search.LOSSES}
-    assert len(counts) == 1
-    assert 1 <= counts.pop() <= max(1, seconds)
+    counts = [len(found.finished(loss)) for loss in search.LOSSES]
+    assert max(counts) - min(counts) <= 1
+    assert 1 <= min(counts) <= max(1, seconds)
+
+
+def test_the_best_is_of_as_many_trials_of_each_loss(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that the others had no time for has no part."""
+    monkeypatch.setattr(
+        search.Search, "_folds", lambda self, loss, parameters, *rest: search.Best(parameters, (0.5,), 1)
+    )
+    found = new_search(data)
+    found.run(2, None, lambda done, best: None)
+    scores = itertools.count(0.6, 0.1)
+    monkeypatch.setattr(
+        search.Search, "_folds", lambda self, loss, parameters, *rest: search.Best(parameters, (next(scores),), 1)
+    )
+    found._try("focal", np.inf)
+    assert [len(found.ended(loss)) for loss in search.LOSSES] == [3, 2, 2]
+    found.kept.clear()
+    assert found.best("focal").parameters == found.finished("focal")[0].user_attrs["parameters"]
+
+
+@pytest.mark.parametrize("engine", BOOSTERS)
+def test_a_running_trial_ends_when_the_time_is_over(engine: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time goes on by 1 with every look at the clock; a training looks after each round."""
+    clock = itertools.count()
+    found = new_search(data, engine=engine)
+    found.run(1, None, lambda done, best: None)
+    monkeypatch.setattr(search.time, "monotonic", lambda: next(clock))
+    found._try("focal", 5)
+    assert next(clock) < 20
+    states = [trial.state.name for trial in found.studies["focal"].get_trials()]
+    assert states == ["COMPLETE", "FAIL"]
+    assert len(found.ended("focal")) == 1
+
+
+def test_a_trial_that_is_worse_than_the_median_ends_early(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = new_search(data)
+    found.run(search.UNPRUNED, None, lambda done, best: None)
+    assert all(trial.state.name == "COMPLETE" for trial in found.ended("focal"))
+    folds: list[float] = []
+    monkeypatch.setattr(found.measure.__class__, "of", property(lambda self: lambda y, p: folds.append(0.0) or 0.0))
+    found._try("focal", np.inf)
+    assert len(folds) == 1
+    assert found.ended("focal")[-1].state.name == "PRUNED"
 
 
 def test_a_search_that_goes_on_draws_what_it_would_have_drawn(data: Path, tmp_path: Path) -> None:

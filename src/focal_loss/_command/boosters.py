@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ def reason(error: Exception) -> str:
     return re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|cpp|h):\d+: ", "", lines[-1].strip())
 
 
+class LateError(Exception):
+    """The time for a training is over."""
+
+
 @dataclass(frozen=True)
 class Booster:
     """`focal` is our classifier; `plain`, the same at gamma = 0, is the library's own cross-entropy. Both are saved
@@ -40,7 +45,7 @@ class Booster:
     focal: Callable[..., Any]
     suggest: Callable[[Any], dict[str, Any]]  # parameters of an Optuna trial
     default: dict[str, Any]  # parameters of the first trial: about the library's own defaults
-    fit_until: Callable[..., int]  # (model, X, y, X_held, y_held) -> the best number of rounds
+    fit_until: Callable[..., int]  # (model, X, y, X_held, y_held, end) -> the best number of rounds
     read: Callable[[Any, bytes], Any]  # (untrained model, content of its file) -> the model
     error: type[Exception]  # the library's own exception
     on_dask: Callable[..., Any] | None  # (client, parameters) -> our classifier for Dask, if there is one
@@ -84,9 +89,9 @@ def _lightgbm() -> Booster:
             "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
         }
 
-    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any, end: float) -> int:
         stop = library.early_stopping(PATIENCE, verbose=False)
-        model.fit(X, y, eval_X=X_held, eval_y=y_held, callbacks=[stop])
+        model.fit(X, y, eval_X=X_held, eval_y=y_held, callbacks=[stop, lambda env: refuse_late(end)])
         return int(model.best_iteration_)
 
     default = {"learning_rate": 0.1, "num_leaves": 31, "min_child_samples": 20, "reg_lambda": 1e-3}
@@ -124,8 +129,16 @@ def _xgboost() -> Booster:
             "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
         }
 
-    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
-        model.set_params(early_stopping_rounds=PATIENCE, eval_metric="logloss")
+    class Late(library.callback.TrainingCallback):  # type: ignore[misc, name-defined]
+        def __init__(self, end: float) -> None:
+            self.end = end
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            refuse_late(self.end)
+            return False
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any, end: float) -> int:
+        model.set_params(early_stopping_rounds=PATIENCE, eval_metric="logloss", callbacks=[Late(end)])
         model.fit(X, y, eval_set=[(X_held, y_held)], verbose=False)
         return int(model.best_iteration) + 1
 
@@ -167,9 +180,17 @@ def _catboost() -> Booster:
             "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 0.1, 30, log=True),
         }
 
-    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any) -> int:
+    class Late:
+        def __init__(self, end: float) -> None:
+            self.end = end
+
+        def after_iteration(self, info: Any) -> bool:
+            return time.monotonic() <= self.end
+
+    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any, end: float) -> int:
         model.set_params(early_stopping_rounds=PATIENCE, eval_metric="Logloss")
-        model.fit(X, y, eval_set=(X_held, y_held))
+        model.fit(X, y, eval_set=(X_held, y_held), callbacks=[Late(end)])
+        refuse_late(end)
         return int(model.get_best_iteration()) + 1
 
     return Booster(
@@ -203,6 +224,12 @@ def booster(name: str) -> Booster:
         return BOOSTERS[name]()
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install 'focal-loss[{name}]'") from error
+
+
+def refuse_late(end: float) -> None:
+    """Raise `LateError` after the time `end`, on the clock of `time.monotonic`."""
+    if time.monotonic() > end:
+        raise LateError
 
 
 def categories(X: pd.DataFrame) -> list[str]:

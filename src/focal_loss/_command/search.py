@@ -2,14 +2,15 @@
 cross-validation.
 
 A trial is one choice of parameters. Its score is the mean of the metric over the folds; every fold stops early on its
-own held-out part. The losses are studies of Optuna, which may be in a database: then a killed search can continue, and
-several machines can share one.
+own held-out part. A trial ends after a fold where its mean is worse than the median of earlier trials. The losses are
+studies of Optuna, which may be in a database: then a killed search can continue, and several machines can share one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ Loss = Literal["focal", "weighted cross-entropy", "cross-entropy"]
 LOSSES: tuple[Loss, ...] = ("focal", "weighted cross-entropy", "cross-entropy")  # the plainest last
 
 
+UNPRUNED = 5  # trials of a loss that take all folds, before later ones are compared with them
 SEARCHED: dict[Loss, tuple[str, ...]] = {  # parameters of the loss itself
     "focal": ("gamma", "pos_weight"),
     "weighted cross-entropy": ("pos_weight",),
@@ -112,23 +114,23 @@ class Search:
             raise UserError(f"cannot open the storage {self._where()}: {said}") from error
 
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
-        """Run trials until each loss has `trials` finished ones, or the time is over and all have equally many.
+        """Run trials until each loss has `trials` ended ones, or the time is over and each has one at least.
 
-        `report` is called with the number of finished trials and the best score of focal loss.
+        The trial that is running when the time is over ends without a score, unless it is the first of its loss.
+        `report` is called with the number of ended trials and the best score of focal loss.
         """
-        end = None if seconds is None else time.monotonic() + seconds
+        end = math.inf if seconds is None else time.monotonic() + seconds
         with self._storing():
             while True:
-                done = {loss: len(self.finished(loss)) for loss in LOSSES}
+                done = {loss: len(self.ended(loss)) for loss in LOSSES}
                 report(sum(min(n, trials) for n in done.values()), self._best_score("focal"))
-                over = end is not None and time.monotonic() > end
                 fewest = min(LOSSES, key=lambda loss: done[loss])
-                if done[fewest] >= (trials if not over else min(trials, max(1, *done.values()))):
+                if done[fewest] >= (trials if time.monotonic() <= end else 1):
                     return
-                self._try(fewest)
+                self._try(fewest, end if self.finished(fewest) else math.inf)
 
-    def _try(self, loss: Loss) -> None:
-        """Run one more trial."""
+    def _try(self, loss: Loss, end: float) -> None:
+        """Run one more trial, until the time `end`."""
         study = self.studies[loss]
         # The seed is the number of trials begun so far: a search that was stopped between two trials continues with the
         # same draws, and another machine draws others.
@@ -137,7 +139,12 @@ class Search:
         trial = study.ask()
         # Two processes may be given the same first trial; the slower one finds the same score.
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
-            study.tell(trial, self._score(trial, loss), skip_if_finished=True)
+            try:
+                study.tell(trial, self._score(trial, loss, end), skip_if_finished=True)
+            except boosters.LateError:
+                study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+            except optuna.TrialPruned:
+                study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
 
     @contextmanager
     def _storing(self) -> Iterator[None]:
@@ -155,10 +162,18 @@ class Search:
         with self._storing():
             return self.studies[loss].get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
-    def best(self, loss: Loss) -> Best:
-        """The best trial. Its folds are trained again if another process trained them."""
+    def ended(self, loss: Loss) -> list[Any]:
+        """The finished trials, and those that ended after some of the folds."""
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
         with self._storing():
-            trial = self.studies[loss].best_trial
+            return self.studies[loss].get_trials(deepcopy=False, states=states)
+
+    def best(self, loss: Loss) -> Best:
+        """The best of as many trials as every loss has. Its folds are trained again if another process trained them."""
+        count = min(len(self.ended(each)) for each in LOSSES)
+        first = sorted(self.ended(loss), key=lambda trial: trial.number)[:count]
+        finished = [trial for trial in first if trial.state == TrialState.COMPLETE]
+        trial = max(finished, key=lambda trial: self.sign * trial.value)
         kept = self.kept.get(loss)
         if kept is not None and kept.score == trial.value:
             return kept
@@ -189,6 +204,7 @@ class Search:
             storage=storage,
             study_name=name,
             direction="maximize" if self.sign > 0 else "minimize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
             load_if_exists=self.storage is not None,
         )
         first = self.booster.default | dict.fromkeys(SEARCHED[loss], 1.0)
@@ -214,10 +230,10 @@ class Search:
             digest.update(np.asarray(part, np.int64).tobytes())
         return digest.hexdigest()[:16]
 
-    def _score(self, trial: Any, loss: Loss) -> float:
+    def _score(self, trial: Any, loss: Loss, end: float) -> float:
         parameters = self.booster.suggest(trial) | self._focus(trial, loss)
         trial.set_user_attr("parameters", parameters)
-        found, kept = self._folds(loss, parameters), self.kept.get(loss)
+        found, kept = self._folds(loss, parameters, trial, end), self.kept.get(loss)
         if kept is None or self.sign * found.score > self.sign * kept.score:
             self.kept[loss] = found
         return found.score
@@ -233,14 +249,27 @@ class Search:
         given = {name: fixed[name] for name in SEARCHED[loss]}
         return {name: suggested[name]() if value is None else value for name, value in given.items()}
 
-    def _folds(self, loss: Loss, parameters: dict[str, Any]) -> Best:
+    def _folds(self, loss: Loss, parameters: dict[str, Any], trial: Any = None, end: float = math.inf) -> Best:
+        """The trial of these parameters.
+
+        Raises
+        ------
+        TrialPruned
+            If `trial` is worse than others after some of the folds.
+        LateError
+            After the time `end`.
+        """
         scores, rounds = [], []
-        for train, held in self.folds:
+        for k, (train, held) in enumerate(self.folds):
             model = self.model(loss, parameters, boosters.ROUNDS)
             X, X_held = self.table.iloc[train], self.table.iloc[held]
             with self.booster.errors("cannot learn from this table"):
-                rounds.append(self.booster.fit_until(model, X, self.y[train], X_held, self.y[held]))
+                rounds.append(self.booster.fit_until(model, X, self.y[train], X_held, self.y[held], end))
                 scores.append(float(self.measure.of(self.y[held], model.predict_proba(X_held)[:, 1])))
+            if trial is not None and k + 1 < len(self.folds):
+                trial.report(float(np.mean(scores)), k)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
         return Best(parameters, tuple(scores), max(1, round(float(np.mean(rounds)))))
 
     def _best_score(self, loss: Loss) -> float | None:

@@ -131,7 +131,7 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
         "--repeats", type=whole(1, 100), metavar="N", help="held-out parts (default: 1, or 5 where one holds few rows)"
     )
     fit.add_argument(
-        "--time-limit", type=number(0), metavar="SECONDS", help="start no trial after it, except the first of each loss"
+        "--time-limit", type=number(0), metavar="SECONDS", help="end the search after it, and the trial that is running"
     )
     fit.add_argument(
         "--storage", metavar="URL", help="a database of trials, such as sqlite:///trials.db, to resume from"
@@ -180,8 +180,9 @@ def search_and_write(
     from focal_loss._command.report.render import render
 
     count = 1 if train else fit.repeats(data, parts.question(options), options.repeats)
+    search = search_of(options, data, options.seed)
     say_what_was_read(data)
-    results = list(searched(options, data, train, count))
+    results = list(searched(options, data, search, train, count))
     result, rows = results[0], summary.comparisons(results)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
     page = render(summary.page(results, rows, title, command))
@@ -198,25 +199,33 @@ def search_and_write(
     tell("\n".join(printable(line) for line in lines if line))
 
 
-def searched(options: argparse.Namespace, data: Any, train: Callable[..., Any] | None, count: int) -> Iterator[Any]:
-    """The result of a search for each of so many held-out parts, the first of which is that of `data`."""
+def search_of(options: argparse.Namespace, data: Any, seed: int) -> Any:
+    from focal_loss._command.search import Search, Settings
+
+    settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, seed)
+    return Search(data.train.X, data.train.y, data.folds, settings, options.jobs, options.storage)
+
+
+def searched(
+    options: argparse.Namespace, data: Any, search: Any, train: Callable[..., Any] | None, count: int
+) -> Iterator[Any]:
+    """The result of each of so many held-out parts, the first of which is that of `data`."""
     from focal_loss._command import fit, parts
-    from focal_loss._command.search import LOSSES, Search, Settings
+    from focal_loss._command.search import LOSSES
 
     trials = len(LOSSES) * options.trials
     seconds = None if options.time_limit is None else options.time_limit / count
     with progress(count * trials, options.metric) as report:
         for k in range(count):
-            seed = options.seed + k
-            question = dataclasses.replace(parts.question(options), seed=seed)
-            part = fit.load(options.data, question) if k else data
-            settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, seed)
-            search = Search(part.train.X, part.train.y, part.folds, settings, options.jobs, options.storage)
+            if k:
+                seed = options.seed + k
+                data = fit.load(options.data, dataclasses.replace(parts.question(options), seed=seed))
+                search = search_of(options, data, seed)
 
             def shown(done: int, best: float | None, before: int = k * trials) -> None:
                 report(before + done, best)
 
-            yield fit.fit(part, search, trials=options.trials, seconds=seconds, report=shown, train=train)
+            yield fit.fit(data, search, trials=options.trials, seconds=seconds, report=shown, train=train)
 
 
 def tell(text: str, exact: bool = False) -> None:

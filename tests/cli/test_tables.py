@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import reading, tables
+from focal_loss._command import reading, tables, targets
 from focal_loss._command.errors import UserError
 
 
@@ -111,7 +111,7 @@ def test_columns_are_what_they_are_in_training(data: Path) -> None:
     np.testing.assert_allclose(shown.t, [0, 0.5, np.nan])
     np.testing.assert_allclose(shown.d, np.array([1, 2, 3]) / 86400)
     with pytest.raises(UserError, match="nearest are 'rare'"):
-        tables.without_missing(found, "rrae", False, data)
+        targets.without_missing(found, "rrae", False, data)
 
 
 @pytest.mark.parametrize("decimal", [".", ","])
@@ -186,11 +186,11 @@ def test_targets_of_any_type(dtype: str, tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     frame = table().astype({"rare": dtype})
     frame.to_parquet(path)
-    target = tables.target(reading.read(path), "rare", None, path)
+    target = targets.target(reading.read(path), "rare", None, path)
     np.testing.assert_array_equal(target.labels, table().rare == 1)
     if dtype != "bool":
         assert (target.positive, target.negative) == ("1", "0")
-        assert tables.target(reading.read(path), "rare", "1.0", path).positive == "1"
+        assert targets.target(reading.read(path), "rare", "1.0", path).positive == "1"
 
 
 def test_twins_in_parquet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from focal_loss._command import boosters, evaluation, reading, store, tables
+from focal_loss._command import boosters, evaluation, reading, store, tables, targets
 from focal_loss._command.errors import UserError
 from focal_loss._command.search import LOSSES, Best, Loss, Search
 
@@ -30,7 +30,7 @@ class Data:
 
     schema: tables.Schema
     notes: list[str]  # remarks on the columns, for the user
-    target: tables.Target
+    target: targets.Target
     train: Part
     test: Part
 
@@ -80,8 +80,8 @@ def divided(
     table: Any, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int, path: Path
 ) -> tuple[Data, list[Array]]:
     """A table split into a training and a test part, and the rows of each, of those whose target is known."""
-    table = tables.without_missing(table, target, drop_missing, path)
-    found = tables.target(table, target, positive, path)
+    table = targets.without_missing(table, target, drop_missing, path)
+    found = targets.target(table, target, positive, path)
     schema, notes = tables.Schema.of(table, target, path)
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
     needed = int(np.ceil(folds / (1 - TEST_SHARE))) + 1

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from focal_loss._command import boosters, fit, reading, tables
+from focal_loss._command import boosters, fit, reading, tables, targets
 from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.search import Best, Loss, Search
 
@@ -60,10 +60,10 @@ class Parts:
         keep = np.ones(table.num_rows, bool)
         keep[self.held[k]] = False
         table = table.filter(pa.array(keep))
-        table = table.filter(tables.known(table.column(self.data.target.name)))
+        table = table.filter(targets.known(table.column(self.data.target.name)))
         (frame,) = self.data.schema.frames(table, self.files[k])
         X, _ = boosters.columns_for(self.engine, frame)
-        words = tables.written(table.column(self.data.target.name))
+        words = targets.written(table.column(self.data.target.name))
         return X.assign(**{LABEL: pa.compute.equal(words, self.data.target.positive).to_numpy(zero_copy_only=False)})
 
     def trainer(self, client: Any) -> Callable[[Search, Loss, Best], Any]:
@@ -115,10 +115,10 @@ def load(
               for end, n in zip(ends, sizes, strict=True)]  # fmt: skip
     drawn, missing = zip(*(sample(path, rows, target) for path, rows in zip(files, picked, strict=True)), strict=True)
     if sum(missing) and not drop_missing:
-        raise tables.missing_target(target, sum(missing), directory)
+        raise targets.missing_target(target, sum(missing), directory)
     table = pa.concat_tables(drawn)
     place = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
-    place = place[tables.known(table.column(target)).to_numpy(zero_copy_only=False)]
+    place = place[targets.known(table.column(target)).to_numpy(zero_copy_only=False)]
     data, (train, test) = fit.divided(table, target, positive, True, folds, seed, directory)
     held = tuple(place[test][place[test, 0] == k, 1] for k in range(len(files)))
     learned = whole - sum(missing) - len(test)
@@ -163,7 +163,7 @@ def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
                 found.append(column.take(pa.array(rows[low:high] - begin)))
                 begin += len(column)
                 if field.name == target:
-                    missing += len(column) - pa.compute.sum(tables.known(column)).as_py()
+                    missing += len(column) - pa.compute.sum(targets.known(column)).as_py()
             columns.append(pa.chunked_array(found, field.type))
             reading.give_memory_back()  # or what its pages leave adds up to the file
     except (pa.ArrowException, OSError) as error:

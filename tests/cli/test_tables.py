@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import reading, tables, targets
+from focal_loss._command import columns, reading, tables, targets
 from focal_loss._command.errors import UserError
+from focal_loss._command.numerals import Form
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -31,7 +32,7 @@ def test_text_in_no_known_encoding(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "column 'size' holds text that is not UTF-8; save the file as that" in message
 
 
-def columns_of(**columns: Any) -> tuple[dict[str, tables.Column], list[str]]:
+def columns_of(**columns: Any) -> tuple[dict[str, columns.Column], list[str]]:
     found = pa.table({"number": [1.0] * len(next(iter(columns.values()))), **columns})
     schema, notes = tables.Schema.of(found, "rare", Path("t"))
     return {column.name: column for column in schema.columns if column.name != "number"}, notes
@@ -39,7 +40,7 @@ def columns_of(**columns: Any) -> tuple[dict[str, tables.Column], list[str]]:
 
 def test_words_among_numbers_are_missing(tmp_path: Path) -> None:
     found, notes = columns_of(age=["1", "2.5", "?", "-3e1", None] * 4)
-    assert found == {"age": tables.Column("age", "number", missing=("?",))}
+    assert found == {"age": columns.Column("age", "number", missing=("?",))}
     assert notes == ["'age' holds numbers; '?' among them counts as missing"]
     schema = tables.Schema((found["age"],))
     for values in (["1", " 2.5", "?"], [1, 2.5, None], ["?", "?", "?"]):
@@ -117,9 +118,13 @@ def test_columns_are_what_they_are_in_training(data: Path) -> None:
 @pytest.mark.parametrize("decimal", [".", ","])
 def test_decimal_commas(decimal: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    columns = {"x": [1.5, -2.25e-7, None, 4.0], "n": [1, 2, 3, 4], "word": ["a", "b", "1,x", "c"]}
-    pd.DataFrame(columns).to_csv(path, index=False, sep=";", decimal=decimal)
-    assert reading.read(path).to_pydict() == columns
+    values = {"x": [1.5, -2.25e-7, np.nan, 4.0], "n": [1, 2, 3, 4], "word": ["a", "b", "1,x", "c"]}
+    pd.DataFrame(values).to_csv(path, index=False, sep=";", decimal=decimal)
+    found = reading.read(path)
+    schema, _ = tables.Schema.of(found, "rare", path)
+    (frame,) = schema.frames(found, path)
+    assert {name: frame[name].tolist() for name in ("n", "word")} == {name: values[name] for name in ("n", "word")}
+    np.testing.assert_array_equal(frame.x, values["x"])
 
 
 def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,8 +132,8 @@ def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: py
     path.write_text("x;rare\n1,5;0\n4;1\n?;0\n-2,25;0\n")
     found = reading.read(path)
     schema, notes = tables.Schema.of(found, "rare", path)
-    assert schema.columns == (tables.Column("x", "number", missing=("?",)),)
-    assert notes[0] == "the commas in numbers are those before decimals"
+    assert schema.columns == (columns.Column("x", "number", missing=("?",), form=Form(",")),)
+    assert notes == ["'x' holds numbers such as '-2,25', read as -2.25; '?' among them counts as missing"]
     np.testing.assert_array_equal(schema.frames(found, path)[0].x, [1.5, 4, np.nan, -2.25])
     path.write_text("x\trare\n16,317\t0\n4\t1\n")
     message = refused(capsys, "fit", path, "--target", "rare", "--out", tmp_path / "m")

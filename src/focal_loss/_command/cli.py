@@ -115,6 +115,9 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
+    fit.add_argument(
+        "--decimal", choices=[".", ","], help="the sign before decimals, where a column leaves it open, as 1,500 does"
+    )
     fit.add_argument("--engine", choices=BOOSTERS, default="lightgbm", help="(default: %(default)s)")
     fit.add_argument("--gamma", type=number(0, 20, "auto"), metavar="auto|G", help="(default: auto)")
     fit.add_argument("--pos-weight", type=number(1e-3, 1e6, "auto"), metavar="auto|W", help="(default: auto)")

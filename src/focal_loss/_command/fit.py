@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from focal_loss._command import boosters, evaluation, reading, store, tables, targets
 from focal_loss._command.errors import UserError
 from focal_loss._command.search import LOSSES, Best, Loss, Search
+from focal_loss._command.sources import Source
 
 Array = Any
 TEST_SHARE = 0.2
@@ -63,7 +64,7 @@ class Result:
         return store.Stored(engine, self.data.schema, *names, self.threshold, self.outcomes, self.winner.model)
 
 
-def load(path: Path, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int) -> Data:
+def load(path: Path | Source, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int) -> Data:
     """Read a table and split it.
 
     Raises
@@ -77,7 +78,7 @@ def load(path: Path, target: str, positive: str | None, drop_missing: bool, fold
 
 
 def divided(
-    table: Any, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int, path: Path
+    table: Any, target: str, positive: str | None, drop_missing: bool, folds: int, seed: int, path: Path | Source
 ) -> tuple[Data, list[Array]]:
     """A table split into a training and a test part, and the rows of each, of those whose target is known."""
     table = targets.without_missing(table, target, drop_missing, path)

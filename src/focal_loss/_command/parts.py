@@ -16,9 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from focal_loss._command import boosters, fit, reading, tables, targets
-from focal_loss._command.errors import UserError, first_line
+from focal_loss._command import boosters, fit, reading, targets
+from focal_loss._command.columns import written
+from focal_loss._command.errors import UserError, first_line, nearest
 from focal_loss._command.search import Best, Loss, Search
+from focal_loss._command.sources import Source
 
 Array = Any
 LABEL = "label"  # the booster's columns are named otherwise
@@ -34,14 +36,15 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
     UserError
         If it cannot be learned from, or Dask cannot.
     """
+    source = Source(options.data, options.decimal or "")
     given = (options.target, options.positive, options.drop_missing, options.folds, options.seed)
     if options.dask is None:
-        return fit.load(options.data, *given), None
+        return fit.load(source, *given), None
     if boosters.booster(options.engine).on_dask is None:
         raise UserError(f"{options.engine} does not learn by Dask; choose --engine lightgbm or xgboost")
     if not options.data.is_dir():
         raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
-    found = load(options.data, *given, options.engine, options.sample_rows)
+    found = load(source, *given, options.engine, options.sample_rows)
     return found.data, found.trainer(stack.enter_context(connected(options.dask, options.jobs)))
 
 
@@ -63,7 +66,7 @@ class Parts:
         table = table.filter(targets.known(table.column(self.data.target.name)))
         (frame,) = self.data.schema.frames(table, self.files[k])
         X, _ = boosters.columns_for(self.engine, frame)
-        words = targets.written(table.column(self.data.target.name))
+        words = written(table.column(self.data.target.name))
         return X.assign(**{LABEL: pa.compute.equal(words, self.data.target.positive).to_numpy(zero_copy_only=False)})
 
     def trainer(self, client: Any) -> Callable[[Search, Loss, Best], Any]:
@@ -85,7 +88,7 @@ class Parts:
 
 
 def load(
-    directory: Path,
+    source: Path | Source,
     target: str,
     positive: str | None,
     drop_missing: bool,
@@ -101,6 +104,7 @@ def load(
     UserError
         If there is no Parquet file, or the files cannot be learned from.
     """
+    directory = Source.of(source).path
     files = tuple(sorted(path for path in directory.rglob("*") if path.suffix.lower() in reading.PARQUET))
     if not files:
         raise UserError(f"{directory} holds no Parquet file")
@@ -119,7 +123,7 @@ def load(
     table = pa.concat_tables(drawn)
     place = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
     place = place[targets.known(table.column(target)).to_numpy(zero_copy_only=False)]
-    data, (train, test) = fit.divided(table, target, positive, True, folds, seed, directory)
+    data, (train, test) = fit.divided(table, target, positive, True, folds, seed, source)
     held = tuple(place[test][place[test, 0] == k, 1] for k in range(len(files)))
     learned = whole - sum(missing) - len(test)
     data.notes.insert(
@@ -152,7 +156,7 @@ def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
         schema = file.schema_arrow
         if target not in schema.names:
-            raise UserError(f"{path} has no column {target!r}; {tables.nearest(target, schema.names)}")
+            raise UserError(f"{path} has no column {target!r}; {nearest(target, schema.names)}")
         for field in schema:
             # However few rows are read at a time, their page is decoded as a whole, and the dictionary of its column.
             # Where a row group has few pages, those of all columns would take more memory than the file.

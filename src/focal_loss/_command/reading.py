@@ -5,27 +5,30 @@ from __future__ import annotations
 import codecs
 import re
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
 from focal_loss._command.errors import UserError, first_line
+from focal_loss._command.sources import Source
 
+Array = Any
 pa.set_memory_pool(pa.system_memory_pool())  # other pools keep freed memory
 pa.enable_signal_handlers(False)  # its handlers lose a Ctrl+C, or kill the process
 
 PARQUET = (".parquet", ".pq")
 DELIMITERS = (",", ";", "\t", "|")  # the first wins a tie
-MOST_ODD = 3  # most words among numbers, such as "?"
-NUMBER = r"^\s*[+-]?(\d+(,\d+)?|,\d+)([eE][+-]?\d+)?\s*$"  # with a decimal comma
-THOUSANDS = r"^\s*[+-]?\d{1,3},\d{3}\s*$"
+CODE = r"^\s*0\d+\s*$"
+THOUSANDS = r"^\s*[+-]?(0|[1-9]\d{0,2}(\.\d{3})?)\s*$"
 
 
-def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
+def read(source: Path | Source, words: Sequence[str] = ()) -> pa.Table:
     """The table of a CSV file, compressed or not, or of a Parquet file. Columns of a CSV file named in `words` are read
     as text.
 
@@ -34,6 +37,7 @@ def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
     UserError
         If there is no such file, it cannot be read, it is empty, or two columns have one name.
     """
+    path = Source.of(source).path
     if not path.is_file():
         raise UserError(f"{path} is {'a directory; --dask reads one' if path.is_dir() else 'no file'}")
     try:
@@ -66,66 +70,86 @@ def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
     names = re.sub(r'"[^"]*"', "", re.split("[\r\n]", head.decode(encoding, "replace").lstrip())[0])
     delimiter = max(DELIMITERS, key=names.count)
 
-    def parsed(breaks: bool = False) -> pa.Table:
+    def parsed(text: Sequence[str], only: Sequence[str], read: Callable[..., Any], breaks: bool = False) -> Any:
         try:
-            return pyarrow.csv.read_csv(
+            return read(
                 path,
                 pyarrow.csv.ReadOptions(encoding=encoding),
                 # An empty line of a single column is a missing value.
                 pyarrow.csv.ParseOptions(
                     delimiter=delimiter, newlines_in_values=breaks, ignore_empty_lines=delimiter in names
                 ),
-                pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True),
+                pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(text, pa.string()), strings_can_be_null=True, include_columns=only
+                ),
             )
         except pa.ArrowInvalid:
             if breaks:
                 raise
-            return parsed(breaks=True)  # slower, and rarely needed
+            return parsed(text, only, read, breaks=True)  # slower, and rarely needed
 
-    table = parsed()
+    table = parsed(words, (), pyarrow.csv.read_csv)
     refuse_twins(table.column_names, path)
-    return table if delimiter == "," else with_decimal_points(table, words, path)
+    again = doubtful(table)
+    again = parsed(again, again, texts) if again else []
+    for name in again:
+        text = parsed([name], [name], pyarrow.csv.read_csv).column(name)
+        table = table.set_column(table.column_names.index(name), name, text)
+    return table.replace_schema_metadata({"csv": ""})
 
 
-def with_decimal_points(table: pa.Table, words: Sequence[str], source: Path) -> pa.Table:
-    """The table with decimal commas read as numbers, except in columns of `words`; its metadata note the change."""
-    for k, name in enumerate(table.column_names):
-        column = table.column(k)
-        if name not in words and has_decimal_commas(name, column, source):
-            column = pa.compute.replace_substring(column, ",", ".")
-            with suppress(pa.ArrowInvalid):  # odd words among them are handled later
-                column = column.cast(pa.float64())
-            table = table.set_column(k, name, column).replace_schema_metadata({"decimal": ","})
-    return table
-
-
-def has_decimal_commas(name: str, column: pa.ChunkedArray, source: Path) -> bool:
-    """Whether a column holds numbers, some with a comma, and at most a few other words.
-
-    Raises
-    ------
-    UserError
-        If the commas might as well group thousands.
+def doubtful(table: pa.Table) -> list[str]:
+    """The columns of numbers that may be written otherwise than as numbers: whole ones, which may be codes with leading
+    zeros, and those with up to three decimals, whose points may group thousands.
     """
-    if not pa.types.is_string(column.type):
-        return False
-    column = column.drop_null()
-    are_numbers = pa.compute.match_substring_regex(column, NUMBER)
-    plain, odd = column.filter(are_numbers), column.filter(pa.compute.invert(are_numbers))
-    with_comma = plain.filter(pa.compute.match_substring(plain, ","))
-    if not len(with_comma) or len(odd) > len(plain) or len(odd.unique()) > MOST_ODD:
-        return False
-    if pa.compute.all(pa.compute.match_substring_regex(with_comma, THOUSANDS)).as_py():
-        shown = with_comma[0].as_py()
-        raise UserError(
-            f"{source}: column {name!r} holds {shown}, with decimals or with thousands; write it without comma"
-        )
-    return True
+    return [name for name in table.column_names if pa.types.is_integer(table.schema.field(name).type)] + [
+        name
+        for name in table.column_names
+        if pa.types.is_floating(table.schema.field(name).type) and may_be_thousands(table.column(name))
+    ]
 
 
-def known_of(table: pa.Table) -> set[str]:
-    """The notes of `read_csv` in the metadata of a table."""
-    return {key.decode() for key in table.schema.metadata or {}}
+def may_be_thousands(column: pa.ChunkedArray) -> bool:
+    values = np.abs(column.drop_null().to_numpy())
+    values = values[values > 0]
+    return len(values) > 0 and bool(((values >= 1) & (values < 1000) & near_whole(values * 1000)).all())
+
+
+def near_whole(values: Array) -> Array:
+    return np.abs(values - np.round(values)) < 1e-6
+
+
+def texts(path: Path, *options: Any) -> list[str]:
+    """The columns in which some value has leading zeros, or all values may be numbers with points between thousands.
+    The file, whose numbers are read as text, is never in memory as a whole.
+    """
+    codes: set[str] = set()
+    points: set[str] = set()
+    other: set[str] = set()
+    with pyarrow.csv.open_csv(path, *options) as batches:
+        for batch in batches:
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                if holds(column, CODE):
+                    codes.add(name)
+                if holds(column, "[.]"):
+                    points.add(name)
+                if (
+                    name not in other
+                    and not pa.compute.all(pa.compute.match_substring_regex(column, THOUSANDS)).as_py()
+                ):
+                    other.add(name)
+    return sorted(codes | (points - other))
+
+
+def holds(column: pa.Array, pattern: str, some: Callable[..., Any] = pa.compute.any) -> bool | None:
+    """Whether some values match, or all; None if there are no values."""
+    found: bool | None = some(pa.compute.match_substring_regex(column, pattern)).as_py()
+    return found
+
+
+def is_csv(table: pa.Table) -> bool:
+    """Whether the table is from a CSV file, which does not say what its columns hold."""
+    return b"csv" in (table.schema.metadata or {})
 
 
 def give_memory_back() -> None:

@@ -17,7 +17,7 @@ from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.evaluation import ABOVE, Outcomes
 
 Array = Any
-FORMAT = 2  # version 1 had no digests
+FORMAT = 3  # version 1 had no digests, version 2 no forms of numbers and dates
 NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *boosters.FILES.values())
 
 
@@ -171,8 +171,7 @@ class Stored:
 
     def predict(self, path: Path) -> tuple[Array, list[str]]:
         """The probability that each row of a file is positive, and remarks on its columns."""
-        categories = [column.name for column in self.schema.columns if column.kind == "category"]
-        table = reading.read(path, categories)
+        table = reading.read(path, self.schema.texts())
         (frame,) = self.schema.frames(table, path)
         X, _ = boosters.columns_for(self.engine, frame)
         try:

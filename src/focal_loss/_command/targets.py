@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from focal_loss._command.errors import UserError
-from focal_loss._command.tables import kind_of, nearest, words
+from focal_loss._command.columns import kind_of, written
+from focal_loss._command.errors import UserError, nearest
+from focal_loss._command.sources import Source
 
 Array = Any
 
@@ -24,7 +25,7 @@ class Target:
     labels: Array  # booleans
 
 
-def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Target:
+def target(table: pa.Table, name: str, positive: str | None, source: Path | Source) -> Target:
     """The labels: the rows that are positive, and the names of both classes.
 
     Raises
@@ -63,17 +64,7 @@ def same_number(one: str, other: str) -> bool:
         return one == other
 
 
-def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels of a Parquet file as a person would write them: 1.0 is "1", and True is "true"."""
-    if pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
-        whole = pa.compute.all(pa.compute.equal(column, pa.compute.round(column))).as_py()
-        low, high = pa.compute.min_max(column).as_py().values()
-        column = column.cast(pa.int64()) if whole and -1e15 < low <= high < 1e15 else column
-    return words(column)
-
-
-def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.Table:
+def without_missing(table: pa.Table, name: str, drop: bool, source: Path | Source) -> pa.Table:
     """The rows whose target is known.
 
     Raises
@@ -106,5 +97,5 @@ def known(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return found
 
 
-def missing_target(name: str, rows: int, source: Path) -> UserError:
+def missing_target(name: str, rows: int, source: Path | Source) -> UserError:
     return UserError(f"{source}: the target {name!r} is missing in {rows} rows; leave them out with --drop-missing")

@@ -6,6 +6,7 @@ words in an order. Both work on arrays of distinct words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,42 +78,60 @@ def dated(year: Array, month: Array, day: Array, good: Array, part: dict[str, pa
     return np.where(good, days.astype("datetime64[us]") + since, np.datetime64("NaT"))
 
 
+def numeric(part: dict[str, pa.Array], order: str) -> Array:
+    """The dates whose three numbers are in this order; NaT where they are not."""
+    place = dict(zip(order, "abc", strict=True))
+    first, last = (pa.compute.utf8_length(part[name]).to_numpy(zero_copy_only=False) for name in "ac")
+    ahead = first == 4  # the year, in any order
+    short = (last == 2) & ((first == 2) | (order != "ymd"))
+    good = ~is_in(part["a"], "") & pa.compute.equal(part["one"], part["two"]).to_numpy(zero_copy_only=False)
+    good &= np.where(ahead, last <= 2, short | ((last == 4) & (order != "ymd")))
+    a, b, c = values = [whole(part[name]) for name in "abc"]
+    year, month, day = (values["abc".index(place[name])] for name in "ymd")
+    year = np.where(ahead, a, century(year, part[place["y"]]))
+    return dated(year, np.where(ahead, b, month), np.where(ahead, c, day), good, part)
+
+
+def named(words: pa.Array) -> Array:
+    """The dates that name their month; NaT where the words are no such dates."""
+    found = np.full(len(words), np.datetime64("NaT", "us"))
+    for pattern in (DAY_FIRST, MONTH_FIRST):
+        part = fields(words, pattern)
+        names = pa.compute.utf8_slice_codeunits(pa.compute.utf8_lower(part["m"]), 0, 3)
+        month = pa.compute.index_in(names, value_set=pa.array(MONTHS)).fill_null(-1).to_numpy() + 1
+        year = century(whole(part["y"]), part["y"])
+        found = np.where(np.isnat(found), dated(year, month, whole(part["d"]), month > 0, part), found)
+    return found
+
+
+def parsed_in(words: pa.Array, orders: Sequence[str]) -> dict[str, Array]:
+    """The dates in each of several orders, in datetime64; NaT where a word is no date in this order."""
+    words = pa.compute.utf8_trim_whitespace(words)
+    part = fields(words, NUMBERS)
+    found = {order: numeric(part, order) for order in orders}
+    letters = is_in(part["a"], "")
+    months = named(words.filter(pa.array(letters)))
+    for dates in found.values():
+        dates[letters] = months
+    return found
+
+
 def parsed(words: pa.Array, order: str) -> Array:
     """The dates, in datetime64; NaT where a word is no date in this order. Times with a zone are those of Greenwich.
 
     Examples
     --------
     >>> import pyarrow as pa
-    >>> parsed(pa.array(["3/4/26", "2026-04-03", "3 Apr 2026", "31/2/26"]), "dmy").astype("datetime64[D]").astype(str)
-    array(['2026-04-03', '2026-04-03', '2026-04-03', 'NaT'], dtype='<U28')
+    >>> found = parsed(pa.array(["3/4/26", "2026-04-03", "3 Apr 2026", "31/2/26"]), "dmy")
+    >>> found.astype("datetime64[D]").tolist()
+    [datetime.date(2026, 4, 3), datetime.date(2026, 4, 3), datetime.date(2026, 4, 3), None]
     """
-    words = pa.compute.utf8_trim_whitespace(words)
-    part = fields(words, NUMBERS)
-    place = dict(zip(order, ("a", "b", "c"), strict=True))
-    first, last = (pa.compute.utf8_length(part[name]).to_numpy(zero_copy_only=False) for name in "ac")
-    ahead = first == 4  # the year, in any order
-    short = (last == 2) & ((first == 2) | (order != "ymd"))
-    good = ~is_in(part["a"], "") & pa.compute.equal(part["one"], part["two"]).to_numpy(zero_copy_only=False)
-    good &= np.where(ahead, last <= 2, short | ((last == 4) & (order != "ymd")))
-    a, b, c = (whole(part[name]) for name in "abc")
-    values = {"a": a, "b": b, "c": c}
-    year = np.where(ahead, a, century(values[place["y"]], part[place["y"]]))
-    month = np.where(ahead, b, values[place["m"]])
-    day = np.where(ahead, c, values[place["d"]])
-    found = dated(year, month, day, good, part)
-    for pattern in (DAY_FIRST, MONTH_FIRST):
-        part = fields(words, pattern)
-        names = pa.compute.utf8_slice_codeunits(pa.compute.utf8_lower(part["m"]), 0, 3)
-        month = pa.compute.index_in(names, value_set=pa.array(MONTHS)).fill_null(-1).to_numpy() + 1
-        year = century(whole(part["y"]), part["y"])
-        named = dated(year, month, whole(part["d"]), month > 0, part)
-        found = np.where(np.isnat(found), named, found)
-    return found
+    return parsed_in(words, [order])[order]
 
 
 def survey(words: pa.Array, rows: Array) -> Survey:
     """The orders that fit most rows. Each word occurs in so many rows."""
-    found = {order: parsed(words, order) for order in ORDERS}
+    found = parsed_in(words, ORDERS)
     fits = {order: ~np.isnat(dates) for order, dates in found.items()}
     most = max((rows * fit).sum() for fit in fits.values())
     orders = [order for order in ORDERS if most and (rows * fits[order]).sum() == most]

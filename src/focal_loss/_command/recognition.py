@@ -21,6 +21,7 @@ Array = Any
 MOST_ODD = 3  # most words among numbers or dates, such as "?"
 # A column of words that nearly all differ holds names or texts, not categories.
 MOST_DISTINCT, DISTINCT_SHARE = 50, 0.5
+HEAD = 1000  # words that tell whether it is worth the time to look at all
 PLAINLY = r"^\s*[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*$"  # as programs write numbers
 UNDECIDED = "day or month first: write them as 2026-03-04, or choose --ignore or --categorical for it"
 
@@ -39,7 +40,12 @@ class Text:
     def of(cls, name: str, values: pa.ChunkedArray, source: Source) -> Text:
         counted = words(values).drop_null().value_counts()
         distinct, rows = counted.field("values"), counted.field("counts").to_numpy()
-        return cls(name, distinct, rows, numerals.survey(distinct, rows), source)
+        numbers = numerals.survey(distinct[:HEAD], rows[:HEAD])
+        if numbers and len(distinct) > HEAD:
+            others = ~(numbers.fit | numbers.torn | numbers.foreign)
+            is_worth_it = others.sum() <= MOST_ODD or others.mean() < 0.5
+            numbers = numerals.survey(distinct, rows) if is_worth_it else None
+        return cls(name, distinct, rows, numbers, source)
 
     def mostly(self, fit: Array) -> bool:
         """Whether these are all words but a few, and most rows."""
@@ -99,7 +105,10 @@ class Text:
 
     def as_dates(self) -> tuple[Column, str] | None:
         """The column as dates, if it holds them."""
-        found = dates.survey(self.words, self.rows)
+        head = dates.survey(self.words[:HEAD], self.rows[:HEAD])
+        if (~(head.fit | head.torn)).sum() > MOST_ODD:
+            return None
+        found = dates.survey(self.words, self.rows) if len(self.words) > HEAD else head
         self.refuse_torn(found)
         if not found.orders or not self.mostly(found.fit):
             return None

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import columns, reading, tables, targets
+from focal_loss._command import columns, reading, sources, store, tables, targets
 from focal_loss._command.errors import UserError
 from focal_loss._command.numerals import Form
 
@@ -233,3 +233,46 @@ def test_names_and_words_do_not_steer_the_terminal(tmp_path: Path, capsys: pytes
     assert run("fit", path, "--target", "ra\x1b[31mre", *QUICK, "--out", tmp_path / "m") == 0
     assert "\x1b" not in "".join(capsys.readouterr()).replace("\x1b[?25", "")
     assert "no\x1b" not in refused(capsys, "fit", "no\x1bfile\nhere", "--target", "a")
+
+
+def test_categories_of_numbers_in_parquet_are_categories(tmp_path: Path) -> None:
+    """Parquet keeps the numbers, and pandas' note beside them that they were categories."""
+    frame = pd.DataFrame(
+        {"grade": [2, 10, None, 2], "size": [1.5, 2.0, 2.0, 1.5], "n": [1, 2, 3, 4], "rare": [0, 1, 0, 1]}
+    )
+    path = tmp_path / "t.parquet"
+    frame.astype({"grade": "category", "size": "category"}).to_parquet(path)
+    schema, notes = tables.Schema.of(reading.read(path), "rare", path)
+    held = {column.name: column.categories for column in schema.columns if column.kind == "category"}
+    assert held == {"grade": ("10", "2"), "size": ("1.5", "2")}
+    assert notes == [
+        f"{name!r} holds numbers that are categories of pandas, and is read as words" for name in ("grade", "size")
+    ]
+    frame.to_parquet(path)  # a model of categories is given numbers
+    (frame,) = schema.frames(reading.read(path), path)
+    assert frame.grade.tolist()[:2] == ["2", "10"]
+    assert frame["size"].tolist() == ["1.5", "2", "2", "1.5"]
+
+
+def test_columns_that_are_ignored_or_words(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table().assign(code=table().index % 5 + 1.0, leak=table().rare, list=3).to_csv(data, index=False)
+    given = ("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m")
+    assert run(*given, "--ignore", "leak", "list", "--categorical", "code") == 0
+    schema = store.Stored.load(tmp_path / "m").schema
+    held = {column.name: column for column in schema.columns}
+    assert set(held) == {"number", "kind", "yes", "day", "code"}
+    assert held["code"].categories == ("1.0", "2.0", "3.0", "4.0", "5.0")
+    capsys.readouterr()
+    for options, message in (
+        (["--ignore", "leek"], "has no column 'leek' for --ignore; the nearest are 'leak'"),
+        (["--categorical", "rare"], "'rare' is the target, which --categorical must not name"),
+        (["--ignore", "code", "--categorical", "code"], "'code' is named by --ignore and by --categorical"),
+    ):
+        assert message in refused(capsys, *given, "--force", *options)
+
+
+def test_a_column_that_is_ignored_may_hold_anything(tmp_path: Path) -> None:
+    source = sources.Source(tmp_path / "t.parquet", ignore=("list",))
+    table(40).assign(list=[[1, 2]] * 40).to_parquet(source.path)
+    schema, _ = tables.Schema.of(reading.read(source), "rare", source)
+    assert "list" not in {column.name for column in schema.columns}

@@ -114,6 +114,8 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
         help="with --dask, the rows that the search and the metrics see (default: %(default)s)",
     )  # fmt: skip
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    fit.add_argument("--ignore", nargs="+", default=[], metavar="COLUMN", help="columns that are not learned from")
+    fit.add_argument("--categorical", nargs="+", default=[], metavar="COLUMN", help="columns of words, such as codes")
     fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
     fit.add_argument(
         "--decimal", choices=[".", ","], help="the sign before decimals, where a column leaves it open, as 1,500 does"

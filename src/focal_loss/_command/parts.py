@@ -36,7 +36,7 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
     UserError
         If it cannot be learned from, or Dask cannot.
     """
-    source = Source(options.data, options.decimal or "")
+    source = Source(options.data, options.decimal or "", tuple(options.ignore), tuple(options.categorical))
     given = (options.target, options.positive, options.drop_missing, options.folds, options.seed)
     if options.dask is None:
         return fit.load(source, *given), None

@@ -29,15 +29,16 @@ THOUSANDS = r"^\s*[+-]?(0|[1-9]\d{0,2}(\.\d{3})?)\s*$"
 
 
 def read(source: Path | Source, words: Sequence[str] = ()) -> pa.Table:
-    """The table of a CSV file, compressed or not, or of a Parquet file. Columns of a CSV file named in `words` are read
-    as text.
+    """The table of a CSV file, compressed or not, or of a Parquet file. Columns of a CSV file named in `words`, and
+    those that the source calls categories, are read as text.
 
     Raises
     ------
     UserError
         If there is no such file, it cannot be read, it is empty, or two columns have one name.
     """
-    path = Source.of(source).path
+    source = Source.of(source)
+    path, words = source.path, (*words, *source.categorical)
     if not path.is_file():
         raise UserError(f"{path} is {'a directory; --dask reads one' if path.is_dir() else 'no file'}")
     try:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from focal_loss._command import dates, numerals
-from focal_loss._command.columns import Column, words
+from focal_loss._command.columns import Column, written
 from focal_loss._command.errors import UserError
 from focal_loss._command.reading import CODE
 from focal_loss._command.sources import Source
@@ -38,7 +38,7 @@ class Text:
 
     @classmethod
     def of(cls, name: str, values: pa.ChunkedArray, source: Source) -> Text:
-        counted = words(values).drop_null().value_counts()
+        counted = written(values).drop_null().value_counts()
         distinct, rows = counted.field("values"), counted.field("counts").to_numpy()
         numbers = numerals.survey(distinct[:HEAD], rows[:HEAD])
         if numbers and len(distinct) > HEAD:
@@ -60,21 +60,25 @@ class Text:
         """The decimal sign that the column shows, or ""."""
         return self.numbers.decimal() if self.numbers and self.mostly(self.numbers.fit) else ""
 
-    def column(self, decimal: str, is_csv: bool, total: int) -> tuple[Column | None, str]:
+    def column(self, decimal: str, is_csv: bool, total: int, listed: bool = False) -> tuple[Column | None, str]:
         """The column, or None if nothing can be learned from it, and a remark for the user. The file has this decimal
-        sign, if it is known, and so many rows.
+        sign, if it is known, and so many rows; it may list the column as one of categories.
         """
         if not len(self.words):
             return Column(self.name, "number"), ""
         many = len(self.words) > MOST_DISTINCT and len(self.words) > DISTINCT_SHARE * total
-        found = self.as_numbers(decimal, is_csv or many) or self.as_dates()
+        found = None if listed else self.as_numbers(decimal, is_csv or many) or self.as_dates()
         if found:
             return found
         if many:
-            return None, self.doubt(
-                is_csv, "left out"
-            ) or f"{self.name!r} is left out: nearly every row has its own word"
-        return Column(self.name, "category", tuple(self.some(self.rows > 0))), self.doubt(is_csv, "read as words")
+            why = self.doubt(is_csv, "left out")
+            return None, why or f"{self.name!r} is left out: nearly every row has its own word"
+        if listed and self.numbers and self.numbers.fit.all():
+            return self.as_words(), f"{self.name!r} holds numbers that are categories of pandas, and is read as words"
+        return self.as_words(), self.doubt(is_csv, "read as words")
+
+    def as_words(self) -> Column:
+        return Column(self.name, "category", tuple(self.some(self.rows > 0)))
 
     def as_numbers(self, decimal: str, plain: bool) -> tuple[Column, str] | None:
         """The column as numbers, if it is one. Numbers as programs write them are categories unless `plain` allows
@@ -175,7 +179,7 @@ def is_whole(column: pa.ChunkedArray) -> bool:
     return bool((values == np.round(values)).all())
 
 
-def indices(name: str, values: pa.ChunkedArray) -> bool:
+def is_index(name: str, values: pa.ChunkedArray) -> bool:
     """Whether the column is an index that pandas wrote, which a model would memorize."""
     named = name in ("", "Unnamed: 0") or re.match("__index_level_", name) is not None
     return named and pa.types.is_integer(values.type) and pa.compute.count_distinct(values).as_py() == len(values)

@@ -12,6 +12,8 @@ class Source:
 
     path: Path
     decimal: str = ""  # the decimal sign, where a column leaves it open
+    ignore: tuple[str, ...] = ()  # columns that are not learned from
+    categorical: tuple[str, ...] = ()  # columns that hold words, whatever they look like
 
     def __str__(self) -> str:
         return str(self.path)

@@ -37,27 +37,35 @@ class Schema:
             left.
         """
         source = Source.of(source)
-        values = {name: table.column(name) for name in table.column_names if name != target}
+        refuse_unknown(table, target, source)
+        values = {name: table.column(name) for name in table.column_names if name not in (target, *source.ignore)}
         kinds = {}
         for name, column in values.items():
             try:
                 kinds[name] = kind_of(column)
             except pa.ArrowInvalid as error:
                 raise UserError(f"{source}: column {name!r} holds {error}") from error
-        texts = {name: recognition.Text.of(name, values[name], source) for name in values if kinds[name] == "category"}
+        listed = {*source.categorical, *categories_of_pandas(table)}
+        texts = {
+            name: recognition.Text.of(name, values[name], source)
+            for name, kind in kinds.items()
+            if kind == "category" or name in listed
+        }
         typed = [values[name] for name in values if name not in texts]
         csv = is_csv(table)
         decimal = source.decimal or recognition.sign_of_decimals(list(texts.values()), typed if csv else [])
         found, notes = [], []
         for name in values:
-            if recognition.indices(name, values[name]):
+            if recognition.is_index(name, values[name]) and name not in source.categorical:
                 notes.append(f"{name!r} is left out: it is an index that pandas wrote")
+            elif name in source.categorical:
+                found.append(texts[name].as_words())
             elif name not in texts:
                 # Whole numbers may have decimals in another file of this kind.
                 commas = csv and decimal == "," and kinds[name] == "number" and recognition.is_whole(values[name])
                 found.append(Column(name, kinds[name], form=Form(",") if commas else PLAIN))
             else:
-                column, note = texts[name].column(decimal, csv, table.num_rows)
+                column, note = texts[name].column(decimal, csv, table.num_rows, name in listed)
                 found += [column] if column else []
                 notes += [note] if note else []
         if not found:
@@ -137,3 +145,22 @@ class Schema:
             return frames
         rest = [categories.iloc[part].reset_index(drop=True) for part in parts]
         return [pd.concat(pair, axis=1) for pair in zip(frames, rest, strict=True)]
+
+
+def refuse_unknown(table: pa.Table, target: str, source: Source) -> None:
+    """Refuse options about columns that are not there, or about the target."""
+    for option, names in (("--ignore", source.ignore), ("--categorical", source.categorical)):
+        for name in names:
+            if name not in table.column_names:
+                raise UserError(f"{source} has no column {name!r} for {option}; {nearest(name, table.column_names)}")
+            if name == target:
+                raise UserError(f"{name!r} is the target, which {option} must not name")
+    both = sorted({*source.ignore} & {*source.categorical})
+    if both:
+        raise UserError(f"{both[0]!r} is named by --ignore and by --categorical; choose one")
+
+
+def categories_of_pandas(table: pa.Table) -> set[str]:
+    """The columns of numbers that were categories when pandas wrote them; Parquet keeps only the numbers."""
+    known = (table.schema.pandas_metadata or {}).get("columns", [])
+    return {column["name"] for column in known if column["pandas_type"] == "categorical"} & {*table.column_names}

@@ -84,6 +84,7 @@ def divided(
     table = targets.without_missing(table, target, drop_missing, path)
     found = targets.target(table, target, positive, path)
     schema, notes = tables.Schema.of(table, target, path)
+    notes = [found.note, *notes] if found.note else notes
     fewer = int(min(found.labels.sum(), (~found.labels).sum()))
     needed = int(np.ceil(folds / (1 - TEST_SHARE))) + 1
     if fewer < needed:

@@ -209,7 +209,7 @@ def test_tables_that_cannot_be_learned_from(
 def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ("--target", "rare", "--out", tmp_path / "out")
     assert "is no file" in refused(capsys, "fit", tmp_path / "none.csv", *out)
-    assert "is a directory" in refused(capsys, "fit", tmp_path, *out)
+    assert "is a directory that holds no Parquet file" in refused(capsys, "fit", tmp_path, *out)
     (tmp_path / "b.parquet").write_bytes(b"nonsense")
     assert "cannot read" in refused(capsys, "fit", tmp_path / "b.parquet", *out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.parquet"]

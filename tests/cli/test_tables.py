@@ -29,7 +29,7 @@ def test_text_in_no_known_encoding(tmp_path: Path, capsys: pytest.CaptureFixture
     path = tmp_path / "latin.csv"
     path.write_bytes("size,rare\nhöhe,0\nx,1\n".encode("latin-1"))
     message = refused(capsys, "fit", path, "--target", "rare", "--out", tmp_path / "m")
-    assert "column 'size' holds text that is not UTF-8; save the file as that" in message
+    assert "column 'size' holds text that is not UTF-8; give its encoding, such as --encoding cp1252" in message
 
 
 def columns_of(**columns: Any) -> tuple[dict[str, columns.Column], list[str]]:

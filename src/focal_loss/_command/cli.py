@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 
 from focal_loss._command import urls
 from focal_loss._command.errors import UserError, first_line, printable
+from focal_loss._command.sources import Source, text_encoding
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
@@ -104,8 +105,14 @@ def parser() -> Parser:
     return whole_command
 
 
+def add_reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-header", action="store_true", help="the first line of the CSV file is data, not names")
+    command.add_argument("--encoding", type=text_encoding, metavar="NAME", help="of the CSV file (default: UTF-8)")
+
+
 def add_fit(fit: argparse.ArgumentParser) -> None:
-    fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet, or a directory")
+    fit.add_argument("data", type=Path, metavar="DATA", help="CSV, also .gz, .bz2, .zst, or Parquet, or - (stdin)")
+    add_reading(fit)
     fit.add_argument(
         "--dask", metavar="local|ADDRESS", help="train on a directory of Parquet files, here or by a scheduler of Dask"
     )
@@ -145,7 +152,8 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
 
 def add_predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("directory", type=Path, metavar="DIR", help="the output of `focal-loss fit`")
-    predict.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet")
+    predict.add_argument("data", type=Path, metavar="DATA", help="CSV, also .gz, .bz2, .zst, or Parquet, or - (stdin)")
+    add_reading(predict)
     predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
     rule = predict.add_mutually_exclusive_group()
     rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="flag rows of at least this probability")
@@ -266,7 +274,8 @@ def run_predict(options: argparse.Namespace) -> None:
 
     stored = store.Stored.load(options.directory)
     threshold = chosen_threshold(stored, options)
-    probability, notes = stored.predict(options.data)
+    source = Source(options.data, not options.no_header, options.encoding)
+    probability, notes = stored.predict(source)
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
     name = stored.target if stored.target != "probability" else "prediction"
     frame = pd.DataFrame({"probability": probability, name: labels})
@@ -274,7 +283,7 @@ def run_predict(options: argparse.Namespace) -> None:
     if options.out is None:
         tell(frame.to_csv(index=False).removesuffix("\n"), exact=True)
         return
-    needed = [options.data, *options.directory.iterdir()]
+    needed = [*options.directory.iterdir(), *([] if source.is_stream else [options.data])]
     if options.out.exists() and any(options.out.samefile(path) for path in needed):
         raise UserError(f"{options.out} is what is predicted from; choose another --out")
     with files.writing(options.out) as path:

@@ -62,7 +62,7 @@ def kind_of(column: pa.ChunkedArray) -> Kind:
         return "number"
     if not (pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)):
         if dtype == pa.binary():  # from a CSV file whose text is not UTF-8
-            raise pa.ArrowInvalid("text that is not UTF-8; save the file as that")
+            raise pa.ArrowInvalid("text that is not UTF-8; give its encoding, such as --encoding cp1252")
         raise pa.ArrowInvalid(f"{dtype}, neither numbers, words, truths nor dates; leave it out")
     return "category"
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from focal_loss._command import boosters, fit, reading, targets
+from focal_loss._command import boosters, delimited, fit, reading, targets
 from focal_loss._command.columns import written
 from focal_loss._command.errors import UserError, first_line, nearest
 from focal_loss._command.search import Best, Loss, Search
@@ -36,7 +36,14 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
     UserError
         If it cannot be learned from, or Dask cannot.
     """
-    source = Source(options.data, options.decimal or "", tuple(options.ignore), tuple(options.categorical))
+    source = Source(
+        options.data,
+        not options.no_header,
+        options.encoding,
+        options.decimal or "",
+        tuple(options.ignore),
+        tuple(options.categorical),
+    )
     given = (options.target, options.positive, options.drop_missing, options.folds, options.seed)
     if options.dask is None:
         return fit.load(source, *given), None
@@ -105,9 +112,10 @@ def load(
         If there is no Parquet file, or the files cannot be learned from.
     """
     directory = Source.of(source).path
-    files = tuple(sorted(path for path in directory.rglob("*") if path.suffix.lower() in reading.PARQUET))
-    if not files:
-        raise UserError(f"{directory} holds no Parquet file")
+    files = reading.parquet_files(directory)
+    folder = next((path.parent for path in files if "=" in str(path.parent.relative_to(directory))), None)
+    if folder:
+        raise UserError(f"{folder} is a column of its own, which --dask cannot read; write it into the files")
     counted = {path: rows_of(path, files[0]) for path in files}
     files, sizes = tuple(path for path in files if counted[path]), [rows for rows in counted.values() if rows]
     whole = sum(sizes)
@@ -142,9 +150,8 @@ def rows_of(path: Path, first: Path) -> int:
         count = pyarrow.parquet.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}") from error
-    reading.refuse_twins(names, path)
-    if set(names) != set(expected):
-        raise UserError(f"{path} has other columns than {first}: {sorted(set(names) ^ set(expected))[0]!r}")
+    delimited.refuse_twins(names, path)
+    reading.refuse_other_columns(path, names, first, expected)
     return int(count)
 
 

@@ -1,156 +1,118 @@
-"""Tables from files: CSV as spreadsheets, databases and pandas write it, and Parquet."""
+"""Tables from files and directories: CSV and Parquet."""
 
 from __future__ import annotations
 
-import codecs
-import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute
-import pyarrow.csv
+import pyarrow.dataset
 import pyarrow.parquet
 
+from focal_loss._command import formats
+from focal_loss._command.delimited import Opened, read_csv, refuse_twins
 from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.sources import Source
 
-Array = Any
 pa.set_memory_pool(pa.system_memory_pool())  # other pools keep freed memory
 pa.enable_signal_handlers(False)  # its handlers lose a Ctrl+C, or kill the process
 
 PARQUET = (".parquet", ".pq")
-DELIMITERS = (",", ";", "\t", "|")  # the first wins a tie
-CODE = r"^\s*0\d+\s*$"
-THOUSANDS = r"^\s*[+-]?(0|[1-9]\d{0,2}(\.\d{3})?)\s*$"
+OTHER_ENCODING = "give its encoding, such as --encoding cp1252"
+HEAD = 1 << 16  # bytes of a file that show what it is
 
 
-def read(source: Path | Source, words: Sequence[str] = ()) -> pa.Table:
-    """The table of a CSV file, compressed or not, or of a Parquet file. Columns of a CSV file named in `words`, and
-    those that the source calls categories, are read as text.
+def read(source: Path | Source, words: Sequence[str] = (), known: Sequence[str] | None = None) -> pa.Table:
+    """The table of a CSV file, compressed or not, of a Parquet file, or of a directory of Parquet files. Columns of a
+    CSV file named in `words`, and those that the source calls categories, are read as text. To predict, the columns of
+    the model are `known`.
 
     Raises
     ------
     UserError
-        If there is no such file, it cannot be read, it is empty, or two columns have one name.
+        If there is no such file, it is of another kind, it cannot be read, it is empty, or two columns have one name.
     """
     source = Source.of(source)
-    path, words = source.path, (*words, *source.categorical)
-    if not path.is_file():
-        raise UserError(f"{path} is {'a directory; --dask reads one' if path.is_dir() else 'no file'}")
+    is_directory = source.path.is_dir()
+    if not (source.is_stream or is_directory or source.path.is_file()):
+        raise UserError(f"{source} is no file")
     try:
-        if path.suffix.lower() in PARQUET:
-            refuse_twins(pyarrow.parquet.read_schema(path).names, path)  # `read_table` cannot read such a file
-            table = pyarrow.parquet.read_table(path)
-        else:
-            table = read_csv(path, words)
+        table = read_directory(source) if is_directory else read_file(source, words, known)
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {source}: it is not in {error.encoding}; {OTHER_ENCODING}") from error
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        raise UserError(f"cannot read {path}: {first_line(error)}") from error
+        remedy = f"; {OTHER_ENCODING}" if "UTF8" in str(error) else ""
+        raise UserError(f"cannot read {source}: {first_line(error)}{remedy}") from error
     give_memory_back()
     if not table.num_rows:
-        raise UserError(f"{path} has no rows")
+        raise UserError(f"{source} has no rows")
     return table
 
 
-def refuse_twins(names: Sequence[str], source: Path) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{source} has {twice[0]!r} for the name of more than one column")
+def read_file(source: Source, words: Sequence[str], known: Sequence[str] | None) -> pa.Table:
+    opened, head = opened_and_head(source)
+    formats.refuse_other(source, head)
+    if source.path.suffix.lower() in PARQUET or head.startswith(b"PAR1"):
+        refuse_csv_options(source)
+        refuse_twins(pyarrow.parquet.read_schema(opened()).names, source)  # `read_table` cannot read such a file
+        return pyarrow.parquet.read_table(opened())
+    return read_csv(source, opened, head, (*words, *source.categorical), known)
 
 
-def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
-    """Read a CSV file. Its first line shows the delimiter, its first bytes whether it is UTF-16, as spreadsheets write
-    it.
+def opened_and_head(source: Source) -> tuple[Opened, bytes]:
+    """A function that opens the file, which is read more than once, and its first bytes. Standard input is held in
+    memory.
     """
-    with pa.input_stream(str(path)) as stream:
-        head = stream.read(1 << 16)
-    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
-    names = re.sub(r'"[^"]*"', "", re.split("[\r\n]", head.decode(encoding, "replace").lstrip())[0])
-    delimiter = max(DELIMITERS, key=names.count)
-
-    def parsed(text: Sequence[str], only: Sequence[str], read: Callable[..., Any], breaks: bool = False) -> Any:
-        try:
-            return read(
-                path,
-                pyarrow.csv.ReadOptions(encoding=encoding),
-                # An empty line of a single column is a missing value.
-                pyarrow.csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=breaks, ignore_empty_lines=delimiter in names
-                ),
-                pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(text, pa.string()), strings_can_be_null=True, include_columns=only
-                ),
-            )
-        except pa.ArrowInvalid:
-            if breaks:
-                raise
-            return parsed(text, only, read, breaks=True)  # slower, and rarely needed
-
-    table = parsed(words, (), pyarrow.csv.read_csv)
-    refuse_twins(table.column_names, path)
-    again = doubtful(table)
-    again = parsed(again, again, texts) if again else []
-    for name in again:
-        text = parsed([name], [name], pyarrow.csv.read_csv).column(name)
-        table = table.set_column(table.column_names.index(name), name, text)
-    return table.replace_schema_metadata({"csv": ""})
+    if not source.is_stream:
+        with pa.input_stream(str(source.path)) as stream:
+            return lambda: source.path, stream.read(HEAD)
+    if sys.stdin is None:
+        raise UserError("standard input is closed")
+    data = pa.py_buffer(sys.stdin.buffer.read())
+    compression = formats.compression(bytes(memoryview(data)[:8]))
+    if compression:
+        data = pa.py_buffer(pa.input_stream(pa.BufferReader(data), compression=compression).read())
+    return lambda: pa.BufferReader(data), bytes(memoryview(data)[:HEAD])
 
 
-def doubtful(table: pa.Table) -> list[str]:
-    """The columns of numbers that may be written otherwise than as numbers: whole ones, which may be codes with leading
-    zeros, and those with up to three decimals, whose points may group thousands.
+def read_directory(source: Source) -> pa.Table:
+    """The table in the Parquet files of a directory, as Spark, Dask and Hive write them: folders named `key=value` are
+    a column.
     """
-    return [name for name in table.column_names if pa.types.is_integer(table.schema.field(name).type)] + [
-        name
-        for name in table.column_names
-        if pa.types.is_floating(table.schema.field(name).type) and may_be_thousands(table.column(name))
-    ]
+    refuse_csv_options(source)
+    files = parquet_files(source.path)
+    for file in files:
+        refuse_twins(pyarrow.parquet.read_schema(file).names, file)
+    schemas = [pyarrow.parquet.read_schema(file) for file in files]
+    for file, schema in zip(files, schemas, strict=True):
+        refuse_other_columns(file, schema.names, files[0], schemas[0].names)
+    given = {"format": "parquet", "partition_base_dir": str(source.path)}
+    folders = pyarrow.dataset.partitioning(flavor="hive")
+    found = pyarrow.dataset.dataset(list(map(str, files)), partitioning=folders, **given)
+    whole = pa.unify_schemas([found.schema, *schemas], promote_options="permissive")
+    return pyarrow.dataset.dataset(list(map(str, files)), whole, partitioning=folders, **given).to_table()
 
 
-def may_be_thousands(column: pa.ChunkedArray) -> bool:
-    values = np.abs(column.drop_null().to_numpy())
-    values = values[values > 0]
-    return len(values) > 0 and bool(((values >= 1) & (values < 1000) & near_whole(values * 1000)).all())
+def parquet_files(directory: Path) -> tuple[Path, ...]:
+    """The Parquet files of a directory, without those that writers leave beside them, as in `_temporary`."""
+    found = sorted(path for path in directory.rglob("*") if path.suffix.lower() in PARQUET)
+    found = [path for path in found if not any(part[0] in "_." for part in path.relative_to(directory).parts)]
+    if not found:
+        raise UserError(f"{directory} is a directory that holds no Parquet file; give one CSV or Parquet file")
+    return tuple(found)
 
 
-def near_whole(values: Array) -> Array:
-    return np.abs(values - np.round(values)) < 1e-6
+def refuse_other_columns(path: Path, names: Sequence[str], first: Path, expected: Sequence[str]) -> None:
+    if set(names) != set(expected):
+        raise UserError(f"{path} has other columns than {first}: {sorted(set(names) ^ set(expected))[0]!r}")
 
 
-def texts(path: Path, *options: Any) -> list[str]:
-    """The columns in which some value has leading zeros, or all values may be numbers with points between thousands.
-    The file, whose numbers are read as text, is never in memory as a whole.
-    """
-    codes: set[str] = set()
-    points: set[str] = set()
-    other: set[str] = set()
-    with pyarrow.csv.open_csv(path, *options) as batches:
-        for batch in batches:
-            for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                if holds(column, CODE):
-                    codes.add(name)
-                if holds(column, "[.]"):
-                    points.add(name)
-                if (
-                    name not in other
-                    and not pa.compute.all(pa.compute.match_substring_regex(column, THOUSANDS)).as_py()
-                ):
-                    other.add(name)
-    return sorted(codes | (points - other))
-
-
-def holds(column: pa.Array, pattern: str, some: Callable[..., Any] = pa.compute.any) -> bool | None:
-    """Whether some values match, or all; None if there are no values."""
-    found: bool | None = some(pa.compute.match_substring_regex(column, pattern)).as_py()
-    return found
-
-
-def is_csv(table: pa.Table) -> bool:
-    """Whether the table is from a CSV file, which does not say what its columns hold."""
-    return b"csv" in (table.schema.metadata or {})
+def refuse_csv_options(source: Source) -> None:
+    """Refuse options that say how text is to be read, where there is none."""
+    for option, given in (("--no-header", not source.header), ("--encoding", source.encoding)):
+        if given:
+            raise UserError(f"{option} is for CSV files, and {source} is Parquet; leave it out")
 
 
 def give_memory_back() -> None:

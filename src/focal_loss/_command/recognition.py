@@ -13,8 +13,8 @@ import pyarrow.compute
 
 from focal_loss._command import dates, numerals
 from focal_loss._command.columns import Column, written
+from focal_loss._command.delimited import CODE
 from focal_loss._command.errors import UserError
-from focal_loss._command.reading import CODE
 from focal_loss._command.sources import Source
 
 Array = Any

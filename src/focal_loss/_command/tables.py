@@ -14,9 +14,9 @@ import pyarrow.compute
 
 from focal_loss._command import recognition
 from focal_loss._command.columns import KINDS, ORDERS, Column, categorical, kind_of, numbers, written
+from focal_loss._command.delimited import is_csv
 from focal_loss._command.errors import UserError, nearest
 from focal_loss._command.numerals import GROUPS, PLAIN, SIGNS, Form
-from focal_loss._command.reading import is_csv
 from focal_loss._command.sources import Source
 
 Array = Any

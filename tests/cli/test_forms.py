@@ -95,6 +95,38 @@ def test_words_decide_their_form(words: list[str], form: Form | None, sign: str 
             assert numerals.parsed(pa.array(words), decided)[0].as_py() == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "form", "expected"),
+    [
+        ("12.-", Form(), 12),  # no cents
+        ("12,--", Form(",", "."), 12),
+        ("12.\u2013 CHF", Form(".", "'", "CHF"), 12),
+        ("5.", Form(), 5),
+        ("12-", Form(), -12),
+        ("-12-", Form(), None),
+        ("(12", Form(), None),
+        ("(-12)", Form(), None),
+        ("$(12.5)", Form(".", "", "$"), -12.5),
+        ("(5%)", Form(".", "", "%"), -5),
+        ("- 5", Form(), -5),
+        ("+1.5e-3", Form(), 0.0015),
+        ("1,5e3 m", Form(",", "", "m"), 1500),
+        ("Rs. 1,50,000.50", Form(".", ",", "Rs."), 150000.5),
+        ("US$1,000", Form(".", ",", "US$"), 1000),
+        ("1000", Form(".", ",", "US$"), 1000),
+        ("1000", Form(".", ",", "kg"), None),
+        ("1,00", Form(".", ","), None),
+        ("1,2345", Form(".", ","), None),
+        ("0,125", Form(".", ","), None),
+        ("007", Form(), None),
+        ("5'10", Form(".", "'"), None),
+        ("1 2", Form(".", " "), None),
+    ],
+)
+def test_one_number(word: str, form: Form, expected: float | None) -> None:
+    assert numerals.parsed(pa.array(["x", word]), form).to_pylist() == [None, expected]
+
+
 def test_the_file_decides_what_a_column_leaves_open(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     for other, expected in ((["0.5", "2.25"], 1500), (["0,5", "2,25"], 1.5), (["1.234,5", "2"], 1.5)):

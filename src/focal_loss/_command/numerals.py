@@ -22,9 +22,11 @@ CODES = (
     "NOK DKK ISK PLN CZK HUF RON BGN TRY RUB UAH ILS AED SAR QAR EGP ZAR NGN KES Rs\\.? Fr\\.? kr\\.? Kč zł Ft"
 ).replace(" ", "|")
 CURRENCY = rf"(?:[A-Z]{{0,3}}\p{{Sc}}|{CODES})"
-DIGITS = r"(?:\d[\d.,' ]*|[.,]\d+)(?:[eE][+-]?\d+)?"
+DIGITS = r"(?:\d(?:[\d.,' ]*\d)?|[.,]\d+)(?:[eE][+-]?\d+)?"
+NO_CENTS = r"(?:[.,]-{0,2})?"  # as in 12.- or 12,--
 WRITTEN = (
-    rf"^(?P<open>\()?(?P<first>[+-])? ?(?P<before>{CURRENCY})? ?(?P<inner>\()?(?P<second>[+-])? ?(?P<digits>{DIGITS})"
+    rf"^(?P<open>\()?(?P<first>[+-])? ?(?P<before>{CURRENCY})? ?(?P<inner>\()?(?P<second>[+-])? ?"
+    rf"(?P<digits>{DIGITS}){NO_CENTS} ?"
     r"(?P<after>[\p{L}\p{Sc}%‰°][^\d\s()+-]*)? ?(?P<last>-)?(?P<close>\))? ?(?P<outer>[\p{L}\p{Sc}%‰°][^\d\s()+-]*)?$"
 )
 

@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 # A name, its words, its numbers (days for dates) and the word that the note shows.
 COLUMNS = [
-    ("dollars", ["$1,234.50", "$900", "$12.00"], [1234.5, 900, 12], "'$1,234.50', read as 1234.5"),
+    ("dollars", ["$1,234.50", "$900", "$12.00"], [1234.5, 900, 12], "holds amounts such as '$1,234.50', read as 1234.5"),
     ("euros", ["1.234,50 €", "900,00 €", "-12,5 €"], [1234.5, 900, -12.5], "'1.234,50 €', read as 1234.5"),
     ("francs", ["CHF 1'234.50", "CHF 12.05", "1’000"], [1234.5, 12.05, 1000], "1'234.50\", read as 1234.5"),
     ("narrow", ["1\u202f234,5", "12,25", "1\u00a0000\u00a0000"], [1234.5, 12.25, 1e6], "000', read as 1000000"),
@@ -138,7 +138,7 @@ def test_the_file_decides_what_a_column_leaves_open(tmp_path: Path) -> None:
         read(written(path, x=["1,500", "2,000"] * 4, y=["0.5", "2.25"] * 4, z=["0,5", "2,25"] * 4))
     # Programs write points before decimals; in a file with decimal commas they stand between thousands.
     frame, notes = read(written(path, x=["1.500", "12.000", "999"] * 4))
-    assert (frame.x[:3].tolist(), notes) == ([1.5, 12, 999], ["'x' holds numbers, written as words"])
+    assert (frame.x[:3].tolist(), notes) == ([1.5, 12, 999], ["'x' holds numbers such as '12.000', read as 12"])
     frame, notes = read(written(path, x=["1.500", "12.000", "999"] * 4, other=["0,5", "2,25", "3"] * 4))
     assert frame.x[:3].tolist() == [1500, 12000, 999]
     assert "'x' holds numbers such as '12.000', read as 12000" in notes
@@ -179,6 +179,13 @@ def test_codes_stay_words(tmp_path: Path) -> None:
     assert frame.zip.iloc[-1] == "01234"
     assert frame["count"].iloc[-1] == 7
     assert notes == ["'zip' is read as words: it holds codes with leading zeros, such as '01234'"]
+
+
+def test_words_among_most_dates_are_said(tmp_path: Path) -> None:
+    """Four different words are too many to be missing values."""
+    words = [f"{day}/1/2026" for day in range(1, 29)] + ["soon", "never", "later", "unknown"]
+    _, notes = read(written(tmp_path / "t.csv", x=words, y=[str(k) for k in range(32)]))
+    assert notes == ["'x' is read as words: it holds 'later' beside dates such as '1/1/2026'"]
 
 
 def test_several_units_are_words_and_said(tmp_path: Path) -> None:

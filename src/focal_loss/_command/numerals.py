@@ -136,6 +136,10 @@ def is_currency(units: pa.Array) -> pa.Array:
     return pa.compute.match_substring_regex(units, f"^{CURRENCY}$")
 
 
+def is_money(form: Form) -> bool:
+    return bool(is_currency(pa.array([form.unit]))[0].as_py())
+
+
 def unit_of(units: pa.Array, rows: Array) -> str:
     """The unit of most rows. A currency is one even if most rows leave it out."""
     unit, total = "", rows[pa.compute.equal(units, "").to_numpy(zero_copy_only=False)].sum()
@@ -185,8 +189,7 @@ def settled(found: Survey, decimal: str) -> Form | None:
     """
     undecided = found.open()
     if not decimal and undecided:
-        money = is_currency(pa.array([found.forms[0].unit]))[0].as_py()
-        return None if undecided == "," or money else found.forms[0]
+        return None if undecided == "," or is_money(found.forms[0]) else found.forms[0]
     fitting = [form for form in found.forms if form.decimal == decimal]
     return (fitting or found.forms)[0]
 

@@ -98,13 +98,15 @@ class Text:
                 f"{self.source}: column {self.name!r} holds {longest}, with decimals or with thousands; "
                 "say which sign stands before decimals with --decimal . or --decimal ,"
             )
-        plainly = self.has(PLAINLY) & ~((form.group == ".") & self.has("[.]"))
-        styled = found.fit & ~plainly
+        styled = found.fit & ~self.has(PLAINLY)
+        if form.group == "." or found.open() == ".":  # points that stand, or might have stood, between thousands
+            styled |= found.fit & self.has("[.]")
         odd = self.some(~found.fit)
         if not (odd or plain or styled.any()):
             return None
         column = Column(self.name, "number", missing=tuple(odd), form=form)
-        said = self.remark("numbers", styled, odd, lambda word: f"{numerals.parsed(word, form)[0].as_py():.15g}")
+        things = "amounts" if numerals.is_money(form) else "numbers"
+        said = self.remark(things, styled, odd, lambda word: f"{numerals.parsed(word, form)[0].as_py():.15g}")
         return column, said or f"{self.name!r} holds numbers, written as words"
 
     def as_dates(self) -> tuple[Column, str] | None:
@@ -153,7 +155,7 @@ class Text:
         return f"{self.name!r} holds {things}{' ' if styled.any() else '; '}{joined}" if said else ""
 
     def doubt(self, is_csv: bool, fate: str) -> str:
-        """A remark on words most of which are numbers, or in a CSV file codes that look like them, or ""."""
+        """A remark on words most of which are numbers or dates, or in a CSV file codes that look like them, or ""."""
         codes, digits = self.some(self.has(CODE)), self.has(r"^\s*\d+\s*$")
         if is_csv and codes and 2 * self.rows[digits].sum() > self.rows.sum():
             return f"{self.name!r} is {fate}: it holds codes with leading zeros, such as {codes[0]!r}"
@@ -161,6 +163,11 @@ class Text:
             one, other = self.some(self.numbers.fit), self.some(~self.numbers.fit)
             if one and other:
                 return f"{self.name!r} is {fate}: it holds {other[0]!r} beside numbers such as {one[0]!r}"
+        is_date = dates.survey(self.words[:HEAD], self.rows[:HEAD]).fit
+        if is_date.mean() > 0.5 and not is_date.all():
+            first = Text(self.name, self.words[:HEAD], self.rows[:HEAD], None, self.source)
+            one, other = first.some(is_date), first.some(~is_date)
+            return f"{self.name!r} is {fate}: it holds {other[0]!r} beside dates such as {one[0]!r}"
         return ""
 
 

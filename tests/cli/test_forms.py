@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 # A name, its words, its numbers (days for dates) and the word that the note shows.
 COLUMNS = [
-    ("dollars", ["$1,234.50", "$900", "$12.00"], [1234.5, 900, 12], "holds amounts such as '$1,234.50', read as 1234.5"),
+    ("dollars", ["$1,234.50", "$900", "$12.00"], [1234.5, 900, 12], "amounts such as '$1,234.50', read as 1234.5"),
     ("euros", ["1.234,50 €", "900,00 €", "-12,5 €"], [1234.5, 900, -12.5], "'1.234,50 €', read as 1234.5"),
     ("francs", ["CHF 1'234.50", "CHF 12.05", "1’000"], [1234.5, 12.05, 1000], "1'234.50\", read as 1234.5"),
     ("narrow", ["1\u202f234,5", "12,25", "1\u00a0000\u00a0000"], [1234.5, 12.25, 1e6], "000', read as 1000000"),

@@ -181,3 +181,5 @@ def test_other_kinds_are_seen_by_their_bytes(tmp_path: Path) -> None:
         reading.read(path)
     frame.to_parquet(path)
     assert reading.read(path).num_rows == 400
+    path.write_text("PAR1,FEA1,ORCID,ARROW1\n1,2,3,4\n")
+    assert reading.read(path).num_rows == 1

@@ -255,12 +255,12 @@ def test_categories_of_numbers_in_parquet_are_categories(tmp_path: Path) -> None
 
 
 def test_columns_that_are_ignored_or_words(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table().assign(code=table().index % 5 + 1.0, leak=table().rare, list=3).to_csv(data, index=False)
+    table().assign(code=table().index % 5 + 1.0, leak=table().rare, list=3, empty=None).to_csv(data, index=False)
     given = ("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m")
-    assert run(*given, "--ignore", "leak", "list", "--categorical", "code") == 0
+    assert run(*given, "--ignore", "leak", "list", "--categorical", "code", "empty") == 0
     schema = store.Stored.load(tmp_path / "m").schema
     held = {column.name: column for column in schema.columns}
-    assert set(held) == {"number", "kind", "yes", "day", "code"}
+    assert set(held) == {"number", "kind", "yes", "day", "code", "empty"}
     assert held["code"].categories == ("1.0", "2.0", "3.0", "4.0", "5.0")
     capsys.readouterr()
     for options, message in (

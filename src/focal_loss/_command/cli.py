@@ -125,7 +125,10 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--categorical", nargs="+", default=[], metavar="COLUMN", help="columns of words, such as codes")
     fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
     fit.add_argument(
-        "--decimal", choices=[".", ","], help="the sign before decimals, where a column leaves it open, as 1,500 does"
+        "--decimal",
+        choices=[".", ","],
+        metavar=".|,",
+        help="the sign before decimals, where a column leaves it open, as 1,500 does",
     )
     fit.add_argument("--engine", choices=BOOSTERS, default="lightgbm", help="(default: %(default)s)")
     fit.add_argument("--gamma", type=number(0, 20, "auto"), metavar="auto|G", help="(default: auto)")

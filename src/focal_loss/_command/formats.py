@@ -38,13 +38,14 @@ SUFFIXES = {
     **dict.fromkeys((".npy", ".npz"), NUMPY),
     ".xz": XZ,
 }
+# A name of a column may begin with the letters of a kind, which are not followed by what a text holds.
+PARQUET = b"PAR1\x15"
 BYTES = {
     b"PK\x03\x04": ("an archive or a workbook", "unpack it, or save its sheet as CSV"),
     b"\xd0\xcf\x11\xe0": EXCEL,
     b"7z\xbc\xaf": UNPACK,
-    b"ARROW1": ARROW,
-    b"FEA1": ARROW,
-    b"ORC": ORC,
+    b"ARROW1\0": ARROW,
+    b"FEA1\0": ARROW,
     b"[{": JSON,
     b'{"': JSON,
     b"<stata_dta>": STATA,

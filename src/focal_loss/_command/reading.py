@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.dataset
 import pyarrow.parquet
 
 from focal_loss._command import formats
@@ -53,7 +52,7 @@ def read(source: Path | Source, words: Sequence[str] = (), known: Sequence[str] 
 def read_file(source: Source, words: Sequence[str], known: Sequence[str] | None) -> pa.Table:
     opened, head = opened_and_head(source)
     formats.refuse_other(source, head)
-    if source.path.suffix.lower() in PARQUET or head.startswith(b"PAR1"):
+    if source.path.suffix.lower() in PARQUET or head.startswith(formats.PARQUET):
         refuse_csv_options(source)
         refuse_twins(pyarrow.parquet.read_schema(opened()).names, source)  # `read_table` cannot read such a file
         return pyarrow.parquet.read_table(opened())
@@ -80,18 +79,18 @@ def read_directory(source: Source) -> pa.Table:
     """The table in the Parquet files of a directory, as Spark, Dask and Hive write them: folders named `key=value` are
     a column.
     """
+    from pyarrow import dataset  # takes long to import
+
     refuse_csv_options(source)
     files = parquet_files(source.path)
-    for file in files:
-        refuse_twins(pyarrow.parquet.read_schema(file).names, file)
     schemas = [pyarrow.parquet.read_schema(file) for file in files]
     for file, schema in zip(files, schemas, strict=True):
+        refuse_twins(schema.names, file)
         refuse_other_columns(file, schema.names, files[0], schemas[0].names)
-    given = {"format": "parquet", "partition_base_dir": str(source.path)}
-    folders = pyarrow.dataset.partitioning(flavor="hive")
-    found = pyarrow.dataset.dataset(list(map(str, files)), partitioning=folders, **given)
-    whole = pa.unify_schemas([found.schema, *schemas], promote_options="permissive")
-    return pyarrow.dataset.dataset(list(map(str, files)), whole, partitioning=folders, **given).to_table()
+    paths, folders = list(map(str, files)), dataset.partitioning(flavor="hive")
+    given = {"format": "parquet", "partitioning": folders, "partition_base_dir": str(source.path)}
+    whole = pa.unify_schemas([dataset.dataset(paths, **given).schema, *schemas], promote_options="permissive")
+    return dataset.dataset(paths, whole, **given).to_table()
 
 
 def parquet_files(directory: Path) -> tuple[Path, ...]:

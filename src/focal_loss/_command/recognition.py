@@ -65,7 +65,7 @@ class Text:
         sign, if it is known, and so many rows; it may list the column as one of categories.
         """
         if not len(self.words):
-            return Column(self.name, "number"), ""
+            return self.as_words(), ""
         many = len(self.words) > MOST_DISTINCT and len(self.words) > DISTINCT_SHARE * total
         found = None if listed else self.as_numbers(decimal, is_csv or many) or self.as_dates()
         if found:
@@ -78,7 +78,9 @@ class Text:
         return self.as_words(), self.doubt(is_csv, "read as words")
 
     def as_words(self) -> Column:
-        return Column(self.name, "category", tuple(self.some(self.rows > 0)))
+        """The column as categories. Without words there are none, and engines take a column of missing numbers."""
+        categories = tuple(self.some(self.rows > 0))
+        return Column(self.name, "category" if categories else "number", categories)
 
     def as_numbers(self, decimal: str, plain: bool) -> tuple[Column, str] | None:
         """The column as numbers, if it is one. Numbers as programs write them are categories unless `plain` allows

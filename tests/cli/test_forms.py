@@ -181,6 +181,12 @@ def test_codes_stay_words(tmp_path: Path) -> None:
     assert notes == ["'zip' is read as words: it holds codes with leading zeros, such as '01234'"]
 
 
+def test_years_of_two_digits_that_may_be_of_two_centuries(tmp_path: Path) -> None:
+    born = [f"{year % 28 + 1}/1/{year:02}" for year in range(30, 80)]
+    _, notes = read(written(tmp_path / "t.csv", x=born, y=[str(k) for k in range(50)]))
+    assert notes == ["'x' is read as words: it holds '1/1/56' beside dates such as '10/1/37'"]
+
+
 def test_words_among_most_dates_are_said(tmp_path: Path) -> None:
     """Four different words are too many to be missing values."""
     words = [f"{day}/1/2026" for day in range(1, 29)] + ["soon", "never", "later", "unknown"]
@@ -245,6 +251,11 @@ def test_percent_and_numbers_of_a_program_are_not_mixed(tmp_path: Path) -> None:
         ("12-Dec-99", "mdy", "1999-12-12T00:00:00"),
         ("2026/3/4 12:00 am", "dmy", "2026-03-04T00:00:00"),
         ("2026-03-04T01:30:00.5+02:00", "ymd", "2026-03-03T23:30:00.500"),
+        ("1/2/69", "dmy", "1969-02-01T00:00:00"),
+        ("1/2/68", "dmy", "NaT"),
+        ("1/2/50", "dmy", "NaT"),
+        ("1/2/49", "dmy", "2049-02-01T00:00:00"),
+        ("1/2/1950", "dmy", "1950-02-01T00:00:00"),
         ("29.2.2024", "dmy", "2024-02-29T00:00:00"),
         ("29.2.2023", "dmy", "NaT"),
         ("3/4-2026", "dmy", "NaT"),

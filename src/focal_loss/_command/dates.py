@@ -56,9 +56,12 @@ def is_in(text: pa.Array, *values: str) -> Array:
 
 
 def century(year: Array, text: pa.Array) -> Array:
-    """Years of two digits are those from 1969 to 2068, as in POSIX."""
+    """Years of two digits are those from 1969 to 2049. The others, of which nobody knows whether they are birthdays or
+    plans, are 0, which is no year.
+    """
     short = pa.compute.utf8_length(text).to_numpy(zero_copy_only=False) <= 2
-    return np.where(short, year + np.where(year < 69, 2000, 1900), year)
+    full = np.select([year < 50, year >= 69], [2000 + year, 1900 + year], 0)
+    return np.where(short, full, year)
 
 
 def dated(year: Array, month: Array, day: Array, good: Array, part: dict[str, pa.Array]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import pickle
@@ -15,7 +16,7 @@ import pytest
 from commands import QUICK, edited, refused, run, table, typed
 from sklearn.metrics import average_precision_score
 
-from focal_loss._command import fit, store
+from focal_loss._command import columns, fit, store
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -300,6 +301,7 @@ def test_a_storage_that_cannot_be_opened(data: Path, tmp_path: Path, capsys: pyt
     assert "cannot open the storage nonsense" in refused(capsys, *given, "--storage", "nonsense")
 
 
+COLUMN = dataclasses.asdict(columns.Column("x", "number"))
 DAMAGES: dict[str, Any] = {
     "engine": "forest",
     "target": [None, [], "\udfff"],
@@ -313,8 +315,8 @@ DAMAGES: dict[str, Any] = {
         *(dict.fromkeys(("thresholds", "tp", "fp", "fn", "tn"), v) for v in ([], [0], [10**400])),
     ],
     "columns": [
-        *(None, {}, [{}], [1], [{"name": 1, "kind": "number", "categories": [], "missing": []}]),
-        [{"name": "\ud800", "kind": "number", "categories": [], "missing": []}],
+        *(None, {}, [{}], [1], [COLUMN | {"name": 1}], [COLUMN | {"name": "\ud800"}], [COLUMN | {"kind": "sum"}]),
+        *([COLUMN | {"form": {"decimal": ";", "group": "", "unit": ""}}], [COLUMN | {"order": "ydm"}]),
     ],
     "sha256": [None, {}, [], "ab"],
 }

@@ -278,3 +278,21 @@ def test_years_of_two_digits_may_stand_first(tmp_path: Path) -> None:
     for words in ([f"26-03-{day}" for day in days], [f"{day}-03-26" for day in days]):
         frame, _ = read(written(tmp_path / "t.csv", x=words * 2))
         assert frame.x[0] == expected
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"form": {"decimal": ";", "group": "", "unit": ""}},
+        {"form": {"decimal": ".", "group": "_", "unit": ""}},
+        {"form": {"decimal": ".", "group": "", "unit": 5}},
+        {"form": {"decimal": "."} | {"more": 1}},
+        {"form": None},
+        {"order": "ydm"},
+    ],
+)
+def test_damaged_forms_are_refused(damage: dict[str, object]) -> None:
+    plain = tables.Schema((tables.Column("x", "number"),)).to_json()
+    assert tables.Schema.from_json(plain).to_json() == plain
+    with pytest.raises((TypeError, ValueError)):
+        tables.Schema.from_json([plain[0] | damage])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import pickle
@@ -15,7 +16,7 @@ import pytest
 from commands import QUICK, edited, refused, run, table, typed
 from sklearn.metrics import average_precision_score
 
-from focal_loss._command import fit
+from focal_loss._command import columns, division
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ def test_the_held_out_part_is_not_seen_by_the_search(tmp_path: Path) -> None:
     """
     frame = table().assign(row=np.arange(400.0))
     frame.to_csv(tmp_path / "one.csv", index=False)
-    found = fit.load(tmp_path / "one.csv", fit.Question("rare", None, False, 2, 0))
+    found = division.load(tmp_path / "one.csv", division.Question("rare", None, False, 2, 0))
     held = found.test.X["row"].astype(int)
     assert sorted([*held, *found.train.X["row"]]) == list(range(400))
     assert abs(found.train.y.mean() - found.test.y.mean()) < 0.01
@@ -203,7 +204,7 @@ def test_tables_that_cannot_be_learned_from(
 def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ("--target", "rare", "--out", tmp_path / "out")
     assert "is no file" in refused(capsys, "fit", tmp_path / "none.csv", *out)
-    assert "is a directory" in refused(capsys, "fit", tmp_path, *out)
+    assert "is a directory that holds no Parquet file" in refused(capsys, "fit", tmp_path, *out)
     (tmp_path / "b.parquet").write_bytes(b"nonsense")
     assert "cannot read" in refused(capsys, "fit", tmp_path / "b.parquet", *out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.parquet"]
@@ -294,6 +295,7 @@ def test_a_storage_that_cannot_be_opened(data: Path, tmp_path: Path, capsys: pyt
     assert "cannot open the storage nonsense" in refused(capsys, *given, "--storage", "nonsense")
 
 
+COLUMN = dataclasses.asdict(columns.Column("x", "number"))
 DAMAGES: dict[str, Any] = {
     "engine": "forest",
     "target": [None, [], "\udfff"],
@@ -307,8 +309,8 @@ DAMAGES: dict[str, Any] = {
         *(dict.fromkeys(("thresholds", "tp", "fp", "fn", "tn"), v) for v in ([], [0], [10**400])),
     ],
     "columns": [
-        *(None, {}, [{}], [1], [{"name": 1, "kind": "number", "categories": [], "missing": []}]),
-        [{"name": "\ud800", "kind": "number", "categories": [], "missing": []}],
+        *(None, {}, [{}], [1], [COLUMN | {"name": 1}], [COLUMN | {"name": "\ud800"}], [COLUMN | {"kind": "sum"}]),
+        *([COLUMN | {"form": {"decimal": ";", "group": "", "unit": ""}}], [COLUMN | {"order": "ydm"}]),
     ],
     "sha256": [None, {}, [], "ab"],
 }

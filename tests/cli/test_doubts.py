@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from commands import QUICK, run, table
 
-from focal_loss._command import doubts, fit
+from focal_loss._command import division, doubts
 
 DOUBTS = {
     "giveaway": (lambda frame: frame.assign(refund=frame.rare * 3.0 + np.arange(400) / 1000), "'refund' alone ranks"),
@@ -29,7 +29,7 @@ DOUBTS = {
 
 def remarks(frame: pd.DataFrame, path: Path) -> list[str]:
     frame.to_csv(path, index=False)
-    return doubts.about(fit.load(path, fit.Question("rare", None, False, 2, 0)))
+    return doubts.about(division.load(path, division.Question("rare", None, False, 2, 0)))
 
 
 @pytest.mark.parametrize("name", DOUBTS)

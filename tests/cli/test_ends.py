@@ -12,7 +12,7 @@ import pytest
 from commands import QUICK, refused, run, table
 
 from focal_loss._boosting import objective
-from focal_loss._command import cli, fit, reading, search, tables
+from focal_loss._command import cli, fit, reading, search, targets
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 
@@ -38,7 +38,7 @@ def test_an_interrupt_in_an_engine_is_an_interrupt(
     assert [path.name for path in tmp_path.iterdir()] == ["data.csv"]
 
 
-@pytest.mark.parametrize("place", [(reading, "read"), (tables, "target"), (search, "opened"), (fit, "fit")])
+@pytest.mark.parametrize("place", [(reading, "read"), (targets, "target"), (search, "opened"), (fit, "fit")])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_a_stop_anywhere_leaves_nothing(
     error: type[BaseException],

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import fit, parts, store
+from focal_loss._command import division, parts, store
 
 COUNTED = pa.proxy_memory_pool(pa.system_memory_pool())  # must outlive what is allocated from it
 
@@ -29,7 +29,7 @@ def directory(tmp_path: Path) -> Path:
 
 def test_held_out_rows_are_in_no_training_part(directory: Path) -> None:
     """The sample is divided, and every other row of the files is learned from."""
-    found = parts.load(directory, fit.Question("rare", None, False, 2, 0), "lightgbm", 600)
+    found = parts.load(directory, division.Question("rare", None, False, 2, 0), "lightgbm", 600)
     frames = [found.read(k) for k in range(3)]
     assert [len(frame) + len(held) for frame, held in zip(frames, found.held, strict=True)] == [700, 700, 100]
     learned = pd.concat(frames)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import fit, splits
+from focal_loss._command import division, splits
 
 LABELS = np.random.default_rng(0).random(600) < 0.2
 TIME = np.random.default_rng(2).integers(0, 90, 600)
@@ -74,8 +74,8 @@ def test_the_latest_rows_are_held_out(tmp_path: Path, capsys: pytest.CaptureFixt
     frame = table().assign(row=np.arange(400.0))
     path, out = tmp_path / "t.csv", tmp_path / "m"
     frame.to_csv(path, index=False)
-    question = fit.Question("rare", None, False, 3, 0, time="day")
-    found = fit.load(path, question)
+    question = division.Question("rare", None, False, 3, 0, time="day")
+    found = division.load(path, question)
     day = frame.day.to_numpy()
     train, test = (part.X["row"].astype(int).to_numpy() for part in (found.train, found.test))
     assert day[train].max() < day[test].min()
@@ -91,7 +91,9 @@ def test_a_file_is_held_out(tmp_path: Path) -> None:
     frame = table(600)
     frame[:400].to_csv(tmp_path / "a.csv", index=False)
     frame[400:].to_parquet(tmp_path / "b.parquet")
-    found = fit.load(tmp_path / "a.csv", fit.Question("rare", None, False, 3, 0, held_out=tmp_path / "b.parquet"))
+    found = division.load(
+        tmp_path / "a.csv", division.Question("rare", None, False, 3, 0, held_out=tmp_path / "b.parquet")
+    )
     assert len(found.train.y) == 400
     assert found.test.y.tolist() == frame.rare[400:].astype(bool).tolist()
     np.testing.assert_array_equal(found.test.X["number"], frame.number[400:])
@@ -105,7 +107,9 @@ def test_groups_of_the_held_out_file_are_not_learned_from(tmp_path: Path) -> Non
     frame = table(600).assign(patient=np.arange(600) // 4)
     frame[:402].to_csv(tmp_path / "a.csv", index=False)
     frame[402:].to_csv(tmp_path / "b.csv", index=False)
-    found = fit.load(tmp_path / "a.csv", fit.Question("rare", None, False, 3, 0, "patient", None, tmp_path / "b.csv"))
+    found = division.load(
+        tmp_path / "a.csv", division.Question("rare", None, False, 3, 0, "patient", None, tmp_path / "b.csv")
+    )
     assert len(found.train.y) == 400
     assert "2 rows of groups that are held out are left out of the training" in found.notes
 

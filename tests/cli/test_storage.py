@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run, typed
 
-from focal_loss._command import cli, fit, search, urls
+from focal_loss._command import cli, division, search, urls
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 
@@ -187,7 +187,7 @@ def test_two_processes_work_on_one_search(data: Path, tmp_path: Path) -> None:
 
 
 def new_search(data: Path, url: str | None = None, engine: str = "lightgbm") -> search.Search:
-    found = fit.load(data, fit.Question("rare", None, False, 2, 0))
+    found = division.load(data, division.Question("rare", None, False, 2, 0))
     settings = search.Settings(engine, None, None, "average_precision", 2, 0)
     return search.Search(*found.train, found.folds, settings, 1, url)
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import reading, tables
+from focal_loss._command import columns, reading, sources, store, tables, targets
 from focal_loss._command.errors import UserError
+from focal_loss._command.numerals import Form
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -28,10 +29,10 @@ def test_text_in_no_known_encoding(tmp_path: Path, capsys: pytest.CaptureFixture
     path = tmp_path / "latin.csv"
     path.write_bytes("size,rare\nhöhe,0\nx,1\n".encode("latin-1"))
     message = refused(capsys, "fit", path, "--target", "rare", "--out", tmp_path / "m")
-    assert "column 'size' holds text that is not UTF-8; save the file as that" in message
+    assert "column 'size' holds text that is not UTF-8; give its encoding, such as --encoding cp1252" in message
 
 
-def columns_of(**columns: Any) -> tuple[dict[str, tables.Column], list[str]]:
+def columns_of(**columns: Any) -> tuple[dict[str, columns.Column], list[str]]:
     found = pa.table({"number": [1.0] * len(next(iter(columns.values()))), **columns})
     schema, notes = tables.Schema.of(found, "rare", Path("t"))
     return {column.name: column for column in schema.columns if column.name != "number"}, notes
@@ -39,7 +40,7 @@ def columns_of(**columns: Any) -> tuple[dict[str, tables.Column], list[str]]:
 
 def test_words_among_numbers_are_missing(tmp_path: Path) -> None:
     found, notes = columns_of(age=["1", "2.5", "?", "-3e1", None] * 4)
-    assert found == {"age": tables.Column("age", "number", missing=("?",))}
+    assert found == {"age": columns.Column("age", "number", missing=("?",))}
     assert notes == ["'age' holds numbers; '?' among them counts as missing"]
     schema = tables.Schema((found["age"],))
     for values in (["1", " 2.5", "?"], [1, 2.5, None], ["?", "?", "?"]):
@@ -111,15 +112,19 @@ def test_columns_are_what_they_are_in_training(data: Path) -> None:
     np.testing.assert_allclose(shown.t, [0, 0.5, np.nan])
     np.testing.assert_allclose(shown.d, np.array([1, 2, 3]) / 86400)
     with pytest.raises(UserError, match="nearest are 'rare'"):
-        tables.without_missing(found, "rrae", False, data)
+        targets.without_missing(found, "rrae", False, data)
 
 
 @pytest.mark.parametrize("decimal", [".", ","])
 def test_decimal_commas(decimal: str, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    columns = {"x": [1.5, -2.25e-7, None, 4.0], "n": [1, 2, 3, 4], "word": ["a", "b", "1,x", "c"]}
-    pd.DataFrame(columns).to_csv(path, index=False, sep=";", decimal=decimal)
-    assert reading.read(path).to_pydict() == columns
+    values = {"x": [1.5, -2.25e-7, np.nan, 4.0], "n": [1, 2, 3, 4], "word": ["a", "b", "1,x", "c"]}
+    pd.DataFrame(values).to_csv(path, index=False, sep=";", decimal=decimal)
+    found = reading.read(path)
+    schema, _ = tables.Schema.of(found, "rare", path)
+    (frame,) = schema.frames(found, path)
+    assert {name: frame[name].tolist() for name in ("n", "word")} == {name: values[name] for name in ("n", "word")}
+    np.testing.assert_array_equal(frame.x, values["x"])
 
 
 def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,8 +132,8 @@ def test_decimal_commas_among_whole_numbers_and_signs(tmp_path: Path, capsys: py
     path.write_text("x;rare\n1,5;0\n4;1\n?;0\n-2,25;0\n")
     found = reading.read(path)
     schema, notes = tables.Schema.of(found, "rare", path)
-    assert schema.columns == (tables.Column("x", "number", missing=("?",)),)
-    assert notes[0] == "the commas in numbers are those before decimals"
+    assert schema.columns == (columns.Column("x", "number", missing=("?",), form=Form(",")),)
+    assert notes == ["'x' holds numbers such as '-2,25', read as -2.25; '?' among them counts as missing"]
     np.testing.assert_array_equal(schema.frames(found, path)[0].x, [1.5, 4, np.nan, -2.25])
     path.write_text("x\trare\n16,317\t0\n4\t1\n")
     message = refused(capsys, "fit", path, "--target", "rare", "--out", tmp_path / "m")
@@ -186,11 +191,11 @@ def test_targets_of_any_type(dtype: str, tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     frame = table().astype({"rare": dtype})
     frame.to_parquet(path)
-    target = tables.target(reading.read(path), "rare", None, path)
+    target = targets.target(reading.read(path), "rare", None, path)
     np.testing.assert_array_equal(target.labels, table().rare == 1)
     if dtype != "bool":
         assert (target.positive, target.negative) == ("1", "0")
-        assert tables.target(reading.read(path), "rare", "1.0", path).positive == "1"
+        assert targets.target(reading.read(path), "rare", "1.0", path).positive == "1"
 
 
 def test_twins_in_parquet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,3 +233,46 @@ def test_names_and_words_do_not_steer_the_terminal(tmp_path: Path, capsys: pytes
     assert run("fit", path, "--target", "ra\x1b[31mre", *QUICK, "--out", tmp_path / "m") == 0
     assert "\x1b" not in "".join(capsys.readouterr()).replace("\x1b[?25", "")
     assert "no\x1b" not in refused(capsys, "fit", "no\x1bfile\nhere", "--target", "a")
+
+
+def test_categories_of_numbers_in_parquet_are_categories(tmp_path: Path) -> None:
+    """Parquet keeps the numbers, and pandas' note beside them that they were categories."""
+    frame = pd.DataFrame(
+        {"grade": [2, 10, None, 2], "size": [1.5, 2.0, 2.0, 1.5], "n": [1, 2, 3, 4], "rare": [0, 1, 0, 1]}
+    )
+    path = tmp_path / "t.parquet"
+    frame.astype({"grade": "category", "size": "category"}).to_parquet(path)
+    schema, notes = tables.Schema.of(reading.read(path), "rare", path)
+    held = {column.name: column.categories for column in schema.columns if column.kind == "category"}
+    assert held == {"grade": ("10", "2"), "size": ("1.5", "2")}
+    assert notes == [
+        f"{name!r} holds numbers that are categories of pandas, and is read as words" for name in ("grade", "size")
+    ]
+    frame.to_parquet(path)  # a model of categories is given numbers
+    (frame,) = schema.frames(reading.read(path), path)
+    assert frame.grade.tolist()[:2] == ["2", "10"]
+    assert frame["size"].tolist() == ["1.5", "2", "2", "1.5"]
+
+
+def test_columns_that_are_ignored_or_words(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table().assign(code=table().index % 5 + 1.0, leak=table().rare, list=3, empty=None).to_csv(data, index=False)
+    given = ("fit", data, "--target", "rare", *QUICK, "--out", tmp_path / "m")
+    assert run(*given, "--ignore", "leak", "list", "--categorical", "code", "empty") == 0
+    schema = store.Stored.load(tmp_path / "m").schema
+    held = {column.name: column for column in schema.columns}
+    assert set(held) == {"number", "kind", "yes", "day", "code", "empty"}
+    assert held["code"].categories == ("1.0", "2.0", "3.0", "4.0", "5.0")
+    capsys.readouterr()
+    for options, message in (
+        (["--ignore", "leek"], "has no column 'leek' for --ignore; the nearest are 'leak'"),
+        (["--categorical", "rare"], "'rare' is the target, which --categorical must not name"),
+        (["--ignore", "code", "--categorical", "code"], "'code' is named by --ignore and by --categorical"),
+    ):
+        assert message in refused(capsys, *given, "--force", *options)
+
+
+def test_a_column_that_is_ignored_may_hold_anything(tmp_path: Path) -> None:
+    source = sources.Source(tmp_path / "t.parquet", ignore=("list",))
+    table(40).assign(list=[[1, 2]] * 40).to_parquet(source.path)
+    schema, _ = tables.Schema.of(reading.read(source), "rare", source)
+    assert "list" not in {column.name for column in schema.columns}

@@ -129,7 +129,7 @@ def _xgboost() -> Booster:
             "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
         }
 
-    class Late(library.callback.TrainingCallback):  # type: ignore[misc, name-defined]
+    class Late(library.callback.TrainingCallback):  # type: ignore[name-defined]
         def __init__(self, end: float) -> None:
             self.end = end
 

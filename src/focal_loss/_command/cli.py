@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 
 from focal_loss._command import urls
 from focal_loss._command.errors import UserError, first_line, printable
+from focal_loss._command.sources import Source, text_encoding
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
@@ -105,8 +106,14 @@ def parser() -> Parser:
     return whole_command
 
 
+def add_reading(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-header", action="store_true", help="the first line of the CSV file is data, not names")
+    command.add_argument("--encoding", type=text_encoding, metavar="NAME", help="of the CSV file (default: UTF-8)")
+
+
 def add_fit(fit: argparse.ArgumentParser) -> None:
-    fit.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet, or a directory")
+    fit.add_argument("data", type=Path, metavar="DATA", help="CSV, also .gz, .bz2, .zst, or Parquet, or - (stdin)")
+    add_reading(fit)
     fit.add_argument(
         "--dask", metavar="local|ADDRESS", help="train on a directory of Parquet files, here or by a scheduler of Dask"
     )
@@ -115,7 +122,15 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
         help="with --dask, the rows that the search and the metrics see (default: %(default)s)",
     )  # fmt: skip
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    fit.add_argument("--ignore", nargs="+", default=[], metavar="COLUMN", help="columns that are not learned from")
+    fit.add_argument("--categorical", nargs="+", default=[], metavar="COLUMN", help="columns of words, such as codes")
     fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
+    fit.add_argument(
+        "--decimal",
+        choices=[".", ","],
+        metavar=".|,",
+        help="the sign before decimals, where a column leaves it open, as 1,500 does",
+    )
     fit.add_argument("--engine", choices=BOOSTERS, default="lightgbm", help="(default: %(default)s)")
     fit.add_argument("--gamma", type=number(0, 20, "auto"), metavar="auto|G", help="(default: auto)")
     fit.add_argument("--pos-weight", type=number(1e-3, 1e6, "auto"), metavar="auto|W", help="(default: auto)")
@@ -147,7 +162,8 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
 
 def add_predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("directory", type=Path, metavar="DIR", help="the output of `focal-loss fit`")
-    predict.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet")
+    predict.add_argument("data", type=Path, metavar="DATA", help="CSV, also .gz, .bz2, .zst, or Parquet, or - (stdin)")
+    add_reading(predict)
     predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
     rule = predict.add_mutually_exclusive_group()
     rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="flag rows of at least this probability")
@@ -176,10 +192,10 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
 def search_and_write(
     options: argparse.Namespace, command: str, out: Path, data: Any, train: Callable[..., Any] | None
 ) -> None:
-    from focal_loss._command import files, fit, parts, store, summary
+    from focal_loss._command import division, files, parts, store, summary
     from focal_loss._command.report.render import render
 
-    count = 1 if train else fit.repeats(data, parts.question(options), options.repeats)
+    count = 1 if train else division.repeats(data, parts.question(options), parts.source(options), options.repeats)
     search = search_of(options, data, options.seed)
     say_what_was_read(data)
     results = list(searched(options, data, search, train, count))
@@ -210,7 +226,7 @@ def searched(
     options: argparse.Namespace, data: Any, search: Any, train: Callable[..., Any] | None, count: int
 ) -> Iterator[Any]:
     """The result of each of so many held-out parts, the first of which is that of `data`."""
-    from focal_loss._command import fit, parts
+    from focal_loss._command import division, fit, parts
     from focal_loss._command.search import LOSSES
 
     trials = len(LOSSES) * options.trials
@@ -219,7 +235,7 @@ def searched(
         for k in range(count):
             if k:
                 seed = options.seed + k
-                data = fit.load(options.data, dataclasses.replace(parts.question(options), seed=seed))
+                data = division.load(parts.source(options), dataclasses.replace(parts.question(options), seed=seed))
                 search = search_of(options, data, seed)
 
             def shown(done: int, best: float | None, before: int = k * trials) -> None:
@@ -298,7 +314,8 @@ def run_predict(options: argparse.Namespace) -> None:
 
     stored = store.Stored.load(options.directory)
     threshold, remarks = chosen_threshold(stored, options)
-    probability, notes = stored.predict(options.data)
+    source = Source(options.data, not options.no_header, options.encoding)
+    probability, notes = stored.predict(source)
     labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
     name = stored.target if stored.target != "probability" else "prediction"
     frame = pd.DataFrame({"probability": probability, name: labels})
@@ -306,7 +323,7 @@ def run_predict(options: argparse.Namespace) -> None:
     if options.out is None:
         tell(frame.to_csv(index=False).removesuffix("\n"), exact=True)
         return
-    needed = [options.data, *options.directory.iterdir()]
+    needed = [*options.directory.iterdir(), *([] if source.is_stream else [options.data])]
     if options.out.exists() and any(options.out.samefile(path) for path in needed):
         raise UserError(f"{options.out} is what is predicted from; choose another --out")
     with files.writing(options.out) as path:

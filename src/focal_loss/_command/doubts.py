@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from focal_loss._command import fit
+from focal_loss._command import division
 
 Array = Any
 COPIES = 0.01  # share of held-out rows that are in the training part too, above which it is said
@@ -17,12 +17,12 @@ PERFECT = 0.995  # ROC AUC of a single column
 DIFFERENT, MANY = 0.99, 100  # share of rows with a whole number of their own, and the fewest of them
 
 
-def about(data: fit.Data) -> list[str]:
+def about(data: division.Data) -> list[str]:
     """Held-out rows that are in the training part too, columns that give the target away, and identifiers."""
     return [*copies(data), *giveaways(data), *identifiers(data)]
 
 
-def copies(data: fit.Data) -> Iterator[str]:
+def copies(data: division.Data) -> Iterator[str]:
     known, held = (pd.util.hash_pandas_object(part.X, index=False) for part in (data.train, data.test))
     count = int(held.isin(known).sum())
     if count > COPIES * len(held):
@@ -32,13 +32,13 @@ def copies(data: fit.Data) -> Iterator[str]:
         )
 
 
-def giveaways(data: fit.Data) -> Iterator[str]:
+def giveaways(data: division.Data) -> Iterator[str]:
     for name in data.train.X.columns:
         auc = alone(data.train.X[name], data.train.y)
         if auc > PERFECT:
             yield (
                 f"{name!r} alone ranks the target almost perfectly, with a ROC AUC of {auc:.4f}; if it is not known "
-                "when a prediction is needed, leave it out"
+                "when a prediction is needed, leave it out with --ignore"
             )
 
 
@@ -60,7 +60,7 @@ def alone(column: pd.Series, y: Array) -> float:
     return max(auc, 1 - auc)
 
 
-def identifiers(data: fit.Data) -> Iterator[str]:
+def identifiers(data: division.Data) -> Iterator[str]:
     for name in data.train.X.columns:
         column = data.train.X[name]
         if isinstance(column.dtype, pd.CategoricalDtype) or len(column) < MANY:
@@ -70,6 +70,6 @@ def identifiers(data: fit.Data) -> Iterator[str]:
             whole = bool((values == np.round(values)).all())
         if whole and column.nunique() > DIFFERENT * len(column):
             yield (
-                f"{name!r} holds whole numbers that nearly all differ, as identifiers do; if it is one, leave it out, "
-                "because what it tells about these rows it does not tell about new ones"
+                f"{name!r} holds whole numbers that nearly all differ, as identifiers do; if it is one, leave it out "
+                "with --ignore, because what it tells about these rows it does not tell about new ones"
             )

@@ -1,5 +1,6 @@
 """User errors: the command prints one line to stderr and exits with status 2."""
 
+import difflib
 import re
 
 
@@ -18,3 +19,10 @@ def printable(text: str) -> str:
     Bytes that are not text, as in a name that is not UTF-8, are escaped.
     """
     return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The closest names, or the first ones, for a message."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    listed = ", ".join(map(repr, close or known[:5]))
+    return f"the nearest are {listed}" if close else f"there are {listed}{', ...' if len(known) > 5 else ''}"

@@ -16,9 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from focal_loss._command import boosters, fit, reading, tables
-from focal_loss._command.errors import UserError, first_line
+from focal_loss._command import boosters, delimited, division, fit, reading, targets
+from focal_loss._command.columns import written
+from focal_loss._command.errors import UserError, first_line, nearest
 from focal_loss._command.search import Best, Loss, Search
+from focal_loss._command.sources import Source
 
 Array = Any
 ALONE = ("group", "time", "held_out")  # options that split a table in memory
@@ -26,13 +28,25 @@ LABEL = "label"  # the booster's columns are named otherwise
 BATCH = 1 << 14  # rows in memory while a file is searched for those of the sample
 
 
-def question(options: Any) -> fit.Question:
+def question(options: Any) -> division.Question:
     """The part of the command's options that chooses labels and rows."""
     names = ("target", "positive", "drop_missing", "folds", "seed", *ALONE)
-    return fit.Question(**{name: getattr(options, name) for name in names})
+    return division.Question(**{name: getattr(options, name) for name in names})
 
 
-def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, Loss, Best], Any] | None]:
+def source(options: Any) -> Source:
+    """The part of the command's options that says how the table is read."""
+    return Source(
+        options.data,
+        not options.no_header,
+        options.encoding,
+        options.decimal or "",
+        tuple(options.ignore),
+        tuple(options.categorical),
+    )
+
+
+def loaded(options: Any, stack: ExitStack) -> tuple[division.Data, fit.Train | None]:
     """The table that the options of the command name, and the function that trains on all of it, if that is Dask's.
     A connection to Dask lasts as long as the stack.
 
@@ -42,7 +56,7 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
         If it cannot be learned from, or Dask cannot.
     """
     if options.dask is None:
-        return fit.load(options.data, question(options)), None
+        return division.load(source(options), question(options)), None
     given = [f"--{name.replace('_', '-')}" for name in (*ALONE, "repeats") if getattr(options, name) not in (None, 1)]
     if given:
         raise UserError(f"{given[0]} splits a table in memory, and --dask takes none; give one of them")
@@ -50,7 +64,7 @@ def loaded(options: Any, stack: ExitStack) -> tuple[fit.Data, Callable[[Search, 
         raise UserError(f"{options.engine} does not learn by Dask; choose --engine lightgbm or xgboost")
     if not options.data.is_dir():
         raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
-    found = load(options.data, question(options), options.engine, options.sample_rows)
+    found = load(source(options), question(options), options.engine, options.sample_rows)
     return found.data, found.trainer(stack.enter_context(connected(options.dask, options.jobs)))
 
 
@@ -60,7 +74,7 @@ class Parts:
 
     files: tuple[Path, ...]
     held: tuple[Array, ...]
-    data: fit.Data
+    data: division.Data
     engine: str
 
     def read(self, k: int) -> pd.DataFrame:
@@ -69,10 +83,10 @@ class Parts:
         keep = np.ones(table.num_rows, bool)
         keep[self.held[k]] = False
         table = table.filter(pa.array(keep))
-        table = table.filter(tables.known(table.column(self.data.target.name)))
+        table = table.filter(targets.known(table.column(self.data.target.name)))
         (frame,) = self.data.schema.frames(table, self.files[k])
         X, _ = boosters.columns_for(self.engine, frame)
-        words = tables.written(table.column(self.data.target.name))
+        words = written(table.column(self.data.target.name))
         return X.assign(**{LABEL: pa.compute.equal(words, self.data.target.positive).to_numpy(zero_copy_only=False)})
 
     def trainer(self, client: Any) -> Callable[[Search, Loss, Best], Any]:
@@ -93,17 +107,20 @@ class Parts:
         return train
 
 
-def load(directory: Path, asked: fit.Question, engine: str, rows: int) -> Parts:
-    """Draw the sample, and split it as `fit.load` splits a table.
+def load(place: Path | Source, asked: division.Question, engine: str, rows: int) -> Parts:
+    """Draw the sample, and split it as `division.load` splits a table.
 
     Raises
     ------
     UserError
         If there is no Parquet file, or the files cannot be learned from.
     """
-    files = tuple(sorted(path for path in directory.rglob("*") if path.suffix.lower() in reading.PARQUET))
-    if not files:
-        raise UserError(f"{directory} holds no Parquet file")
+    place = Source.of(place)
+    directory = place.path
+    files = reading.parquet_files(directory)
+    folder = next((path.parent for path in files if "=" in str(path.parent.relative_to(directory))), None)
+    if folder:
+        raise UserError(f"{folder} is a column of its own, which --dask cannot read; write it into the files")
     counted = {path: rows_of(path, files[0]) for path in files}
     files, sizes = tuple(path for path in files if counted[path]), [rows for rows in counted.values() if rows]
     whole = sum(sizes)
@@ -113,16 +130,15 @@ def load(directory: Path, asked: fit.Question, engine: str, rows: int) -> Parts:
     ends = np.cumsum(sizes)
     picked = [chosen[np.searchsorted(chosen, end - n) : np.searchsorted(chosen, end)] - (end - n)
               for end, n in zip(ends, sizes, strict=True)]  # fmt: skip
-    drawn, missing = zip(
-        *(sample(path, rows, asked.target) for path, rows in zip(files, picked, strict=True)), strict=True
-    )
+    sampled = [sample(path, rows, asked.target) for path, rows in zip(files, picked, strict=True)]
+    drawn, missing = zip(*sampled, strict=True)
     if sum(missing) and not asked.drop_missing:
-        raise tables.missing_target(asked.target, sum(missing), directory)
+        raise targets.missing_target(asked.target, sum(missing), directory)
     table = pa.concat_tables(drawn)
-    place = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
-    place = place[tables.known(table.column(asked.target)).to_numpy(zero_copy_only=False)]
-    data, (train, test) = fit.divided(table, replace(asked, drop_missing=True), directory)
-    held = tuple(place[test][place[test, 0] == k, 1] for k in range(len(files)))
+    origin = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
+    origin = origin[targets.known(table.column(asked.target)).to_numpy(zero_copy_only=False)]
+    data, (train, test) = division.divided(table, replace(asked, drop_missing=True), place)
+    held = tuple(origin[test][origin[test, 0] == k, 1] for k in range(len(files)))
     learned = whole - sum(missing) - len(test)
     data.notes.insert(
         0,
@@ -140,9 +156,8 @@ def rows_of(path: Path, first: Path) -> int:
         count = pyarrow.parquet.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}") from error
-    reading.refuse_twins(names, path)
-    if set(names) != set(expected):
-        raise UserError(f"{path} has other columns than {first}: {sorted(set(names) ^ set(expected))[0]!r}")
+    delimited.refuse_twins(names, path)
+    reading.refuse_other_columns(path, names, first, expected)
     return int(count)
 
 
@@ -154,7 +169,7 @@ def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
         schema = file.schema_arrow
         if target not in schema.names:
-            raise UserError(f"{path} has no column {target!r}; {tables.nearest(target, schema.names)}")
+            raise UserError(f"{path} has no column {target!r}; {nearest(target, schema.names)}")
         for field in schema:
             # However few rows are read at a time, their page is decoded as a whole, and the dictionary of its column.
             # Where a row group has few pages, those of all columns would take more memory than the file.
@@ -165,7 +180,7 @@ def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
                 found.append(column.take(pa.array(rows[low:high] - begin)))
                 begin += len(column)
                 if field.name == target:
-                    missing += len(column) - pa.compute.sum(tables.known(column)).as_py()
+                    missing += len(column) - pa.compute.sum(targets.known(column)).as_py()
             columns.append(pa.chunked_array(found, field.type))
             reading.give_memory_back()  # or what its pages leave adds up to the file
     except (pa.ArrowException, OSError) as error:

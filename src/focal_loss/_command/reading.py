@@ -1,131 +1,117 @@
-"""Tables from files: CSV as spreadsheets, databases and pandas write it, and Parquet."""
+"""Tables from files and directories: CSV and Parquet."""
 
 from __future__ import annotations
 
-import codecs
-import re
-from collections import Counter
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
+from focal_loss._command import formats
+from focal_loss._command.delimited import Opened, read_csv, refuse_twins
 from focal_loss._command.errors import UserError, first_line
+from focal_loss._command.sources import Source
 
 pa.set_memory_pool(pa.system_memory_pool())  # other pools keep freed memory
 pa.enable_signal_handlers(False)  # its handlers lose a Ctrl+C, or kill the process
 
 PARQUET = (".parquet", ".pq")
-DELIMITERS = (",", ";", "\t", "|")  # the first wins a tie
-MOST_ODD = 3  # most words among numbers, such as "?"
-NUMBER = r"^\s*[+-]?(\d+(,\d+)?|,\d+)([eE][+-]?\d+)?\s*$"  # with a decimal comma
-THOUSANDS = r"^\s*[+-]?\d{1,3},\d{3}\s*$"
+OTHER_ENCODING = "give its encoding, such as --encoding cp1252"
+HEAD = 1 << 16  # bytes of a file that show what it is
 
 
-def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
-    """The table of a CSV file, compressed or not, or of a Parquet file. Columns of a CSV file named in `words` are read
-    as text.
+def read(source: Path | Source, words: Sequence[str] = (), known: Sequence[str] | None = None) -> pa.Table:
+    """The table of a CSV file, compressed or not, of a Parquet file, or of a directory of Parquet files. Columns of a
+    CSV file named in `words`, and those that the source calls categories, are read as text. To predict, the columns of
+    the model are `known`.
 
     Raises
     ------
     UserError
-        If there is no such file, it cannot be read, it is empty, or two columns have one name.
+        If there is no such file, it is of another kind, it cannot be read, it is empty, or two columns have one name.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is {'a directory; --dask reads one' if path.is_dir() else 'no file'}")
+    source = Source.of(source)
+    is_directory = source.path.is_dir()
+    if not (source.is_stream or is_directory or source.path.is_file()):
+        raise UserError(f"{source} is no file")
     try:
-        if path.suffix.lower() in PARQUET:
-            refuse_twins(pyarrow.parquet.read_schema(path).names, path)  # `read_table` cannot read such a file
-            table = pyarrow.parquet.read_table(path)
-        else:
-            table = read_csv(path, words)
+        table = read_directory(source) if is_directory else read_file(source, words, known)
+    except UnicodeDecodeError as error:
+        raise UserError(f"cannot read {source}: it is not in {error.encoding}; {OTHER_ENCODING}") from error
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as error:
-        raise UserError(f"cannot read {path}: {first_line(error)}") from error
+        remedy = f"; {OTHER_ENCODING}" if "UTF8" in str(error) else ""
+        raise UserError(f"cannot read {source}: {first_line(error)}{remedy}") from error
     give_memory_back()
     if not table.num_rows:
-        raise UserError(f"{path} has no rows")
+        raise UserError(f"{source} has no rows")
     return table
 
 
-def refuse_twins(names: Sequence[str], source: Path) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{source} has {twice[0]!r} for the name of more than one column")
+def read_file(source: Source, words: Sequence[str], known: Sequence[str] | None) -> pa.Table:
+    opened, head = opened_and_head(source)
+    formats.refuse_other(source, head)
+    if source.path.suffix.lower() in PARQUET or head.startswith(formats.PARQUET):
+        refuse_csv_options(source)
+        refuse_twins(pyarrow.parquet.read_schema(opened()).names, source)  # `read_table` cannot read such a file
+        return pyarrow.parquet.read_table(opened())
+    return read_csv(source, opened, head, (*words, *source.categorical), known)
 
 
-def read_csv(path: Path, words: Sequence[str]) -> pa.Table:
-    """Read a CSV file. Its first line shows the delimiter, its first bytes whether it is UTF-16, as spreadsheets write
-    it.
+def opened_and_head(source: Source) -> tuple[Opened, bytes]:
+    """A function that opens the file, which is read more than once, and its first bytes. Standard input is held in
+    memory.
     """
-    with pa.input_stream(str(path)) as stream:
-        head = stream.read(1 << 16)
-    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
-    names = re.sub(r'"[^"]*"', "", re.split("[\r\n]", head.decode(encoding, "replace").lstrip())[0])
-    delimiter = max(DELIMITERS, key=names.count)
-
-    def parsed(breaks: bool = False) -> pa.Table:
-        try:
-            return pyarrow.csv.read_csv(
-                path,
-                pyarrow.csv.ReadOptions(encoding=encoding),
-                # An empty line of a single column is a missing value.
-                pyarrow.csv.ParseOptions(
-                    delimiter=delimiter, newlines_in_values=breaks, ignore_empty_lines=delimiter in names
-                ),
-                pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(words, pa.string()), strings_can_be_null=True),
-            )
-        except pa.ArrowInvalid:
-            if breaks:
-                raise
-            return parsed(breaks=True)  # slower, and rarely needed
-
-    table = parsed()
-    refuse_twins(table.column_names, path)
-    return table if delimiter == "," else with_decimal_points(table, words, path)
+    if not source.is_stream:
+        with pa.input_stream(str(source.path)) as stream:
+            return lambda: source.path, stream.read(HEAD)
+    if sys.stdin is None:
+        raise UserError("standard input is closed")
+    data = pa.py_buffer(sys.stdin.buffer.read())
+    compression = formats.compression(bytes(memoryview(data)[:8]))
+    if compression:
+        data = pa.py_buffer(pa.input_stream(pa.BufferReader(data), compression=compression).read())
+    return lambda: pa.BufferReader(data), bytes(memoryview(data)[:HEAD])
 
 
-def with_decimal_points(table: pa.Table, words: Sequence[str], source: Path) -> pa.Table:
-    """The table with decimal commas read as numbers, except in columns of `words`; its metadata note the change."""
-    for k, name in enumerate(table.column_names):
-        column = table.column(k)
-        if name not in words and has_decimal_commas(name, column, source):
-            column = pa.compute.replace_substring(column, ",", ".")
-            with suppress(pa.ArrowInvalid):  # odd words among them are handled later
-                column = column.cast(pa.float64())
-            table = table.set_column(k, name, column).replace_schema_metadata({"decimal": ","})
-    return table
-
-
-def has_decimal_commas(name: str, column: pa.ChunkedArray, source: Path) -> bool:
-    """Whether a column holds numbers, some with a comma, and at most a few other words.
-
-    Raises
-    ------
-    UserError
-        If the commas might as well group thousands.
+def read_directory(source: Source) -> pa.Table:
+    """The table in the Parquet files of a directory, as Spark, Dask and Hive write them: folders named `key=value` are
+    a column.
     """
-    if not pa.types.is_string(column.type):
-        return False
-    column = column.drop_null()
-    are_numbers = pa.compute.match_substring_regex(column, NUMBER)
-    plain, odd = column.filter(are_numbers), column.filter(pa.compute.invert(are_numbers))
-    with_comma = plain.filter(pa.compute.match_substring(plain, ","))
-    if not len(with_comma) or len(odd) > len(plain) or len(odd.unique()) > MOST_ODD:
-        return False
-    if pa.compute.all(pa.compute.match_substring_regex(with_comma, THOUSANDS)).as_py():
-        shown = with_comma[0].as_py()
-        raise UserError(
-            f"{source}: column {name!r} holds {shown}, with decimals or with thousands; write it without comma"
-        )
-    return True
+    from pyarrow import dataset  # takes long to import
+
+    refuse_csv_options(source)
+    files = parquet_files(source.path)
+    schemas = [pyarrow.parquet.read_schema(file) for file in files]
+    for file, schema in zip(files, schemas, strict=True):
+        refuse_twins(schema.names, file)
+        refuse_other_columns(file, schema.names, files[0], schemas[0].names)
+    paths, folders = list(map(str, files)), dataset.partitioning(flavor="hive")
+    given = {"format": "parquet", "partitioning": folders, "partition_base_dir": str(source.path)}
+    whole = pa.unify_schemas([dataset.dataset(paths, **given).schema, *schemas], promote_options="permissive")
+    return dataset.dataset(paths, whole, **given).to_table()
 
 
-def known_of(table: pa.Table) -> set[str]:
-    """The notes of `read_csv` in the metadata of a table."""
-    return {key.decode() for key in table.schema.metadata or {}}
+def parquet_files(directory: Path) -> tuple[Path, ...]:
+    """The Parquet files of a directory, without those that writers leave beside them, as in `_temporary`."""
+    found = sorted(path for path in directory.rglob("*") if path.suffix.lower() in PARQUET)
+    found = [path for path in found if not any(part[0] in "_." for part in path.relative_to(directory).parts)]
+    if not found:
+        raise UserError(f"{directory} is a directory that holds no Parquet file; give one CSV or Parquet file")
+    return tuple(found)
+
+
+def refuse_other_columns(path: Path, names: Sequence[str], first: Path, expected: Sequence[str]) -> None:
+    if set(names) != set(expected):
+        raise UserError(f"{path} has other columns than {first}: {sorted(set(names) ^ set(expected))[0]!r}")
+
+
+def refuse_csv_options(source: Source) -> None:
+    """Refuse options that say how text is to be read, where there is none."""
+    for option, given in (("--no-header", not source.header), ("--encoding", source.encoding)):
+        if given:
+            raise UserError(f"{option} is for CSV files, and {source} is Parquet; leave it out")
 
 
 def give_memory_back() -> None:

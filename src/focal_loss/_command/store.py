@@ -14,10 +14,11 @@ import numpy as np
 
 from focal_loss._command import boosters, reading, tables
 from focal_loss._command.errors import UserError, first_line
+from focal_loss._command.sources import Source
 from focal_loss._command.thresholds import ABOVE, Outcomes
 
 Array = Any
-FORMAT = 2  # version 1 had no digests
+FORMAT = 3  # version 1 had no digests, version 2 no forms of numbers and dates
 NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *boosters.FILES.values())
 
 
@@ -169,10 +170,9 @@ class Stored:
         schema = tables.Schema.from_json(known["columns"])
         return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
 
-    def predict(self, path: Path) -> tuple[Array, list[str]]:
+    def predict(self, path: Path | Source) -> tuple[Array, list[str]]:
         """The probability that each row of a file is positive, and remarks on its columns."""
-        categories = [column.name for column in self.schema.columns if column.kind == "category"]
-        table = reading.read(path, categories)
+        table = reading.read(path, self.schema.texts(), [column.name for column in self.schema.columns])
         (frame,) = self.schema.frames(table, path)
         X, _ = boosters.columns_for(self.engine, frame)
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from focal_loss._command import boosters, fit
+from focal_loss._command import boosters, division, fit
 from focal_loss._command.evaluation import MEASURES, Ranked, interval, over_parts, reliability, resampled
 from focal_loss._command.report import data as report
 from focal_loss._command.report import numbers
@@ -105,7 +105,7 @@ def caution(results: Sequence[fit.Result]) -> str:
             f"The values are means over {len(results)} held-out parts, drawn anew, with a search of their own; about "
             f"{fewer} rows of each are {of!r}. The model, its threshold and the curves are those of the first."
         )
-    if fewer >= fit.FEW:
+    if fewer >= division.FEW:
         return ""
     return f"Only {fewer} of the held-out rows are {of!r}; with so few the interval is rough."
 

@@ -1,118 +1,25 @@
-"""Columns: their kinds, the target, and the same columns again for prediction.
-
-A `Schema` holds the columns of a model. It is plain data, stored as JSON.
-"""
+"""Schemas: the columns of a model, plain data that is stored as JSON, and the same columns of another table."""
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from focal_loss._command.errors import UserError, first_line
-from focal_loss._command.reading import MOST_ODD, known_of
+from focal_loss._command import recognition
+from focal_loss._command.columns import KINDS, ORDERS, Column, categorical, kind_of, numbers, written
+from focal_loss._command.delimited import is_csv
+from focal_loss._command.errors import UserError, nearest
+from focal_loss._command.numerals import GROUPS, PLAIN, SIGNS, Form
+from focal_loss._command.sources import Source
 
 Array = Any
-Kind = Literal["number", "boolean", "date", "time", "duration", "category"]
-KINDS = {
-    "number": "numbers", "boolean": "true and false", "date": "dates", "time": "times of day", "duration": "durations",
-    "category": "words",
-}  # fmt: skip
-DAYS = {"date": pa.timestamp("us"), "time": pa.time64("us"), "duration": pa.duration("us")}
-# A column of words that nearly all differ holds names or texts, not categories.
-MOST_DISTINCT, DISTINCT_SHARE = 50, 0.5
-INDEX = ("", "Unnamed: 0")  # names under which pandas writes row numbers, which a model would memorize
-NUMBER = re.compile(r"\s*[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")  # not a code such as 007
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """The closest names, or the first ones, for a message."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    listed = ", ".join(map(repr, close or known[:5]))
-    return f"the nearest are {listed}" if close else f"there are {listed}{', ...' if len(known) > 5 else ''}"
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Columns
-# ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Column:
-    name: str
-    kind: Kind
-    categories: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()  # words among numbers that count as missing
-
-
-def kind_of(column: pa.ChunkedArray) -> Kind:
-    """The kind of a column. One without values is a number that is always missing.
-
-    Raises
-    ------
-    ArrowInvalid
-        If it holds lists, bytes or another unsupported type.
-    """
-    dtype = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_boolean(dtype):
-        return "boolean"
-    if pa.types.is_integer(dtype) or pa.types.is_floating(dtype) or pa.types.is_decimal(dtype):
-        return "category" if pa.types.is_dictionary(column.type) else "number"
-    if pa.types.is_time(dtype):
-        return "time"
-    if pa.types.is_duration(dtype):
-        return "duration"
-    if pa.types.is_timestamp(dtype) or pa.types.is_date(dtype):
-        return "date"
-    if pa.types.is_null(dtype):
-        return "number"
-    if not (pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)):
-        if dtype == pa.binary():  # from a CSV file whose text is not UTF-8
-            raise pa.ArrowInvalid("text that is not UTF-8; save the file as that")
-        raise pa.ArrowInvalid(f"{dtype}, neither numbers, words, truths nor dates; leave it out")
-    return "category"
-
-
-def words(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of any type, dictionaries included, as text."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column.cast(pa.string())
-
-
-def column_of(name: str, values: pa.ChunkedArray, source: Path) -> tuple[Column | None, str]:
-    """The column, or None if nothing can be learned from it, and a remark for the user."""
-    try:
-        kind = kind_of(values)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{source}: column {name!r} holds {error}") from error
-    if (name in INDEX or name.startswith("__index_level_")) and all_differ(values):
-        return None, f"{name!r} is left out: it is an index that pandas wrote"
-    if kind != "category":
-        return Column(name, kind), ""
-    counts = {item["values"]: item["counts"] for item in words(values).drop_null().value_counts().to_pylist()}
-    if not counts:
-        return Column(name, "number"), ""
-    many = len(counts) > MOST_DISTINCT and len(counts) > DISTINCT_SHARE * len(values)
-    odd = sorted(word for word in counts if not NUMBER.fullmatch(word))
-    if len(odd) <= MOST_ODD and (odd or many) and 2 * sum(map(counts.__getitem__, odd)) < sum(counts.values()):
-        missing = f"; {', '.join(map(repr, odd))} among them counts as missing" if odd else ", written as words"
-        return Column(name, "number", missing=tuple(odd)), f"{name!r} holds numbers{missing}"
-    if many:
-        return None, f"{name!r} is left out: nearly every row has its own word"
-    return Column(name, "category", tuple(sorted(counts))), ""
-
-
-def all_differ(values: pa.ChunkedArray) -> bool:
-    return pa.types.is_integer(values.type) and pa.compute.count_distinct(values).as_py() == len(values)
 
 
 @dataclass(frozen=True)
@@ -120,15 +27,55 @@ class Schema:
     columns: tuple[Column, ...]
 
     @classmethod
-    def of(cls, table: pa.Table, target: str, source: Path) -> tuple[Schema, list[str]]:
-        """The columns besides the target, and remarks on them for the user."""
-        found = [column_of(name, table.column(name), source) for name in table.column_names if name != target]
-        kept = [column for column, _ in found if column is not None]
-        if not kept:
+    def of(cls, table: pa.Table, target: str, source: Path | Source) -> tuple[Schema, list[str]]:
+        """The columns besides the target, and remarks on them for the user.
+
+        Raises
+        ------
+        UserError
+            If a column holds lists, bytes or the like, or no form of its numbers or dates is sure, or no column is
+            left.
+        """
+        source = Source.of(source)
+        refuse_unknown(table, target, source)
+        values = {name: table.column(name) for name in table.column_names if name not in (target, *source.ignore)}
+        kinds = {}
+        for name, column in values.items():
+            try:
+                kinds[name] = kind_of(column)
+            except pa.ArrowInvalid as error:
+                raise UserError(f"{source}: column {name!r} holds {error}") from error
+        listed = {*source.categorical, *categories_of_pandas(table)}
+        texts = {
+            name: recognition.Text.of(name, values[name], source)
+            for name, kind in kinds.items()
+            if kind == "category" or name in listed
+        }
+        typed = [values[name] for name in values if name not in texts]
+        csv = is_csv(table)
+        decimal = source.decimal or recognition.sign_of_decimals(list(texts.values()), typed if csv else [])
+        found, notes = [], []
+        for name in values:
+            if recognition.is_index(name, values[name]) and name not in source.categorical:
+                notes.append(f"{name!r} is left out: it is an index that pandas wrote")
+            elif name in source.categorical:
+                found.append(texts[name].as_words())
+            elif name not in texts:
+                # Whole numbers may have decimals in another file of this kind.
+                commas = csv and decimal == "," and kinds[name] == "number" and recognition.is_whole(values[name])
+                found.append(Column(name, kinds[name], form=Form(",") if commas else PLAIN))
+            else:
+                column, note = texts[name].column(decimal, csv, table.num_rows, name in listed)
+                found += [column] if column else []
+                notes += [note] if note else []
+        if not found:
             raise UserError(f"there is no column to learn from beside the target {target!r}")
-        kept.sort(key=lambda column: column.kind == "category")
-        commas = ["the commas in numbers are those before decimals"] if "decimal" in known_of(table) else []
-        return cls(tuple(kept)), commas + [note for _, note in found if note]
+        found.sort(key=lambda column: column.kind == "category")
+        return cls(tuple(found)), notes
+
+    def texts(self) -> list[str]:
+        """The columns that must be read as text from a file that does not say what they hold."""
+        return [column.name for column in self.columns if column.is_text()]
 
     def unknown(self, table: pa.Table) -> list[str]:
         """Remarks on words in a table to predict that did not occur in training."""
@@ -136,7 +83,7 @@ class Schema:
         for column in self.columns:
             if column.kind != "category":
                 continue
-            found = words(table.column(column.name))
+            found = written(table.column(column.name))
             known = pa.compute.is_in(found, value_set=pa.array(column.categories, pa.string()))
             new = pa.compute.and_not(found.is_valid(), known)
             rows = pa.compute.sum(new).as_py()
@@ -148,14 +95,19 @@ class Schema:
     @classmethod
     def from_json(cls, columns: list[dict[str, Any]]) -> Schema:
         """The schema that `to_json` wrote. Raises TypeError or ValueError if it is damaged."""
-        found = [Column(**{**c, "categories": tuple(c["categories"]), "missing": tuple(c["missing"])}) for c in columns]
+        found = []
+        for c in columns:
+            plain = {"categories": tuple(c["categories"]), "missing": tuple(c["missing"]), "form": Form(**c["form"])}
+            found.append(Column(**{**c, **plain}))
         if not found:
             raise ValueError("no columns")
         for column in found:
-            words = (column.name, *column.categories, *column.missing)
-            if not all(isinstance(word, str) for word in words) or column.kind not in KINDS:
+            held = (column.name, *column.categories, *column.missing, column.form.unit)
+            if not all(isinstance(word, str) for word in held) or column.kind not in KINDS:
                 raise ValueError(f"got {column}")
-            "".join(words).encode()  # refuses half of a surrogate pair
+            if column.form.decimal not in SIGNS or column.form.group not in GROUPS or column.order not in ORDERS:
+                raise ValueError(f"got {column}")
+            "".join(held).encode()  # refuses half of a surrogate pair
             if len(set(column.categories)) < len(column.categories):
                 raise ValueError(f"a category of {column.name!r} comes twice")
         return cls(tuple(found))
@@ -163,14 +115,17 @@ class Schema:
     def to_json(self) -> list[dict[str, Any]]:
         return [asdict(column) for column in self.columns]
 
-    def frames(self, table: pa.Table, source: Path, parts: Sequence[Array] = (slice(None),)) -> list[pd.DataFrame]:
+    def frames(
+        self, table: pa.Table, source: Path | Source, parts: Sequence[Array] = (slice(None),)
+    ) -> list[pd.DataFrame]:
         """These columns of each part of the rows: the numbers in one array, then the categories.
 
         Raises
         ------
         UserError
-            If a column is missing or of another kind.
+            If a column is missing or of another kind, or its numbers or dates are written in another form.
         """
+        source = Source.of(source)
         for column in self.columns:
             if column.name not in table.column_names:
                 near = nearest(column.name, table.column_names)
@@ -192,134 +147,20 @@ class Schema:
         return [pd.concat(pair, axis=1) for pair in zip(frames, rest, strict=True)]
 
 
-def wrong_kind(column: Column, source: Path, found: Exception) -> UserError:
-    return UserError(f"{source}: column {column.name!r} must hold {KINDS[column.kind]}: {first_line(found)}")
+def refuse_unknown(table: pa.Table, target: str, source: Source) -> None:
+    """Refuse options about columns that are not there, or about the target."""
+    for option, names in (("--ignore", source.ignore), ("--categorical", source.categorical)):
+        for name in names:
+            if name not in table.column_names:
+                raise UserError(f"{source} has no column {name!r} for {option}; {nearest(name, table.column_names)}")
+            if name == target:
+                raise UserError(f"{name!r} is the target, which {option} must not name")
+    both = sorted({*source.ignore} & {*source.categorical})
+    if both:
+        raise UserError(f"{both[0]!r} is named by --ignore and by --categorical; choose one")
 
 
-def categorical(column: Column, values: pa.ChunkedArray, source: Path) -> pd.Categorical:
-    """The column as categories; a word that is not among them is missing."""
-    try:
-        codes = pa.compute.index_in(words(values), value_set=pa.array(column.categories, pa.string()))
-    except pa.ArrowException as error:  # bytes, lists
-        raise wrong_kind(column, source, error) from error
-    return pd.Categorical.from_codes(codes.fill_null(-1).to_numpy(), categories=list(column.categories))
-
-
-def numbers(column: Column, values: pa.ChunkedArray, source: Path) -> Array:
-    """The column in float64, NaN where a value is missing. A date counts days since 1970, a time its fraction of the
-    day, a duration its days.
-    """
-    try:
-        kind = kind_of(values)
-        if column.kind == "number" and kind == "category":
-            odd = pa.compute.is_in(words(values), value_set=pa.array(column.missing, pa.string()))
-            values = pa.compute.utf8_trim_whitespace(pa.compute.if_else(odd, None, words(values)))
-        elif kind != column.kind and values.null_count < len(values) and (column.kind, kind) != ("number", "boolean"):
-            raise pa.ArrowInvalid(f"there are {KINDS[kind]}")
-        if column.kind == "boolean":
-            values = values.cast(pa.bool_()).cast(pa.int8())
-        elif column.kind in DAYS:
-            days = values.cast(DAYS[column.kind], safe=False).cast(pa.int64()).cast(pa.float64(), safe=False)
-            return days.to_numpy() / 86_400e6
-        return values.cast(pa.float64(), safe=False).to_numpy()
-    except pa.ArrowException as error:
-        raise wrong_kind(column, source, error) from error
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# The target
-# ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Target:
-    name: str
-    positive: str  # as the file writes it
-    negative: str  # the other class, or "not" the positive one of more than two
-    labels: Array  # booleans
-
-
-def target(table: pa.Table, name: str, positive: str | None, source: Path) -> Target:
-    """The labels: the rows that are positive, and the names of both classes.
-
-    Raises
-    ------
-    UserError
-        If there is only one class, or more than two and none is named positive.
-    """
-    values = written(table.column(name))
-    counts = {item["values"]: item["counts"] for item in values.value_counts().to_pylist()}
-    classes = sorted(counts)
-    if len(classes) < 2:
-        raise UserError(f"{source}: the target {name!r} holds one class only, {classes[0]!r}")
-    if positive is None:
-        if len(classes) > 2:
-            few = ", ".join(map(repr, classes[:5])) + (", ..." if len(classes) > 5 else "")
-            raise UserError(
-                f"{source}: the target {name!r} holds {len(classes)} classes ({few}); say which is the positive one "
-                "with --positive"
-            )
-        usual = [word for word in classes if word.lower() in ("1", "1.0", "true")]
-        positive = usual[0] if usual else min(classes, key=lambda word: counts[word])
-    if positive not in counts:
-        positive = next((word for word in classes if same_number(word, positive)), positive)
-    if positive not in counts:
-        raise UserError(f"{source}: the target {name!r} holds no {positive!r}; {nearest(positive, classes)}")
-    labels = pa.compute.equal(values, positive).to_numpy(zero_copy_only=False)
-    other = next(c for c in classes if c != positive) if len(classes) == 2 else f"not {positive}"
-    return Target(name, positive, other, np.asarray(labels, bool))
-
-
-def same_number(one: str, other: str) -> bool:
-    """Whether two words are the same number, such as 1 and 1.0, or the same word."""
-    try:
-        return float(one) == float(other)
-    except ValueError:
-        return one == other
-
-
-def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels of a Parquet file as a person would write them: 1.0 is "1", and True is "true"."""
-    if pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
-        whole = pa.compute.all(pa.compute.equal(column, pa.compute.round(column))).as_py()
-        low, high = pa.compute.min_max(column).as_py().values()
-        column = column.cast(pa.int64()) if whole and -1e15 < low <= high < 1e15 else column
-    return words(column)
-
-
-def without_missing(table: pa.Table, name: str, drop: bool, source: Path) -> pa.Table:
-    """The rows whose target is known.
-
-    Raises
-    ------
-    UserError
-        If there is no such column, or rows lack a target and must not be dropped.
-    """
-    if name not in table.column_names:
-        raise UserError(f"{source} has no column {name!r}; {nearest(name, table.column_names)}")
-    column = table.column(name)
-    try:
-        kind_of(column)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{source}: the target {name!r} holds {error}") from error
-    there = known(column)
-    missing = table.num_rows - pa.compute.sum(there).as_py()
-    if missing == table.num_rows:
-        raise UserError(f"{source}: the target {name!r} is missing in every row")
-    if missing and not drop:
-        raise missing_target(name, missing, source)
-    return table.filter(there) if missing else table
-
-
-def known(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Whether each label is there."""
-    found = column.is_valid()
-    if pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
-        found = pa.compute.and_(found, pa.compute.invert(pa.compute.is_nan(column).fill_null(False)))
-    return found
-
-
-def missing_target(name: str, rows: int, source: Path) -> UserError:
-    return UserError(f"{source}: the target {name!r} is missing in {rows} rows; leave them out with --drop-missing")
+def categories_of_pandas(table: pa.Table) -> set[str]:
+    """The columns of numbers that were categories when pandas wrote them; Parquet keeps only the numbers."""
+    known = (table.schema.pandas_metadata or {}).get("columns", [])
+    return {column["name"] for column in known if column["pandas_type"] == "categorical"} & {*table.column_names}

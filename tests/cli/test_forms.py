@@ -15,6 +15,7 @@ from commands import QUICK, refused, run
 from focal_loss._command import dates, numerals, reading, tables
 from focal_loss._command.errors import UserError
 from focal_loss._command.numerals import Form
+from focal_loss._command.sources import Source
 
 NAN = float("nan")
 
@@ -231,6 +232,14 @@ def test_predictions_read_numbers_and_dates_as_training_did(tmp_path: Path) -> N
         with pytest.raises(UserError, match=f"column {name!r} must hold .* written as in training, such as") as caught:
             predicted(**{name: [word]})
         assert f"it holds {word!r}: write that so, or leave it empty" in str(caught.value)
+
+
+def test_whole_numbers_and_empty_columns_beside_decimal_commas(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.csv", x=["1,5", "2,5"], n=["1", "2"], empty=["", ""], half=["0.5", "1"])
+    schema, _ = tables.Schema.of(reading.read(path, ["rare"]), "rare", Source(path, decimal=","))
+    assert {column.name: column.form.decimal for column in schema.columns} == {
+        "x": ",", "n": ",", "empty": ",", "half": "."
+    }  # fmt: skip
 
 
 def test_percent_and_numbers_of_a_program_are_not_mixed(tmp_path: Path) -> None:

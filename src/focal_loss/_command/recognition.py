@@ -183,7 +183,8 @@ def sign_of_decimals(texts: list[Text], plain: list[pa.ChunkedArray]) -> str:
 
 
 def is_whole(column: pa.ChunkedArray) -> bool:
-    values = column.drop_null().to_numpy()
+    """Whether a column of numbers has no decimals. One without values has none."""
+    values = column.cast(pa.float64(), safe=False).drop_null().to_numpy()
     values = values[np.isfinite(values)]
     return bool((values == np.round(values)).all())
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from focal_loss._command import recognition
-from focal_loss._command.columns import KINDS, ORDERS, Column, categorical, kind_of, numbers, written
+from focal_loss._command.columns import KINDS, ORDERS, Column, Kind, categorical, kind_of, numbers, written
 from focal_loss._command.delimited import is_csv
 from focal_loss._command.errors import UserError, nearest
 from focal_loss._command.numerals import GROUPS, PLAIN, SIGNS, Form
@@ -39,12 +39,7 @@ class Schema:
         source = Source.of(source)
         refuse_unknown(table, target, source)
         values = {name: table.column(name) for name in table.column_names if name not in (target, *source.ignore)}
-        kinds = {}
-        for name, column in values.items():
-            try:
-                kinds[name] = kind_of(column)
-            except pa.ArrowInvalid as error:
-                raise UserError(f"{source}: column {name!r} holds {error}") from error
+        kinds = kinds_of(values, source)
         listed = {*source.categorical, *categories_of_pandas(table)}
         texts = {
             name: recognition.Text.of(name, values[name], source)
@@ -145,6 +140,16 @@ class Schema:
             return frames
         rest = [categories.iloc[part].reset_index(drop=True) for part in parts]
         return [pd.concat(pair, axis=1) for pair in zip(frames, rest, strict=True)]
+
+
+def kinds_of(values: dict[str, pa.ChunkedArray], source: Source) -> dict[str, Kind]:
+    kinds = {}
+    for name, column in values.items():
+        try:
+            kinds[name] = kind_of(column)
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{source}: column {name!r} holds {error}") from error
+    return kinds
 
 
 def refuse_unknown(table: pa.Table, target: str, source: Source) -> None:

@@ -320,6 +320,11 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert f"needs {name}, which is not installed: pip install 'focal-loss[{name}]'" in done.stderr
 
+    for name in frameworks.COMMAND:
+        code = f"{GONE.format(name)}\nimport focal_loss\nfocal_loss.load"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert f"`focal_loss.load` needs {name}, which is not installed: pip install 'focal-loss[cli]'" in done.stderr
+
 
 def loaded(code: str, first: str = "") -> set[str]:
     """The frameworks in memory after running the code that were not in memory after `first`."""

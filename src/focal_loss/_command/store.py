@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute
 
 from focal_loss._command import boosters, reading, tables
 from focal_loss._command.errors import UserError, first_line
@@ -172,8 +174,19 @@ class Stored:
     def predict(self, path: Path) -> tuple[Array, list[str]]:
         """The probability that each row of a file is positive, and remarks on its columns."""
         categories = [column.name for column in self.schema.columns if column.kind == "category"]
-        table = reading.read(path, categories)
-        (frame,) = self.schema.frames(table, path)
+        return self.probability(reading.read(path, categories), path)
+
+    def probability(self, table: Any, source: Path) -> tuple[Array, list[str]]:
+        """The probability that each row of a PyArrow table is positive, and remarks on its columns.
+
+        Raises
+        ------
+        UserError
+            If a column is missing or of another kind, or the booster cannot predict the table.
+        """
+        (frame,) = self.schema.frames(table, source)
+        if not table.num_rows:
+            return np.empty(0), []
         X, _ = boosters.columns_for(self.engine, frame)
         try:
             probability = self.model.predict_proba(X)[:, 1]
@@ -181,4 +194,10 @@ class Stored:
             raise
         except Exception as error:  # from the booster, or from an edited model
             raise UserError(f"{self.engine} cannot predict this table: {boosters.reason(error)}") from error
-        return probability, self.schema.unknown(table)
+        return probability, self._empty(table) + self.schema.unknown(table)
+
+    def _empty(self, table: Any) -> list[str]:
+        """Remarks on columns without values: they are more often a mistake in a query than missing."""
+        columns = [(column.name, table.column(column.name)) for column in self.schema.columns]
+        empty = [name for name, values in columns if not pa.compute.any(tables.known(values)).as_py()]
+        return [f"{name!r} holds no value in any row; it counts as missing" for name in empty]

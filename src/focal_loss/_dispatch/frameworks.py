@@ -26,6 +26,7 @@ FRAMEWORKS = {
 BACKENDS = ("numpy", *FRAMEWORKS)
 BOOSTERS = ("lightgbm", "xgboost", "catboost")  # libraries that take objectives
 CLASSIFIERS = (*BOOSTERS, "sklearn")  # modules with a classifier
+COMMAND = ("pandas", "pyarrow", "sklearn")  # libraries that a stored model of the command needs
 
 # Where each runs the native kernels, if they are installed.
 KERNELS = {
@@ -187,10 +188,12 @@ def load(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in (*FRAMEWORKS, "keras", *CLASSIFIERS):
+        of_command = module.startswith("focal_loss._command.") and error.name in COMMAND
+        if error.name not in (*FRAMEWORKS, "keras", *CLASSIFIERS) and not of_command:
             raise
-        extra = module.rpartition(".")[2] if error.name == "sklearn" else error.name
-        message = f"`{module}` needs {error.name}, which is not installed: pip install 'focal-loss[{extra}]'"
+        extra = "cli" if of_command else module.rpartition(".")[2] if error.name == "sklearn" else error.name
+        needing = "focal_loss.load" if of_command else module
+        message = f"`{needing}` needs {error.name}, which is not installed: pip install 'focal-loss[{extra}]'"
         raise ModuleNotFoundError(message, name=error.name) from error
 
 

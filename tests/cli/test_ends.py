@@ -71,8 +71,9 @@ def test_classes_that_a_spreadsheet_would_run(tmp_path: Path, capsys: pytest.Cap
     given = ("fit", path, "--target", "@rare", *QUICK, "--positive", classes[0])
     assert run(*given, "--out", tmp_path / "m") == 0
     capsys.readouterr()
-    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv") == 0
-    assert set(pd.read_csv(tmp_path / "p.csv", dtype=str)["@rare"]) == set(classes)
+    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv", "--keep", "@rare") == 0
+    written = pd.read_csv(tmp_path / "p.csv", dtype=str)
+    assert set(written.prediction) == set(written["@rare"]) == set(classes)
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(" begins as a formula does")[0] for line in said] == ["'@rare'", repr(classes[0])]
 

@@ -142,6 +142,9 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("directory", type=Path, metavar="DIR", help="the output of `focal-loss fit`")
     predict.add_argument("data", type=Path, metavar="DATA", help="a CSV file, also .gz or .bz2, or Parquet")
     predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
+    predict.add_argument(
+        "--keep", nargs="+", default=[], metavar="COLUMN", help="copy these columns before the answers"
+    )
     rule = predict.add_mutually_exclusive_group()
     rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="flag rows of at least this probability")
     rule.add_argument("--precision", type=number(0, 1), metavar="P", help="flag as many rows as this precision allows")
@@ -155,6 +158,7 @@ def add_predict(predict: argparse.ArgumentParser) -> None:
 
 
 def run_fit(options: argparse.Namespace, command: str) -> None:
+    present(options.data)
     from focal_loss._command import files, parts, store
 
     out = files.checked(options.out, options.force, store.in_the_way)
@@ -255,17 +259,13 @@ def progress(total: int, metric: str) -> Iterator[Callable[[int, float | None], 
 
 
 def run_predict(options: argparse.Namespace) -> None:
-    import pandas as pd
-
-    from focal_loss._command import files, store
+    present(options.data, options.directory)
+    from focal_loss._command import files, predict, store
 
     stored = store.Stored.load(options.directory)
     threshold = chosen_threshold(stored, options)
-    probability, notes = stored.predict(options.data)
-    labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
-    name = stored.target if stored.target != "probability" else "prediction"
-    frame = pd.DataFrame({"probability": probability, name: labels})
-    say(*notes, *formulas(name, stored.positive, stored.negative))
+    frame, notes = predict.answers(stored, options.data, options.keep, threshold)
+    say(*notes, *formulas(*options.keep, stored.positive, stored.negative))
     if options.out is None:
         tell(frame.to_csv(index=False).removesuffix("\n"), exact=True)
         return
@@ -274,6 +274,14 @@ def run_predict(options: argparse.Namespace) -> None:
         raise UserError(f"{options.out} is what is predicted from; choose another --out")
     with files.writing(options.out) as path:
         frame.to_csv(path, index=False)
+
+
+def present(data: Path, directory: Path | None = None) -> None:
+    """Refuse a mistyped path before the libraries are imported, which takes seconds."""
+    if directory is not None and not directory.exists():
+        raise UserError(f"{directory} holds no model: there is no such directory")
+    if not data.exists():
+        raise UserError(f"{data} is no file")
 
 
 def formulas(*written: str) -> list[str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from focal_loss._command.errors import UserError, first_line
+from focal_loss._command.errors import NoRowsError, UserError, first_line
 
 pa.set_memory_pool(pa.system_memory_pool())  # other pools keep freed memory
 pa.enable_signal_handlers(False)  # its handlers lose a Ctrl+C, or kill the process
@@ -46,7 +46,7 @@ def read(path: Path, words: Sequence[str] = ()) -> pa.Table:
         raise UserError(f"cannot read {path}: {first_line(error)}") from error
     give_memory_back()
     if not table.num_rows:
-        raise UserError(f"{path} has no rows")
+        raise NoRowsError(f"{path} has no rows", table)
     return table
 
 

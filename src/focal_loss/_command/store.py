@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from focal_loss._command import boosters, reading, tables
+from focal_loss._command import boosters, tables
 from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.evaluation import ABOVE, Outcomes
 
@@ -171,11 +171,6 @@ class Stored:
         schema = tables.Schema.from_json(known["columns"])
         return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
 
-    def predict(self, path: Path) -> tuple[Array, list[str]]:
-        """The probability that each row of a file is positive, and remarks on its columns."""
-        categories = [column.name for column in self.schema.columns if column.kind == "category"]
-        return self.probability(reading.read(path, categories), path)
-
     def probability(self, table: Any, source: Path) -> tuple[Array, list[str]]:
         """The probability that each row of a PyArrow table is positive, and remarks on its columns.
 
@@ -197,7 +192,9 @@ class Stored:
         return probability, self._empty(table) + self.schema.unknown(table)
 
     def _empty(self, table: Any) -> list[str]:
-        """Remarks on columns without values: they are more often a mistake in a query than missing."""
+        """Remarks on columns without values in a table of several rows, which are often a mistake in a query."""
+        if table.num_rows < 2:
+            return []
         columns = [(column.name, table.column(column.name)) for column in self.schema.columns]
         empty = [name for name, values in columns if not pa.compute.any(tables.known(values)).as_py()]
         return [f"{name!r} holds no value in any row; it counts as missing" for name in empty]

@@ -120,6 +120,7 @@ SAME = {
         "_objectives": ("objective_of", "metric_of", "binary_focal_objective", "categorical_focal_metric"),
         "_metrics": ("OURS", "OF_SCORES"),
         "_estimator": (),
+        "_onnx": ("exported",),
     },
 }
 

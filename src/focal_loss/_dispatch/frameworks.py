@@ -188,13 +188,22 @@ def load(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        of_command = module.startswith("focal_loss._command.") and error.name in COMMAND
-        if error.name not in (*FRAMEWORKS, "keras", *CLASSIFIERS) and not of_command:
+        needed = needs(module, str(error.name))
+        if needed is None:
             raise
-        extra = "cli" if of_command else module.rpartition(".")[2] if error.name == "sklearn" else error.name
-        needing = "focal_loss.load" if of_command else module
-        message = f"`{needing}` needs {error.name}, which is not installed: pip install 'focal-loss[{extra}]'"
+        message = f"`{needed[0]}` needs {error.name}, which is not installed: pip install 'focal-loss[{needed[1]}]'"
         raise ModuleNotFoundError(message, name=error.name) from error
+
+
+def needs(module: str, library: str) -> tuple[str, str] | None:
+    """The public name that needs a library, and the extra that installs it; None if it is no library of ours."""
+    if library == "onnx":
+        return "to_onnx", "onnx"
+    if module.startswith("focal_loss._command.") and library in COMMAND:
+        return "focal_loss.load", "cli"
+    if library in (*FRAMEWORKS, "keras", *CLASSIFIERS):
+        return module, module.rpartition(".")[2] if library == "sklearn" else library
+    return None
 
 
 def show_config() -> None:

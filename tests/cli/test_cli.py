@@ -171,7 +171,7 @@ def test_curve_and_help(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run("curve", "--out", tmp_path / "c.txt") == 2
     assert "must end in .png or .svg" in capsys.readouterr().err
     done = subprocess.run(typed("--help"), capture_output=True, text=True, check=True)
-    assert "{fit,predict,curve,demo}" in done.stdout
+    assert "{fit,predict,export,curve,demo}" in done.stdout
 
 
 # ---------------------------------------------------------------------------------------------------------------

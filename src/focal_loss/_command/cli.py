@@ -2,6 +2,7 @@
 
     focal-loss fit DATA --target COLUMN       search, compare with cross-entropy, write a model and a report
     focal-loss predict DIR DATA               probabilities and decisions of such a model
+    focal-loss export DIR --to onnx           the model in a file that needs no Python
     focal-loss curve                          the loss over the probability, for several gamma
     focal-loss demo                           fit on data that comes with scikit-learn
 
@@ -91,9 +92,13 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     whole_command = Parser(prog="focal-loss", description=str(__doc__).splitlines()[0])
-    commands = whole_command.add_subparsers(dest="command", required=True, metavar="{fit,predict,curve,demo}")
+    commands = whole_command.add_subparsers(dest="command", required=True, metavar="{fit,predict,export,curve,demo}")
     add_fit(commands.add_parser("fit", help="search, compare with cross-entropy, write a model and a report"))
     add_predict(commands.add_parser("predict", help="probabilities and decisions of a model"))
+    export = commands.add_parser("export", help="write such a model in a format that needs no Python")
+    export.add_argument("directory", type=Path, metavar="DIR", help="the output of `focal-loss fit`")
+    export.add_argument("--to", choices=("onnx",), required=True)
+    export.add_argument("--out", type=Path, metavar="FILE", help="(default: model.onnx in DIR)")
     curve = commands.add_parser("curve", help="the loss over the probability, for several gamma")
     curve.add_argument("--gamma", type=number(0), nargs="+", default=[0.0, 0.5, 1.0, 2.0, 5.0], metavar="G")
     curve.add_argument("--out", type=Path, default=Path("focal_loss.png"), help=".png or .svg (default: %(default)s)")
@@ -276,12 +281,19 @@ def run_predict(options: argparse.Namespace) -> None:
         frame.to_csv(path, index=False)
 
 
-def present(data: Path, directory: Path | None = None) -> None:
+def present(data: Path | None, directory: Path | None = None) -> None:
     """Refuse a mistyped path before the libraries are imported, which takes seconds."""
     if directory is not None and not directory.exists():
         raise UserError(f"{directory} holds no model: there is no such directory")
-    if not data.exists():
+    if data is not None and not data.exists():
         raise UserError(f"{data} is no file")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    present(None, options.directory)
+    from focal_loss._command import export
+
+    tell(printable(str(export.write(options.directory, options.out))))
 
 
 def formulas(*written: str) -> list[str]:
@@ -375,6 +387,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[..., None]] = {
         "fit": run_fit,
         "predict": run_predict,
+        "export": run_export,
         "curve": run_curve,
         "demo": run_demo,
     }

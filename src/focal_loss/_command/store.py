@@ -20,7 +20,7 @@ from focal_loss._command.evaluation import ABOVE, Outcomes
 
 Array = Any
 FORMAT = 2  # version 1 had no digests
-NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *boosters.FILES.values())
+NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", "model.onnx", *boosters.FILES.values())
 
 
 def in_the_way(directory: Path) -> str:

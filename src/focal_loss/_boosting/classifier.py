@@ -31,6 +31,8 @@ Array = Any
 LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
 AUC, AVERAGE_PRECISION = "auc", "average_precision"
 FORMAT = 1  # version of our settings in a saved model
+# For whoever opens the file without this library.
+NOTE = "the trees give scores; neither they nor their sigmoid or softmax are probabilities: docs/deployment.md"
 
 
 @contextmanager
@@ -383,6 +385,7 @@ def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
         {
             "format": FORMAT,
             "digest": BLANK,
+            "note": NOTE,
             "gamma": fitted.gamma,
             "weights": fitted.weights,
             "hessian": fitted.hessian,

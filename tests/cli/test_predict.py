@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import refused, run, table, typed
+from commands import QUICK, refused, run, table, typed
 
+from focal_loss._command import quick
+from focal_loss._dispatch.frameworks import BOOSTERS
+
+SETTINGS = {"format": 1, "gamma": 2.0, "weights": [1.0, 3.0], "calibrated": True, "classes": [False, True]}
 HEAVY = ("pandas", "pyarrow", "sklearn", "scipy", "lightgbm", "xgboost", "catboost")
 
 
@@ -98,3 +103,40 @@ def test_a_mistyped_name_is_answered_before_libraries_are_imported(fitted: Path,
         code += f"print(sorted(sys.modules.keys() & {set(HEAVY)}))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("engine", BOOSTERS)
+def test_a_process_of_its_own_predicts_the_same_without_scikit_learn(engine: str, data: Path, tmp_path: Path) -> None:
+    """Its import would take longer than all the rest."""
+    model, here, there = tmp_path / "m", tmp_path / "here.csv", tmp_path / "there.csv"
+    given = ("--target", "rare", "--engine", engine, "--gamma", 2, "--pos-weight", 3, *QUICK)
+    assert run("fit", data, *given, "--out", model) == 0
+    table(50, seed=1).assign(kind="never seen").to_csv(data, index=False)
+    assert run("predict", model, data, "--out", here) == 0
+    code = "import sys\nfrom focal_loss._command import cli\nassert cli.main() == 0\nprint('sklearn' in sys.modules)"
+    for rule, loads in (((), "False"), (("--recall", "0.5"), "True")):
+        command = [sys.executable, "-c", code, "predict", str(model), str(data), *rule, "--out", str(there)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{loads}\n"
+        assert "'kind' holds words that it did not in training" in done.stderr
+        assert there.read_text() == here.read_text() or rule
+        found, expected = pd.read_csv(there), pd.read_csv(here)
+        pd.testing.assert_series_equal(found.probability, expected.probability, rtol=1e-15)
+
+
+def test_settings_that_the_quick_way_does_not_know_are_left_to_the_classifier() -> None:
+    def found(**changes: object) -> object:
+        return quick.settings_of(b"trees " + json.dumps(SETTINGS | changes).encode() + b" more")
+
+    assert found() == SETTINGS
+    for changes in (
+        {"calibrated": "cv"},
+        {"calibrated": False},
+        {"temperature": 2.0},
+        {"format": 2},
+        {"weights": [1.0] * 3},
+    ):
+        assert found(**changes) is None
+    assert quick.settings_of(b"trees") is None
+    assert quick.settings_of(b'{"format": 1, "gamma"') is None
+    assert quick.model_of("lightgbm", json.dumps(SETTINGS).encode()) is None, "scikit-learn is imported already"

@@ -267,7 +267,8 @@ def run_predict(options: argparse.Namespace) -> None:
     present(options.data, options.directory)
     from focal_loss._command import files, predict, store
 
-    stored = store.Stored.load(options.directory)
+    plain = options.precision is None and options.recall is None
+    stored = store.Stored.load(options.directory, quickly=plain and options.own_process)
     threshold = chosen_threshold(stored, options)
     frame, notes = predict.answers(stored, options.data, options.keep, threshold)
     say(*notes, *formulas(*options.keep, stored.positive, stored.negative))
@@ -392,7 +393,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "demo": run_demo,
     }
     try:
-        options = parser().parse_args(given)
+        options = parser().parse_args(given, argparse.Namespace(own_process=arguments is None))
         warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
         more = (written(given),) if options.command == "fit" else ()
         commands[options.command](options, *more)

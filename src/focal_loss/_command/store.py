@@ -8,15 +8,17 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from focal_loss._command import boosters, tables
+from focal_loss._command import boosters, quick, tables
 from focal_loss._command.errors import UserError, first_line
-from focal_loss._command.evaluation import ABOVE, Outcomes
+
+if TYPE_CHECKING:
+    from focal_loss._command.evaluation import Outcomes
 
 Array = Any
 FORMAT = 2  # version 1 had no digests
@@ -71,7 +73,7 @@ class Stored:
     positive: str
     negative: str
     threshold: float
-    outcomes: Outcomes  # counts out of fold
+    outcomes: Outcomes | None  # counts out of fold; None in a model for quick predictions
     model: Any
 
     def save(self, directory: Path) -> None:
@@ -94,8 +96,11 @@ class Stored:
         (directory / "model.json").write_text(json.dumps(known), encoding="utf-8")
 
     @classmethod
-    def load(cls, directory: Path) -> Stored:
+    def load(cls, directory: Path, quickly: bool = False) -> Stored:
         """Read a stored model: each file once, and before its booster is imported. No code is run.
+
+        `quickly` is for a process that predicts at the stored threshold and does nothing else: the model has no
+        `outcomes`, and is read without scikit-learn if it can be.
 
         Raises
         ------
@@ -103,19 +108,24 @@ class Stored:
             If there is no model, or it was made by a newer version or changed since.
         """
         try:
-            fields, content = cls._read(directory)
+            fields, content = cls._read(directory, quickly)
         except UserError:
             # `fit --force` may have replaced the model between reading one file and the next.
-            fields, content = cls._read(directory)
-        booster = boosters.booster(fields["engine"])
+            fields, content = cls._read(directory, quickly)
         try:
-            model = booster.read(booster.focal(), content)
+            model = quick.model_of(fields["engine"], content) if quickly else None
+            if model is None:
+                booster = boosters.booster(fields["engine"])
+                model = booster.read(booster.focal(), content)
+        except (UserError, ModuleNotFoundError):
+            raise
         except Exception as error:  # boosters raise errors of their own classes
-            raise UserError(f"cannot read {directory / booster.file}: {boosters.reason(error)}") from error
+            path = directory / boosters.FILES[fields["engine"]]
+            raise UserError(f"cannot read {path}: {boosters.reason(error)}") from error
         return cls(**fields, model=model)
 
     @classmethod
-    def _read(cls, directory: Path) -> tuple[dict[str, Any], bytes]:
+    def _read(cls, directory: Path, quickly: bool) -> tuple[dict[str, Any], bytes]:
         """The fields of the JSON and the content of the model file, checked to belong together.
 
         Boosters may crash on a damaged model file, so they never read one.
@@ -132,7 +142,7 @@ class Stored:
         if known["format"] < FORMAT:
             raise UserError(f"{directory} was made by an older version of focal-loss; fit again")
         try:
-            fields = cls._fields(known)
+            fields = cls._fields(known) | {"outcomes": None if quickly else cls._outcomes(known["outcomes"])}
             model = directory / boosters.FILES[fields["engine"]]
             content = content_of(model)
             changed = [name for name, digest in digests(known, content).items() if known["sha256"][name] != digest]
@@ -146,7 +156,7 @@ class Stored:
 
     @staticmethod
     def _fields(known: dict[str, Any]) -> dict[str, Any]:
-        """The fields of the JSON, checked as far as possible without the model.
+        """The fields of the JSON except the outcomes, checked as far as possible without the model.
 
         Raises
         ------
@@ -157,19 +167,26 @@ class Stored:
         if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in boosters.BOOSTERS:
             raise ValueError(f"got {words}")
         "".join(words.values()).encode()  # refuses half of a surrogate pair
-        counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
-        outcomes = Outcomes(**counts)
         threshold = known["threshold"]
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
             raise ValueError(f"got the threshold {threshold}")
+        schema = tables.Schema.from_json(known["columns"])
+        return {**words, "threshold": threshold, "schema": schema}
+
+    @staticmethod
+    def _outcomes(values: dict[str, Any]) -> Outcomes:
+        """The outcomes, checked, with the same errors."""
+        from focal_loss._command.evaluation import ABOVE, Outcomes
+
+        counts = {name: np.asarray(each, float) for name, each in values.items()}
+        outcomes = Outcomes(**counts)
         if {array.shape for array in counts.values()} != {(len(outcomes.tp),)}:
             raise ValueError("got outcomes of several lengths")
         totals = outcomes.tp + outcomes.fn, outcomes.fp + outcomes.tn
         good = all(np.ptp(total) == 0 and total[0] > 0 for total in totals)
         if not good or not all((array >= 0).all() for array in counts.values()) or outcomes.thresholds.max() > ABOVE:
             raise ValueError("got outcomes that count no rows")
-        schema = tables.Schema.from_json(known["columns"])
-        return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
+        return outcomes
 
     def probability(self, table: Any, source: Path) -> tuple[Array, list[str]]:
         """The probability that each row of a PyArrow table is positive, and remarks on its columns.

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from focal_loss._command import cli, store
+from focal_loss._command import cli, reading, store
 from focal_loss._command.thresholds import Outcomes
 
 ROWS, NEW_ROWS, COLUMNS = 1500, 20_000, 8
@@ -40,7 +40,7 @@ def one(seed: int, trials: int, folder: Path) -> list[dict[str, float]]:
     given = f"fit {folder}/rows.parquet --target rare --trials {trials} --jobs 2 --out {folder}/model --force"
     assert cli.main(given.split()) == 0
     stored = store.Stored.load(folder / "model")
-    probability, _ = stored.predict(folder / "new.parquet")
+    probability, _ = stored.probability(reading.read(folder / "new.parquet"), folder)
     y, found = new.rare.to_numpy().astype(bool), []
     for wanted in WANTED:
         promise = stored.outcomes.for_precision(wanted)

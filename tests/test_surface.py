@@ -120,6 +120,7 @@ SAME = {
         "_objectives": ("objective_of", "metric_of", "binary_focal_objective", "categorical_focal_metric"),
         "_metrics": ("OURS", "OF_SCORES"),
         "_estimator": (),
+        "_onnx": ("exported",),
     },
 }
 
@@ -319,6 +320,11 @@ def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
         code = f"{GONE.format(name)}\nimport focal_loss\n{use}"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert f"needs {name}, which is not installed: pip install 'focal-loss[{name}]'" in done.stderr
+
+    for name in frameworks.COMMAND:
+        code = f"{GONE.format(name)}\nimport focal_loss\nfocal_loss.load"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert f"`focal_loss.load` needs {name}, which is not installed: pip install 'focal-loss[cli]'" in done.stderr
 
 
 def loaded(code: str, first: str = "") -> set[str]:

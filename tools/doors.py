@@ -219,7 +219,9 @@ OWN = {
 
 
 MODULES = sorted(["calibration", "keras", "schedules", "weights", *frameworks.BACKENDS, *frameworks.CLASSIFIERS])
+# The settings, and the model of the command.
 SETTINGS = [
+    ("_command.model", "load"),
     ("_core.checks", "set_checks"),
     ("_dispatch.frameworks", "get_backend"),
     ("_dispatch.frameworks", "set_backend"),

@@ -52,13 +52,14 @@ _MODULES = (
     "weights",
     "xgboost",
 )
-_SETTINGS = ("get_backend", "set_backend", "set_checks", "set_num_threads", "show_config")
+_SETTINGS = ("get_backend", "load", "set_backend", "set_checks", "set_num_threads", "show_config")
 # </doors: names>
 
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "focal_loss._dispatch.functions"),
     **dict.fromkeys(_CLASSES, "focal_loss.keras.losses"),
     **dict.fromkeys(_SETTINGS, "focal_loss._dispatch.frameworks"),
+    "load": "focal_loss._command.model",
     "set_checks": "focal_loss._core.checks",
     "set_num_threads": "focal_loss._host.kernels",
 }
@@ -72,8 +73,8 @@ __all__ = ["__version__", *_FUNCTIONS, *_SETTINGS]
 def __getattr__(name):
     if name not in _MODULES and name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    load = _import_module(f"{__name__}._dispatch.frameworks").load
-    return load(f"{__name__}.{name}") if name in _MODULES else getattr(load(_HOMES[name]), name)
+    imported = _import_module(f"{__name__}._dispatch.frameworks").load
+    return imported(f"{__name__}.{name}") if name in _MODULES else getattr(imported(_HOMES[name]), name)
 
 
 def __dir__():

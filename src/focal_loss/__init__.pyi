@@ -13,6 +13,7 @@ from focal_loss import tensorflow as tensorflow
 from focal_loss import torch as torch
 from focal_loss import weights as weights
 from focal_loss import xgboost as xgboost
+from focal_loss._command.model import load as load
 from focal_loss._core.checks import set_checks as set_checks
 from focal_loss._dispatch.frameworks import get_backend as get_backend
 from focal_loss._dispatch.frameworks import set_backend as set_backend

@@ -40,7 +40,7 @@ def test_fit_leaves_a_model_that_predicts(
     frame = table()
     assert average_precision_score(frame.rare, found.probability) > 2 * frame.rare.mean()
     np.testing.assert_array_equal(
-        found.rare, found.probability >= json.loads((out / "model.json").read_text())["threshold"]
+        found.prediction, found.probability >= json.loads((out / "model.json").read_text())["threshold"]
     )
     trials = pd.read_parquet(out / "trials.parquet")
     assert sorted(trials.loss) == ["cross-entropy", "focal", "weighted cross-entropy"]
@@ -141,7 +141,7 @@ def test_labels_are_words_as_they_are_written(tmp_path: Path, capsys: pytest.Cap
 def test_rules_for_decisions(fitted: Path, data: Path, tmp_path: Path) -> None:
     def flagged(*rule: str) -> float:
         assert run("predict", fitted, data, *rule, "--out", tmp_path / "p.csv") == 0
-        return pd.read_csv(tmp_path / "p.csv").rare.mean()
+        return pd.read_csv(tmp_path / "p.csv").prediction.mean()
 
     assert flagged("--threshold", "0") == 1
     assert flagged("--recall", "1") == 1 > flagged("--recall", "0.5") > 0
@@ -166,7 +166,7 @@ def test_curve_and_help(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run("curve", "--out", tmp_path / "c.txt") == 2
     assert "must end in .png or .svg" in capsys.readouterr().err
     done = subprocess.run(typed("--help"), capture_output=True, text=True, check=True)
-    assert "{fit,predict,curve,demo}" in done.stdout
+    assert "{fit,predict,export,curve,demo}" in done.stdout
 
 
 # ---------------------------------------------------------------------------------------------------------------

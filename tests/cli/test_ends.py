@@ -12,7 +12,7 @@ import pytest
 from commands import QUICK, refused, run, table
 
 from focal_loss._boosting import objective
-from focal_loss._command import cli, fit, reading, search, targets
+from focal_loss._command import fit, reading, search, targets, terminal
 from focal_loss._dispatch.frameworks import BOOSTERS
 
 
@@ -71,15 +71,16 @@ def test_classes_that_a_spreadsheet_would_run(tmp_path: Path, capsys: pytest.Cap
     given = ("fit", path, "--target", "@rare", *QUICK, "--positive", classes[0])
     assert run(*given, "--out", tmp_path / "m") == 0
     capsys.readouterr()
-    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv") == 0
-    assert set(pd.read_csv(tmp_path / "p.csv", dtype=str)["@rare"]) == set(classes)
+    assert run("predict", tmp_path / "m", path, "--out", tmp_path / "p.csv", "--keep", "@rare") == 0
+    written = pd.read_csv(tmp_path / "p.csv", dtype=str)
+    assert set(written.prediction) == set(written["@rare"]) == set(classes)
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(" begins as a formula does")[0] for line in said] == ["'@rare'", repr(classes[0])]
 
 
 @pytest.mark.parametrize("word", ["=1", "+a", "-a", "@a", "\t=1", "\r1", "\n1", "+", "-1,5", "--1"])
 def test_words_that_begin_as_formulas(word: str) -> None:
-    assert len(cli.formulas(word, "yes", "-1", "+1.5", "-.5", "1", "", "a=b", "-1e5")) == 1
+    assert len(terminal.formulas(word, "yes", "-1", "+1.5", "-.5", "1", "", "a=b", "-1e5")) == 1
 
 
 def test_no_memory_to_predict(fitted: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

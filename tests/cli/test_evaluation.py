@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from focal_loss._command import cli, evaluation, summary
+from focal_loss._command import arguments, evaluation, summary
 from focal_loss._command.report import data as report
 
 
@@ -30,7 +30,7 @@ def test_weighted_metrics_are_the_metrics_of_repeated_rows(name: str, positive: 
 
 
 def test_the_command_offers_every_metric() -> None:
-    assert tuple(evaluation.MEASURES) == cli.METRICS
+    assert tuple(evaluation.MEASURES) == arguments.METRICS
 
 
 def test_the_interval_of_a_difference() -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import division, parts, store
+from focal_loss._command import division, parts, reading, store
 
 COUNTED = pa.proxy_memory_pool(pa.system_memory_pool())  # must outlive what is allocated from it
 
@@ -73,7 +73,8 @@ def test_a_directory_is_learned_from_by_dask(
     assert "3 files hold 1500 rows" in (out / "report.html").read_text(encoding="utf-8")
     measured = json.loads((out / "metrics.json").read_text())["decision"]
     assert sum(measured[name] for name in ("tp", "fp", "fn", "tn")) == 120
-    probability, _ = store.Stored.load(out).predict(directory / "a.parquet")
+    path = directory / "a.parquet"
+    probability, _ = store.Stored.load(out).probability(reading.read(path), path)
     labels = pd.read_parquet(directory / "a.parquet").rare
     assert probability[labels == 1].mean() > 2 * probability[labels == 0].mean()
 

@@ -107,7 +107,7 @@ def test_notes_do_not_get_into_what_is_asked_for(fitted: Path, data: Path) -> No
     data.write_text(data.read_text().replace("green", "blue"))
     command = f"{sys.executable} -m focal_loss predict {fitted} {data} 2>&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("probability,rare\n")
+    assert done.stdout.startswith("probability,prediction\n")
 
 
 def test_predictions_go_where_they_can(
@@ -118,9 +118,9 @@ def test_predictions_go_where_they_can(
     assert "cannot write to" in refused(capsys, "predict", fitted, data, "--out", tmp_path / "no" / "p.csv")
     assert run("predict", fitted, data, "--out", "/dev/null") == 0
     piped = f"{sys.executable} -m focal_loss predict {fitted} {data} --out /dev/stdout | cat"
-    assert subprocess.check_output(["sh", "-c", piped]).startswith(b"probability,rare")
+    assert subprocess.check_output(["sh", "-c", piped]).startswith(b"probability,prediction")
     assert run("predict", fitted, data) == 0
-    assert capsys.readouterr().out.startswith("probability,rare\n")
+    assert capsys.readouterr().out.startswith("probability,prediction\n")
     command = f"{sys.executable} -m focal_loss predict {fitted} {data} >&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from commands import QUICK, run
+from commands import QUICK, run, typed
 from sklearn.model_selection import KFold
 
-from focal_loss._command import boosters, store, temper
+from focal_loss._command import boosters, reading, store, temper
 from focal_loss._dispatch.frameworks import BOOSTERS
 from focal_loss.calibration import posterior_from_logits
 
@@ -66,11 +67,12 @@ def test_the_stored_model_keeps_it(
     assert "whose scores are divided by 2.5 (log loss out of fold 0.3, without that 0.4)" in said
     stored = store.Stored.load(tmp_path / "m")
     assert stored.model.temperature_ == 2.5
-    probability, _ = stored.predict(data)
-    table = store.reading.read(data, ["kind"])
+    table = reading.read(data, stored.schema.texts())
+    probability, _ = stored.probability(table, data)
     X, _ = boosters.columns_for(engine, stored.schema.frames(table, data)[0])
     gamma, weight = stored.model._focus.gamma, stored.model._focus.odds
     expected = posterior_from_logits(boosters.raw(stored.model, X) / 2.5, gamma, pos_weight=weight)
     np.testing.assert_allclose(probability, expected, rtol=1e-12)
-    trials = pd.read_parquet(tmp_path / "m" / "trials.parquet")
-    assert len(trials) == 3
+    command = typed("predict", tmp_path / "m", data, "--out", tmp_path / "p.csv")
+    subprocess.run(command, check=True, capture_output=True)  # without scikit-learn
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "p.csv").probability, expected, rtol=1e-12)

@@ -32,6 +32,8 @@ Calibrated = bool | Literal["cv"]
 LOG_LOSS, ERROR, FOCAL_LOSS = "log_loss", "error", "focal_loss"
 AUC, AVERAGE_PRECISION = "auc", "average_precision"
 FORMAT = 2  # version of our settings in a saved model; 1 has no temperature
+# For whoever opens the file without this library.
+NOTE = "the trees give scores; neither they nor their sigmoid or softmax are probabilities: docs/deployment.md"
 
 
 @contextmanager
@@ -407,6 +409,7 @@ def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
         {
             "format": 1 if fitted.temperature is None else FORMAT,
             "digest": BLANK,
+            "note": NOTE,
             "gamma": fitted.gamma,
             "weights": fitted.weights,
             "hessian": fitted.hessian,

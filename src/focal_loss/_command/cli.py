@@ -2,6 +2,7 @@
 
     focal-loss fit DATA --target COLUMN       search, compare with cross-entropy, write a model and a report
     focal-loss predict DIR DATA               probabilities and decisions of such a model
+    focal-loss export DIR --to onnx           the model in a file that needs no Python
     focal-loss curve                          the loss over the probability, for several gamma
     focal-loss demo                           fit on data that comes with scikit-learn
 
@@ -13,171 +14,25 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import os
-import re
 import shlex
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from focal_loss._command import urls
+from focal_loss._command.arguments import UsageError, parser
 from focal_loss._command.errors import UserError, first_line, printable
-from focal_loss._command.sources import Source, text_encoding
-from focal_loss._dispatch.frameworks import BOOSTERS
-
-METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Arguments
-# ---------------------------------------------------------------------------------------------------------------
-
-
-def number(low: float, high: float = math.inf, word: str | None = None) -> Callable[[str], float | None]:
-    """The type of an argument: a number in [low, high], or a word that stands for None."""
-
-    def parse(text: str) -> float | None:
-        if text == word:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high or math.isinf(value):
-            allowed = f"a number of at least {low:g}" if high == math.inf else f"a number in [{low:g}, {high:g}]"
-            raise argparse.ArgumentTypeError(f"must be {allowed}{f' or {word}' if word else ''}, got {text!r}")
-        return value
-
-    return parse
-
-
-def whole(low: int, high: int = 2**31 - 1) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch("-?[0-9]{1,10}", text) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"must be a whole number in [{low}, {high}], got {text!r}")
-        return int(text)
-
-    return parse
-
-
-def costs(text: str) -> float:
-    """Turn FP:FN into the threshold of least expected cost, if probabilities are calibrated."""
-    parts = text.split(":")
-    try:
-        alarm, miss = map(float, parts)
-    except ValueError:
-        alarm = miss = 0.0
-    if not (alarm > 0 and miss > 0 and math.isfinite(alarm + miss)):
-        raise argparse.ArgumentTypeError(f"must be two positive numbers such as 1:20, got {text!r}")
-    return alarm / (alarm + miss)
-
-
-class UsageError(UserError):
-    """An invalid command line; the message names the subcommand."""
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that raises `UsageError` with one line."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
-
-
-def parser() -> Parser:
-    whole_command = Parser(prog="focal-loss", description=str(__doc__).splitlines()[0])
-    commands = whole_command.add_subparsers(dest="command", required=True, metavar="{fit,predict,curve,demo}")
-    add_fit(commands.add_parser("fit", help="search, compare with cross-entropy, write a model and a report"))
-    add_predict(commands.add_parser("predict", help="probabilities and decisions of a model"))
-    curve = commands.add_parser("curve", help="the loss over the probability, for several gamma")
-    curve.add_argument("--gamma", type=number(0), nargs="+", default=[0.0, 0.5, 1.0, 2.0, 5.0], metavar="G")
-    curve.add_argument("--out", type=Path, default=Path("focal_loss.png"), help=".png or .svg (default: %(default)s)")
-    demo = commands.add_parser("demo", help="fit on data that comes with scikit-learn")
-    demo.add_argument("--out", type=Path, default=Path("build/demo/fit"), help="(default: %(default)s)")
-    demo.add_argument("--trials", type=whole(1), default=8, metavar="N", help="(default: %(default)s)")
-    demo.add_argument("--force", action="store_true", help="replace an earlier DIR")
-    return whole_command
-
-
-def add_reading(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--no-header", action="store_true", help="the first line of the CSV file is data, not names")
-    command.add_argument("--encoding", type=text_encoding, metavar="NAME", help="of the CSV file (default: UTF-8)")
-
-
-def add_fit(fit: argparse.ArgumentParser) -> None:
-    fit.add_argument("data", type=Path, metavar="DATA", help="CSV, also .gz, .bz2, .zst, or Parquet, or - (stdin)")
-    add_reading(fit)
-    fit.add_argument(
-        "--dask", metavar="local|ADDRESS", help="train on a directory of Parquet files, here or by a scheduler of Dask"
-    )
-    fit.add_argument(
-        "--sample-rows", type=whole(1), default=200_000, metavar="N",
-        help="with --dask, the rows that the search and the metrics see (default: %(default)s)",
-    )  # fmt: skip
-    fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
-    fit.add_argument("--ignore", nargs="+", default=[], metavar="COLUMN", help="columns that are not learned from")
-    fit.add_argument("--categorical", nargs="+", default=[], metavar="COLUMN", help="columns of words, such as codes")
-    fit.add_argument("--positive", metavar="VALUE", help="the class to find (default: 1, true, or the rarer of two)")
-    fit.add_argument(
-        "--decimal",
-        choices=[".", ","],
-        metavar=".|,",
-        help="the sign before decimals, where a column leaves it open, as 1,500 does",
-    )
-    fit.add_argument("--engine", choices=BOOSTERS, default="lightgbm", help="(default: %(default)s)")
-    fit.add_argument("--gamma", type=number(0, 20, "auto"), metavar="auto|G", help="(default: auto)")
-    fit.add_argument("--pos-weight", type=number(1e-3, 1e6, "auto"), metavar="auto|W", help="(default: auto)")
-    fit.add_argument("--metric", choices=METRICS, default="average_precision", help="(default: %(default)s)")
-    fit.add_argument(
-        "--trials", type=whole(1), default=30, metavar="N", help="trials of each loss (default: %(default)s)"
-    )
-    fit.add_argument("--folds", type=whole(2), default=5, metavar="K", help="(default: %(default)s)")
-    fit.add_argument("--group", metavar="COLUMN", help="hold out whole groups, such as patients")
-    fit.add_argument("--time", metavar="COLUMN", help="hold out the latest rows, and predict forward in every fold")
-    fit.add_argument("--held-out", type=Path, metavar="FILE", help="rows to measure on, in a file of their own")
-    fit.add_argument(
-        "--repeats", type=whole(1, 100), metavar="N", help="held-out parts (default: 1, or 5 where one holds few rows)"
-    )
-    fit.add_argument(
-        "--time-limit", type=number(0), metavar="SECONDS", help="end the search after it, and the trial that is running"
-    )
-    fit.add_argument(
-        "--storage", metavar="URL", help="a database of trials, such as sqlite:///trials.db, to resume from"
-    )
-    fit.add_argument(
-        "--jobs", type=whole(1, 1024), default=os.cpu_count() or 1, metavar="N", help="threads (default: all)"
-    )
-    fit.add_argument("--seed", type=whole(0), default=0, metavar="S", help="(default: %(default)s)")
-    fit.add_argument("--drop-missing", action="store_true", help="leave out rows whose target is missing")
-    fit.add_argument("--out", type=Path, default=Path("focal-loss"), metavar="DIR", help="(default: %(default)s)")
-    fit.add_argument("--force", action="store_true", help="replace an earlier DIR")
-
-
-def add_predict(predict: argparse.ArgumentParser) -> None:
-    predict.add_argument("directory", type=Path, metavar="DIR", help="the output of `focal-loss fit`")
-    predict.add_argument("data", type=Path, metavar="DATA", help="CSV, also .gz, .bz2, .zst, or Parquet, or - (stdin)")
-    add_reading(predict)
-    predict.add_argument("--out", type=Path, metavar="FILE", help="a CSV file (default: standard output)")
-    rule = predict.add_mutually_exclusive_group()
-    rule.add_argument("--threshold", type=number(0, 1), metavar="T", help="flag rows of at least this probability")
-    rule.add_argument("--precision", type=number(0, 1), metavar="P", help="flag as many rows as this allows")
-    rule.add_argument("--recall", type=number(0, 1), metavar="R", help="flag as few rows as this needs")
-    rule.add_argument("--cost", type=costs, metavar="FP:FN", help="costs of a false alarm and a miss")
-
-
-# ---------------------------------------------------------------------------------------------------------------
-# Commands
-# ---------------------------------------------------------------------------------------------------------------
+from focal_loss._command.sources import Source
+from focal_loss._command.terminal import formulas, progress, say, tell
 
 
 def run_fit(options: argparse.Namespace, command: str) -> None:
+    present(options.data)
     from focal_loss._command import doubts, files, parts, store
 
     out = files.checked(options.out, options.force, store.in_the_way)
@@ -195,7 +50,7 @@ def search_and_write(
     from focal_loss._command import division, files, parts, store, summary
     from focal_loss._command.report.render import render
 
-    count = 1 if train else division.repeats(data, parts.question(options), parts.source(options), options.repeats)
+    count = 1 if train else division.repeats(data, parts.question(options), options.repeats)
     search = search_of(options, data, options.seed)
     say_what_was_read(data)
     results = list(searched(options, data, search, train, count))
@@ -244,34 +99,6 @@ def searched(
             yield fit.fit(data, search, trials=options.trials, seconds=seconds, report=shown, train=train)
 
 
-def tell(text: str, exact: bool = False) -> None:
-    """Print a result to standard output. Characters that its encoding lacks are escaped, unless `exact`.
-
-    Raises
-    ------
-    UserError
-        If the text cannot be written.
-    """
-    if sys.stdout is None:
-        raise UserError("standard output is closed")
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        print(text if exact else text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        raise
-    except UnicodeEncodeError as error:
-        sign = error.object[error.start]
-        raise UserError(f"standard output is {encoding}, which has no {sign!a}; give --out, or PYTHONUTF8=1") from error
-    except OSError as error:
-        raise UserError(f"cannot write to standard output: {error.strerror}") from error
-
-
-def say(*lines: str) -> None:
-    """Print remarks to standard error."""
-    for line in lines if sys.stderr is not None else ():
-        print(printable(line), file=sys.stderr)
-
-
 def say_what_was_read(data: Any) -> None:
     target = data.target
     positives = f"{target.labels.sum()} of them with {target.name} = {target.positive}"
@@ -284,42 +111,16 @@ def write_trials(trials: list[Any], path: Path) -> None:
     pd.DataFrame([vars(trial) for trial in trials]).to_parquet(path)
 
 
-@contextmanager
-def progress(total: int, metric: str) -> Iterator[Callable[[int, float | None], None]]:
-    """A bar on standard error, with the best score so far."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("trials"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=total)
-
-        def report(done: int, best: float | None) -> None:
-            shown = "" if best is None else f"best {metric} of focal loss {best:.4f}"
-            bar.update(task, completed=done, description=shown)
-
-        yield report
-
-
 def run_predict(options: argparse.Namespace) -> None:
-    import pandas as pd
+    present(options.data, options.directory)
+    from focal_loss._command import files, predict, store
 
-    from focal_loss._command import files, store
-
-    stored = store.Stored.load(options.directory)
+    rule = options.precision is None and options.recall is None
+    stored = store.Stored.load(options.directory, quickly=rule and options.own_process)
     threshold, remarks = chosen_threshold(stored, options)
     source = Source(options.data, not options.no_header, options.encoding)
-    probability, notes = stored.predict(source)
-    labels = pd.Series(probability >= threshold).map({True: stored.positive, False: stored.negative})
-    name = stored.target if stored.target != "probability" else "prediction"
-    frame = pd.DataFrame({"probability": probability, name: labels})
-    say(*notes, *remarks, *formulas(name, stored.positive, stored.negative))
+    frame, notes = predict.answers(stored, source, options.keep, threshold)
+    say(*notes, *remarks, *formulas(*options.keep, stored.positive, stored.negative))
     if options.out is None:
         tell(frame.to_csv(index=False).removesuffix("\n"), exact=True)
         return
@@ -330,13 +131,19 @@ def run_predict(options: argparse.Namespace) -> None:
         frame.to_csv(path, index=False)
 
 
-def formulas(*written: str) -> list[str]:
-    """Remarks on words that a spreadsheet would take for formulas. They are data, and are written unchanged."""
-    return [
-        f"{word!r} begins as a formula does, and is written as it is: open the file as text, not in a spreadsheet"
-        for word in written
-        if re.match(r"[=+\-@\t\r\n]", word) and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word)
-    ]
+def present(data: Path | None, directory: Path | None = None) -> None:
+    """Refuse a mistyped path before the libraries are imported, which takes seconds."""
+    if directory is not None and not directory.exists():
+        raise UserError(f"{directory} holds no model: there is no such directory")
+    if data is not None and str(data) != "-" and not data.exists():
+        raise UserError(f"{data} is no file")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    present(None, options.directory)
+    from focal_loss._command import export
+
+    tell(printable(str(export.write(options.directory, options.out))))
 
 
 def chosen_threshold(stored: Any, options: argparse.Namespace) -> tuple[float, list[str]]:
@@ -427,11 +234,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands: dict[str, Callable[..., None]] = {
         "fit": run_fit,
         "predict": run_predict,
+        "export": run_export,
         "curve": run_curve,
         "demo": run_demo,
     }
     try:
-        options = parser().parse_args(given)
+        options = parser().parse_args(given, argparse.Namespace(own_process=arguments is None))
         warnings.filterwarnings("ignore", module="optuna|lightgbm|xgboost|catboost|sklearn")
         more = (written(given),) if options.command == "fit" else ()
         commands[options.command](options, *more)

@@ -68,9 +68,9 @@ def load(source: Path | Source, question: Question) -> Data:
     return data
 
 
-def repeats(data: Data, question: Question, source: Source, wanted: int | None) -> int:
+def repeats(data: Data, question: Question, wanted: int | None) -> int:
     """The number of held-out parts: as many as wanted, else one, or several where one holds few rows of a class."""
-    reasons = {"--time": question.time, "--held-out": question.held_out, "standard input": source.is_stream or None}
+    reasons = {"--time": question.time, "--held-out": question.held_out}
     alone = [name for name, given in reasons.items() if given is not None]
     if alone and (wanted or 1) > 1:
         raise UserError(f"{alone[0]} has one held-out part; leave --repeats out")
@@ -83,9 +83,9 @@ def divided(table: pa.Table, question: Question, source: Source) -> tuple[Data, 
     """A table split into a training and a test part, and the rows of each, of those whose target is known."""
     table = targets.without_missing(table, question.target, question.drop_missing, source)
     found = targets.target(table, question.target, question.positive, source)
+    schema, notes = schema_of(table, question, source)
     refuse_few(found, question.folds, source)
     split = split_of(table, question, found.labels, source)
-    schema, notes = schema_of(table, question, source)
     notes = [found.note, *notes] if found.note else notes
     train, test = split.held_out()
     folds = split.within(train)

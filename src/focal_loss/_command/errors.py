@@ -2,10 +2,19 @@
 
 import difflib
 import re
+from typing import Any
 
 
 class UserError(Exception):
     """An error that the user of the command can correct."""
+
+
+class NoRowsError(UserError):
+    """An error of a table that has columns but no rows, for which a prediction has an answer."""
+
+    def __init__(self, message: str, table: Any) -> None:
+        super().__init__(message)
+        self.table = table
 
 
 def first_line(error: BaseException) -> str:

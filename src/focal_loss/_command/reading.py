@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from focal_loss._command import formats
 from focal_loss._command.delimited import Opened, read_csv, refuse_twins
-from focal_loss._command.errors import UserError, first_line
+from focal_loss._command.errors import NoRowsError, UserError, first_line
 from focal_loss._command.sources import Source
 
 pa.set_memory_pool(pa.system_memory_pool())  # other pools keep freed memory
@@ -45,7 +47,7 @@ def read(source: Path | Source, words: Sequence[str] = (), known: Sequence[str] 
         raise UserError(f"cannot read {source}: {first_line(error)}{remedy}") from error
     give_memory_back()
     if not table.num_rows:
-        raise UserError(f"{source} has no rows")
+        raise NoRowsError(f"{source} has no rows", table)
     return table
 
 
@@ -59,6 +61,13 @@ def read_file(source: Source, words: Sequence[str], known: Sequence[str] | None)
     return read_csv(source, opened, head, (*words, *source.categorical), known)
 
 
+@lru_cache(maxsize=1)
+def content_of(stream: Any) -> bytes:
+    """The content of standard input, which can be read once, and is wanted more often."""
+    content: bytes = stream.read()
+    return content
+
+
 def opened_and_head(source: Source) -> tuple[Opened, bytes]:
     """A function that opens the file, which is read more than once, and its first bytes. Standard input is held in
     memory.
@@ -68,7 +77,7 @@ def opened_and_head(source: Source) -> tuple[Opened, bytes]:
             return lambda: source.path, stream.read(HEAD)
     if sys.stdin is None:
         raise UserError("standard input is closed")
-    data = pa.py_buffer(sys.stdin.buffer.read())
+    data = pa.py_buffer(content_of(sys.stdin.buffer))
     compression = formats.compression(bytes(memoryview(data)[:8]))
     if compression:
         data = pa.py_buffer(pa.input_stream(pa.BufferReader(data), compression=compression).read())

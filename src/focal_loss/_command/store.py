@@ -8,18 +8,22 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute
 
-from focal_loss._command import boosters, reading, tables
+from focal_loss._command import boosters, quick, tables, targets
 from focal_loss._command.errors import UserError, first_line
 from focal_loss._command.sources import Source
-from focal_loss._command.thresholds import ABOVE, Outcomes
+
+if TYPE_CHECKING:
+    from focal_loss._command.thresholds import Outcomes
 
 Array = Any
 FORMAT = 3  # version 1 had no digests, version 2 no forms of numbers and dates
-NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", *boosters.FILES.values())
+NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", "model.onnx", *boosters.FILES.values())
 
 
 def in_the_way(directory: Path) -> str:
@@ -70,7 +74,7 @@ class Stored:
     positive: str
     negative: str
     threshold: float
-    outcomes: Outcomes  # counts out of fold
+    outcomes: Outcomes | None  # counts out of fold; None in a model for quick predictions
     model: Any
 
     def save(self, directory: Path) -> None:
@@ -93,8 +97,11 @@ class Stored:
         (directory / "model.json").write_text(json.dumps(known), encoding="utf-8")
 
     @classmethod
-    def load(cls, directory: Path) -> Stored:
+    def load(cls, directory: Path, quickly: bool = False) -> Stored:
         """Read a stored model: each file once, and before its booster is imported. No code is run.
+
+        `quickly` is for a process that predicts at the stored threshold and does nothing else: the model has no
+        `outcomes`, and is read without scikit-learn if it can be.
 
         Raises
         ------
@@ -102,19 +109,24 @@ class Stored:
             If there is no model, or it was made by a newer version or changed since.
         """
         try:
-            fields, content = cls._read(directory)
+            fields, content = cls._read(directory, quickly)
         except UserError:
             # `fit --force` may have replaced the model between reading one file and the next.
-            fields, content = cls._read(directory)
-        booster = boosters.booster(fields["engine"])
+            fields, content = cls._read(directory, quickly)
         try:
-            model = booster.read(booster.focal(), content)
+            model = quick.model_of(fields["engine"], content) if quickly else None
+            if model is None:
+                booster = boosters.booster(fields["engine"])
+                model = booster.read(booster.focal(), content)
+        except (UserError, ModuleNotFoundError):
+            raise
         except Exception as error:  # boosters raise errors of their own classes
-            raise UserError(f"cannot read {directory / booster.file}: {boosters.reason(error)}") from error
+            path = directory / boosters.FILES[fields["engine"]]
+            raise UserError(f"cannot read {path}: {boosters.reason(error)}") from error
         return cls(**fields, model=model)
 
     @classmethod
-    def _read(cls, directory: Path) -> tuple[dict[str, Any], bytes]:
+    def _read(cls, directory: Path, quickly: bool) -> tuple[dict[str, Any], bytes]:
         """The fields of the JSON and the content of the model file, checked to belong together.
 
         Boosters may crash on a damaged model file, so they never read one.
@@ -131,7 +143,7 @@ class Stored:
         if known["format"] < FORMAT:
             raise UserError(f"{directory} was made by an older version of focal-loss; fit again")
         try:
-            fields = cls._fields(known)
+            fields = cls._fields(known) | {"outcomes": None if quickly else cls._outcomes(known["outcomes"])}
             model = directory / boosters.FILES[fields["engine"]]
             content = content_of(model)
             changed = [name for name, digest in digests(known, content).items() if known["sha256"][name] != digest]
@@ -145,7 +157,7 @@ class Stored:
 
     @staticmethod
     def _fields(known: dict[str, Any]) -> dict[str, Any]:
-        """The fields of the JSON, checked as far as possible without the model.
+        """The fields of the JSON except the outcomes, checked as far as possible without the model.
 
         Raises
         ------
@@ -156,24 +168,38 @@ class Stored:
         if not all(isinstance(word, str) for word in words.values()) or words["engine"] not in boosters.BOOSTERS:
             raise ValueError(f"got {words}")
         "".join(words.values()).encode()  # refuses half of a surrogate pair
-        counts = {name: np.asarray(values, float) for name, values in known["outcomes"].items()}
-        outcomes = Outcomes(**counts)
         threshold = known["threshold"]
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
             raise ValueError(f"got the threshold {threshold}")
+        schema = tables.Schema.from_json(known["columns"])
+        return {**words, "threshold": threshold, "schema": schema}
+
+    @staticmethod
+    def _outcomes(values: dict[str, Any]) -> Outcomes:
+        """The outcomes, checked, with the same errors."""
+        from focal_loss._command.thresholds import ABOVE, Outcomes
+
+        counts = {name: np.asarray(each, float) for name, each in values.items()}
+        outcomes = Outcomes(**counts)
         if {array.shape for array in counts.values()} != {(len(outcomes.tp),)}:
             raise ValueError("got outcomes of several lengths")
         totals = outcomes.tp + outcomes.fn, outcomes.fp + outcomes.tn
         good = all(np.ptp(total) == 0 and total[0] > 0 for total in totals)
         if not good or not all((array >= 0).all() for array in counts.values()) or outcomes.thresholds.max() > ABOVE:
             raise ValueError("got outcomes that count no rows")
-        schema = tables.Schema.from_json(known["columns"])
-        return {**words, "threshold": threshold, "outcomes": outcomes, "schema": schema}
+        return outcomes
 
-    def predict(self, path: Path | Source) -> tuple[Array, list[str]]:
-        """The probability that each row of a file is positive, and remarks on its columns."""
-        table = reading.read(path, self.schema.texts(), [column.name for column in self.schema.columns])
-        (frame,) = self.schema.frames(table, path)
+    def probability(self, table: Any, source: Path | Source) -> tuple[Array, list[str]]:
+        """The probability that each row of a PyArrow table is positive, and remarks on its columns.
+
+        Raises
+        ------
+        UserError
+            If a column is missing or of another kind, or the booster cannot predict the table.
+        """
+        (frame,) = self.schema.frames(table, source)
+        if not table.num_rows:
+            return np.empty(0), []
         X, _ = boosters.columns_for(self.engine, frame)
         try:
             probability = self.model.predict_proba(X)[:, 1]
@@ -181,4 +207,12 @@ class Stored:
             raise
         except Exception as error:  # from the booster, or from an edited model
             raise UserError(f"{self.engine} cannot predict this table: {boosters.reason(error)}") from error
-        return probability, self.schema.unknown(table)
+        return probability, self._empty(table) + self.schema.unknown(table)
+
+    def _empty(self, table: Any) -> list[str]:
+        """Remarks on columns without values in a table of several rows, which are often a mistake in a query."""
+        if table.num_rows < 2:
+            return []
+        columns = [(column.name, table.column(column.name)) for column in self.schema.columns]
+        empty = [name for name, values in columns if not pa.compute.any(targets.known(values)).as_py()]
+        return [f"{name!r} holds no value in any row; it counts as missing" for name in empty]

@@ -26,6 +26,7 @@ FRAMEWORKS = {
 BACKENDS = ("numpy", *FRAMEWORKS)
 BOOSTERS = ("lightgbm", "xgboost", "catboost")  # libraries that take objectives
 CLASSIFIERS = (*BOOSTERS, "sklearn")  # modules with a classifier
+COMMAND = ("pandas", "pyarrow", "sklearn")  # libraries that a stored model of the command needs
 
 # Where each runs the native kernels, if they are installed.
 KERNELS = {
@@ -187,11 +188,22 @@ def load(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name not in (*FRAMEWORKS, "keras", *CLASSIFIERS):
+        needed = needs(module, str(error.name))
+        if needed is None:
             raise
-        extra = module.rpartition(".")[2] if error.name == "sklearn" else error.name
-        message = f"`{module}` needs {error.name}, which is not installed: pip install 'focal-loss[{extra}]'"
+        message = f"`{needed[0]}` needs {error.name}, which is not installed: pip install 'focal-loss[{needed[1]}]'"
         raise ModuleNotFoundError(message, name=error.name) from error
+
+
+def needs(module: str, library: str) -> tuple[str, str] | None:
+    """The public name that needs a library, and the extra that installs it; None if it is no library of ours."""
+    if library == "onnx":
+        return "to_onnx", "onnx"
+    if module.startswith("focal_loss._command.") and library in COMMAND:
+        return "focal_loss.load", "cli"
+    if library in (*FRAMEWORKS, "keras", *CLASSIFIERS):
+        return module, module.rpartition(".")[2] if library == "sklearn" else library
+    return None
 
 
 def show_config() -> None:

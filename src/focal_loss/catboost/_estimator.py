@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
 from focal_loss._boosting import classifier, temperature
+from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
 from focal_loss.catboost import _parameters, _snapshots
 from focal_loss.catboost._metrics import OF_SCORES, asked, metric_of_fit, recorded, unchanged
@@ -198,6 +199,32 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
         source = "the model" if fname is None else fname
         self._fitted = classifier.recall(self, dict(self.get_metadata()).get(KEY), source)
         return self
+
+    def to_onnx(self, X: Any = None) -> Any:
+        """The model in ONNX: trees, posterior map and codes of categories, which any runtime of ONNX computes.
+
+        Parameters
+        ----------
+        X : DataFrame or array, optional
+            A table with every word of the categorical columns, such as that of `fit`. The model holds only their
+            hashes. Needed if there are such columns.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Its outputs are `label`, of shape (n,), and `probabilities`, float64 of shape (n, K), the results of
+            `predict` and `predict_proba`. The input is `X`, float64 of shape (n, columns), NaN where a value is
+            missing. If a column has categories, each column is an input of its name, of shape (n, 1): words are
+            strings, and one that is no category of it counts as new.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If onnx is not installed.
+        ValueError
+            If the model holds what trees in ONNX cannot: texts or embeddings.
+        """
+        return frameworks.load("focal_loss.catboost._onnx").exported(self, X=X)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters themselves, not copies: scikit-learn compares by identity with what it passed."""

@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
 from focal_loss._boosting import classifier, temperature
+from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
 from focal_loss.lightgbm._metrics import watched
 from focal_loss.lightgbm._objectives import objective_of
@@ -295,6 +296,26 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier, temperature.Tempered):
         self._fitted_with_feature_names = names != [f"Column_{k}" for k in range(len(names))]
         self.fitted_ = True
         return self
+
+    def to_onnx(self) -> Any:
+        """The model in ONNX: trees, posterior map and codes of categories, which any runtime of ONNX computes.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Its outputs are `label`, of shape (n,), and `probabilities`, float64 of shape (n, K), the results of
+            `predict` and `predict_proba`. The input is `X`, float64 of shape (n, columns), NaN where a value is
+            missing. If a column has categories of pandas, each column is an input of its name, of shape (n, 1): words
+            are strings, and one that is no category of it counts as missing.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If onnx is not installed.
+        ValueError
+            If pandas' categorical columns are not those that LightGBM took for categorical.
+        """
+        return frameworks.load("focal_loss.lightgbm._onnx").exported(self)
 
     def _grow(
         self,

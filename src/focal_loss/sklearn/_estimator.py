@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from focal_loss._boosting import classifier, temperature
+from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
 from focal_loss.sklearn._loss import FocalLoss, scores
 
@@ -196,6 +197,26 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier, temper
     def staged_predict(self, X: Any) -> Iterator[Array]:
         """The results of `predict` after each iteration."""
         return map(self._most_probable, self._staged_scores(X))
+
+    def to_onnx(self) -> Any:
+        """The model in ONNX: trees, posterior map and codes of categories, which any runtime of ONNX computes.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Its outputs are `label`, of shape (n,), and `probabilities`, float64 of shape (n, K), the results of
+            `predict` and `predict_proba`. The input is `X`, float64 of shape (n, columns), NaN where a value is
+            missing. If a column has categories, each column is an input of its name, of shape (n, 1): words are
+            strings, and one that is no category of it counts as missing.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If onnx is not installed.
+        ValueError
+            If the model holds what trees in ONNX cannot: categories that are neither words nor numbers.
+        """
+        return frameworks.load("focal_loss.sklearn._onnx").exported(self)
 
     @property
     def start_score_(self) -> Array:

@@ -13,6 +13,7 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length, column_or_1d
 
 from focal_loss._boosting import classifier, temperature
+from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
 from focal_loss.xgboost._metrics import watched
 from focal_loss.xgboost._objectives import objective_of
@@ -249,6 +250,26 @@ class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
         self.booster, self.feature_types = plain.booster, plain.feature_types
         self.enable_categorical = plain.enable_categorical
         return self._become(plain, *known)
+
+    def to_onnx(self) -> Any:
+        """The model in ONNX: trees, posterior map and codes of categories, which any runtime of ONNX computes.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            Its outputs are `label`, of shape (n,), and `probabilities`, float64 of shape (n, K), the results of
+            `predict` and `predict_proba`. The input is `X`, float64 of shape (n, columns), NaN where a value is
+            missing. If a column has categories of pandas, each column is an input of its name, of shape (n, 1): words
+            are strings, and one that is no category of it counts as missing.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If onnx is not installed.
+        ValueError
+            If the model holds what trees in ONNX cannot: linear models, or leaves for all classes at once.
+        """
+        return frameworks.load("focal_loss.xgboost._onnx").exported(self)
 
     def get_xgb_params(self) -> dict[str, Any]:
         """XGBoost's parameters for the booster, as after `set_params`, without ours."""

@@ -59,7 +59,7 @@ def model_of(engine: str, content: bytes) -> Quick | None:
 
 
 def settings_of(content: bytes) -> dict[str, Any] | None:
-    """What our classifier noted in a file; None if it is not what this file knows."""
+    """The settings of our classifier in the content of its file; None if they are not all known here."""
     start = content.rfind(START)
     try:
         found, _ = json.JSONDecoder().raw_decode(content[start:].decode("utf-8", "replace"))

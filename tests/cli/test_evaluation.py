@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from focal_loss._command import arguments, evaluation, summary
+from focal_loss._command import arguments, evaluation, page, summary
 from focal_loss._command.report import data as report
 
 
@@ -57,7 +57,7 @@ def test_groups_are_drawn_whole() -> None:
 def test_the_slider_steps_evenly_in_log_odds() -> None:
     rng = np.random.default_rng(0)
     y, probability = rng.random(5000) < 0.1, rng.beta(2, 9, 5000)
-    found = summary.outcomes(y, probability, 0.2)
+    found = page.outcomes(y, probability, 0.2)
     assert 0.2 in found.thresholds
     odds = np.log(found.thresholds) - np.log1p(-np.array(found.thresholds))
     steps = np.diff(np.delete(odds, found.thresholds.index(0.2)))
@@ -68,7 +68,7 @@ def test_the_slider_steps_evenly_in_log_odds() -> None:
         flagged = probability >= found.thresholds[k]
         counts = [(flagged & y).sum(), (flagged & ~y).sum(), (~flagged & y).sum(), (~flagged & ~y).sum()]
         assert [found.tp[k], found.fp[k], found.fn[k], found.tn[k]] == counts
-    certain = summary.outcomes(y, y.astype(float), 1.0)
+    certain = page.outcomes(y, y.astype(float), 1.0)
     assert 1e-7 < min(certain.thresholds) < max(certain.thresholds) == 1
     assert len(certain.thresholds) <= 400
 
@@ -81,12 +81,12 @@ def test_curves_of_few_positives_among_many() -> None:
     order = np.argsort(-probability)
     hits = np.cumsum(y[order])
     recall, precision = hits / 100, hits / np.arange(1, 60_001)
-    found = summary.precision_recall(y, probability)
+    found = page.precision_recall(y, probability)
     for at in (0.05, 0.2, 0.4, 0.5, 0.7, 0.9):
         true = precision[recall >= at][0]
         drawn = np.array(found.y)[np.array(found.x) >= at][0]
         assert drawn == pytest.approx(true, abs=0.01)
-    curve = summary.roc(y, probability)
+    curve = page.roc(y, probability)
     alarms = np.cumsum(~y[order]) / 59_900
     np.testing.assert_allclose(
         np.interp([1e-4, 1e-3, 1e-2], curve.x, curve.y), np.interp([1e-4, 1e-3, 1e-2], alarms, recall), atol=0.011

@@ -47,7 +47,7 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
 def search_and_write(
     options: argparse.Namespace, command: str, out: Path, data: Any, train: Callable[..., Any] | None
 ) -> None:
-    from focal_loss._command import division, files, parts, store, summary
+    from focal_loss._command import division, files, page, parts, store, summary
     from focal_loss._command.report.render import render
 
     count = 1 if train else division.repeats(data, parts.question(options), options.repeats)
@@ -56,14 +56,14 @@ def search_and_write(
     results = list(searched(options, data, search, train, count))
     result, rows = results[0], summary.comparisons(results)
     title = f"{options.data.name}: {data.target.name} = {data.target.positive}"
-    page = render(summary.page(results, rows, title, command))
+    html = render(page.content(results, rows, title, command))
     with files.replacing(out, options.force, store.in_the_way) as new:
         result.stored().save(new)
         metrics = {row.name: dataclasses.asdict(row) for row in rows}
         measured = {"metrics": metrics, "decision": summary.decision(result)}
         (new / "metrics.json").write_text(json.dumps(measured, indent=1))
-        write_trials(summary.trials(result), new / "trials.parquet")
-        (new / "report.html").write_text(page, encoding="utf-8")
+        write_trials(page.trials(result), new / "trials.parquet")
+        (new / "report.html").write_text(html, encoding="utf-8")
     lines = [summary.answer(rows[0]), summary.worth(result, rows[0]), summary.caution(results)]
     lines.append(summary.choice(result, rows[0]))
     lines.append(f"Report: {options.out / 'report.html'}")

@@ -1,0 +1,138 @@
+"""The result of a fit as the content of its report."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit
+
+from focal_loss._command import boosters, fit
+from focal_loss._command.evaluation import MEASURES, Ranked, reliability
+from focal_loss._command.report import data as report
+from focal_loss._command.search import LOSSES, SEARCHED
+from focal_loss._command.summary import NAMES, answer, caution, choice, worth
+from focal_loss._command.thresholds import Outcomes
+
+Array = Any
+CURVE_POINTS, SLIDER_STEPS = 4000, 300
+FACTS = {"gamma": "Its gamma", "pos_weight": "Its weight of positives"}
+
+
+def content(results: Sequence[fit.Result], rows: list[report.Comparison], title: str, command: str) -> report.Report:
+    result = results[0]
+    data, settings = result.data, result.search.settings
+    y, labels = data.test.y, data.target.labels
+    models = {loss: result.candidates[loss].probability for loss in reversed(LOSSES)}
+    bins = {"cross-entropy": models["cross-entropy"], "focal, scores": result.focal.scores}
+    bins["focal, calibrated"] = models["focal"]
+    given = result.winner.best.parameters
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    names = [column.name for column in data.schema.columns]
+    return report.Report(
+        title=title,
+        answer=answer(rows[0]),
+        paragraphs=[
+            *filter(None, [worth(result, rows[0]), caution(results), choice(result, rows[0])]),
+            *(f"{note}." for note in data.notes),
+        ],
+        facts=[
+            ("Rows", f"{len(labels):,}"),
+            ("Positives", f"{positives:,} ({positives / len(labels):.2%})"),
+            ("Stored model", NAMES.get(result.winner.loss, result.winner.loss)),
+            *((FACTS[name], f"{given[name]:.3g}") for name in SEARCHED[result.winner.loss]),
+            ("Threshold", f"{result.threshold:.3g}"),
+        ],
+        comparisons=rows,
+        precision_recall={name: precision_recall(y, p) for name, p in models.items()},
+        roc={name: roc(y, p) for name, p in models.items()},
+        reliability={name: report.Bins(*reliability(y, p)) for name, p in bins.items()},
+        trials=trials(result),
+        metric=MEASURES[settings.metric].name,
+        outcomes=outcomes(y, result.winner.probability, result.threshold),
+        threshold=result.threshold,
+        cost_fp=1.0,
+        cost_fn=float(max(1, round(negatives / positives))),
+        importance=boosters.importances(result.winner.model, names),
+        settings=settings_of(result),
+        command=command,
+        versions=versions(settings.engine),
+    )
+
+
+def settings_of(result: fit.Result) -> list[tuple[str, str]]:
+    """The options of the command, and the parameters of the stored model."""
+    given, target, best = result.search.settings, result.data.target, result.winner.best
+    return [
+        ("--engine", given.engine),
+        ("--target", target.name),
+        ("--positive", target.positive),
+        ("--metric", given.metric),
+        ("--gamma", "auto" if given.gamma is None else f"{given.gamma:g}"),
+        ("--pos-weight", "auto" if given.pos_weight is None else f"{given.pos_weight:g}"),
+        ("--folds", str(given.folds)),
+        ("--seed", str(given.seed)),
+        ("the model's loss", result.winner.loss),
+        *((name, f"{value:.4g}") for name, value in best.parameters.items()),
+        ("rounds", str(best.rounds)),
+        ("temperature", f"{result.winner.temperature.value:.4g}"),
+    ]
+
+
+def versions(engine: str) -> list[tuple[str, str]]:
+    from focal_loss import __version__
+
+    found = [("focal-loss", __version__), ("Python", platform.python_version())]
+    for package in (engine, f"{engine}-cpu", "optuna", "scikit-learn", "pandas", "numpy"):
+        try:
+            found.append((package, importlib.metadata.version(package)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def trials(result: fit.Result) -> list[report.Trial]:
+    found = []
+    for loss in LOSSES:
+        for trial in result.search.finished(loss):
+            parameters = trial.user_attrs["parameters"]
+            gamma, weight = parameters.get("gamma"), parameters.get("pos_weight", 1.0)
+            found.append(report.Trial(trial.number, loss, gamma, weight, trial.value))
+    return found
+
+
+def corners(y: Array, probability: Array) -> tuple[Array, Array, int, int]:
+    """True and false positives along a ranking, and the number of examples of each class."""
+    ranked = Ranked.of(y, probability)
+    hits, alarms = ranked.counts()
+    kept = np.union1d([0], ranked.spread(CURVE_POINTS))
+    return hits[kept], alarms[kept], int(hits[-1]), int(alarms[-1])
+
+
+def curve(x: Array, y: Array) -> report.Curve:
+    return report.Curve(x.round(6).tolist(), y.round(6).tolist())
+
+
+def precision_recall(y: Array, probability: Array) -> report.Curve:
+    hits, alarms, positives, _ = corners(y, probability)
+    return curve(hits / positives, hits / (hits + alarms))
+
+
+def roc(y: Array, probability: Array) -> report.Curve:
+    hits, alarms, positives, negatives = corners(y, probability)
+    return curve(np.append(0, alarms) / negatives, np.append(0, hits) / positives)
+
+
+def outcomes(y: Array, probability: Array, chosen: float) -> report.Outcomes:
+    """Outcomes at thresholds evenly spaced in log odds over the range of the probabilities, cut to [1e-6, 1 - 1e-6],
+    and at the chosen threshold.
+    """
+    odds = logit(np.clip(probability, 1e-6, 1 - 1e-6))
+    low, high = odds.min(), odds.max()
+    step = max(high - low, 1.0) / SLIDER_STEPS
+    thresholds = np.unique(np.append(expit(np.arange(low - step, high + 2 * step, step)), chosen))
+    found = Outcomes.at(y, probability, thresholds)
+    return report.Outcomes(**{name: np.asarray(values).tolist() for name, values in vars(found).items()})

@@ -187,3 +187,15 @@ def test_corners_are_drawn(report: Report) -> None:
 )
 def test_decimals_leave_two_digits_of_the_width_of_an_interval(width: float, expected: int) -> None:
     assert numbers.decimals(Comparison("average precision", {}, "cross-entropy", 0.0, width, 0.1, True)) == expected
+
+
+def test_the_floors_of_no_model_are_drawn_and_named(report: Report) -> None:
+    """Precision of no model is the share of positives, 155 of 4,000; its ROC is the diagonal."""
+    content = Content(render(report))
+    spoken = [value for name, value in content.attributes if name == "aria-label" and value and "No model" in value]
+    assert [re.search(r"No model: .*", text)[0] for text in spoken] == [
+        "No model: from 0.0387 to 0.0387.",
+        "No model: from 0 to 1.",
+    ]
+    assert "no model: the share of positives" in content.texts
+    assert "no model" in content.texts

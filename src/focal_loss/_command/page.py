@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import importlib.metadata
 import platform
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit, logit
 
 from focal_loss._command import boosters, fit
@@ -66,7 +69,11 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
 def settings_of(result: fit.Result) -> list[tuple[str, str]]:
     """The options of the command, and the parameters of the stored model."""
     given, target, best = result.search.settings, result.data.target, result.winner.best
+    train, test = (len(part.y) for part in (result.data.train, result.data.test))
     return [
+        ("date", datetime.datetime.now(datetime.UTC).date().isoformat()),
+        ("rows", f"{train:,} to learn from, {test:,} held out"),
+        ("fingerprint of the data", fingerprint(result.data)),
         ("--engine", given.engine),
         ("--target", target.name),
         ("--positive", target.positive),
@@ -80,6 +87,15 @@ def settings_of(result: fit.Result) -> list[tuple[str, str]]:
         ("rounds", str(best.rounds)),
         ("temperature", f"{result.winner.temperature.value:.4g}"),
     ]
+
+
+def fingerprint(data: fit.Data) -> str:
+    """The first 16 digits of a digest of the columns and labels of both parts: other data have another."""
+    digest = hashlib.sha256("\0".join(data.train.X.columns).encode())
+    for X, y in (data.train, data.test):
+        digest.update(pd.util.hash_pandas_object(X, index=False).to_numpy().tobytes())
+        digest.update(np.asarray(y, bool).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def versions(engine: str) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from focal_loss._command.report.svg import PALETTE, Element, canvas, inline, vie
 __all__ = ["cost", "curves", "gamma", "positions", "reliability", "styles"]
 
 Place = tuple[float, float]  # a point on axes from 0 to 1
+Floor = tuple[Place, Place]
 
 WIDE, SQUARE = (400, 300), (280, 290)
 BASELINE = "cross-entropy"
@@ -35,17 +36,20 @@ def styles(names: Iterable[str]) -> dict[str, str]:
     return {name: "baseline" if name == BASELINE else "focal" if [name] == last else "other" for name in given}
 
 
-def curves(name: str, lines: dict[str, Curve], x: str, y: str, at: Place | None) -> Markup:
-    """Precision-recall and ROC curves. A ring over the axes marks the threshold, if `place` is given; the script moves
-    it.
+def curves(name: str, lines: dict[str, Curve], axes_names: tuple[str, str], floor: Floor, at: Place | None) -> Markup:
+    """Precision-recall and ROC curves, and the line that no model gives, between two places. A ring over the axes marks
+    the threshold, if `at` is given; the script moves it.
     """
+    x, y = axes_names
     figure, axes = canvas(*WIDE, x, y)
     _unit_axes(axes)
+    axes.plot(*zip(*floor, strict=True), color=PALETTE["muted"], linewidth=1, linestyle=(0, (3, 3)))
     for label, style in styles(lines).items():
         line = _thinned(lines[label])
         dashes = (0, _DASHES[style]) if _DASHES[style] else "-"
         axes.plot(line.x, line.y, color=PALETTE[style], linewidth=1.8, linestyle=dashes, clip_on=False)
-    return inline(figure, name, _spoken(lines, x, y), viewport(*WIDE, _mark(name, at, "mark"), clipped=False))
+    spoken = f"{_spoken(lines, x, y)} No model: from {floor[0][1]:.3g} to {floor[1][1]:.3g}."
+    return inline(figure, name, spoken, viewport(*WIDE, _mark(name, at, "mark"), clipped=False))
 
 
 def reliability(name: str, label: str, bins: Bins, style: str, limit: float) -> Markup:

@@ -88,13 +88,16 @@ def _figures(report: Report, chosen: int) -> dict[str, Any]:
     tp, fp, fn, tn = (getattr(report.outcomes, name)[chosen] for name in ("tp", "fp", "fn", "tn"))
     found, alarmed = tp / (tp + fn), fp / (fp + tn)
     right = (found, tp / (tp + fp)) if tp + fp else None
+    positives = (tp + fn) / (tp + fp + fn + tn)
+    level, diagonal = ((0.0, positives), (1.0, positives)), ((0.0, 0.0), (1.0, 1.0))
+    rates = ("false positive rate", "true positive rate")
     limit = max((x for bins in report.reliability.values() for x in (*bins.mean, *bins.frequency)), default=1.0)
     limit = min(1.08 * limit, 1.02) or 1.0
     looks = figures.styles(report.reliability)
     return {
         "looks": figures.styles,
-        "precision_recall": figures.curves("pr", report.precision_recall, "recall", "precision", right),
-        "roc": figures.curves("roc", report.roc, "false positive rate", "true positive rate", (alarmed, found)),
+        "precision_recall": figures.curves("pr", report.precision_recall, ("recall", "precision"), level, right),
+        "roc": figures.curves("roc", report.roc, rates, diagonal, (alarmed, found)),
         "reliability": [
             (name, figures.reliability(f"reliability{k}", name, bins, looks[name], limit))
             for k, (name, bins) in enumerate(report.reliability.items())

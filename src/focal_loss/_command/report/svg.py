@@ -32,7 +32,7 @@ PALETTE = {
 _LONG = re.compile(r"-?\d+\.\d{3,}")  # numbers are cut to a hundredth of a pixel
 _UNSPEAKABLE = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NAMES = {color: name for name, color in PALETTE.items()}
-_MARGINS = (46, 38, 12, 46)  # left, top, right and bottom of the axes, in the units of the view box
+_MARGINS = (58, 38, 12, 48)  # left, top, right and bottom of the axes, in the units of the view box
 
 # The user's own matplotlibrc is ignored. DejaVu Sans comes with matplotlib; the page shows the text in its own font.
 _STYLE = {
@@ -54,6 +54,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": PALETTE["line"],
+    "xtick.major.pad": 7,  # the zeros of both axes do not touch
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "xtick.color": PALETTE["muted"],

@@ -1,0 +1,39 @@
+"""The content of the report, from data and probabilities."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from focal_loss._command import page
+from focal_loss._command.fit import Part
+
+
+def data(X: pd.DataFrame, y: np.ndarray, held: int = 2, **fields: object) -> SimpleNamespace:
+    """Data as `fit.load` gives them: the last rows are held out."""
+    parts = (Part(X.iloc[:-held], y[:-held]), Part(X.iloc[-held:], y[-held:]))
+    return SimpleNamespace(train=parts[0], test=parts[1], **fields)
+
+
+X = pd.DataFrame({"amount": [1.5, np.nan, 3.0, -2.0], "kind": pd.Categorical(["a", "b", None, "a"])})
+Y = np.array([True, False, True, False])
+
+
+@pytest.mark.parametrize(
+    ("columns", "labels"),
+    [
+        (X.assign(amount=X.amount.fillna(0)), Y),
+        (X.rename(columns={"kind": "sort"}), Y),
+        (X, ~Y),
+        (X.iloc[::-1], Y),
+    ],
+    ids=["value", "name", "label", "order"],
+)
+def test_other_data_have_another_fingerprint(columns: pd.DataFrame, labels: np.ndarray) -> None:
+    known = page.fingerprint(data(X, Y))
+    assert page.fingerprint(data(X.copy(), Y.copy())) == known
+    assert page.fingerprint(data(columns, labels)) != known
+    assert len(known) == 16

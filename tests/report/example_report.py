@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from focal_loss._command.report.data import Bins, Comparison, Curve, Estimate, Outcomes, Report, Trial
+from focal_loss._command.report.data import Bins, Comparison, Curve, Estimate, Outcomes, Report, Row, Table, Trial
 
 ROWS = 4000
 NAMES = ("transaction_amount", "minutes_since_last", "country_of_card", "merchant", "weekday", "is_new_device")
@@ -127,6 +127,26 @@ def example() -> Report:
         trials=search(generator),
         metric="average precision",
         outcomes=counts(y, focal, thresholds),
+        rates=Table(
+            ("At the stored threshold", "Held-out rows", "Share", "95 % interval"),
+            [
+                Row("Sensitivity", "of the positives, how many are flagged", ("147 of 155", "0.948", "0.901 to 0.974")),
+                Row(
+                    "Specificity",
+                    "of the negatives, how many are not flagged",
+                    ("3,516 of 3,845", "0.914", "0.905 to 0.923"),
+                ),
+            ],
+        ),
+        promises=Table(
+            ("To have", "Threshold", "Alarms per 1,000 rows", "What is promised"),
+            [
+                Row("Precision of 80 %", "", ("0.412", "16.1", "at least 80.9 % (213 of 250 flagged were positive)")),
+                Row("Precision of 95 %", "", ("–", "–", "no threshold promises it; the highest is 91 %")),
+                Row("Recall of 80 %", "", ("0.131", "62.3", "at least 80.2 % (512 of 620 positives were flagged)")),
+                Row("Recall of 95 %", "", ("0.028", "160", "at least 95.1 % (597 of 620 positives were flagged)")),
+            ],
+        ),
         threshold=0.048,
         cost_fp=1.0,
         cost_fn=20.0,
@@ -160,6 +180,7 @@ def hostile() -> Report:
         precision_recall=dict.fromkeys(HOSTILE, plain.precision_recall["focal"]),
         roc=dict.fromkeys(HOSTILE, plain.roc["focal"]),
         reliability=dict.fromkeys(HOSTILE, plain.reliability["cross-entropy"]),
+        promises=Table(plain.promises.header, [Row(text, text, (text, text, text)) for text in HOSTILE]),
         metric=HOSTILE[6] + name + HOSTILE[3],
         importance=[(text, 1.0 - k / 10) for k, text in enumerate(HOSTILE)],
         settings=pairs,

@@ -21,6 +21,7 @@ SECTIONS = [
     "Reliability, before and after calibration",
     "Which gamma",
     "What a threshold costs",
+    "What a threshold promises",
     "Feature importance",
     "To make this again",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from focal_loss._command import boosters, fit
+from focal_loss._command import boosters, fit, listings
 from focal_loss._command.evaluation import MEASURES, Ranked, reliability
 from focal_loss._command.report import data as report
 from focal_loss._command.search import LOSSES, SEARCHED
@@ -56,6 +56,8 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
         trials=trials(result),
         metric=MEASURES[settings.metric].name,
         outcomes=outcomes(y, result.winner.probability, result.threshold),
+        rates=listings.rates(y, result.winner.probability, result.threshold),
+        promises=listings.promises(result.outcomes),
         threshold=result.threshold,
         cost_fp=1.0,
         cost_fn=float(max(1, round(negatives / positives))),

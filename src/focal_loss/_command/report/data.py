@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Bins", "Comparison", "Curve", "Estimate", "Outcomes", "Report", "Trial"]
+__all__ = ["Bins", "Comparison", "Curve", "Estimate", "Outcomes", "Report", "Row", "Table", "Trial"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,23 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One row of a table: its name, a note of a few words below the name or "", and one text for each other column."""
+
+    name: str
+    note: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts: the names of its columns, that of the rows first, and the rows."""
+
+    header: tuple[str, ...]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that a report shows.
 
@@ -153,6 +170,10 @@ class Report:
         The metric that scored the trials, in words.
     outcomes : Outcomes
         Confusion counts over the threshold.
+    rates : Table
+        Sensitivity and specificity at the chosen threshold.
+    promises : Table
+        The thresholds that promise a precision or a recall.
     threshold : float
         The chosen threshold, which should be one of `outcomes`. The page starts at the nearest of them.
     cost_fp, cost_fn : float
@@ -178,6 +199,8 @@ class Report:
     trials: list[Trial]
     metric: str
     outcomes: Outcomes
+    rates: Table
+    promises: Table
     threshold: float
     cost_fp: float
     cost_fn: float

@@ -14,7 +14,7 @@ from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Bins, Curve, Report, Trial
 from focal_loss._command.report.svg import PALETTE, Element, canvas, inline, viewport
 
-__all__ = ["cost", "curves", "gamma", "positions", "reliability", "styles"]
+__all__ = ["cost", "curves", "gamma", "positions", "reliability", "styles", "wilson"]
 
 Place = tuple[float, float]  # a point on axes from 0 to 1
 Floor = tuple[Place, Place]
@@ -64,7 +64,7 @@ def reliability(name: str, label: str, bins: Bins, style: str, limit: float) -> 
         bounds(0, limit)
         place(ticks, [_plain(tick) for tick in ticks])
     axes.plot([0, limit], [0, limit], color=PALETTE["muted"], linewidth=1, linestyle=(0, (3, 3)))
-    low, high = _wilson(np.asarray(bins.frequency), np.asarray(bins.count))
+    low, high = wilson(np.asarray(bins.frequency), np.asarray(bins.count))
     axes.vlines(bins.mean, low, high, color=PALETTE[style], linewidth=1.2)
     axes.plot(bins.mean, bins.frequency, color=PALETTE[style], linewidth=1.5)
     axes.scatter(bins.mean, bins.frequency, s=18, color=PALETTE[style], zorder=3)
@@ -203,7 +203,8 @@ def _spoken(lines: dict[str, Curve], x: str, y: str) -> str:
     return f"{y} over {x}. {'; '.join(found)}."
 
 
-def _wilson(rate: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def wilson(rate: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the 95 % interval of a rate, as in E. Wilson, "Probable inference", JASA 22, 1927."""
     z = 1.96
     middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
     half = z * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)

@@ -7,7 +7,19 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 
 from focal_loss._command.report.data import Comparison, Outcomes
 
-__all__ = ["CEILING", "at", "best", "bound", "costs", "decimals", "fixed", "relative_costs", "short", "signed"]
+__all__ = [
+    "CEILING",
+    "NOTHING",
+    "at",
+    "best",
+    "bound",
+    "costs",
+    "decimals",
+    "fixed",
+    "relative_costs",
+    "short",
+    "signed",
+]
 
 NOTHING = "–"
 CEILING = 1.5  # top of a cost chart, as a multiple of the cost without a model

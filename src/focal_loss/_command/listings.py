@@ -1,0 +1,58 @@
+"""The tables of the report: what thresholds promise, how well the models rank and are calibrated, the columns."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from focal_loss._command.report import numbers
+from focal_loss._command.report.data import Row, Table
+from focal_loss._command.report.figures import wilson
+from focal_loss._command.thresholds import Outcomes, Promise
+
+Array = Any
+WANTED = (0.8, 0.9, 0.95)
+
+
+def promises(outcomes: Outcomes) -> Table:
+    """The thresholds that promise a precision or a recall, from outcomes out of fold, and how many rows they flag."""
+    most = outcomes.most_precise()
+    refused = f"no threshold promises it; the highest is {100 * most:.0f} %" if most else "no threshold promises any"
+    found = [("Precision", x, outcomes.for_precision(x), "flagged") for x in WANTED]
+    found += [("Recall", x, outcomes.for_recall(x), "positive") for x in WANTED]
+    rows = [_promised(f"{name} of {100 * x:.0f} %", outcomes, given, of, refused) for name, x, given, of in found]
+    return Table(("To have", "Threshold", "Alarms per 1,000 rows", "What is promised"), rows)
+
+
+def _promised(name: str, outcomes: Outcomes, found: Promise | None, which: str, refused: str) -> Row:
+    if found is None:
+        return Row(name, "", (numbers.NOTHING, numbers.NOTHING, refused))
+    k = int(np.flatnonzero(outcomes.thresholds == found.threshold)[0])
+    flagged, missed = int(outcomes.tp[k] + outcomes.fp[k]), int(outcomes.fn[k] + outcomes.tn[k])
+    if not missed:
+        return Row(name, "", (numbers.short(found.threshold), "1,000", "only flagging every row promises it"))
+    least = math.floor(1000 * found.rate) / 10  # a promise is never rounded up
+    said = f"at least {least:.1f} % ({found.right:,} of {found.rows:,} {which} rows were {_RIGHT[which]})"
+    return Row(name, "", (numbers.short(found.threshold), numbers.short(1000 * flagged / (flagged + missed)), said))
+
+
+_RIGHT = {"flagged": "positive", "positive": "flagged"}
+
+
+def rates(y: Array, probability: Array, threshold: float) -> Table:
+    """Sensitivity and specificity at a threshold, with 95 % Wilson intervals."""
+    found = Outcomes.at(y, probability, np.array([threshold]))
+    tp, fp, fn, tn = (int(getattr(found, name)[0]) for name in ("tp", "fp", "fn", "tn"))
+    rows = [
+        _rate("Sensitivity", "of the positives, how many are flagged", tp, tp + fn),
+        _rate("Specificity", "of the negatives, how many are not flagged", tn, tn + fp),
+    ]
+    return Table(("At the stored threshold", "Held-out rows", "Share", "95 % interval"), rows)
+
+
+def _rate(name: str, note: str, right: int, rows: int) -> Row:
+    low, high = (float(end) for end in wilson(np.array(right / rows), np.array(rows)))
+    share, ends = f"{right / rows:.3f}", f"{max(low, 0):.3f} to {min(high, 1):.3f}"
+    return Row(name, note, (f"{right:,} of {rows:,}", share, ends))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy.special import expit
 from scipy.stats import binomtest
 
 from focal_loss._command import listings
+from focal_loss._command.evaluation import slope
 from focal_loss._command.report.data import Row
 from focal_loss._command.thresholds import Outcomes
 
@@ -48,3 +51,40 @@ def test_sensitivity_and_specificity_with_their_intervals() -> None:
     for row, name, right, count in zip(rows, ("Sensitivity", "Specificity"), (15, 72), (20, 80), strict=True):
         low, high = binomtest(right, count).proportion_ci(method="wilson")
         assert row == Row(name, row.note, (f"{right} of {count}", f"{right / count:.3f}", f"{low:.3f} to {high:.3f}"))
+
+
+def test_lift_counts_rows_of_one_probability_in_proportion() -> None:
+    """Of 200 rows 20 are positive. The 40 rows of the highest probability hold 16 of them: 40 % of any part of these.
+    At the top 10 %, 20 rows, lift 4. All others are tied too.
+    """
+    y = np.zeros(200, bool)
+    y[:16] = y[40:44] = True
+    tied = np.where(np.arange(200) < 40, 0.7, 0.1)
+    first = np.where(y, 0.9, 0.1)
+    found = {row.name: row.values for row in listings.ranking(y, {"focal": tied, "cross-entropy": first}).rows}
+    for percent in (1, 5, 10):
+        assert found[f"Lift of the top {percent} %"] == ("4.0", "10.0")
+        assert found[f"Precision of the top {percent} %"] == ("0.400", "1.000")
+    # Rates at the one threshold in between: 16 / 20 of the positives and 24 / 180 of the negatives.
+    assert found["KS"] == (f"{16 / 20 - 24 / 180:.3f}", "1.000")
+    assert found["Gini"] == (f"{16 / 20 - 24 / 180:.3f}", "1.000"), "of a single threshold both are the same"
+
+
+def test_the_slope_finds_odds_that_are_too_extreme() -> None:
+    """Labels drawn from probabilities: their own slope is 1, that of twice their log odds 1/2."""
+    rng = np.random.default_rng(0)
+    odds = rng.normal(-2, 1.5, 40_000)
+    y = rng.random(40_000) < expit(odds)
+    right, extreme, shifted = (slope(y, expit(z)) for z in (odds, 2 * odds, odds - 3))
+    assert right == pytest.approx(1, abs=0.05)
+    assert extreme == pytest.approx(right / 2, rel=1e-4)
+    assert shifted == pytest.approx(right, rel=1e-2), "the slope is that of the log odds, whatever their mean"
+    rows = listings.calibration(y, {"focal, scores": expit(odds), "none": np.full(len(y), 0.2)}).rows
+    assert rows[1].values == (f"{right:.2f}", "–")
+    assert float(rows[0].values[1]) == pytest.approx(abs(y.mean() - 0.2), rel=0.01)
+
+
+def test_there_is_no_slope_of_what_separates_the_classes() -> None:
+    y = np.array([True, True, False, False])
+    for probability in ([0.9, 0.5, 0.5, 0.1], [0.1, 0.2, 0.2, 0.3], [0.5] * 4, [1.0, 1.0, 0.0, 0.0]):
+        assert np.isnan(slope(y, np.array(probability)))

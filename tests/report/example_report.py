@@ -124,6 +124,24 @@ def example() -> Report:
             "focal, scores": bins(y, sigmoid(0.5 * logit)),
             "focal, calibrated": bins(y, focal),
         },
+        ranking=Table(
+            ("Held-out rows", "Focal", "Weighted cross-entropy", "Cross-entropy"),
+            [
+                Row("Lift of the top 1 %", "times the share of positives", ("24.5", "22.6", "22.6")),
+                Row("Precision of the top 1 %", "share of positives among these", ("0.950", "0.875", "0.875")),
+                Row("Lift of the top 10 %", "times the share of positives", ("9.4", "9.0", "9.1")),
+                Row("Precision of the top 10 %", "share of positives among these", ("0.365", "0.350", "0.353")),
+                Row("Gini", "2 ROC AUC − 1; 0: chance", ("0.958", "0.926", "0.932")),
+                Row("KS", "widest gap of both rates", ("0.868", "0.830", "0.839")),
+            ],
+        ),
+        calibration=Table(
+            ("Held-out rows", "Cross-entropy", "Focal, scores", "Focal, calibrated"),
+            [
+                Row("Expected calibration error", "mean distance, in 15 equal bins", ("0.0122", "0.0851", "0.00312")),
+                Row("Slope", "1: right; below: too extreme", ("0.78", "2.01", "1.04")),
+            ],
+        ),
         trials=search(generator),
         metric="average precision",
         outcomes=counts(y, focal, thresholds),

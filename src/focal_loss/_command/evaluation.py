@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 Array = Any
@@ -189,3 +191,34 @@ def reliability(y: Array, probability: Array, bins: int = 10) -> tuple[list[floa
     sums = (np.add.reduceat(values.astype(float), starts) for values in (probability[ranked.order], ranked.positive))
     mean, frequency = ((total / count)[::-1].tolist() for total in sums)
     return mean, frequency, count[::-1].tolist()
+
+
+def at_top(ranked: Ranked, share: float) -> float:
+    """The precision among this share of the rows, the highest ranked, at least one. Rows of one probability at the
+    boundary count in proportion, as if they were drawn by lot.
+    """
+    hits, alarms = ranked.counts()
+    rows = max(1, round(share * len(ranked.order)))
+    return float(np.interp(rows, np.append(0, hits + alarms), np.append(0, hits)) / rows)
+
+
+def kolmogorov_smirnov(ranked: Ranked) -> float:
+    """The largest difference of the true and the false positive rate over all thresholds."""
+    hits, alarms = ranked.counts()
+    return float(max(0.0, (hits / hits[-1] - alarms / alarms[-1]).max()))
+
+
+def slope(y: Array, probability: Array) -> float:
+    """The slope of a logistic regression of the labels on the log odds of the probabilities; NaN if there is none,
+    because one probability is given to all or separates the classes.
+
+    D. R. Cox, "Two further applications of a model for binary regression", Biometrika 45, 1958.
+    """
+    y = np.asarray(y, bool)
+    positives, negatives = probability[y], probability[~y]
+    if positives.min() >= negatives.max() or positives.max() <= negatives.min():
+        return float("nan")
+    odds = logit(np.clip(probability, SMALLEST, 1 - SMALLEST).astype(np.float64))
+    scale = odds.std()
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=200)
+    return float(model.fit(odds[:, None] / scale, y).coef_[0, 0] / scale)

@@ -6,14 +6,18 @@ import math
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
+from focal_loss._command.evaluation import Ranked, at_top, kolmogorov_smirnov, slope
 from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Row, Table
 from focal_loss._command.report.figures import wilson
 from focal_loss._command.thresholds import Outcomes, Promise
+from focal_loss.calibration import expected_calibration_error
 
 Array = Any
 WANTED = (0.8, 0.9, 0.95)
+TOPS = (1, 5, 10)  # percent
 
 
 def promises(outcomes: Outcomes) -> Table:
@@ -56,3 +60,33 @@ def _rate(name: str, note: str, right: int, rows: int) -> Row:
     low, high = (float(end) for end in wilson(np.array(right / rows), np.array(rows)))
     share, ends = f"{right / rows:.3f}", f"{max(low, 0):.3f} to {min(high, 1):.3f}"
     return Row(name, note, (f"{right:,} of {rows:,}", share, ends))
+
+
+def ranking(y: Array, models: dict[str, Array]) -> Table:
+    """How many positives stand at the top of each model's ranking, its Gini coefficient and Kolmogorov-Smirnov
+    distance.
+    """
+    ranked = {name: Ranked.of(y, probability) for name, probability in models.items()}
+    rows = []
+    for percent in TOPS:
+        found = [at_top(each, percent / 100) for each in ranked.values()]
+        lifts = tuple(f"{rate / np.mean(y):.1f}" for rate in found)
+        rows.append(Row(f"Lift of the top {percent} %", "times the share of positives", lifts))
+        precisions = tuple(f"{rate:.3f}" for rate in found)
+        rows.append(Row(f"Precision of the top {percent} %", "share of positives among these", precisions))
+    ginis = tuple(f"{2 * roc_auc_score(y, probability) - 1:.3f}" for probability in models.values())
+    rows.append(Row("Gini", "2 ROC AUC − 1; 0: chance", ginis))
+    distances = tuple(f"{kolmogorov_smirnov(each):.3f}" for each in ranked.values())
+    rows.append(Row("KS", "widest gap of both rates", distances))
+    return Table(("Held-out rows", *(name.capitalize() for name in models)), rows)
+
+
+def calibration(y: Array, probabilities: dict[str, Array]) -> Table:
+    """The expected calibration error and the slope of a recalibration of each model's probabilities."""
+    errors = tuple(numbers.short(expected_calibration_error(y, p)) for p in probabilities.values())
+    slopes = tuple(numbers.fixed(slope(y, p), 2) for p in probabilities.values())
+    rows = [
+        Row("Expected calibration error", "mean distance, in 15 equal bins", errors),
+        Row("Slope", "1: right; below: too extreme", slopes),
+    ]
+    return Table(("Held-out rows", *(f"{name[:1].upper()}{name[1:]}" for name in probabilities)), rows)

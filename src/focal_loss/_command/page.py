@@ -53,6 +53,8 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
         precision_recall={name: precision_recall(y, p) for name, p in models.items()},
         roc={name: roc(y, p) for name, p in models.items()},
         reliability={name: report.Bins(*reliability(y, p)) for name, p in bins.items()},
+        ranking=listings.ranking(y, {loss: models[loss] for loss in LOSSES}),
+        calibration=listings.calibration(y, bins),
         trials=trials(result),
         metric=MEASURES[settings.metric].name,
         outcomes=outcomes(y, result.winner.probability, result.threshold),

@@ -164,6 +164,8 @@ class Report:
         The true positive rate (y) over the false positive rate (x).
     reliability : dict of str to Bins
         Such as "cross-entropy", "focal, scores" and "focal, calibrated".
+    ranking, calibration : Table
+        Lift, precision at the top, Gini and KS; calibration error and slope.
     trials : list of Trial
         The search.
     metric : str
@@ -196,6 +198,8 @@ class Report:
     precision_recall: dict[str, Curve]
     roc: dict[str, Curve]
     reliability: dict[str, Bins]
+    ranking: Table
+    calibration: Table
     trials: list[Trial]
     metric: str
     outcomes: Outcomes

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 from scipy.stats import binomtest
 
 from focal_loss._command import listings
 from focal_loss._command.evaluation import slope
+from focal_loss._command.fit import Part
 from focal_loss._command.report.data import Row
+from focal_loss._command.tables import Column, Schema
 from focal_loss._command.thresholds import Outcomes
 
 
@@ -88,3 +93,39 @@ def test_there_is_no_slope_of_what_separates_the_classes() -> None:
     y = np.array([True, True, False, False])
     for probability in ([0.9, 0.5, 0.5, 0.1], [0.1, 0.2, 0.2, 0.3], [0.5] * 4, [1.0, 1.0, 0.0, 0.0]):
         assert np.isnan(slope(y, np.array(probability)))
+
+
+def test_columns_are_described_as_the_file_wrote_them() -> None:
+    """Dates count days since 1970, times their fraction of the day."""
+    kinds = {
+        "amount": "number",
+        "yes": "boolean",
+        "day": "date",
+        "clock": "time",
+        "span": "duration",
+        "empty": "number",
+    }
+    X = pd.DataFrame(
+        {
+            "amount": [-2.5, np.nan, 1234.5, 0.0],
+            "yes": [1.0, 0.0, 0.0, 0.0],
+            "day": [0.0, 20_453.0, 1.0, np.nan],
+            "clock": [0.25, 0.75, 0.5, 0.5],
+            "span": [2.0, 2.0, np.nan, np.nan],
+            "empty": [np.nan] * 4,
+            "word": pd.Categorical(["a", None, "b", "a"]),
+        }
+    )
+    known = [Column(name, kind) for name, kind in kinds.items()] + [Column("word", "category", ("a", "b"))]
+    parts = (Part(X.iloc[:3], np.ones(3, bool)), Part(X.iloc[3:], np.ones(1, bool)))
+    notes = ["'amount' holds numbers, written as words", "'amounts' is left out"]
+    data = SimpleNamespace(schema=Schema(tuple(known)), notes=notes, train=parts[0], test=parts[1])
+    assert listings.columns(data).rows == [
+        Row("amount", "holds numbers, written as words", ("number", "25.0 %", "-2.5 to 1234.5")),
+        Row("yes", "", ("boolean", "–", "25.0 % true")),
+        Row("day", "", ("date", "25.0 %", "1970-01-01 to 2025-12-31")),
+        Row("clock", "", ("time", "–", "06:00 to 18:00")),
+        Row("span", "", ("duration", "50.0 %", "2 days")),
+        Row("empty", "", ("number", "100.0 %", "–")),
+        Row("word", "", ("category", "25.0 %", "2 categories")),
+    ]

@@ -169,6 +169,20 @@ def example() -> Report:
         cost_fp=1.0,
         cost_fn=20.0,
         importance=[(f"{NAMES[k % 6]}_{k}" if k >= 6 else NAMES[k], 420 * 0.82**k) for k in range(26)],
+        columns=Table(
+            ("Column", "Kind", "Missing", "Values"),
+            [
+                Row("transaction_amount", "", ("number", "–", "0.5 to 12400")),
+                Row(
+                    "minutes_since_last",
+                    "holds numbers; '?' among them counts as missing",
+                    ("number", "3.1 %", "0 to 525600"),
+                ),
+                Row("country_of_card", "", ("category", "0.4 %", "61 categories")),
+                Row("is_new_device", "", ("boolean", "–", "8.2 % true")),
+                *(Row(f"merchant_{k}", "", ("number", "–", f"0 to {k}")) for k in range(9, 19)),
+            ],
+        ),
         settings=[
             ("engine", "lightgbm"),
             ("metric", "average_precision"),
@@ -201,6 +215,7 @@ def hostile() -> Report:
         promises=Table(plain.promises.header, [Row(text, text, (text, text, text)) for text in HOSTILE]),
         metric=HOSTILE[6] + name + HOSTILE[3],
         importance=[(text, 1.0 - k / 10) for k, text in enumerate(HOSTILE)],
+        columns=Table(plain.columns.header, [Row(text, text, (text, text, text)) for text in HOSTILE * 2]),
         settings=pairs,
         command=f"focal-loss fit --target '{HOSTILE[1]}'",
         versions=pairs,

@@ -228,10 +228,12 @@ def test_dark_and_light(browser: Browser, file: Path) -> None:
 def test_printed(browser: Browser, file: Path) -> None:
     for page in opened(browser, file, color_scheme="dark"):
         page.get_by_role("slider", name="Threshold").press("Home")
+        assert not page.get_by_text("61 categories").evaluate("e => e.checkVisibility()")
         page.emulate_media(media="print")
         expect(page.locator("#threshold")).to_be_hidden()
         expect(page.locator("#copy")).to_be_hidden()
         expect(page.locator("#summary")).to_be_visible()
+        assert page.get_by_text("61 categories").evaluate("e => e.checkVisibility()"), "what is folded away is printed"
         assert page.eval_on_selector("body", "e => getComputedStyle(e).backgroundColor") == "rgb(255, 255, 255)"
         assert page.eval_on_selector("section", "e => getComputedStyle(e).breakInside") == "avoid"
         assert page.pdf().startswith(b"%PDF-")

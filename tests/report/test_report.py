@@ -23,6 +23,7 @@ SECTIONS = [
     "What a threshold costs",
     "What a threshold promises",
     "Feature importance",
+    "The columns",
     "To make this again",
 ]
 
@@ -200,3 +201,13 @@ def test_the_floors_of_no_model_are_drawn_and_named(report: Report) -> None:
     ]
     assert "no model: the share of positives" in content.texts
     assert "no model" in content.texts
+
+
+def test_many_columns_are_folded_away(report: Report) -> None:
+    row = report.columns.rows[0]
+    for count, folded in ((12, 0), (13, 1)):
+        table = dataclasses.replace(report.columns, rows=[row] * count)
+        content = Content(render(dataclasses.replace(report, columns=table)))
+        assert content.tags.count("details") == folded
+        assert ("13 columns" in content.texts) == folded
+        assert content.texts.count(row.name) == count + 1

@@ -6,12 +6,15 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from focal_loss._command import fit
 from focal_loss._command.evaluation import Ranked, at_top, kolmogorov_smirnov, slope
 from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Row, Table
 from focal_loss._command.report.figures import wilson
+from focal_loss._command.tables import Column
 from focal_loss._command.thresholds import Outcomes, Promise
 from focal_loss.calibration import expected_calibration_error
 
@@ -90,3 +93,40 @@ def calibration(y: Array, probabilities: dict[str, Array]) -> Table:
         Row("Slope", "1: right; below: too extreme", slopes),
     ]
     return Table(("Held-out rows", *(f"{name[:1].upper()}{name[1:]}" for name in probabilities)), rows)
+
+
+def columns(data: fit.Data) -> Table:
+    """The columns that the model sees: kind, missing values, range or number of categories, and remarks."""
+    rows = []
+    for column in data.schema.columns:
+        values = pd.concat([part.X[column.name] for part in (data.train, data.test)], ignore_index=True)
+        missing = float(values.isna().mean())
+        share = numbers.NOTHING if not missing else "below 0.1 %" if missing < 0.001 else f"{100 * missing:.1f} %"
+        begin = f"{column.name!r} "
+        notes = "; ".join(note.removeprefix(begin) for note in data.notes if note.startswith(begin))
+        rows.append(Row(column.name, notes, (column.kind, share, _span(column, values))))
+    return Table(("Column", "Kind", "Missing", "Values"), rows)
+
+
+def _span(column: Column, values: pd.Series) -> str:
+    """The range of a column, or the number of its categories."""
+    if column.kind == "category":
+        count = len(column.categories)
+        return f"{count:,} {'category' if count == 1 else 'categories'}"
+    known = values.dropna()
+    if not len(known):
+        return numbers.NOTHING
+    if column.kind == "boolean":
+        return f"{100 * known.mean():.1f} % true"
+    low, high = (_as_written(column, float(end)) for end in (known.min(), known.max()))
+    return low if low == high else f"{low} to {high}"
+
+
+def _as_written(column: Column, value: float) -> str:
+    """A value as a reader knows it: a date counts days since 1970, a time its fraction of the day."""
+    if column.kind == "date":
+        return str(np.datetime64(round(value * 86_400), "s").astype("datetime64[D]"))
+    if column.kind == "time":
+        minutes = int(value * 1440 + 1e-6)
+        return f"{minutes // 60:02d}:{minutes % 60:02d}"
+    return f"{value:.6g}" + (" days" if column.kind == "duration" else "")

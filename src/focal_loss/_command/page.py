@@ -64,6 +64,7 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
         cost_fp=1.0,
         cost_fn=float(max(1, round(negatives / positives))),
         importance=boosters.importances(result.winner.model, names),
+        columns=listings.columns(data),
         settings=settings_of(result),
         command=command,
         versions=versions(settings.engine),

@@ -182,6 +182,8 @@ class Report:
         The costs of a false alarm and of a miss.
     importance : list of (str, float)
         Features and their importance, the most important first.
+    columns : Table
+        The columns of the data that the model sees.
     settings : list of (str, str)
         Name and value of each setting.
     command : str
@@ -209,6 +211,7 @@ class Report:
     cost_fp: float
     cost_fn: float
     importance: list[tuple[str, float]]
+    columns: Table
     settings: list[tuple[str, str]]
     command: str
     versions: list[tuple[str, str]]

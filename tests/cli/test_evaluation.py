@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -135,3 +136,21 @@ def test_positives_and_negatives_are_drawn_apart() -> None:
     perfect, useless = y * 0.5 + 0.25, np.full(12, 0.5)
     one, other = evaluation.resampled(y, [perfect, useless], None, 0)[:, :, list(evaluation.MEASURES).index("f1")]
     np.testing.assert_allclose(one - other, 1 - 2 / 13)
+
+
+def compared(difference: float, low: float, high: float) -> report.Comparison:
+    models = {"focal": report.Estimate(0.5 + difference, 0, 1), "cross-entropy": report.Estimate(0.5, 0, 1)}
+    return report.Comparison("average precision", models, "cross-entropy", low, high, 0.1, True)
+
+
+def test_the_positives_that_would_show_a_difference_of_the_size_found() -> None:
+    """An interval of 0.01 +- 0.05 among 100 positives: 100 (5 * 2.8016 / 1.95996)^2 = 5,108 of them, rounded."""
+    part = SimpleNamespace(data=SimpleNamespace(test=SimpleNamespace(y=np.arange(1000) < 100)))
+    assert (
+        "difference is as large as the one found, 0.01, it would take about 5,100 positives held out, instead of "
+        "100, " in summary.needed([part], compared(0.01, -0.04, 0.06))
+    )
+    assert "about 5,100 positives in each held-out part" in summary.needed([part] * 3, compared(-0.01, -0.06, 0.04))
+    assert "more than a billion" in summary.needed([part], compared(1e-6, -0.04, 0.06))
+    for row in (compared(0.05, 0.01, 0.09), compared(0.0, -0.05, 0.05), compared(0.5, -0.001, 0.6)):
+        assert summary.needed([part], row) == "", "shown, none found, as good as shown"

@@ -17,7 +17,7 @@ from focal_loss._command import boosters, fit, listings
 from focal_loss._command.evaluation import MEASURES, Ranked, reliability
 from focal_loss._command.report import data as report
 from focal_loss._command.search import LOSSES, SEARCHED
-from focal_loss._command.summary import NAMES, answer, caution, choice, worth
+from focal_loss._command.summary import NAMES, answer, caution, choice, needed, worth
 from focal_loss._command.thresholds import Outcomes
 
 Array = Any
@@ -39,7 +39,9 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
         title=title,
         answer=answer(rows[0]),
         paragraphs=[
-            *filter(None, [worth(result, rows[0]), caution(results), choice(result, rows[0])]),
+            *filter(
+                None, [needed(results, rows[0]), worth(result, rows[0]), caution(results), choice(result, rows[0])]
+            ),
             *(f"{note}." for note in data.notes),
         ],
         facts=[

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from focal_loss._command import division, fit
 from focal_loss._command.evaluation import MEASURES, interval, over_parts, resampled
@@ -73,6 +74,29 @@ def answer(row: report.Comparison) -> str:
     better = (row.low > 0) == row.higher_is_better
     pair = ("Focal loss", row.rival) if better else (row.rival.capitalize(), "focal loss")
     return f"{pair[0]} is better than {pair[1]}: {values}."
+
+
+def needed(results: Sequence[fit.Result], row: report.Comparison) -> str:
+    """The number of held-out positives that would show a difference of the size found, or "" if one is shown.
+
+    At sample size n the interval of the difference d reaches 1.96 s / sqrt(n) to each side. A test of size 5 % has a
+    power of 80 % where d = (1.96 + 0.84) s / sqrt(n).
+    """
+    found = abs(row.difference)
+    if not row.low <= 0 <= row.high or not found:
+        return ""
+    here = int(results[0].data.test.y.sum())
+    ratio = (row.high - row.low) / 2 / found * ((norm.ppf(0.975) + norm.ppf(0.8)) / norm.ppf(0.975))
+    positives = here * ratio**2
+    if positives <= here:
+        return ""
+    of = "in each held-out part" if len(results) > 1 else "held out"
+    size = f"{float(f'{positives:.2g}'):,.0f}" if positives < 1e9 else "more than a billion"
+    return (
+        f"If the true difference is as large as the one found, {numbers.short(found, 2)}, it would take about {size} "
+        f"positives {of}, instead of {here:,}, to show it in four cases of five, because an interval shrinks with the "
+        "square root of their number."
+    )
 
 
 def worth(result: fit.Result, row: report.Comparison) -> str:

@@ -254,6 +254,6 @@ def test_where_nothing_may_be_copied_it_is_selected(page: Page, report: Report) 
 
 
 def test_everything_has_a_name(page: Page) -> None:
-    assert page.locator("figure > svg").count() == page.locator("figure > svg[role=img][aria-label]").count() == 7
+    assert page.locator("figure > svg").count() == page.locator("figure > svg[role=img][aria-label]").count() == 9
     for element in page.locator("input, button").all():
         expect(element).to_have_accessible_name(re.compile(r"\w"))

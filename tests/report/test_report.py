@@ -57,7 +57,7 @@ def test_all_sections_are_there_the_answer_first(report: Report) -> None:
     places = [content.index(report.answer), *(content.index(f">{name}</h2>") for name in SECTIONS)]
     assert places == sorted(places)
     assert all(paragraph in content for paragraph in report.paragraphs)
-    assert content.count('role="img"') == 7
+    assert content.count('role="img"') == 9
     empty = render(dataclasses.replace(report, importance=[], facts=[], versions=[], trials=[], reliability={}))
     assert "Feature importance" not in empty
 
@@ -211,3 +211,22 @@ def test_many_columns_are_folded_away(report: Report) -> None:
         assert content.tags.count("details") == folded
         assert ("13 columns" in content.texts) == folded
         assert content.texts.count(row.name) == count + 1
+
+
+@pytest.mark.parametrize("upward", [True, False])
+def test_the_history_and_the_map_of_trials(report: Report, upward: bool) -> None:
+    """Best so far of 0.4, 0.6, 0.5: 0.6 if higher is better, else 0.4. The map is drawn where both numbers vary."""
+    compared = [dataclasses.replace(report.comparisons[0], higher_is_better=upward)]
+    trials = [Trial(k, "focal", k / 2, 1.0 + k, score) for k, score in enumerate((0.4, 0.6, 0.5))]
+    trials.append(Trial(3, "focal", 1.0, 1.0, float("nan")))
+
+    def spoken(trials: list[Trial]) -> str:
+        given = dataclasses.replace(report, comparisons=compared, trials=trials)
+        return " ".join(value or "" for name, value in Content(render(given)).attributes if name == "aria-label")
+
+    said = spoken(trials)
+    assert f"so far. focal: {0.6 if upward else 0.4} after 3 trials." in said
+    best = "0.5 and weight 2" if upward else "0 and weight 1"
+    assert f"3 trials by gamma and weight of positives; the best is at gamma {best}." in said
+    for fixed in ({"gamma": 2.0}, {"pos_weight": 1.0}):
+        assert "by gamma and weight" not in spoken([dataclasses.replace(trial, **fixed) for trial in trials])

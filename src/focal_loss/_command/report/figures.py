@@ -14,18 +14,20 @@ from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Bins, Curve, Report, Trial
 from focal_loss._command.report.svg import PALETTE, Element, canvas, inline, viewport
 
-__all__ = ["cost", "curves", "gamma", "positions", "reliability", "styles", "wilson"]
+__all__ = ["cost", "curves", "focus", "gamma", "history", "positions", "reliability", "styles", "wilson"]
 
 Place = tuple[float, float]  # a point on axes from 0 to 1
 Floor = tuple[Place, Place]
 
 WIDE, SQUARE = (400, 300), (280, 290)
 BASELINE = "cross-entropy"
+LOSSES = ("cross-entropy", "weighted cross-entropy", "focal")  # in the order of their styles
 _DASHES = {"baseline": (4, 2), "focal": (), "other": (1, 1.5)}
 _COLUMNS = 200  # columns of a curve; a figure of this width shows no more
 # Candidates for labels of the threshold axis. The axis is linear in log odds, since useful thresholds for a rare class
 # are small.
 _TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999, 0.9999)
+_WEIGHTS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 _RATES = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1)
 
 
@@ -97,6 +99,52 @@ def gamma(report: Report) -> Markup:
         spoken.append(f"the best of {len(baseline)} trials with cross-entropy {numbers.short(level, 4)}")
     axes.set_xlim(left=0)
     return inline(figure, "gamma", "; ".join(spoken) + ".")
+
+
+def focus(report: Report) -> Markup | None:
+    """The trials of focal loss by gamma and weight, in a stronger color the better; None unless both were searched."""
+    trials = [t for t in report.trials if t.loss == "focal" and math.isfinite(t.score) and t.gamma is not None]
+    if len({t.gamma for t in trials}) < 2 or len({t.pos_weight for t in trials}) < 2:
+        return None
+    upward = report.comparisons[0].higher_is_better
+    scores = np.array([t.score if upward else -t.score for t in trials])
+    rank = np.searchsorted(np.sort(scores), scores) / (len(scores) - 1)
+    figure, axes = canvas(*WIDE, "gamma", "weight of positives")
+    axes.set_yscale("log")
+    weights = [t.pos_weight for t in trials]
+    ticks = [tick for tick in _WEIGHTS if min(weights) / 1.5 <= tick <= max(weights) * 1.5]
+    axes.set_yticks(ticks, [_plain(tick) for tick in ticks])
+    axes.minorticks_off()
+    x = [t.gamma or 0.0 for t in trials]
+    axes.scatter(x, weights, s=30, color=PALETTE["focal"], alpha=0.12 + 0.88 * np.round(rank**2, 1), clip_on=False)
+    top = _best(trials, upward)
+    axes.scatter([top.gamma or 0.0], [top.pos_weight], s=90, facecolor="none", edgecolor=PALETTE["ink"], zorder=3)
+    axes.set_xlim(left=0)
+    spoken = (
+        f"{len(trials)} trials by gamma and weight of positives; the best is at gamma {numbers.short(top.gamma or 0)}"
+    )
+    return inline(figure, "focus", f"{spoken} and weight {numbers.short(top.pos_weight)}.")
+
+
+def history(report: Report) -> Markup:
+    """The best score so far of each loss, over its trials."""
+    upward = report.comparisons[0].higher_is_better
+    best_of = np.maximum if upward else np.minimum
+    figure, axes = canvas(*WIDE, "trials", f"best {report.metric} so far")
+    spoken = []
+    for loss, style in styles(LOSSES).items():
+        given = sorted((t for t in report.trials if t.loss == loss), key=lambda t: t.number)
+        scores = np.array([t.score for t in given if math.isfinite(t.score)])
+        if not len(scores):
+            continue
+        dashes = (0, _DASHES[style]) if _DASHES[style] else "-"
+        best = best_of.accumulate(scores)
+        axes.step(range(1, len(best) + 1), best, where="post", color=PALETTE[style], linewidth=1.8, linestyle=dashes)
+        axes.scatter([len(best)], [best[-1]], s=18, color=PALETTE[style], zorder=3)
+        spoken.append(f"{loss}: {numbers.short(float(best[-1]), 4)} after {len(best)} trials")
+    axes.set_xlim(left=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    return inline(figure, "history", f"Best {report.metric} so far. {'; '.join(spoken) or 'No trials'}.")
 
 
 def cost(report: Report, chosen: int) -> Markup:

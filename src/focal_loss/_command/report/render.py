@@ -103,6 +103,9 @@ def _figures(report: Report, chosen: int) -> dict[str, Any]:
             for k, (name, bins) in enumerate(report.reliability.items())
         ],
         "gamma": figures.gamma(report),
+        "focus": figures.focus(report),
+        "history": figures.history(report),
+        "losses": figures.LOSSES,
         "cost": figures.cost(report, chosen),
     }
 

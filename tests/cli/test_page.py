@@ -37,3 +37,9 @@ def test_other_data_have_another_fingerprint(columns: pd.DataFrame, labels: np.n
     assert page.fingerprint(data(X.copy(), Y.copy())) == known
     assert page.fingerprint(data(columns, labels)) != known
     assert len(known) == 16
+
+
+def test_ranks_of_values() -> None:
+    assert page.ranks(pd.Series([5.0, 1.0, np.nan, 3.0])) == [1.0, 0.0, None, 0.5]
+    assert page.ranks(pd.Series([2.0, 2.0, 2.0])) == [0.5, 0.5, 0.5]
+    assert page.ranks(X.kind) == [None] * 4

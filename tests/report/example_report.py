@@ -6,7 +6,18 @@ import dataclasses
 
 import numpy as np
 
-from focal_loss._command.report.data import Bins, Comparison, Curve, Estimate, Outcomes, Report, Row, Table, Trial
+from focal_loss._command.report.data import (
+    Bins,
+    Comparison,
+    Curve,
+    Estimate,
+    Outcomes,
+    Report,
+    Row,
+    Swarm,
+    Table,
+    Trial,
+)
 
 ROWS = 4000
 NAMES = ("transaction_amount", "minutes_since_last", "country_of_card", "merchant", "weekday", "is_new_device")
@@ -59,6 +70,17 @@ def search(generator: np.random.Generator) -> list[Trial]:
         score = 0.72 + generator.normal(0, 0.006) + (0 if gamma is None else 0.03 - 0.008 * (gamma - 1.8) ** 2)
         loss = "cross-entropy" if gamma is None else "focal"
         found.append(Trial(number, loss, gamma, round(float(generator.uniform(0.5, 8)), 2), float(score)))
+    return found
+
+
+def swarms(generator: np.random.Generator) -> list[Swarm]:
+    """Contributions that rise with the value, fall with it, or depend on a word."""
+    found = []
+    for k, name in enumerate(NAMES):
+        rank = generator.random(400)
+        added = (3 * (rank - 0.5) * (-1) ** k + generator.normal(0, 0.5, 400)) * 0.75**k
+        ranks = [None] * 400 if k in (2, 3) else rank.round(3).tolist()
+        found.append(Swarm(name, added.round(3).tolist(), ranks))
     return found
 
 
@@ -169,6 +191,7 @@ def example() -> Report:
         cost_fp=1.0,
         cost_fn=20.0,
         importance=[(f"{NAMES[k % 6]}_{k}" if k >= 6 else NAMES[k], 420 * 0.82**k) for k in range(26)],
+        swarms=swarms(generator),
         columns=Table(
             ("Column", "Kind", "Missing", "Values"),
             [
@@ -215,6 +238,7 @@ def hostile() -> Report:
         promises=Table(plain.promises.header, [Row(text, text, (text, text, text)) for text in HOSTILE]),
         metric=HOSTILE[6] + name + HOSTILE[3],
         importance=[(text, 1.0 - k / 10) for k, text in enumerate(HOSTILE)],
+        swarms=[dataclasses.replace(plain.swarms[0], name=text) for text in HOSTILE],
         columns=Table(plain.columns.header, [Row(text, text, (text, text, text)) for text in HOSTILE * 2]),
         settings=pairs,
         command=f"focal-loss fit --target '{HOSTILE[1]}'",

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from example_report import HOSTILE, example, hostile
 
-from focal_loss._command.report import numbers
-from focal_loss._command.report.data import Bins, Comparison, Curve, Estimate, Outcomes, Report, Trial
+from focal_loss._command.report import numbers, swarm
+from focal_loss._command.report.data import Bins, Comparison, Curve, Estimate, Outcomes, Report, Swarm, Trial
 from focal_loss._command.report.render import render
 
 SECTIONS = [
@@ -23,6 +23,7 @@ SECTIONS = [
     "What a threshold costs",
     "What a threshold promises",
     "Feature importance",
+    "What moves a prediction",
     "The columns",
     "To make this again",
 ]
@@ -57,7 +58,7 @@ def test_all_sections_are_there_the_answer_first(report: Report) -> None:
     places = [content.index(report.answer), *(content.index(f">{name}</h2>") for name in SECTIONS)]
     assert places == sorted(places)
     assert all(paragraph in content for paragraph in report.paragraphs)
-    assert content.count('role="img"') == 9
+    assert content.count('role="img"') == 9 + len(report.swarms)
     empty = render(dataclasses.replace(report, importance=[], facts=[], versions=[], trials=[], reliability={}))
     assert "Feature importance" not in empty
 
@@ -207,7 +208,7 @@ def test_many_columns_are_folded_away(report: Report) -> None:
     row = report.columns.rows[0]
     for count, folded in ((12, 0), (13, 1)):
         table = dataclasses.replace(report.columns, rows=[row] * count)
-        content = Content(render(dataclasses.replace(report, columns=table)))
+        content = Content(render(dataclasses.replace(report, columns=table, swarms=[])))
         assert content.tags.count("details") == folded
         assert ("13 columns" in content.texts) == folded
         assert content.texts.count(row.name) == count + 1
@@ -230,3 +231,26 @@ def test_the_history_and_the_map_of_trials(report: Report, upward: bool) -> None
     assert f"3 trials by gamma and weight of positives; the best is at gamma {best}." in said
     for fixed in ({"gamma": 2.0}, {"pos_weight": 1.0}):
         assert "by gamma and weight" not in spoken([dataclasses.replace(trial, **fixed) for trial in trials])
+
+
+def test_dots_lie_where_the_feature_moves_the_score() -> None:
+    """Ten rows add nothing, one of a high value 2, one of a low value -1; the axis reaches 2 to both sides."""
+    swarms = [Swarm("a", [0.0] * 10 + [2.0, -1.0], [None] * 10 + [0.9, 0.1]), Swarm("b", [0.5], [0.5])]
+    first, second = (re.findall(r'stroke-(\w+)" d="([^"]*)"', text) for text in swarm.drawn(swarms))
+    middle, *dots = first
+    assert middle == ("muted", "M300 0v34")
+    places = {style: [tuple(map(float, dot)) for dot in re.findall(r"M(\d+) ([\d.]+)h0", path)] for style, path in dots}
+    assert places["focal"] == [(596, 17)]
+    assert places["baseline"] == [(152, 17)]
+    assert [x for x, _ in places["muted"]] == [300] * 10
+    heights = [y for _, y in places["muted"]]
+    assert len(set(heights)) == 10
+    assert 0 <= min(heights) < 17 < max(heights) <= 34
+    assert second[1][0] == "line"
+
+
+def test_swarms_stay_small(report: Report) -> None:
+    rng = np.random.default_rng(0)
+    many = [Swarm("a", rng.normal(size=500).tolist(), rng.random(500).tolist()) for _ in range(10)]
+    without = len(render(dataclasses.replace(report, swarms=[])).encode())
+    assert 10_000 < len(render(dataclasses.replace(report, swarms=many)).encode()) - without < 150_000

@@ -267,3 +267,27 @@ def importances(model: Any, names: list[str]) -> list[tuple[str, float]]:
     total = float(np.sum(found)) or 1.0
     pairs = zip(names, (float(value) / total for value in found), strict=True)
     return sorted(pairs, key=lambda pair: -pair[1])
+
+
+def contributions(model: Any, X: pd.DataFrame) -> Array:
+    """The SHAP values of a fitted model: what each column adds to the scores of the trees in each row, in log odds.
+
+    Returns
+    -------
+    array of float64, shape (rows, columns + 1)
+        The last column is the mean score. The sum over a row is its score.
+
+    References
+    ----------
+    S. Lundberg, G. Erion and S.-I. Lee, "Consistent individualized feature attribution for tree ensembles", 2018,
+    arXiv:1802.03888.
+    """
+    if hasattr(model, "booster_"):
+        return np.asarray(model.booster_.predict(X, pred_contrib=True), np.float64)
+    if hasattr(model, "get_booster"):
+        library = importlib.import_module("xgboost")
+        rows = library.DMatrix(X, enable_categorical=True)
+        return np.asarray(model.get_booster().predict(rows, pred_contribs=True), np.float64)
+    library = importlib.import_module("catboost")
+    rows = library.Pool(X, cat_features=[name for name in X.columns if X[name].dtype == object])
+    return np.asarray(model.get_feature_importance(rows, type="ShapValues"), np.float64)

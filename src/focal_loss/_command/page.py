@@ -22,6 +22,7 @@ from focal_loss._command.thresholds import Outcomes
 
 Array = Any
 CURVE_POINTS, SLIDER_STEPS = 4000, 300
+SWARMS, SWARM_ROWS = 10, 500  # features and held-out rows
 FACTS = {"gamma": "Its gamma", "pos_weight": "Its weight of positives"}
 
 
@@ -66,11 +67,31 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
         cost_fp=1.0,
         cost_fn=float(max(1, round(negatives / positives))),
         importance=boosters.importances(result.winner.model, names),
+        swarms=swarms(result),
         columns=listings.columns(data),
         settings=settings_of(result),
         command=command,
         versions=versions(settings.engine),
     )
+
+
+def swarms(result: fit.Result) -> list[report.Swarm]:
+    """The SHAP values of the stored model on some held-out rows, the features with the largest mean first."""
+    X = result.data.test.X
+    if len(X) > SWARM_ROWS:
+        X = X.sample(SWARM_ROWS, random_state=result.search.settings.seed)
+    table, _ = boosters.columns_for(result.search.settings.engine, X)
+    found = boosters.contributions(result.winner.model, table)[:, :-1]
+    first = np.argsort(-np.abs(found).mean(axis=0), kind="stable")[:SWARMS]
+    return [report.Swarm(str(X.columns[k]), found[:, k].round(6).tolist(), ranks(X.iloc[:, k])) for k in first.tolist()]
+
+
+def ranks(values: pd.Series) -> list[float | None]:
+    """The rank of each value from 0 to 1, that of equal ones in their middle; None where it is missing or a word."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return [None] * len(values)
+    known = max(int(values.notna().sum()), 2)
+    return [None if np.isnan(rank) else (rank - 1) / (known - 1) for rank in values.rank().tolist()]
 
 
 def settings_of(result: fit.Result) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Bins", "Comparison", "Curve", "Estimate", "Outcomes", "Report", "Row", "Table", "Trial"]
+__all__ = ["Bins", "Comparison", "Curve", "Estimate", "Outcomes", "Report", "Row", "Swarm", "Table", "Trial"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,25 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Swarm:
+    """The contributions of one feature to the scores of some rows.
+
+    Attributes
+    ----------
+    name : str
+        The feature.
+    added : list of float
+        What it adds to the score of each row, in log odds; at least one row.
+    ranks : list of (float or None)
+        The rank of its value in each row, from 0, the lowest, to 1; None where the value is missing or a word.
+    """
+
+    name: str
+    added: list[float]
+    ranks: list[float | None]
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything that a report shows.
 
@@ -182,6 +201,8 @@ class Report:
         The costs of a false alarm and of a miss.
     importance : list of (str, float)
         Features and their importance, the most important first.
+    swarms : list of Swarm
+        The contributions of the most important features, those of most influence first.
     columns : Table
         The columns of the data that the model sees.
     settings : list of (str, str)
@@ -211,6 +232,7 @@ class Report:
     cost_fp: float
     cost_fn: float
     importance: list[tuple[str, float]]
+    swarms: list[Swarm]
     columns: Table
     settings: list[tuple[str, str]]
     command: str

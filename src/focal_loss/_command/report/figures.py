@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Bins, Curve, Report, Trial
@@ -115,8 +116,11 @@ def focus(report: Report) -> Markup | None:
     ticks = [tick for tick in _WEIGHTS if min(weights) / 1.5 <= tick <= max(weights) * 1.5]
     axes.set_yticks(ticks, [_plain(tick) for tick in ticks])
     axes.minorticks_off()
-    x = [t.gamma or 0.0 for t in trials]
-    axes.scatter(x, weights, s=30, color=PALETTE["focal"], alpha=0.12 + 0.88 * np.round(rank**2, 1), clip_on=False)
+    shade = np.round(rank**2, 1)
+    for level in np.unique(shade).tolist():
+        some = [t for t, own in zip(trials, shade.tolist(), strict=True) if own == level]
+        x, y = [t.gamma or 0.0 for t in some], [t.pos_weight for t in some]
+        axes.scatter(x, y, s=30, color=PALETTE["focal"], alpha=0.12 + 0.88 * level, clip_on=False)
     top = _best(trials, upward)
     axes.scatter([top.gamma or 0.0], [top.pos_weight], s=90, facecolor="none", edgecolor=PALETTE["ink"], zorder=3)
     axes.set_xlim(left=0)
@@ -143,7 +147,7 @@ def history(report: Report) -> Markup:
         axes.scatter([len(best)], [best[-1]], s=18, color=PALETTE[style], zorder=3)
         spoken.append(f"{loss}: {numbers.short(float(best[-1]), 4)} after {len(best)} trials")
     axes.set_xlim(left=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return inline(figure, "history", f"Best {report.metric} so far. {'; '.join(spoken) or 'No trials'}.")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from focal_loss._command.report import figures, numbers
+from focal_loss._command.report import figures, numbers, swarm
 from focal_loss._command.report.data import Comparison, Report
 from focal_loss._command.report.svg import speakable
 
@@ -45,6 +45,8 @@ def render(report: Report) -> str:
         chosen=chosen,
         shown=numbers.at(outcomes, chosen, report.cost_fp, report.cost_fn),
         features=_features(report.importance),
+        swarms=list(zip(report.swarms, swarm.drawn(report.swarms), strict=True)),
+        reach=numbers.short(swarm.reach(report.swarms)),
         hidden_features=max(len(report.importance) - _FEATURES, 0),
         **_figures(report, chosen),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -257,3 +258,18 @@ def test_everything_has_a_name(page: Page) -> None:
     assert page.locator("figure > svg").count() == page.locator("figure > svg[role=img][aria-label]").count() == 9
     for element in page.locator("input, button").all():
         expect(element).to_have_accessible_name(re.compile(r"\w"))
+
+
+def test_the_curves_are_downloaded(page: Page, report: Report) -> None:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="as CSV").press("Enter")
+    assert download.value.suggested_filename == "curves.csv"
+    rows = list(csv.DictReader(Path(download.value.path()).read_text("utf-8").splitlines()))
+    outcomes = report.outcomes
+    assert [float(row["threshold"]) for row in rows] == outcomes.thresholds
+    for name in ("tp", "fp", "fn", "tn"):
+        assert [int(row[name]) for row in rows] == getattr(outcomes, name)
+    row, k = rows[150], 150
+    assert float(row["precision"]) == outcomes.tp[k] / (outcomes.tp[k] + outcomes.fp[k])
+    assert float(row["recall"]) == outcomes.tp[k] / 155
+    assert float(row["false_positive_rate"]) == outcomes.fp[k] / 3845

@@ -94,8 +94,8 @@ def needed(results: Sequence[fit.Result], row: report.Comparison) -> str:
     size = f"{float(f'{positives:.2g}'):,.0f}" if positives < 1e9 else "more than a billion"
     return (
         f"If the true difference is as large as the one found, {numbers.short(found, 2)}, it would take about {size} "
-        f"positives {of}, instead of {here:,}, to show it in four cases of five, because an interval shrinks with the "
-        "square root of their number."
+        f"positives {of}, instead of {here:,}, to show it in four cases of five, if the interval shrinks with "
+        "the square root of their number."
     )
 
 

@@ -104,6 +104,23 @@
     }
   };
 
+  // The counts, precision, recall and false positive rate at every threshold; precision is empty where no row is flagged.
+  const table = () => {
+    const rows = data.exact.map((threshold, k) => {
+      const [tp, fp, fn, tn] = ["tp", "fp", "fn", "tn"].map((name) => data[name][k]);
+      return [threshold, tp, fp, fn, tn, tp + fp ? tp / (tp + fp) : "", tp / positives, fp / negatives].join(",");
+    });
+    return ["threshold,tp,fp,fn,tn,precision,recall,false_positive_rate", ...rows, ""].join("\n");
+  };
+  const save = () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([table()], { type: "text/csv" }));
+    link.download = "curves.csv";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+
+  one("#csv").addEventListener("click", save);
   slider.addEventListener("input", update);
   alarm.addEventListener("input", () => price(alarm, "fp"));
   miss.addEventListener("input", () => price(miss, "fn"));

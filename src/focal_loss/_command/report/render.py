@@ -137,9 +137,10 @@ def _compared(comparison: Comparison) -> dict[str, Any]:
 
 
 def _data(report: Report) -> dict[str, Any]:
-    """The data of the script: counts, the thresholds as text, and their places on the axis."""
+    """The data of the script: counts, the thresholds, as numbers and as text, and their places on the axis."""
     outcomes = report.outcomes
     return {
+        "exact": outcomes.thresholds,
         "thresholds": [numbers.short(threshold) for threshold in outcomes.thresholds],
         "positions": figures.positions(outcomes.thresholds),
         "ceiling": numbers.CEILING,

@@ -56,6 +56,31 @@ def opened(browser: Browser, file: Path, **options: object) -> Iterator[Page]:
     context.close()
 
 
+@pytest.mark.parametrize("name", ["pr", "roc", "cost"])
+def test_values_under_the_pointer(page: Page, report: Report, name: str) -> None:
+    """Where the ring lies, the pointer reads the chosen threshold; arrow keys step on from there."""
+    outcomes, reading = report.outcomes, page.locator(f"[data-reading={name}]")
+    expect(reading).to_have_text("")
+
+    def said(k: int) -> re.Pattern[str]:
+        found = numbers.at(outcomes, k, 1.0, 20.0)
+        start = f"At {found['threshold']}: precision {found['precision']}, recall {found['recall']}, "
+        return re.compile(re.escape(start) + f".*cost {found['cost']}[.]$")
+
+    page.locator(f'[data-mark="{name}"]').hover(force=True)
+    expect(reading).to_have_text(said(chosen(report)))
+    page.mouse.move(0, 0)
+    expect(reading).to_have_text("")
+    figure = page.locator(f'figure > svg:has([data-mark="{name}"])')
+    figure.press("ArrowRight")
+    figure.press("ArrowRight")
+    expect(reading).to_have_text(said(chosen(report) + 2))
+    figure.press("ArrowLeft")
+    expect(reading).to_have_text(said(chosen(report) + 1))
+    page.keyboard.press("Tab")
+    expect(reading).to_have_text("")
+
+
 def texts(page: Page) -> dict[str, str]:
     """The text of each place that the script fills. All places of one name must have the same text."""
     found: dict[str, set[str]] = {}
@@ -118,7 +143,7 @@ def test_the_script_draws_what_stood_there(browser: Browser, file: Path, page: P
     drawn, again = ([float(x) for x in re.split("[ ,]", line)] for line in lines)
     assert drawn == pytest.approx(again, abs=0.11)
     before = re.findall(r'data-mark="(\w+)" r="\d" cx="([\d.]+)%" cy="([\d.]+)%"', file.read_text("utf-8"))
-    after = marks(page)
+    after = {name: at for name, at in marks(page).items() if not name.endswith("-read")}
     assert len(before) == len(after) == 4
     for name, x, y in before:
         assert after[name] == pytest.approx((float(x), float(y)), abs=0.006)

@@ -73,6 +73,56 @@
     line.setAttribute("points", data.positions.map(point).join(" "));
   };
 
+  // The values under the pointer: those of the stored model at the nearest threshold. Arrow keys step along a curve.
+  const places = {
+    pr: (k) => [data.tp[k] / positives, data.tp[k] / (data.tp[k] + data.fp[k])],
+    roc: (k) => [data.fp[k] / negatives, data.tp[k] / positives],
+    cost: (k) => [data.positions[k], height(k)],
+  };
+  const read = (name, reading) => {
+    const ring = one(`[data-mark="${name}"]`);
+    const axes = ring.parentNode;
+    const figure = axes.ownerSVGElement;
+    const dot = axes.appendChild(document.createElementNS(axes.namespaceURI, "circle"));
+    dot.dataset.mark = `${name}-read`;
+    dot.setAttribute("r", "3.5");
+    dot.setAttribute("class", "best");
+    let at = -1;
+    const show = (k) => {
+      at = k;
+      if (k < 0) dot.toggleAttribute("data-off", true);
+      else mark(dot.dataset.mark, ...places[name](k));
+      reading.textContent = k < 0 ? "" : spoken(k);
+    };
+    const nearest = (event) => {
+      const screen = axes.getScreenCTM();
+      const px = (event.clientX - screen.e) / screen.a / Number(axes.getAttribute("width"));
+      const py = 1 - (event.clientY - screen.f) / screen.d / Number(axes.getAttribute("height"));
+      const far = data.tp.map((_, k) => {
+        const [x, y] = places[name](k);
+        return Math.hypot(x - px, name === "cost" ? 0 : y - py);
+      });
+      return far.reduce((best, d, k) => (d < far[best] || Number.isNaN(far[best]) ? k : best), 0);
+    };
+    figure.tabIndex = 0;
+    figure.addEventListener("pointermove", (event) => show(nearest(event)));
+    figure.addEventListener("pointerleave", () => show(-1));
+    figure.addEventListener("blur", () => show(-1));
+    figure.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      show(Math.min(Math.max((at < 0 ? Number(slider.value) : at) + step, 0), data.tp.length - 1));
+    });
+    show(-1);
+  };
+  const spoken = (k) => {
+    const now = shown(k, k);
+    const alarms = fixed(data.fp[k] / negatives, 3);
+    const rates = `precision ${now.precision}, recall ${now.recall}, false positive rate ${alarms}`;
+    return `At ${now.threshold}: ${rates}, cost ${now.cost}.`;
+  };
+
   const update = () => {
     const k = Number(slider.value);
     const best = cheapest();
@@ -104,7 +154,7 @@
     }
   };
 
-  // The counts, precision, recall and false positive rate at every threshold; precision is empty where no row is flagged.
+  // The counts and rates at every threshold; precision is empty where no row is flagged.
   const table = () => {
     const rows = data.exact.map((threshold, k) => {
       const [tp, fp, fn, tn] = ["tp", "fp", "fn", "tn"].map((name) => data[name][k]);
@@ -129,6 +179,7 @@
     update();
   });
   one("#copy").addEventListener("click", copy);
+  for (const reading of document.querySelectorAll("[data-reading]")) read(reading.dataset.reading, reading);
   for (const element of document.querySelectorAll(".scripted")) element.hidden = false;
   update();
 })();

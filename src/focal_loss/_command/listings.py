@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from focal_loss._command import fit
+from focal_loss._command import division
+from focal_loss._command.columns import Column
 from focal_loss._command.evaluation import Ranked, at_top, kolmogorov_smirnov, slope
 from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Row, Table
 from focal_loss._command.report.figures import wilson
-from focal_loss._command.tables import Column
 from focal_loss._command.thresholds import Outcomes, Promise
 from focal_loss.calibration import expected_calibration_error
 
@@ -95,7 +95,7 @@ def calibration(y: Array, probabilities: dict[str, Array]) -> Table:
     return Table(("Held-out rows", *(f"{name[:1].upper()}{name[1:]}" for name in probabilities)), rows)
 
 
-def columns(data: fit.Data) -> Table:
+def columns(data: division.Data) -> Table:
     """The columns that the model sees: kind, missing values, range or number of categories, and remarks."""
     rows = []
     for column in data.schema.columns:

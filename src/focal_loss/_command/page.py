@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from focal_loss._command import boosters, fit, listings
+from focal_loss._command import boosters, division, fit, listings
 from focal_loss._command.evaluation import MEASURES, Ranked, reliability
 from focal_loss._command.report import data as report
 from focal_loss._command.search import LOSSES, SEARCHED
@@ -117,7 +117,7 @@ def settings_of(result: fit.Result) -> list[tuple[str, str]]:
     ]
 
 
-def fingerprint(data: fit.Data) -> str:
+def fingerprint(data: division.Data) -> str:
     """The first 16 digits of a digest of the columns and labels of both parts: other data have another."""
     digest = hashlib.sha256("\0".join(data.train.X.columns).encode())
     for X, y in (data.train, data.test):

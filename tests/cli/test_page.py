@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from focal_loss._command import page
-from focal_loss._command.fit import Part
+from focal_loss._command.division import Part
 
 
 def data(X: pd.DataFrame, y: np.ndarray, held: int = 2, **fields: object) -> SimpleNamespace:
-    """Data as `fit.load` gives them: the last rows are held out."""
+    """Data as `division.load` gives them: the last rows are held out."""
     parts = (Part(X.iloc[:-held], y[:-held]), Part(X.iloc[-held:], y[-held:]))
     return SimpleNamespace(train=parts[0], test=parts[1], **fields)
 

@@ -56,7 +56,7 @@ def alone(column: pd.Series, y: Array) -> float:
     there = ~missing.to_numpy()
     if labels[there].nunique() < 2:
         return 0.5
-    auc = float(roc_auc_score(y[there], column[there]))
+    auc = float(roc_auc_score(y[there], column[there].rank()))  # ranks, since values may be infinite
     return max(auc, 1 - auc)
 
 

@@ -59,8 +59,8 @@ def test_sensitivity_and_specificity_with_their_intervals() -> None:
 
 
 def test_lift_counts_rows_of_one_probability_in_proportion() -> None:
-    """Of 200 rows 20 are positive. The 40 rows of the highest probability hold 16 of them: 40 % of any part of these.
-    At the top 10 %, 20 rows, lift 4. All others are tied too.
+    """The 40 rows of the highest probability, of 200, hold 16 of 20 positives: 40 % of any part of these. At the top
+    10 %, 20 rows, lift 4. All others are tied too.
     """
     y = np.zeros(200, bool)
     y[:16] = y[40:44] = True

@@ -171,7 +171,11 @@ def schema_of(table: pa.Table, question: Question, source: Source) -> tuple[tabl
     """The columns to learn from. Those that only split the rows are not among them: what new rows have in their place
     cannot be learned.
     """
-    used = [name for name in (question.group, question.time) if name is not None]
+    given = {"group": question.group, "time": question.time}
+    used = [name for name in given.values() if name is not None]
+    for option, name in given.items():
+        if name is not None:
+            column(table, name, option, source)
     seen = replace(source, ignore=tuple(name for name in source.ignore if name not in used))
     schema, notes = tables.Schema.of(table.drop_columns(used), question.target, seen)
     return schema, [f"{name!r} splits the rows, and the model does not see it" for name in used] + notes

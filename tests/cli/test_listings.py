@@ -11,8 +11,8 @@ from scipy.special import expit
 from scipy.stats import binomtest
 
 from focal_loss._command import listings
-from focal_loss._command.evaluation import slope
 from focal_loss._command.division import Part
+from focal_loss._command.evaluation import slope
 from focal_loss._command.report.data import Row
 from focal_loss._command.tables import Column, Schema
 from focal_loss._command.thresholds import Outcomes

@@ -52,7 +52,8 @@ def test_groups_are_drawn_whole() -> None:
     repeated = evaluation.resampled(np.repeat(y, 10), [np.repeat(probability, 10)], groups, 0)[0, :, 1]
     plain = evaluation.resampled(y, [probability], None, 0)[0, :, 1]
     assert np.std(repeated) == pytest.approx(np.std(plain), rel=0.1)
-    assert evaluation.resampled(y[:2] | [True, False], [probability[:2]], np.arange(2), 0).shape == (1, 1000, 5)
+    both = np.array([True, False])
+    assert evaluation.resampled(both, [probability[:2]], np.arange(2), 0).shape == (1, 1000, 5)
 
 
 def test_the_slider_steps_evenly_in_log_odds() -> None:

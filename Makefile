@@ -34,22 +34,22 @@ demo: .venv/demo
 	$(BIN)/python examples/detector.py
 
 bench: .venv/bench
-	$(BIN)/python benchmarks/run.py
+	PYTHONPATH=.venv/bench $(BIN)/python benchmarks/run.py
 
 # Fails if something has lost more than 15 % beside its rival since the last `make bench` on this kind of machine.
 bench-check: .venv/bench
-	$(BIN)/python benchmarks/run.py --check
+	PYTHONPATH=.venv/bench $(BIN)/python benchmarks/run.py --check
 
 # For a machine with a GPU, and a build of torch for it in the environment.
 bench-gpu: .venv/bench .venv/gpu
-	PYTHONPATH=.venv/gpu $(BIN)/python benchmarks/gpu.py
+	PYTHONPATH=.venv/gpu:.venv/bench $(BIN)/python benchmarks/gpu.py
 
 # Needs no GPU: it reads the machine code.
 gpu-budget: .venv/gpu
 	PYTHONPATH=.venv/gpu $(BIN)/python benchmarks/gpu_budget.py
 
 # The operations that XLA runs, from its optimised programs.
-operations: .venv/bench
+operations: .venv/test
 	$(BIN)/python benchmarks/operations.py
 
 # Environments. A group of pyproject.toml is installed, and the kernels are compiled, once and again when their sources
@@ -63,9 +63,10 @@ PARTS := pyproject.toml CMakeLists.txt $(wildcard native/* src/focal_loss/*/__in
 	$(BIN)/python -m pip install --quiet --group $* --editable .
 	touch $@
 
-# torchvision has no build for the CPU alone; its focal loss is Python and needs nothing of the rest.
+# torchvision has no build for the CPU alone; its focal loss is Python and needs nothing of the rest. It has a folder of
+# its own, because libraries of the tests import it if they find it, and fail.
 .venv/bench: .venv/test
-	$(BIN)/python -m pip install --quiet --no-deps torchvision==0.29.2
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ torchvision==0.29.2
 	touch $@
 
 # The browser that the tests of the report drive.

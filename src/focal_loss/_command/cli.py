@@ -115,8 +115,8 @@ def run_predict(options: argparse.Namespace) -> None:
     present(options.data, options.directory)
     from focal_loss._command import files, predict, store
 
-    rule = options.precision is None and options.recall is None
-    stored = store.Stored.load(options.directory, quickly=rule and options.own_process)
+    needs_outcomes = options.precision is not None or options.recall is not None
+    stored = store.Stored.load(options.directory, quickly=options.own_process and not needs_outcomes)
     threshold, remarks = chosen_threshold(stored, options)
     source = Source(options.data, not options.no_header, options.encoding)
     frame, notes = predict.answers(stored, source, options.keep, threshold)

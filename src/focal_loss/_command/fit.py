@@ -72,16 +72,15 @@ def fit(
     best = {loss: search.best(loss) for loss in LOSSES}
     chosen = plainest(best, search.sign)
     held, _ = boosters.columns_for(search.settings.engine, data.test.X)
+    scores = {loss: search.out_of_fold(loss, best[loss]) for loss in LOSSES}
     candidates = {}
     for loss in LOSSES:
-        scores = search.out_of_fold(loss, best[loss])
-        found = temper.helpful(best[loss].parameters, scores, search.y, search.folds)
+        found = temper.helpful(best[loss].parameters, scores[loss], search.y, search.folds)
         candidates[loss] = _candidate(search, loss, best[loss], found, held, train or trained)
-        if loss == chosen:
-            seen = ~np.isnan(scores)
-            probability = temper.posterior(best[loss].parameters, scores[seen], found.value)
-            outcomes = Outcomes.of(search.y[seen], probability)
-    return Result(data, search, candidates, candidates[chosen], outcomes, outcomes.best_f1())
+    winner, seen = candidates[chosen], ~np.isnan(scores[chosen])
+    probability = temper.posterior(winner.best.parameters, scores[chosen][seen], winner.temperature.value)
+    outcomes = Outcomes.of(search.y[seen], probability)
+    return Result(data, search, candidates, winner, outcomes, outcomes.best_f1())
 
 
 def plainest(best: dict[Loss, Best], sign: int) -> Loss:

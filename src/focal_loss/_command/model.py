@@ -17,13 +17,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from focal_loss._command import tables
 from focal_loss._command.delimited import refuse_twins
 from focal_loss._command.errors import UserError, first_line, nearest
+from focal_loss._command.recognition import PLAINLY
 from focal_loss._command.sources import Source
 from focal_loss._command.store import Stored
 from focal_loss._core.warnings import warn
 
 Array = Any
-NUMBER = re.compile(r"\s*[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*")
-WHOLE = re.compile(r"\s*[+-]?(0|[1-9]\d*)\s*")  # not a code such as 007
+WHOLE = r"\s*[+-]?(0|[1-9]\d*)\s*"  # not a code such as 007
 TABLE = Source(Path("X"))  # stands for a file in messages
 
 
@@ -224,7 +224,7 @@ def _labels(*words: str) -> tuple[Any, ...]:
     lower = [word.lower() for word in words]
     if set(lower) == {"true", "false"}:
         return tuple(word == "true" for word in lower)
-    for kind, form in ((int, WHOLE), (float, NUMBER)):
-        if all(form.fullmatch(word) for word in words):
+    for kind, form in ((int, WHOLE), (float, PLAINLY)):
+        if all(re.fullmatch(form, word) for word in words):
             return tuple(map(kind, words))
     return words

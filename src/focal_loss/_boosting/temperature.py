@@ -109,19 +109,26 @@ def of_folds(
         found[test] = scores(rows[train], rows[test])
     weight = options.sample_weights(sample_weight, len(codes))[rows]
     of_classes = {"pos_weight": focus.odds} if focus.classes == 2 else {"class_weight": focus.weights}
-    model = calibration.FocalTemperature(focus.gamma, **of_classes)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            return replace(focus, temperature=model.fit(found, codes[rows], weight).temperature_)
-        except ConvergenceWarning:
-            pass
+    value = determined(calibration.FocalTemperature(focus.gamma, **of_classes), found, codes[rows], weight)
+    if value is not None:
+        return replace(focus, temperature=value)
     warn(
         "the scores out of fold do not determine a temperature, which stays 1: they may separate the classes, or have "
         "nothing to do with them",
         ConvergenceWarning,
     )
     return focus
+
+
+def determined(model: Any, scores: Array, labels: Array, sample_weight: Any = None) -> float | None:
+    """The temperature that a `FocalTemperature` finds, or None if the labels determine none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            temperature: float = model.fit(scores, labels, sample_weight).temperature_
+        except ConvergenceWarning:
+            return None
+    return temperature
 
 
 def untrained(estimator: Any, focus: Focus, **changes: Any) -> Any:

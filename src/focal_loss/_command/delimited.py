@@ -90,7 +90,7 @@ def refuse_data_as_names(table: pa.Table, source: Source) -> None:
     texts = [
         (name, column) for name, column in zip(names, table.columns, strict=True) if pa.types.is_string(column.type)
     ]
-    found = [pa.compute.any(pa.compute.equal(column, name)).as_py() for name, column in texts]
+    found = [is_among(name, column) for name, column in texts]
     numbers = [name for name in typed if re.search(r"\d", name)]
     if (numbers and not in_a_row(numbers)) or (found and all(found)) or (numbers and any(found)):
         shown = ", ".join(map(repr, names[:3]))
@@ -144,10 +144,7 @@ def texts(file: Any, *options: Any) -> list[str]:
                     codes.add(name)
                 if holds(column, "[.]"):
                     points.add(name)
-                if (
-                    name not in other
-                    and not pa.compute.all(pa.compute.match_substring_regex(column, THOUSANDS)).as_py()
-                ):
+                if name not in other and not holds(column, THOUSANDS, pa.compute.all):
                     other.add(name)
     return sorted(codes | (points - other))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
+from focal_loss._boosting.temperature import determined
 from focal_loss._calibration.posteriors import posterior_from_logits
 from focal_loss._calibration.temperature import FocalTemperature
 from focal_loss._command.evaluation import cut_log_loss
@@ -51,9 +50,4 @@ def helpful(parameters: dict[str, Any], scores: Array, y: Array, folds: Folds) -
 def fitted(parameters: dict[str, Any], scores: Array, y: Array) -> float:
     """The temperature of least log loss, or 1 if the labels determine none."""
     model = FocalTemperature(parameters.get("gamma", 0.0), pos_weight=parameters.get("pos_weight", 1.0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            return model.fit(scores, y).temperature_
-        except ConvergenceWarning:
-            return 1.0
+    return determined(model, scores, y) or 1.0

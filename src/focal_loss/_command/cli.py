@@ -47,10 +47,10 @@ def run_fit(options: argparse.Namespace, command: str) -> None:
 def search_and_write(
     options: argparse.Namespace, command: str, out: Path, data: Any, train: Callable[..., Any] | None
 ) -> None:
-    from focal_loss._command import division, files, page, parts, store, summary
+    from focal_loss._command import division, files, page, store, summary
     from focal_loss._command.report.render import render
 
-    count = 1 if train else division.repeats(data, parts.question(options), options.repeats)
+    count = 1 if train else division.repeats(data, division.Question.of(options), options.repeats)
     search = search_of(options, data, options.seed)
     say_what_was_read(data)
     results = list(searched(options, data, search, train, count))
@@ -81,7 +81,7 @@ def searched(
     options: argparse.Namespace, data: Any, search: Any, train: Callable[..., Any] | None, count: int
 ) -> Iterator[Any]:
     """The result of each of so many held-out parts, the first of which is that of `data`."""
-    from focal_loss._command import division, fit, parts
+    from focal_loss._command import division, fit
     from focal_loss._command.search import LOSSES
 
     trials = len(LOSSES) * options.trials
@@ -90,7 +90,8 @@ def searched(
         for k in range(count):
             if k:
                 seed = options.seed + k
-                data = division.load(parts.source(options), dataclasses.replace(parts.question(options), seed=seed))
+                again = dataclasses.replace(division.Question.of(options), seed=seed)
+                data = division.load(Source.given(options), again)
                 search = search_of(options, data, seed)
 
             def shown(done: int, best: float | None, before: int = k * trials) -> None:

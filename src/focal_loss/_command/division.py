@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +33,11 @@ class Question:
     group: str | None = None
     time: str | None = None
     held_out: Path | None = None
+
+    @classmethod
+    def of(cls, options: Any) -> Question:
+        """The question that the options of the command ask."""
+        return cls(**{each.name: getattr(options, each.name) for each in fields(cls)})
 
 
 class Part(NamedTuple):

@@ -167,6 +167,14 @@ def interval(values: Array) -> tuple[float, float]:
     return low, high
 
 
+def wilson(rate: Array, count: Array) -> tuple[Array, Array]:
+    """The ends of the 95 % interval of a rate, as in E. Wilson, "Probable inference", JASA 22, 1927."""
+    z = 1.96
+    middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
+    return np.maximum(middle - half, 0), middle + half
+
+
 def over_parts(values: Array, share: float) -> tuple[float, float]:
     """The 95 % interval of a mean over held-out parts of one table, which are `share` of what is learned from.
 

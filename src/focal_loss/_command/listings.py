@@ -11,10 +11,9 @@ from sklearn.metrics import roc_auc_score
 
 from focal_loss._command import division
 from focal_loss._command.columns import Column
-from focal_loss._command.evaluation import Ranked, at_top, kolmogorov_smirnov, slope
+from focal_loss._command.evaluation import Ranked, at_top, kolmogorov_smirnov, slope, wilson
 from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Row, Table
-from focal_loss._command.report.figures import wilson
 from focal_loss._command.thresholds import Outcomes, Promise
 from focal_loss.calibration import expected_calibration_error
 

@@ -28,24 +28,6 @@ LABEL = "label"  # the booster's columns are named otherwise
 BATCH = 1 << 14  # rows in memory while a file is searched for those of the sample
 
 
-def question(options: Any) -> division.Question:
-    """The part of the command's options that chooses labels and rows."""
-    names = ("target", "positive", "drop_missing", "folds", "seed", *ALONE)
-    return division.Question(**{name: getattr(options, name) for name in names})
-
-
-def source(options: Any) -> Source:
-    """The part of the command's options that says how the table is read."""
-    return Source(
-        options.data,
-        not options.no_header,
-        options.encoding,
-        options.decimal or "",
-        tuple(options.ignore),
-        tuple(options.categorical),
-    )
-
-
 def loaded(options: Any, stack: ExitStack) -> tuple[division.Data, fit.Train | None]:
     """The table that the options of the command name, and the function that trains on all of it, if that is Dask's.
     A connection to Dask lasts as long as the stack.
@@ -56,7 +38,7 @@ def loaded(options: Any, stack: ExitStack) -> tuple[division.Data, fit.Train | N
         If it cannot be learned from, or Dask cannot.
     """
     if options.dask is None:
-        return division.load(source(options), question(options)), None
+        return division.load(Source.given(options), division.Question.of(options)), None
     given = [f"--{name.replace('_', '-')}" for name in (*ALONE, "repeats") if getattr(options, name) not in (None, 1)]
     if given:
         raise UserError(f"{given[0]} splits a table in memory, and --dask takes none; give one of them")
@@ -64,7 +46,7 @@ def loaded(options: Any, stack: ExitStack) -> tuple[division.Data, fit.Train | N
         raise UserError(f"{options.engine} does not learn by Dask; choose --engine lightgbm or xgboost")
     if not options.data.is_dir():
         raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
-    found = load(source(options), question(options), options.engine, options.sample_rows)
+    found = load(Source.given(options), division.Question.of(options), options.engine, options.sample_rows)
     return found.data, found.trainer(stack.enter_context(connected(options.dask, options.jobs)))
 
 

@@ -29,6 +29,13 @@ class Source:
     def of(cls, source: Path | Source) -> Source:
         return source if isinstance(source, Source) else cls(source)
 
+    @classmethod
+    def given(cls, options: argparse.Namespace) -> Source:
+        """The table that the options of `focal-loss fit` name."""
+        header, decimal = not options.no_header, options.decimal or ""
+        names = tuple(options.ignore), tuple(options.categorical)
+        return cls(options.data, header, options.encoding, decimal, *names)
+
 
 def text_encoding(name: str) -> str:
     """The type of an argument: the name of an encoding of text."""

@@ -11,11 +11,12 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from focal_loss._command.evaluation import wilson
 from focal_loss._command.report import numbers
 from focal_loss._command.report.data import Bins, Curve, Report, Trial
 from focal_loss._command.report.svg import PALETTE, Element, canvas, inline, viewport
 
-__all__ = ["cost", "curves", "focus", "gamma", "history", "positions", "reliability", "styles", "wilson"]
+__all__ = ["cost", "curves", "focus", "gamma", "history", "positions", "reliability", "styles"]
 
 Place = tuple[float, float]  # a point on axes from 0 to 1
 Floor = tuple[Place, Place]
@@ -253,14 +254,6 @@ def _spoken(lines: dict[str, Curve], x: str, y: str) -> str:
         places = ", ".join(f"{numbers.short(h)} at {place:g}" for place, h in zip(at, heights, strict=True))
         found.append(f"{label}: {places}")
     return f"{y} over {x}. {'; '.join(found)}."
-
-
-def wilson(rate: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the 95 % interval of a rate, as in E. Wilson, "Probable inference", JASA 22, 1927."""
-    z = 1.96
-    middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * np.sqrt(rate * (1 - rate) / count + (z / (2 * count)) ** 2) / (1 + z * z / count)
-    return np.maximum(middle - half, 0), middle + half
 
 
 def _best(trials: Sequence[Trial], upward: bool) -> Trial:

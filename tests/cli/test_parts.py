@@ -64,7 +64,7 @@ def test_a_sample_of_one_row_group_takes_little_memory(tmp_path: Path) -> None:
 def test_a_directory_is_learned_from_by_dask(
     directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, sample = tmp_path / "model", ("--dask", "local", "--sample-rows", 600)
+    out, sample = tmp_path / "model", ("--dask", "local", "--sample", 600)
     assert run("fit", directory, "--target", "rare", "--engine", "xgboost", *sample, *QUICK, "--out", out) == 0
     said = capsys.readouterr().err
     words = "a random sample of 480; the metrics, their intervals and the test of the threshold are from 120 other rows"

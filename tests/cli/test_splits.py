@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from commands import QUICK, refused, run, table
 
-from focal_loss._command import division, splits
+from focal_loss._command import division, fit, search, splits
 
 LABELS = np.random.default_rng(0).random(600) < 0.2
 TIME = np.random.default_rng(2).integers(0, 90, 600)
@@ -161,3 +161,59 @@ def test_few_positives_are_held_out_again_and_again(tmp_path: Path, capsys: pyte
     assert "--time has one held-out part" in refused(
         capsys, *given, "--repeats", 2, "--time", "day", "--out", tmp_path / "n"
     )
+
+
+@pytest.mark.parametrize("time", [None, TIME], ids=["", "time"])
+@pytest.mark.parametrize("group", [None, GROUP], ids=["", "group"])
+def test_a_sample_of_the_search_is_of_the_training_part(group: np.ndarray | None, time: np.ndarray | None) -> None:
+    split = splits.Split(LABELS, group, time, folds=2, seed=0)
+    train, _ = split.held_out()
+    chosen = split.sample(train, 200)
+    assert len(set(chosen)) == 200
+    assert list(chosen) == sorted(chosen)
+    assert chosen.max() < len(train)
+    assert LABELS[train[chosen]].sum() == round(200 * LABELS[train].mean())
+    everything = np.arange(len(train))
+    np.testing.assert_array_equal(split.sample(train, len(train)), everything)
+    np.testing.assert_array_equal(split.sample(train, None), everything)
+
+
+def test_a_search_sees_more_rows_where_few_are_of_a_class() -> None:
+    assert splits.enough(np.arange(1_000_000) % 10 == 0) == 200_000
+    assert splits.enough(np.arange(1_000_000) % 500 > 0) == 500_000, "1,000 negatives"
+    assert splits.enough(np.arange(1_000_000) % 5000 == 0) == 5_000_000, "all rows"
+
+
+@pytest.mark.parametrize("held_out", [False, True], ids=["", "held-out"])
+def test_the_search_sees_a_sample_and_the_models_learn_from_all(held_out: bool, tmp_path: Path) -> None:
+    frame, other = table(1500), tmp_path / "other.csv"
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    table(500, seed=1).to_csv(other, index=False)
+    asked = division.Question("rare", None, False, 2, 0, held_out=other if held_out else None, sample=300)
+    data = division.load(tmp_path / "data.csv", asked)
+    learned = 1500 if held_out else 1200
+    assert len(data.searched.X) == len(data.searched.y) == 300
+    assert len(data.train.y) == learned
+    assert f"a sample of 300 of the {learned:,} rows" in data.notes[-1]
+    for X, y in (data.train, data.searched):
+        assert abs(y[X.number.to_numpy() > 1].mean() - 0.5) < 0.2, "labels of their rows"
+    settings = search.Settings("lightgbm", None, None, "average_precision", 2, 0)
+    found = search.Search(*data.searched, data.folds, settings, 1)
+    model = fit.on_all(data, found)(found, "focal", search.Best(found.booster.default | {"gamma": 1.0}, (0.5,), 3))
+    root = model.booster_.dump_model()["tree_info"][0]["tree_structure"]
+    assert root["internal_count"] == learned
+
+
+def test_a_sample_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame, data = table(1500), tmp_path / "data.csv"
+    frame.assign(who=np.arange(1500) % 12).to_csv(data, index=False)
+    given = ("fit", data, "--target", "rare", *QUICK)
+    assert run(*given, "--sample", 400, "--out", tmp_path / "m") == 0
+    assert "a sample of 400 of the 1,200 rows" in capsys.readouterr().err
+    report = (tmp_path / "m" / "report.html").read_text()
+    assert "rows of the search" in report
+    assert "1,200 to learn from, 300 held out" in report
+    for more, told in (((), "rows that are '1'"), (("--group", "who"), "of different groups")):
+        said = refused(capsys, *given, "--sample", 3, *more, "--out", tmp_path / "n")
+        assert said.startswith("focal-loss: --sample 3 draws"), said
+        assert told in said or "rows that are '1'" in said

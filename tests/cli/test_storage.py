@@ -227,6 +227,24 @@ def test_all_losses_have_as_many_trials_when_the_time_is_over(
     assert 1 <= min(counts) <= max(1, seconds)
 
 
+def test_the_search_leaves_time_for_the_final_models(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 2 seconds a round for all rows, 5 rounds of each of three losses take 30 seconds, and as much on the folds."""
+    clock = itertools.count()
+    monkeypatch.setattr(search.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(search.Search, "_score", lambda self, trial, loss, end: 0.5)
+    counts = []
+    for learned in (0, 320):
+        found = new_search(data)
+        found.learned = learned
+        assert len(found.y) == sum(len(train) for train, _ in found.folds) == 320
+        found.kept = {loss: search.Best({}, (0.5,), 5, pace=2 / 320) for loss in search.LOSSES}
+        assert found.ahead() == pytest.approx(30 if learned == 0 else 60)
+        found.run(50, 90, lambda done, best: None)
+        counts.append(sum(len(found.finished(loss)) for loss in search.LOSSES))
+    assert counts[0] - counts[1] == pytest.approx(30 / 1, abs=15)
+    assert counts[1] > 3
+
+
 def test_the_best_is_of_as_many_trials_of_each_loss(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A trial that the others had no time for has no part."""
     monkeypatch.setattr(

@@ -143,11 +143,12 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         self.n_features_in_ = z.shape[1]
 
         def log_loss(log_temperature: float) -> float:
-            sigmoid = self._sigmoid(z / np.exp(log_temperature))
-            if self.multilabel_:
-                each = np.mean(np.where(labels == 1, sigmoid.neg_log_p, sigmoid.neg_log_q), axis=1)
+            scores = z / np.exp(log_temperature)
+            if self.multilabel_ or z.shape[1] == 1:
+                found = self._of_odds(scores)
+                each = np.mean(np.where(labels == 1, found.neg_log_p, found.neg_log_q), axis=1)
             else:
-                each = np.take_along_axis(sigmoid.neg_log_p, labels, 1)[:, 0]
+                each = np.take_along_axis(self._sigmoid(scores).neg_log_p, labels, 1)[:, 0]
             with np.errstate(over="ignore"):  # at a temperature far too low to be the best
                 return float(np.average(each, weights=weight))
 
@@ -248,14 +249,24 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         return gamma, weight
 
     def _sigmoid(self, z: NDArray[np.float64]) -> Sigmoid:
-        """Posteriors and their logarithms, from the margins of their logits."""
+        """Posteriors of each class or label and their logarithms, from the margins of their logits."""
+        if self.multilabel_:
+            return self._of_odds(z)
+        if z.shape[1] == 1:
+            second = self._of_odds(z)
+            return Sigmoid(*map(np.hstack, zip(second.flipped(), second, strict=True)))
         gamma, weight = self._checked(z.shape[1])
         with np.errstate(all="ignore"):
-            if z.shape[1] == 1 or self.multilabel_:
-                odds = posterior.log_odds(evaluate.OPS, z, gamma).value - np.log(weight)
-                return posterior.sigmoid_of(evaluate.OPS, odds if self.multilabel_ else np.hstack([-odds, odds]))
             evidence = evaluate.elementwise("class_evidence", "", evaluate.margin(z, None, 1), gamma, weight)
             return posterior.sigmoid_of(evaluate.OPS, evaluate.margin(evidence, None, 1))
+
+
+    def _of_odds(self, z: NDArray[np.float64]) -> Sigmoid:
+        """The same, of the second of two classes, or of each label."""
+        gamma, weight = self._checked(z.shape[1])
+        with np.errstate(all="ignore"):
+            odds = posterior.log_odds(evaluate.OPS, z, gamma).value - np.log(weight)
+            return posterior.sigmoid_of(evaluate.OPS, odds)
 
 
 def _columns(logits: Any) -> NDArray[np.float64]:

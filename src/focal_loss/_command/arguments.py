@@ -102,8 +102,9 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
         "--dask", metavar="local|ADDRESS", help="train on a directory of Parquet files, here or by a scheduler of Dask"
     )
     fit.add_argument(
-        "--sample-rows", type=whole(1), default=200_000, metavar="N",
-        help="with --dask, the rows that the search and the metrics see (default: %(default)s)",
+        "--sample", type=whole(1), metavar="N",
+        help="rows that the search sees, and with --dask the metrics too (default: 200,000, or more where few are of a "
+        "class)",
     )  # fmt: skip
     fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     fit.add_argument("--ignore", nargs="+", default=[], metavar="COLUMN", help="columns that are not learned from")
@@ -130,7 +131,10 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
         "--repeats", type=whole(1, 100), metavar="N", help="held-out parts (default: 1, or 5 where one holds few rows)"
     )
     fit.add_argument(
-        "--time-limit", type=number(0), metavar="SECONDS", help="end the search after it, and the trial that is running"
+        "--time-limit",
+        type=number(0),
+        metavar="SECONDS",
+        help="end the search in time to train the final models within it",
     )
     fit.add_argument(
         "--storage", metavar="URL", help="a database of trials, such as sqlite:///trials.db, to resume from"

@@ -51,7 +51,7 @@ def search_and_write(
     from focal_loss._command.report.render import render
 
     count = 1 if train else division.repeats(data, division.Question.of(options), options.repeats)
-    search = search_of(options, data, options.seed)
+    search = search_of(options, data, options.seed, train is None)
     say_what_was_read(data)
     results = list(searched(options, data, search, train, count))
     result, rows = results[0], summary.comparisons(results)
@@ -70,11 +70,12 @@ def search_and_write(
     tell("\n".join(printable(line) for line in lines if line))
 
 
-def search_of(options: argparse.Namespace, data: Any, seed: int) -> Any:
+def search_of(options: argparse.Namespace, data: Any, seed: int, trains_here: bool) -> Any:
     from focal_loss._command.search import Search, Settings
 
     settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, seed)
-    return Search(data.train.X, data.train.y, data.folds, settings, options.jobs, options.storage)
+    learned = len(data.train.y) if trains_here else 0
+    return Search(data.searched.X, data.searched.y, data.folds, settings, options.jobs, options.storage, learned)
 
 
 def searched(
@@ -92,7 +93,7 @@ def searched(
                 seed = options.seed + k
                 again = dataclasses.replace(division.Question.of(options), seed=seed)
                 data = division.load(Source.given(options), again)
-                search = search_of(options, data, seed)
+                search = search_of(options, data, seed, train is None)
 
             def shown(done: int, best: float | None, before: int = k * trials) -> None:
                 report(before + done, best)

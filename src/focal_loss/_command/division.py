@@ -33,6 +33,7 @@ class Question:
     group: str | None = None
     time: str | None = None
     held_out: Path | None = None
+    sample: int | None = None  # rows that the search sees of those to learn from; None: `splits.enough` of them
 
     @classmethod
     def of(cls, options: Any) -> Question:
@@ -47,13 +48,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """A table in two parts. The search sees the first, in folds."""
+    """A table in two parts. The search sees rows of the first, in folds, and the final models learn from all of it."""
 
     schema: tables.Schema
     notes: list[str]  # remarks on the columns and the split, for the user
     target: targets.Target
     train: Part
-    folds: splits.Folds
+    searched: Part  # the training part, or a sample of its rows
+    folds: splits.Folds  # of `searched`
     test: Part
     groups: Array | None  # of the test part
 
@@ -93,15 +95,31 @@ def divided(table: pa.Table, question: Question, source: Source) -> tuple[Data, 
     split = split_of(table, question, found.labels, source)
     notes = [found.note, *notes] if found.note else notes
     train, test = split.held_out()
-    folds = split.within(train)
-    splits.refuse_one_class(split, train, test, folds, (found.negative, found.positive))
     frames = schema.frames(table, source, (train, test))
-    parts = (Part(X, found.labels[rows]) for X, rows in zip(frames, (train, test), strict=True))
+    learned, held = (Part(X, found.labels[rows]) for X, rows in zip(frames, (train, test), strict=True))
+    searched, folds, more = in_folds(split, train, test, learned, question, found)
     left = table.num_rows - len(train) - len(test)
-    if left:
-        notes.append(left_out(left))
+    notes += [left_out(left)] if left else []
     group = None if split.group is None else split.group[test]
-    return Data(schema, notes, found, next(parts), folds, next(parts), group), (train, test)
+    return Data(schema, notes + more, found, learned, searched, folds, held, group), (train, test)
+
+
+def in_folds(
+    split: splits.Split, train: Array, test: Array, learned: Part, question: Question, found: targets.Target
+) -> tuple[Part, splits.Folds, list[str]]:
+    """The rows of the training part that the search sees, their folds, and a remark if they are not all of it."""
+    chosen = split.sample(train, question.sample)
+    if len(chosen) < len(train):
+        refuse_small(split, train[chosen], found)
+    folds = split.within(train[chosen])
+    splits.refuse_one_class(split, train[chosen], test, folds, (found.negative, found.positive))
+    if len(chosen) == len(train):
+        return learned, folds, []
+    note = (
+        f"the search sees a sample of {len(chosen):,} of the {len(train):,} rows to learn from, and the final models "
+        "learn from all of them; --sample chooses how many"
+    )
+    return Part(learned.X.iloc[chosen].reset_index(drop=True), learned.y[chosen]), folds, [note]
 
 
 def beside(table: pa.Table, question: Question, source: Source) -> Data:
@@ -122,15 +140,29 @@ def beside(table: pa.Table, question: Question, source: Source) -> Data:
     labels = labels_of(found, held.column(question.target), other)
     split = split_of(table, question, found.labels, source)
     rows = np.arange(table.num_rows)
-    folds = split.within(rows)
-    everything = splits.Split(np.append(found.labels, labels), split.group, split.time, question.folds, question.seed)
     test = len(rows) + np.arange(len(labels))
-    splits.refuse_one_class(everything, rows, test, folds, (found.negative, found.positive))
     schema, more = schema_of(table, question, source)
     (X,), (X_held,) = schema.frames(table, source), schema.frames(held, other)
-    notes += [*filter(None, [found.note]), *more, *schema.unknown(held)]
+    learned = Part(X, found.labels)
+    everything = replace(split, labels=np.append(found.labels, labels))
+    searched, folds, sampled = in_folds(everything, rows, test, learned, question, found)
+    notes += [*filter(None, [found.note]), *more, *schema.unknown(held), *sampled]
     group = None if question.group is None else groups(held.column(question.group))
-    return Data(schema, notes, found, Part(X, found.labels), folds, Part(X_held, labels), group)
+    return Data(schema, notes, found, learned, searched, folds, Part(X_held, labels), group)
+
+
+def refuse_small(split: splits.Split, sampled: Array, found: targets.Target) -> None:
+    """Refuse a sample that does not fill the folds."""
+    labels = split.labels[sampled]
+    counts = {repr(found.positive): labels.sum(), repr(found.negative): (~labels).sum()}
+    if split.group is not None:
+        counts["of different groups"] = len(np.unique(split.group[sampled]))
+    which = min(counts, key=lambda name: counts[name])
+    if counts[which] < split.folds:
+        raise UserError(
+            f"--sample {len(sampled)} draws {counts[which]} rows that are {which}, too few for {split.folds} folds; "
+            "give more"
+        )
 
 
 def without_groups(table: pa.Table, ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> tuple[pa.Table, list[str]]:

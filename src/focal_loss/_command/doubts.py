@@ -33,8 +33,8 @@ def copies(data: division.Data) -> Iterator[str]:
 
 
 def giveaways(data: division.Data) -> Iterator[str]:
-    for name in data.train.X.columns:
-        auc = alone(data.train.X[name], data.train.y)
+    for name, column in data.searched.X.items():
+        auc = alone(column, data.searched.y)
         if auc > PERFECT:
             yield (
                 f"{name!r} alone ranks the target almost perfectly, with a ROC AUC of {auc:.4f}; if it is not known "
@@ -61,8 +61,7 @@ def alone(column: pd.Series, y: Array) -> float:
 
 
 def identifiers(data: division.Data) -> Iterator[str]:
-    for name in data.train.X.columns:
-        column = data.train.X[name]
+    for name, column in data.searched.X.items():
         if isinstance(column.dtype, pd.CategoricalDtype) or len(column) < MANY:
             continue
         values = column.to_numpy()

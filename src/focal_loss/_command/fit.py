@@ -70,13 +70,14 @@ def fit(
     """
     search.run(trials, seconds, report)
     best = {loss: search.best(loss) for loss in LOSSES}
+    train = train or on_all(data, search)
     chosen = plainest(best, search.sign)
     held, _ = boosters.columns_for(search.settings.engine, data.test.X)
     scores = {loss: search.out_of_fold(loss, best[loss]) for loss in LOSSES}
     candidates = {}
     for loss in LOSSES:
         found = temper.helpful(best[loss].parameters, scores[loss], search.y, search.folds)
-        candidates[loss] = _candidate(search, loss, best[loss], found, held, train or trained)
+        candidates[loss] = _candidate(search, loss, best[loss], found, held, train)
     winner, seen = candidates[chosen], ~np.isnan(scores[chosen])
     probability = temper.posterior(winner.best.parameters, scores[chosen][seen], winner.temperature.value)
     outcomes = Outcomes.of(search.y[seen], probability)
@@ -97,9 +98,15 @@ def plainest(best: dict[Loss, Best], sign: int) -> Loss:
     return top
 
 
-def trained(search: Search, loss: Loss, best: Best) -> Any:
-    """A model of the best trial, of the whole training part."""
-    return search.model(loss, best.parameters, best.rounds).fit(search.table, search.y)
+def on_all(data: Data, search: Search) -> Train:
+    """A function that trains the best trial of a loss on the whole training part."""
+    is_sampled = data.searched is not data.train
+    table = boosters.columns_for(search.booster.name, data.train.X)[0] if is_sampled else search.table
+
+    def train(search: Search, loss: Loss, best: Best) -> Any:
+        return search.model(loss, best.parameters, best.rounds).fit(table, data.train.y)
+
+    return train
 
 
 def _candidate(search: Search, loss: Loss, best: Best, found: temper.Temperature, held: Any, train: Train) -> Candidate:

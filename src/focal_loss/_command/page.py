@@ -97,10 +97,11 @@ def ranks(values: pd.Series) -> list[float | None]:
 def settings_of(result: fit.Result) -> list[tuple[str, str]]:
     """The options of the command, and the parameters of the stored model."""
     given, target, best = result.search.settings, result.data.target, result.winner.best
-    train, test = (len(part.y) for part in (result.data.train, result.data.test))
+    train, test, searched = (len(part.y) for part in (result.data.train, result.data.test, result.data.searched))
     return [
         ("date", datetime.datetime.now(datetime.UTC).date().isoformat()),
         ("rows", f"{train:,} to learn from, {test:,} held out"),
+        *([("rows of the search", f"{searched:,}")] if searched < train else []),
         ("fingerprint of the data", fingerprint(result.data)),
         ("--engine", given.engine),
         ("--target", target.name),

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from focal_loss._command import boosters, delimited, division, fit, reading, targets
+from focal_loss._command import boosters, delimited, division, fit, reading, splits, targets
 from focal_loss._command.columns import written
 from focal_loss._command.errors import UserError, first_line, nearest
 from focal_loss._command.search import Best, Loss, Search
@@ -46,7 +46,9 @@ def loaded(options: Any, stack: ExitStack) -> tuple[division.Data, fit.Train | N
         raise UserError(f"{options.engine} does not learn by Dask; choose --engine lightgbm or xgboost")
     if not options.data.is_dir():
         raise UserError(f"{options.data} must be a directory of Parquet files with --dask")
-    found = load(Source.given(options), division.Question.of(options), options.engine, options.sample_rows)
+    found = load(
+        Source.given(options), division.Question.of(options), options.engine, options.sample or splits.SEARCHED
+    )
     return found.data, found.trainer(stack.enter_context(connected(options.dask, options.jobs)))
 
 
@@ -119,7 +121,7 @@ def load(place: Path | Source, asked: division.Question, engine: str, rows: int)
     table = pa.concat_tables(drawn)
     origin = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
     origin = origin[targets.known(table.column(asked.target)).to_numpy(zero_copy_only=False)]
-    data, (train, test) = division.divided(table, replace(asked, drop_missing=True), place)
+    data, (train, test) = division.divided(table, replace(asked, drop_missing=True, sample=table.num_rows), place)
     held = tuple(origin[test][origin[test, 0] == k, 1] for k in range(len(files)))
     learned = whole - sum(missing) - len(test)
     data.notes.insert(

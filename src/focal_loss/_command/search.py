@@ -70,11 +70,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Best:
-    """The best trial of a loss: its parameters, its score in each fold, and the rounds that the folds took."""
+    """The best trial of a loss: its parameters, its score in each fold, the rounds that the folds took, and the seconds
+    that one round took for one row.
+    """
 
     parameters: dict[str, Any]
     scores: tuple[float, ...]
     rounds: int
+    pace: float = 0.0
 
     @property
     def score(self) -> float:
@@ -91,6 +94,7 @@ class Search:
     settings: Settings
     jobs: int
     storage: str | None = None
+    learned: int = 0  # rows that the final models learn from, if this process trains them
     kept: dict[Loss, Best] = field(default_factory=dict)  # the best trials of this process
 
     def __post_init__(self) -> None:
@@ -116,7 +120,8 @@ class Search:
     def run(self, trials: int, seconds: float | None, report: Callable[[int, float | None], None]) -> None:
         """Run trials until each loss has `trials` ended ones, or the time is over and each has one at least.
 
-        The trial that is running when the time is over ends without a score, unless it is the first of its loss.
+        The time is over when what is left of it is needed to train the best trials once more. The trial that is running
+        then ends without a score, unless it is the first of its loss.
         `report` is called with the number of ended trials and the best score of focal loss.
         """
         end = math.inf if seconds is None else time.monotonic() + seconds
@@ -125,9 +130,15 @@ class Search:
                 done = {loss: len(self.ended(loss)) for loss in LOSSES}
                 report(sum(min(n, trials) for n in done.values()), self._best_score("focal"))
                 fewest = min(LOSSES, key=lambda loss: done[loss])
-                if done[fewest] >= (trials if time.monotonic() <= end else 1):
+                late = end - self.ahead()
+                if done[fewest] >= (trials if time.monotonic() <= late else 1):
                     return
-                self._try(fewest, end if self.finished(fewest) else math.inf)
+                self._try(fewest, late if self.finished(fewest) else math.inf)
+
+    def ahead(self) -> float:
+        """The seconds for the final models, and for their likes on each fold, at the pace of the trials before."""
+        in_folds = sum(len(train) for train, _ in self.folds)
+        return sum(best.pace * best.rounds * (self.learned + in_folds) for best in self.kept.values())
 
     def _try(self, loss: Loss, end: float) -> None:
         """Run one more trial, until the time `end`."""
@@ -259,18 +270,21 @@ class Search:
         LateError
             After the time `end`.
         """
-        scores, rounds = [], []
+        scores, rounds, paces = [], [], []
         for k, (train, held) in enumerate(self.folds):
             model = self.model(loss, parameters, boosters.ROUNDS)
             X, X_held = self.table.iloc[train], self.table.iloc[held]
+            begin = time.monotonic()
             with self.booster.errors("cannot learn from this table"):
                 rounds.append(self.booster.fit_until(model, X, self.y[train], X_held, self.y[held], end))
+                run = min(rounds[-1] + boosters.PATIENCE, boosters.ROUNDS)
+                paces.append((time.monotonic() - begin) / (run * len(train)))
                 scores.append(float(self.measure.of(self.y[held], model.predict_proba(X_held)[:, 1])))
             if trial is not None and k + 1 < len(self.folds):
                 trial.report(float(np.mean(scores)), k)
                 if trial.should_prune():
                     raise optuna.TrialPruned
-        return Best(parameters, tuple(scores), max(1, round(float(np.mean(rounds)))))
+        return Best(parameters, tuple(scores), max(1, round(float(np.mean(rounds)))), float(np.mean(paces)))
 
     def _best_score(self, loss: Loss) -> float | None:
         return self.studies[loss].best_value if self.finished(loss) else None

@@ -16,7 +16,8 @@ from focal_loss._command.errors import UserError
 
 Array = Any
 TEST_SHARE = 0.2
-Folds = tuple[tuple[Array, Array], ...]  # (rows to learn from, rows to predict), of the training part
+Folds = tuple[tuple[Array, Array], ...]  # (rows to learn from, rows to predict), of the rows that the search sees
+SEARCHED, RARE = 200_000, 1_000  # rows that the search sees of larger tables, and the fewest of the rarer class of them
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,21 @@ class Split:
         train, test = train_test_split(rows, test_size=TEST_SHARE, stratify=self.labels, random_state=self.seed)
         return np.sort(train), np.sort(test)
 
+    def sample(self, rows: Array, wanted: int | None) -> Array:
+        """Positions in `rows`, ascending, of a random sample of so many of them, with the same share of positives;
+        unless told, of `enough`.
+        """
+        labels = self.labels[rows]
+        wanted = enough(labels) if wanted is None else wanted
+        if wanted >= len(rows):
+            return np.arange(len(rows))
+        rng = np.random.default_rng(self.seed)
+        both = (np.flatnonzero(labels), np.flatnonzero(~labels))
+        positives = round(wanted * len(both[0]) / len(rows))
+        return np.sort(
+            np.concatenate([rng.choice(both[0], positives, False), rng.choice(both[1], wanted - positives, False)])
+        )
+
     def within(self, rows: Array) -> Folds:
         """The folds of a training part, as positions in `rows`.
 
@@ -74,6 +90,12 @@ class Split:
                 early &= ~np.isin(self.group[rows], self.group[rows][late])
             found.append((np.flatnonzero(early), np.flatnonzero(late)))
         return tuple(found)
+
+
+def enough(labels: Array) -> int:
+    """The number of rows that a search sees of so many: 200,000, or more where these hold few rows of a class."""
+    rarer = min(labels.sum(), (~labels).sum())
+    return max(SEARCHED, int(np.ceil(RARE * len(labels) / rarer)))
 
 
 def latest(time: Array, share: float) -> Any:

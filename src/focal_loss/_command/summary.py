@@ -38,7 +38,7 @@ def comparisons(results: Sequence[fit.Result]) -> list[report.Comparison]:
             loss: report.Estimate(float(found.mean()), *range_of(name, k))
             for k, (loss, found) in enumerate(zip(LOSSES, values[name], strict=True))
         }
-        none = [measure.of(r.data.test.y, np.full(len(r.data.test.y), r.search.y.mean())) for r in results]
+        none = [measure.of(r.data.test.y, np.full(len(r.data.test.y), r.data.train.y.mean())) for r in results]
         ends = range_of(name, 0, rival)
         floor = float(np.mean(none))
         rows.append(report.Comparison(measure.name, models, LOSSES[rival], *ends, floor, measure.higher_is_better))

@@ -29,7 +29,7 @@ def one(seed: int, told: float, trials: int, folder: Path) -> Iterator[dict[str,
     table(rng, ROWS, told).to_parquet(folder / "rows.parquet")
     data = division.load(folder / "rows.parquet", division.Question("rare", None, False, 5, seed))
     settings = search.Settings("lightgbm", None, None, "average_precision", 5, seed)
-    found = search.Search(*data.searched, data.folds, settings, jobs=2)
+    found = search.Search(*data.searched, data.folds, settings, jobs=1)
     result = fit.fit(data, found, trials=trials, seconds=None, report=lambda done, best: None)
     new = table(rng, NEW_ROWS, told)
     y = new.pop("rare").to_numpy().astype(bool)

@@ -60,7 +60,7 @@ def one(case: str, split: tuple[str, ...], seed: int, trials: int, folder: Path)
     rng = np.random.default_rng(seed)
     make, come = CASES[case][:2]
     make(rng).to_csv(folder / "rows.csv", index=False)
-    given = ["fit", f"{folder}/rows.csv", "--target", "label", "--trials", str(trials), "--repeats", "1", "--jobs", "2"]
+    given = ["fit", f"{folder}/rows.csv", "--target", "label", "--trials", str(trials), "--repeats", "1", "--jobs", "1"]
     assert cli.main([*given, *split, "--out", f"{folder}/model", "--force"]) == 0
     known = json.loads((folder / "model" / "metrics.json").read_text())
     loss = known["decision"]["loss"]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from focal_loss._core import losses, options
@@ -32,17 +29,13 @@ from focal_loss.torch._functions import (
 
 # </doors: imports>
 from focal_loss.torch._normalizer import Counting, Group, Normalizer
+from focal_loss.torch._options import WithOptions
 
 ORDER = "the order of the arguments is (y_true, y_pred), as everywhere in focal_loss"
-MOST_SHOWN = 10  # most numbers of an array in a module's `repr`
 
 
-class _Loss(_normalizer.Grouped):
-    """A module with its options as attributes: numbers unchanged, arrays as buffers, parameters as parameters.
-
-    A list or a NumPy array is a float32 buffer, because not every device has float64. Its exact numbers are kept beside
-    it, for logits in float64.
-    """
+class _Loss(WithOptions, _normalizer.Grouped):
+    """A loss as a module."""
 
     reduction: Reduction
     normalizer: Normalizer
@@ -53,51 +46,12 @@ class _Loss(_normalizer.Grouped):
         def __call__(self, y_true: Any, y_pred: Any) -> Tensor: ...
 
     def keep(self, loss: Counting, reduction: Reduction, normalizer: Normalizer, group: Group, **given: Any) -> None:
-        """Check the options and store them as given. Arrays become buffers, which follow the module to its device."""
-        checked = loss.options(**given)
+        """Check the options and store them as given."""
         self.reduction = options.reduction(reduction)
         _normalizer.check(loss, self.reduction, normalizer, group)
         self.normalizer = normalizer.detach() if isinstance(normalizer, Tensor) else normalizer
         self.group = group
-        self._exact: dict[str, Any] = {}
-        for name, value in given.items():
-            ordinary = name not in loss.options.arrays or value is None or options.is_number(value)
-            if ordinary or isinstance(value, torch.nn.Parameter):
-                setattr(self, name, value)
-            elif isinstance(value, Tensor):
-                self.register_buffer(name, value)
-            else:
-                self._exact[name] = np.asarray(getattr(checked, name), np.float64).tolist()
-                self.register_buffer(name, torch.as_tensor(self._exact[name], dtype=torch.float32))
-
-    def option(self, name: str, like: Tensor) -> Any:
-        """Gamma or a weight for these predictions.
-
-        In float64 an entry that still equals the rounded number of the list becomes that number; other entries have
-        been loaded or written since. On the "meta" device, where a buffer has no numbers, the list is used.
-        """
-        value = getattr(self, name)
-        if name not in self._exact or not isinstance(value, Tensor) or value.requires_grad:
-            return value
-        if value.is_meta:
-            return self._exact[name]
-        if like.dtype != torch.float64:
-            return value
-        exact = torch.as_tensor(self._exact[name], dtype=torch.float64, device=value.device)
-        return torch.where(value == exact.to(torch.float32), exact, value)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or cast the module. A cast to half precision leaves gamma and weights unchanged.
-
-        A weight of 1e5 would be infinite and one of 1e-8 would be 0, and the loss is computed in float32 anyway. A
-        buffer that leaves the "meta" device is filled from the list again.
-        """
-        empty = [name for name, buffer in self.named_buffers(recurse=False) if name in self._exact and buffer.is_meta]
-        super()._apply(lambda tensor: _cast(tensor, fn), recurse)
-        for name in empty:
-            if not getattr(self, name).is_meta:
-                getattr(self, name).copy_(torch.tensor(self._exact[name], dtype=torch.float64, device="cpu"))
-        return self
+        self.keep_options(loss.options, given)
 
     def labels_and_prediction(self, y_true: Any, y_pred: Any) -> tuple[Tensor, Tensor]:
         prediction = XP.prediction(y_pred)
@@ -120,31 +74,14 @@ class _Loss(_normalizer.Grouped):
         if like_each_other and _is_hard(prediction) and not _is_hard(labels):
             XP.warn(f"`y_pred` holds nothing but 0 and 1, and `y_true` other numbers; {ORDER}")
 
-    def extra_repr(self) -> str:
-        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "training"}
-        shown = {k: v for k, v in shown.items() if k not in ("normalizer", "group") or v is not None}
-        shown |= {**dict(self.named_parameters(recurse=False)), **dict(self.named_buffers(recurse=False))}
-        return ", ".join(f"{k}={_shown(v) if isinstance(v, Tensor) else repr(v)}" for k, v in shown.items())
-
-
-def _cast(tensor: Tensor, fn: Callable[[Tensor], Tensor]) -> Tensor:
-    """`fn` of a tensor, unless it casts to half precision."""
-    result = fn(tensor)
-    narrowed = result.dtype.itemsize < 4 and result.dtype != tensor.dtype
-    return tensor.to(result.device) if narrowed else result
+    def _shown(self) -> dict[str, Any]:
+        """The options, without `normalizer` and `group` where these have no effect."""
+        return {k: v for k, v in super()._shown().items() if k not in ("normalizer", "group") or v is not None}
 
 
 def _is_hard(x: Tensor) -> bool:
     """Whether all numbers are 0 or 1. The first few suffice for nearly all predictions."""
     return all(bool(((part == 0) | (part == 1)).all()) for part in (x.reshape(-1)[:64], x))
-
-
-def _shown(tensor: Tensor) -> str:
-    """The text of a few numbers, or the shape of many."""
-    if tensor.is_meta or tensor.ndim > 1 or tensor.numel() > MOST_SHOWN:
-        return f"tensor of shape {tuple(tensor.shape)}"
-    numbers = [float(f"{x:.6g}") for x in tensor.reshape(-1).tolist()]
-    return repr(numbers if tensor.ndim else numbers[0])
 
 
 class _OfElements(_Loss):

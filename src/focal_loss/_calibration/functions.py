@@ -1,4 +1,4 @@
-"""From the caller's arguments to posteriors and scores, once for every framework, as `pipeline` is for the losses."""
+"""Posteriors and scores by the framework of the arguments, and start scores on the host."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss._core import arrays, options, posterior, softmax_losses
+from focal_loss._core import arrays, options, posterior, posterior_maps
 from focal_loss._core.formula import Array
-from focal_loss._core.shapes import broadcast_shape, normalize_axis
+from focal_loss._core.shapes import broadcast_shape
 from focal_loss._dispatch.frameworks import formula_for
 from focal_loss._host.evaluate import OPS
 
@@ -16,56 +16,15 @@ from focal_loss._host.evaluate import OPS
 def elementwise(
     family: str, name: str, value: Any, gamma: Any, pos_weight: Any | None, instead: str | None = None
 ) -> Array:
-    """`instead` is None for logits. For probabilities it names the function that takes logits, or is "" without one."""
-    focus, weight = options.parameter("gamma", gamma), options.positive("pos_weight", pos_weight)
-    xp = formula_for(value, gamma, pos_weight)
-    given = xp.prediction(value, name)
-    x = xp.at_least_float32(given)
-    if instead is not None:
-        _check_probabilities(xp, name, x, instead)
-    focus, weight = xp.parameter("gamma", focus, x), xp.parameter("pos_weight", weight, x)
-    shape = xp.shape(x)
-    for other, tensor in (("gamma", focus), ("pos_weight", weight)):
-        if not isinstance(tensor, float):
-            shape = broadcast_shape((other, xp.shape(tensor)), (name, shape))
-    return xp.cast(xp.elementwise(family, x, focus, weight), given)
+    """`posterior_maps.elementwise`."""
+    spec = posterior_maps.Binary(gamma=gamma, pos_weight=pos_weight)
+    return posterior_maps.elementwise(formula_for(value, gamma, pos_weight), family, name, value, spec, instead)
 
 
 def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, adjustment: Any | None, axis: int) -> Array:
-    checked = {
-        "gamma": options.parameter("gamma", gamma),
-        "class_weight": options.positive("class_weight", class_weight),
-        "logit_adjustment": options.offset("logit_adjustment", adjustment),
-    }
-    axis = options.integer("axis", axis)
-    xp = formula_for(value, gamma, class_weight, adjustment)
-    given = xp.prediction(value, name)
-    x = xp.at_least_float32(given)
-    rank = len(xp.shape(x))
-    axis = normalize_axis(axis, rank, name)
-    if name == "scores":
-        _check_probabilities(xp, name, x, "categorical_posterior_from_logits")
-        x = xp.where(xp.max(x, axis) > 0, xp.elementwise("logarithm", x), float("nan"))
-    classes = xp.shape(x)[axis]
-    focus, weight, offset = (
-        softmax_losses.along_axis(
-            xp, softmax_losses.per_class(xp, other, xp.parameter(other, parameter, x), classes), axis, rank
-        )
-        for other, parameter in checked.items()
-    )
-    evidence = xp.elementwise("class_evidence", xp.margin(x + offset, None, axis), focus, weight) - offset
-    # With gamma 0 and weight 1 the posterior of a margin is its sigmoid, and the posteriors are a softmax.
-    return xp.cast(xp.elementwise("posterior", xp.margin(evidence, None, axis), 0.0, 1.0), given)
-
-
-def _check_probabilities(xp: Any, name: str, x: Array, instead: str) -> None:
-    if not xp.readable(x):
-        return
-    numbers = xp.to_numpy(x)
-    bad = (numbers < 0) | (numbers > 1)
-    if bad.any():
-        remedy = f"; apply a {'softmax' if name == 'scores' else 'sigmoid'} first, or use {instead}" if instead else ""
-        raise ValueError(f"`{name}` must hold numbers in [0, 1], got {numbers[bad].flat[0]!s}{remedy}")
+    """`posterior_maps.softmax`."""
+    spec = posterior_maps.Categorical(gamma=gamma, class_weight=class_weight, logit_adjustment=adjustment, axis=axis)
+    return posterior_maps.softmax(formula_for(value, gamma, class_weight, adjustment), name, value, spec)
 
 
 def prior_logit(prior: Any, gamma: Any, pos_weight: Any | None) -> Any:

@@ -85,6 +85,18 @@ def positive(name: str, value: Parameter) -> Parameter:
     return checked
 
 
+MOST_TEMPERATURE = 1e6  # in either direction, far beyond what a fit finds
+
+
+def temperature(name: str, value: object) -> float:
+    allowed = f"`{name}` must be a number in [{1 / MOST_TEMPERATURE:g}, {MOST_TEMPERATURE:g}]"
+    if not is_number(value):
+        raise TypeError(f"{allowed}, got {shown(value)}")
+    if not 1 / MOST_TEMPERATURE <= value <= MOST_TEMPERATURE:  # type: ignore[operator]
+        raise ValueError(f"{allowed}, got {shown(value)}")
+    return float(value)  # type: ignore[arg-type]
+
+
 def sample_weights(value: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A weight for each of `count` examples, on the host; 1 for None."""
     if value is None:

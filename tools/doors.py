@@ -205,7 +205,9 @@ class {loss.class_name}({base}):
 OWN = {
     "numpy": ["binary_focal_loss_derivatives", "sparse_categorical_focal_loss_derivatives"],
     "torch": [
+        "CategoricalPosteriorFromLogits",
         "FocalLoss",
+        "PosteriorFromLogits",
         "SigmoidFocalLoss",
         "compat",
         "linear_sparse_categorical_focal_loss",
@@ -285,6 +287,7 @@ def regions(losses: list[Loss]) -> dict[str, dict[str, str]]:
             f"from focal_loss.torch._functions import ({', '.join(functions)}, sigmoid_focal_loss)\n"
             "from focal_loss.torch._linear import linear_sparse_categorical_focal_loss\n"
             f"from focal_loss.torch._modules import ({', '.join(loss.class_name for loss in modules)},)\n"
+            "from focal_loss.torch._posteriors import CategoricalPosteriorFromLogits, PosteriorFromLogits\n"
             "from focal_loss.torch._vocab_parallel import vocab_parallel_sparse_categorical_focal_loss\n"
             "from focal_loss.torch._vocab_parallel_linear import (\n"
             "    vocab_parallel_linear_sparse_categorical_focal_loss,\n)\n",

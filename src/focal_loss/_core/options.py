@@ -80,7 +80,7 @@ def positive(name: str, value: Parameter) -> Parameter:
         if checked == 0:
             raise ValueError(f"`{name}` must be a positive number, got {value}")
         return checked
-    if isinstance(checked, list | np.ndarray) and not np.all(np.asarray(checked, np.float64) > 0):
+    if isinstance(checked, (list, np.ndarray)) and not np.all(np.asarray(checked, np.float64) > 0):
         raise ValueError(f"`{name}` must be a positive number, got 0 in an array")
     return checked
 

@@ -40,6 +40,7 @@ from focal_loss.torch._modules import (
     SparseCategoricalFocalLoss,
     VarifocalLoss,
 )
+from focal_loss.torch._posteriors import CategoricalPosteriorFromLogits, PosteriorFromLogits
 from focal_loss.torch._vocab_parallel import vocab_parallel_sparse_categorical_focal_loss
 from focal_loss.torch._vocab_parallel_linear import (
     vocab_parallel_linear_sparse_categorical_focal_loss,
@@ -52,10 +53,12 @@ __all__ = [
     "AsymmetricLoss",
     "BinaryFocalLoss",
     "CategoricalFocalLoss",
+    "CategoricalPosteriorFromLogits",
     "FocalLoss",
     "MatchabilityAwareLoss",
     "PenaltyReducedFocalLoss",
     "Poly1FocalLoss",
+    "PosteriorFromLogits",
     "QualityFocalLoss",
     "SigmoidFocalLoss",
     "SparseCategoricalFocalLoss",

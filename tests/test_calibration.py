@@ -214,6 +214,26 @@ def test_edges(framework: Framework) -> None:
     np.testing.assert_array_equal(framework.numpy(categorical_posterior_from_score(rows, 2)), [[1, 0, 0], [np.nan] * 3])
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_a_graph_of_tensorflow_takes_every_logit(gamma: float, compiled: bool) -> None:
+    """TensorFlow reorders the products of a graph, and 0 times an infinite one would be NaN."""
+    rows = [[1e4, -1e4, 0.0], [3e38, -3e38, 0.0], [0.0, 0.0, 0.0], [3.0, 2.0, 1.0]]
+
+    @partial(tf.function, autograph=False, jit_compile=compiled)
+    def slope(v: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            posterior = categorical_posterior_from_logits(v, gamma)
+            first = posterior[:, 0]
+        return posterior, tape.gradient(first, v)
+
+    value, gradient = (part.numpy() for part in slope(tf.constant(rows)))
+    np.testing.assert_allclose(value, categorical_posterior_from_logits(rows, gamma), rtol=1e-5)
+    np.testing.assert_array_equal(gradient[:2], 0)
+    assert np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize("framework", DIFFERENTIABLE, ids=str)
 def test_derivatives_at_the_edges_are_those_next_to_them(framework: Framework) -> None:
     x = np.array([0.0, 1.0])

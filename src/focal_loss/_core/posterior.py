@@ -33,6 +33,7 @@ from focal_loss._core.formula import FAMILIES, Array, Index, Ops
 from focal_loss._core.sigmoid import Sigmoid, sigmoid_from_logits
 
 STEPS = 4  # of Newton's method; derived in `inverse`
+FAR = 1e4  # at this margin a probability is 0 or 1 in any format
 
 
 class Evidence(NamedTuple):
@@ -57,9 +58,9 @@ def sigmoid_of(ops: Ops, z: Array) -> Sigmoid:
 
 
 def ratio_of(ops: Ops, sigmoid: Sigmoid) -> Array:
-    """R."""
+    """R. L is clipped where p is 0: TensorFlow's graphs multiply L by gamma before p, and an infinite product by 0."""
     tiny = ops.smallest(sigmoid.q)
-    ratios = sigmoid.neg_log_p / ops.clip(sigmoid.q, tiny, 1.0)
+    ratios = ops.clip(sigmoid.neg_log_p, 0.0, FAR) / ops.clip(sigmoid.q, tiny, 1.0)
     return sigmoid.p * ops.where(sigmoid.q >= tiny, ratios, 1.0)  # L / q -> 1 as q -> 0
 
 
@@ -209,8 +210,6 @@ FAMILIES.update(
 # ---------------------------------------------------------------------------------------------------------------
 # Scores with given posteriors, for K classes, on the host
 # ---------------------------------------------------------------------------------------------------------------
-
-FAR = 1e4  # at this margin a probability is 0 or 1 in any format
 
 
 def increasing_root(function: Callable[[Array], tuple[Array, Array]], low: Array, high: Array) -> Array:

@@ -23,8 +23,8 @@ from focal_loss._dispatch import frameworks
 SOURCE = Path(focal_loss.__file__).parent
 ROOT = SOURCE.parents[1]
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
-MODULES += ["focal_loss.keras.losses", "focal_loss.keras.metrics", "focal_loss.calibration"]
-MODULES += ["focal_loss.schedules", "focal_loss.weights"]
+MODULES += [f"focal_loss.keras.{module}" for module in ("layers", "losses", "metrics")]
+MODULES += ["focal_loss.calibration", "focal_loss.schedules", "focal_loss.weights"]
 MODULES += [f"focal_loss.{booster}" for booster in frameworks.CLASSIFIERS]
 
 # From the bottom up. A room is a folder or a file at the top. It may import its own files and

@@ -13,6 +13,7 @@ import focal_loss
 import focal_loss.calibration
 import focal_loss.catboost
 import focal_loss.jax
+import focal_loss.keras.layers
 import focal_loss.keras.losses
 import focal_loss.keras.metrics
 import focal_loss.lightgbm
@@ -35,6 +36,7 @@ focal_loss.jax.binray_focal_loss  # error: binray_focal_loss
 focal_loss.tensorflow.binray_focal_loss  # error: binray_focal_loss
 focal_loss.keras.losses.BinrayFocalLoss  # error: BinrayFocalLoss
 focal_loss.keras.metrics.BinrayFocalLoss  # error: BinrayFocalLoss
+focal_loss.keras.layers.PosteriorFromLogit  # error: PosteriorFromLogit
 focal_loss.lightgbm.binray_focal_objective  # error: binray_focal_objective
 focal_loss.xgboost.binray_focal_objective  # error: binray_focal_objective
 focal_loss.catboost.binray_focal_objective  # error: binray_focal_objective
@@ -51,6 +53,7 @@ focal_loss.tensorflow.binary_focal_loss(y, z, 2, logits=True)  # error: logits
 focal_loss.keras.losses.binary_focal_loss(y, z, 2, logits=True)  # error: logits
 focal_loss.keras.losses.BinaryFocalLoss(2, logits=True)  # error: logits
 focal_loss.keras.metrics.BinaryFocalLoss(2, logits=True)  # error: logits
+focal_loss.torch.PosteriorFromLogits(2, class_weight=2)  # error: class_weight
 focal_loss.lightgbm.binary_focal_objective(2, class_weight=2)  # error: class_weight
 focal_loss.xgboost.binary_focal_objective(2, class_weight=2)  # error: class_weight
 focal_loss.catboost.binary_focal_objective(2, class_weight=2)  # error: class_weight

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, TypeVar
@@ -46,19 +46,27 @@ def answering(target: T) -> T:
     return _answering(target, getattr(target, "__name__", "the function"))
 
 
-def _answering(function: T, name: str) -> T:
-    own = inspect.signature(function).parameters
-    answers = {
+def answers_of(own: Container[str]) -> dict[str, str]:
+    """The names in other libraries of these options, each with the name here."""
+    return {
         theirs: here
         for theirs, candidates in REPLACEMENTS.items()
         for here in candidates
         if here in own and theirs not in own
     }
 
+
+def refuse_others(name: str, options: Iterable[str], answers: Mapping[str, str]) -> None:
+    for option in options:
+        if option in answers:
+            raise TypeError(f"`{name}` has no `{option}`; pass `{answers[option]}`")
+
+
+def _answering(function: T, name: str) -> T:
+    answers, refuse = answers_of(inspect.signature(function).parameters), refuse_others
+
     def call(*arguments: Any, **options: Any) -> Any:
-        for option in options:
-            if option in answers:
-                raise TypeError(f"`{name}` has no `{option}`; pass `{answers[option]}`")
+        refuse(name, options, answers)
         return function(*arguments, **options)
 
     # The wrapper gets the globals of the function, by which doctest and warnings recognize its module.

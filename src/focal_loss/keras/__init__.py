@@ -1,9 +1,9 @@
-"""Focal losses and metrics for Keras 3, on whichever backend Keras is set to.
+"""Focal losses, metrics and layers for Keras 3, on whichever backend Keras is set to.
 
-Import this module, or any class of it, before `keras.saving.load_model` reads a model that was compiled with one:
-Keras finds registered classes only once they are defined.
+Import this module, or any class of it, before `keras.saving.load_model` reads a model with a layer of it, or one
+that was compiled with a loss of it: Keras finds registered classes only once they are defined.
 """
 
-from focal_loss.keras import losses, metrics
+from focal_loss.keras import layers, losses, metrics
 
-__all__ = ["losses", "metrics"]
+__all__ = ["layers", "losses", "metrics"]

@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 # A missing or failing compiler is an error here; by default the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test test-compat nightly demo bench bench-check bench-gpu gpu-budget operations lint types unit formula gpu keras picture golden doors pages tables ulp sanitize huge clean
+.PHONY: test test-compat nightly demo bench bench-check bench-gpu gpu-budget operations lint types unit formula gpu keras picture golden doors pages tables docs test-docs ulp sanitize huge clean
 
 # Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
@@ -84,7 +84,8 @@ types: .venv/test
 unit: .venv/test .venv/browser
 	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat \
-	  --ignore=src/focal_loss/torch/_triton --ignore=src/focal_loss/torch/_cuda.py
+	  --ignore=src/focal_loss/torch/_triton --ignore=src/focal_loss/torch/_cuda.py \
+	  --ignore=docs/conf.py --ignore=docs/_ext --ignore=docs/gallery
 
 # The golden numbers without the kernels, as on a GPU, under XLA or without a compiler. JAX and TensorFlow, which compile
 # or dispatch each step, compute them only in float32; `make nightly` has their other dtypes and limits.
@@ -142,6 +143,15 @@ doors: .venv/test
 # The pages and pictures of the losses in docs/.
 pages: .venv/test
 	$(BIN)/python tools/pages.py
+
+# The site, in build/site. Its programs have a folder of their own, so that no test imports them.
+.venv/docs: .venv/test
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --target $@ --group docs
+	touch $@
+
+docs: .venv/docs
+	PYTHONPATH=.venv/docs $(BIN)/python tools/website.py
 
 # The constants that C++, Triton and Python share.
 tables: .venv/test

@@ -1,0 +1,12 @@
+// Lists the versions of `versions.js`, which tools/website.py writes, and opens the start page of the chosen one.
+"use strict";
+{
+  const select = document.getElementById("site-version");
+  const current = select.value;
+  select.replaceChildren(
+    ...window.focalLossVersions.map((name) => new Option(name, name, name === current, name === current)),
+  );
+  select.addEventListener("change", () => {
+    location.href = `${select.dataset.root}${select.value}/index.html`;
+  });
+}

@@ -1,0 +1,50 @@
+"""Builds the documentation into `build/site`, one folder for each version, with a list of the versions there.
+
+`make docs` runs it. Warnings are errors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from marks import ROOT
+from sphinx.cmd.build import main as sphinx
+
+import focal_loss
+
+SITE, CACHE = ROOT / "build" / "site", ROOT / "build" / "site-cache"
+START = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>focal_loss</title>
+<meta http-equiv="refresh" content="0; url={newest}/index.html">
+<a href="{newest}/index.html">focal_loss {newest}</a>
+</html>
+"""
+
+
+def order(version: str) -> tuple[int, ...]:
+    """The numbers of a version, of which the newest has the largest."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def list_versions(site: Path) -> None:
+    """Write the list that the pages read, and a page that opens the newest version."""
+    versions = sorted((path.parent.name for path in site.glob("*/index.html")), key=order, reverse=True)
+    (site / "versions.js").write_text(f"window.focalLossVersions = {json.dumps(versions)};\n")
+    (site / "index.html").write_text(START.format(newest=versions[0]))
+
+
+def main() -> int:
+    options = ["--fail-on-warning", "--keep-going", "--quiet", "-d", str(CACHE)]
+    failed = sphinx([*options, *sys.argv[1:], str(ROOT / "docs"), str(SITE / focal_loss.__version__)])
+    if not failed:
+        list_versions(SITE)
+    return failed
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

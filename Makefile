@@ -14,16 +14,17 @@ export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
 # Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
-	$(MAKE) --no-print-directory -j 2 --output-sync=target types keras
+	$(MAKE) --no-print-directory -j 2 --output-sync=target types keras docs
 	$(MAKE) --no-print-directory unit formula gpu
 
 # First the tests that `make test` leaves out, then all tests without the kernels, except those of the kernels themselves.
 # The cache on the disk is another one: code that torch compiled with the kernels calls them.
 nightly: .venv/test .venv/browser
-	$(BIN)/pytest -n auto --dist worksteal -m nightly tests --ignore=tests/keras --ignore=tests/gpu --ignore=tests/compat
+	$(BIN)/pytest -n auto --dist worksteal -m nightly tests --ignore=tests/keras --ignore=tests/gpu --ignore=tests/compat \
+	  --ignore=tests/site
 	FOCAL_LOSS_ISA=formula TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/build/inductor-formula \
 	  $(BIN)/pytest -n auto --dist worksteal -m "" tests \
-	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat \
+	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat --ignore=tests/site \
 	  --ignore=tests/test_native.py --ignore=tests/test_torch_native.py
 	FOCAL_LOSS_ISA=formula $(MAKE) --no-print-directory -j 2 --output-sync=target keras MARKED='-m ""'
 
@@ -85,7 +86,7 @@ unit: .venv/test .venv/browser
 	$(BIN)/pytest -n auto --dist worksteal tests src README.md CONTRIBUTING.md docs --doctest-modules --doctest-glob="*.md" \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat \
 	  --ignore=src/focal_loss/torch/_triton --ignore=src/focal_loss/torch/_cuda.py \
-	  --ignore=docs/conf.py --ignore=docs/_ext --ignore=docs/gallery
+	  --ignore=tests/site --ignore=docs/conf.py --ignore=docs/_ext --ignore=docs/gallery
 
 # The golden numbers without the kernels, as on a GPU, under XLA or without a compiler. JAX and TensorFlow, which compile
 # or dispatch each step, compute them only in float32; `make nightly` has their other dtypes and limits.
@@ -153,6 +154,10 @@ pages: .venv/test
 docs: .venv/docs
 	PYTHONPATH=.venv/docs $(BIN)/python tools/website.py
 
+# The site in a browser.
+test-docs: docs .venv/browser
+	$(BIN)/pytest tests/site
+
 # The constants that C++, Triton and Python share.
 tables: .venv/test
 	$(BIN)/python tools/tables.py
@@ -180,4 +185,4 @@ huge: .venv/test
 	$(BIN)/python native/tests/huge.py
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv build docs/gallery docs/reference

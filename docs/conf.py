@@ -10,6 +10,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler of torch would print when it starts and stops
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several libraries would wait for each other
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -27,6 +29,7 @@ extensions = [
     "myst_parser",
     "sphinx_design",
     "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
     "doors",
     "outside",
 ]
@@ -49,15 +52,32 @@ autosummary_generate_overwrite = True
 numpydoc_show_class_members = False
 toc_object_entries = False
 
+# The gallery: every script of `examples/gallery` is run, and an error in one is an error of the build.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib",),
+    "reset_modules": ("matplotlib",),
+    "abort_on_example_error": True,
+    "capture_repr": (),
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "remove_config_comments": True,
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"focal_loss {release}"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}
 html_theme_options = {
-    "logo": {"text": "focal_loss"},
+    "logo": {"text": "focal_loss", "image_light": "_static/favicon.svg", "image_dark": "_static/favicon.svg"},
     "navbar_persistent": ["search-button"],
     "navbar_end": ["versions", "theme-switcher"],
     "header_links_before_dropdown": 8,
@@ -70,7 +90,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "curves": []}
+html_sidebars = {"index": [], "curves": [], "gallery/*": []}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

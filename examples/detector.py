@@ -24,6 +24,7 @@ os.environ["MPLBACKEND"] = "Agg"
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -332,7 +333,7 @@ def verdict(scores: dict[Row, np.ndarray], steps: int) -> str:
     )
 
 
-def draw(shown: dict[Row, list[Detections]], test: Canvases, path: Path) -> None:
+def draw(shown: dict[Row, list[Detections]], test: Canvases) -> Figure:
     """The same canvases with the detections of each row of the table that are worth a look: scores above .3."""
     figure, axes = plt.subplots(len(shown), 4, figsize=(10, 2.6 * len(shown)), layout="constrained", squeeze=False)
     for line, (row, found) in zip(axes, shown.items(), strict=True):
@@ -347,7 +348,7 @@ def draw(shown: dict[Row, list[Detections]], test: Canvases, path: Path) -> None
                 place.add_patch(plt.Rectangle(box[:2], *(box[2:] - box[:2]), fill=False, color=color))
                 place.text(box[0], box[1] - 1, f"{digit} {score:.2f}", color=color, fontsize=7)
     figure.suptitle("Detections with a score above .3: green finds a digit, orange does not")
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def parse() -> argparse.Namespace:
@@ -383,7 +384,7 @@ def main() -> None:
             shown[row] = found
     console.print(results(scores), verdict(scores, options.steps), sep="\n")
     rows = dict.fromkeys((ROWS[0], best_cross_entropy(scores), best_of(scores, scores)))
-    draw({row: shown[row] for row in rows}, test, options.out / "detections.png")
+    draw({row: shown[row] for row in rows}, test).savefig(options.out / "detections.png", dpi=110)
     console.print(f"Picture: detections.png in {options.out}")
 
 

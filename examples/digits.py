@@ -23,6 +23,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -121,18 +122,19 @@ def results(scores: dict[float, list[Score]]) -> Table:
 
 def verdict(scores: dict[float, list[Score]]) -> str:
     means = {gamma: column(group, "average_precision").mean() for gamma, group in scores.items()}
-    best, focal = max(means, key=means.__getitem__), max(GAMMAS[1:], key=means.__getitem__)
+    gammas = [gamma for gamma in means if gamma]
+    best, focal = max(means, key=means.__getitem__), max(gammas, key=means.__getitem__)
     mean, error = gain(scores, focal)
-    reach = error * student.ppf(1 - 0.025 / len(GAMMAS[1:]), len(scores[focal]) - 1)
+    reach = error * student.ppf(1 - 0.025 / len(gammas), len(scores[focal]) - 1)
     shown = "no difference that this data can show" if abs(mean) <= reach else "more than chance over the seeds"
     return (
         f"Best average precision: {means[best]:.3f}, of {f'gamma {best:g}' if best else 'cross-entropy'}. The best "
         f"focal loss, gamma {focal:g}, is {mean:+.3f} from cross-entropy (95 % interval {mean - reach:+.3f} to "
-        f"{mean + reach:+.3f}, paired by seed, widened for the choice among {len(GAMMAS[1:])}): {shown}."
+        f"{mean + reach:+.3f}, paired by seed, widened for the choice among {len(gammas)}): {shown}."
     )
 
 
-def draw_precision_recall(scores: dict[float, list[Score]], title: str, path: Path) -> None:
+def draw_precision_recall(scores: dict[float, list[Score]], title: str) -> Figure:
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     means = {gamma: column(group, "precisions").mean(axis=0) for gamma, group in scores.items()}
     spread = column(scores[0], "precisions").std(axis=0, ddof=1)
@@ -141,7 +143,7 @@ def draw_precision_recall(scores: dict[float, list[Score]], title: str, path: Pa
     axes.fill_between(RECALLS, means[0] - spread, means[0] + spread, color="0.9", label="± SD of cross-entropy")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="Recall", ylabel="Precision", title=title)
     axes.legend(loc="lower left", frameon=False)
-    figure.savefig(path, dpi=130)
+    return figure
 
 
 def draw_losses(path: Path) -> None:
@@ -190,7 +192,8 @@ def main() -> None:
         "network is overconfident. All seeds split one set of images, so no interval speaks of handwriting at large."
     )
     console.print(results(scores), verdict(scores), note, sep="\n")
-    draw_precision_recall(scores, f"{task}: mean of {options.seeds} seeds", options.out / "precision_recall.png")
+    figure = draw_precision_recall(scores, f"{task}: mean of {options.seeds} seeds")
+    figure.savefig(options.out / "precision_recall.png", dpi=130)
     draw_losses(options.out / "loss_curves.png")
     console.print(f"Pictures: precision_recall.png and loss_curves.png in {options.out}")
 

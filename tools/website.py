@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ START = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
 <title>focal_loss</title>
+<link rel="icon" href="data:,">
 <meta http-equiv="refresh" content="0; url={newest}/index.html">
 <a href="{newest}/index.html">focal_loss {newest}</a>
 </html>
@@ -39,8 +41,10 @@ def list_versions(site: Path) -> None:
 
 
 def main() -> int:
-    options = ["--fail-on-warning", "--keep-going", "--quiet", "-d", str(CACHE)]
-    failed = sphinx([*options, *sys.argv[1:], str(ROOT / "docs"), str(SITE / focal_loss.__version__)])
+    built = SITE / focal_loss.__version__
+    shutil.rmtree(built, ignore_errors=True)  # with the pages of names that are gone
+    options = ["--fail-on-warning", "--keep-going", "--quiet", "--write-all", "-d", str(CACHE)]
+    failed = sphinx([*options, *sys.argv[1:], str(ROOT / "docs"), str(built)])
     if not failed:
         list_versions(SITE)
     return failed

@@ -5,34 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from numpydoc.docscrape_sphinx import SphinxDocString
+from public import DOORS, GROUPS, home, names
 from sphinx.application import Sphinx
 
 import focal_loss
 
-COMPAT = ("fvcore", "kornia", "mmdet", "monai", "smp", "timm", "transformers", "ultralytics")
-GROUPS = {
-    "The package": ("focal_loss",),
-    "Frameworks": (
-        "focal_loss.numpy",
-        "focal_loss.torch",
-        "focal_loss.jax",
-        "focal_loss.tensorflow",
-        "focal_loss.keras.losses",
-        "focal_loss.keras.metrics",
-    ),
-    "Boosted trees": ("focal_loss.lightgbm", "focal_loss.xgboost", "focal_loss.catboost", "focal_loss.sklearn"),
-    "Probabilities, weights and schedules": (
-        "focal_loss.calibration",
-        "focal_loss.weights",
-        "focal_loss.schedules",
-    ),
-    "Calls of other libraries": tuple(f"focal_loss.torch.compat.{name}" for name in COMPAT),
-}
-DOORS = tuple(door for doors in GROUPS.values() for door in doors)
 MORE = {
     "focal_loss": """The Keras losses are names of this package too: ``focal_loss.BinaryFocalLoss`` is
 :class:`focal_loss.keras.losses.BinaryFocalLoss`, and so for every class there. They are imported with their first use,
@@ -40,15 +20,15 @@ because they need Keras.""",
 }
 
 
-def names(door: str) -> list[str]:
-    """The public names of a module that are functions or classes, in the order of the alphabet."""
-    module = importlib.import_module(door)
-    return sorted(name for name in module.__all__ if callable(getattr(module, name)))
-
-
-def listed(door: str, title: str, chosen: Iterable[str]) -> str:
-    rows = "".join(f"   {name}\n" for name in chosen)
-    return f"\n{title}\n{'-' * len(title)}\n\n.. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{rows}"
+def listed(door: str, title: str, chosen: list[str]) -> str:
+    """A section with a table of names, whose pages are written too, and links to those of other modules."""
+    text = f"\n{title}\n{'-' * len(title)}\n"
+    own = [name for name in chosen if home(door, name) == f"{door}.{name}"]
+    if own:
+        text += "\n.. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n"
+        text += "".join(f"   {name}\n" for name in own)
+    others = [name for name in chosen if name not in own]
+    return text + "".join(f"\n``{name}`` is :obj:`{home(door, name)}`.\n" for name in others)
 
 
 def page(door: str) -> str:
@@ -80,6 +60,10 @@ def write(app: Sphinx, _config: object) -> None:
         file = folder / f"{name}.rst"
         if not file.exists() or file.read_text() != text:
             file.write_text(text)
+    wanted = {home(door, name) for door in DOORS for name in names(door)}
+    for file in (folder / "generated").glob("*.rst"):
+        if file.stem not in wanted:
+            file.unlink()
 
 
 def is_generated(_app: Sphinx, _kind: str, name: str, _what: object, _skip: bool, _options: object) -> bool | None:

@@ -79,12 +79,14 @@ const focalCurves = (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [460, 300, 46, 10, 12, 34];
   const STEPS = 240;
+  // In the order in which they are drawn: a dotted curve lies on the one that it may hide.
   const CURVES = {
     focal: ({ z, label, gamma, weight }) => focalCurves.binary(z, label, gamma, weight),
     entropy: ({ z, label, weight }) => focalCurves.binary(z, label, 0, weight),
     clamped: ({ z, label, gamma, weight }) => focalCurves.clamped(z, label, gamma, weight),
     asymmetric: ({ z, label, gamma, clip }) => focalCurves.asymmetric(z, label, gamma, gamma, clip),
   };
+  const RADIUS = { focal: 5, entropy: 4, clamped: 3, asymmetric: 4 };
   const NAMES = Object.keys(CURVES);
   const PRESETS = {
     start: { gamma: 2, weight: 1, label: 1, clip: 0, logit: -2, reach: 6 },
@@ -128,12 +130,12 @@ const focalCurves = (() => {
     const heights = shownCurves.map((name) => logits.map((z) => CURVES[name]({ ...chosen, z })[field]));
     const all = heights.flat();
     const rows = ticks(Math.min(0, ...all), Math.max(0.01, ...all));
-    const columns = ticks(-reach, reach);
+    const columns = [-1, -0.5, 0, 0.5, 1].map((share) => share * reach);
     const x = (z) => LEFT + ((z + reach) / (2 * reach)) * (WIDTH - LEFT - RIGHT);
     const [low, high] = [rows[0], rows.at(-1)];
     const y = (v) => HEIGHT - BOTTOM - ((v - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
     const parts = [];
-    columns.filter((z) => Math.abs(z) <= reach).forEach((z) => {
+    columns.forEach((z) => {
       parts.push(element("path", { class: "grid", d: `M${x(z)} ${TOP}V${HEIGHT - BOTTOM}` }));
       parts.push(element("text", { x: x(z), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, shown(z)));
     });
@@ -142,8 +144,7 @@ const focalCurves = (() => {
       parts.push(element("text", { x: LEFT - 6, y: y(v) + 4, "text-anchor": "end" }, shown(v)));
     });
     parts.push(element("text", { x: WIDTH - RIGHT, y: HEIGHT - 2, "text-anchor": "end" }, "logit"));
-    // The focal loss is drawn last, above the others.
-    shownCurves.map((name, k) => [name, k]).reverse().forEach(([name, k]) => {
+    shownCurves.forEach((name, k) => {
       const d = heights[k].map((v, i) => `${i ? "L" : "M"}${x(logits[i]).toFixed(2)} ${y(v).toFixed(2)}`).join("");
       parts.push(element("path", { class: `curve ${name}`, d }));
     });
@@ -151,7 +152,7 @@ const focalCurves = (() => {
       parts.push(element("path", { class: "reading", d: `M${x(logit)} ${TOP}V${HEIGHT - BOTTOM}` }));
       shownCurves.forEach((name) => {
         const at = y(CURVES[name]({ ...chosen, z: logit })[field]);
-        parts.push(element("circle", { class: name, cx: x(logit), cy: at, r: 4 }));
+        parts.push(element("circle", { class: name, cx: x(logit), cy: at, r: RADIUS[name] }));
       });
     }
     svg.replaceChildren(svg.querySelector("title"), ...parts);

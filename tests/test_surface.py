@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -159,6 +160,17 @@ def test_links_between_pages_resolve() -> None:
                 assert not anchor or anchor in anchors(target), f"{link} in {page.name}"
                 found += 1
     assert found > 50
+
+
+def test_the_reference_has_every_public_module() -> None:
+    """Every module without an underscore that has functions or classes is in the reference of the site."""
+    there = {module_name(path) for path in SOURCE.rglob("*.py")}
+    modules = [f"focal_loss.{name}".rstrip(".") for name in there if not re.search(r"(^|\.)_", name)]
+    doors = runpy.run_path(str(ROOT / "docs" / "_ext" / "public.py"))["DOORS"]
+    named = {name: getattr(importlib.import_module(name), "__all__", ()) for name in modules}
+    assert set(doors) == {
+        name for name, public in named.items() if any(callable(getattr(sys.modules[name], one)) for one in public)
+    }
 
 
 def test_every_framework_and_booster_is_an_extra() -> None:

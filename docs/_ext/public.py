@@ -15,6 +15,7 @@ GROUPS = {
         "focal_loss.tensorflow",
         "focal_loss.keras.losses",
         "focal_loss.keras.metrics",
+        "focal_loss.keras.layers",
     ),
     "Boosted trees": ("focal_loss.lightgbm", "focal_loss.xgboost", "focal_loss.catboost", "focal_loss.sklearn"),
     "Probabilities, weights and schedules": (

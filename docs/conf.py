@@ -17,6 +17,8 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS / "_ext"), str(ROOT / "examples")]
 
+from public import DOORS  # noqa: E402
+
 project = "focal_loss"
 project_copyright = "the authors of focal_loss, Apache License 2.0"
 version = release = re.search(r'__version__ = "(.+)"', (ROOT / "src/focal_loss/__init__.py").read_text())[1]
@@ -48,7 +50,7 @@ default_role = "py:obj"
 autodoc_typehints = "none"
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
-autosummary_generate_overwrite = True
+autosummary_generate = [f"reference/{door}.rst" for door in DOORS]  # if True, only those of the build before
 numpydoc_show_class_members = False
 toc_object_entries = False
 

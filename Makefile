@@ -10,12 +10,18 @@ export OMP_WAIT_POLICY := passive
 # A missing or failing compiler is an error here; by default the package would install without its kernels.
 export FOCAL_LOSS_REQUIRE_NATIVE := 1
 
-.PHONY: test test-compat nightly demo bench bench-check bench-gpu gpu-budget operations lint types unit formula gpu keras picture golden doors pages tables docs test-docs ulp sanitize huge clean
+.PHONY: test test-base test-compat nightly demo bench bench-check bench-gpu gpu-budget operations lint types unit formula gpu keras picture golden doors pages tables docs test-docs ulp sanitize huge clean
 
 # Single-process targets run side by side; the others start as many processes as there are processors.
 test: .venv/test .venv/browser .venv/gpu lint
 	$(MAKE) --no-print-directory -j 2 --output-sync=target types keras docs
 	$(MAKE) --no-print-directory unit formula gpu
+
+# NumPy and pytest alone: what the core, the kernels and the rules of the code are tested with. `make test` has the
+# calls like earlier ones, of which there are thousands, as well.
+test-base: .venv/base
+	$</bin/pytest -n auto --dist worksteal --libraries numpy tests src/focal_loss/_core src/focal_loss/_host \
+	  --doctest-modules --ignore=tests/golden --ignore=tests/test_repeated.py
 
 # First the tests that `make test` leaves out, then all tests without the kernels, except those of the kernels themselves.
 # The cache on the disk is another one: code that torch compiled with the kernels calls them.
@@ -62,6 +68,13 @@ PARTS := pyproject.toml CMakeLists.txt $(wildcard native/* src/focal_loss/*/__in
 
 .venv/demo .venv/test: .venv/%: .venv/bin/python $(PARTS)
 	$(BIN)/python -m pip install --quiet --group $* --editable .
+	touch $@
+
+# An environment of its own, beside which nothing else is installed.
+.venv/base: $(PARTS)
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$@/bin/python -m pip install --quiet --group base --editable .
 	touch $@
 
 # torchvision has no build for the CPU alone; its focal loss is Python and needs nothing of the rest. It has a folder of

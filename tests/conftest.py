@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from selection import pytest_addoption, pytest_collection_modifyitems, pytest_ignore_collect  # noqa: F401
 
 # The type checkers read this file of a user's mistakes; it is not a module of doctests.
 collect_ignore = ["typed_use.py"]

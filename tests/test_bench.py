@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-RUN = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "run.py"))
+pytestmark = pytest.mark.needs("rich")
+
+
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    return runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "run.py"))
 
 
 @pytest.mark.parametrize(
@@ -22,13 +28,15 @@ RUN = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "run.py"))
         (1.5, 0.9, True, False),
     ],
 )
-def test_what_lost_more_than_15_percent_is_named(before: float, after: float, is_floor: bool, lost: bool) -> None:
+def test_what_lost_more_than_15_percent_is_named(
+    before: float, after: float, is_floor: bool, lost: bool, script: dict[str, Any]
+) -> None:
     old, new = (
         {"group": "torch binary", "size": "1e3", "rival": "triad", "ratio": ratio, "is_floor": is_floor}
         for ratio in (before, after)
     )
-    slower_than = RUN["slower_than"]
-    assert slower_than({RUN["name_of"](old): old}, [new]) == ([(new, old)] if lost else [])
+    slower_than = script["slower_than"]
+    assert slower_than({script["name_of"](old): old}, [new]) == ([(new, old)] if lost else [])
     assert slower_than({}, [new]) == []  # a new contest has nothing to lose
 
 
@@ -42,12 +50,13 @@ def rows(*ratios: float) -> dict[str, list[dict[str, object]]]:
 def test_a_ratio_is_named_if_it_lost_twice(
     again: dict[str, list[dict[str, object]]],
     lost: int,
+    script: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     """The second measurement is of the whole contest, in which another rival may happen to lose."""
-    check, about = RUN["check"], {"machine": "m", "ours": "o", "commit": "c"}
+    check, about = script["check"], {"machine": "m", "ours": "o", "commit": "c"}
     (tmp_path / "cpu.json").write_text(json.dumps({"about": about} | rows(2.0, 2.0)))
     measurements = iter([rows(1.0, 2.0, 5.0), again])
     monkeypatch.setitem(check.__globals__, "RESULTS", tmp_path / "cpu.json")

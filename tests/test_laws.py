@@ -207,6 +207,7 @@ def test_formulas_are_asked_which_laws_hold() -> None:
     assert name in OF_MARGIN
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize("loss", LOSS.values(), ids=str)
 @law
 @given(y=labels, z=logits, t=indices, gamma=gammas)
@@ -234,6 +235,7 @@ def test_a_reduction_is_that_of_the_losses_and_of_their_gradients(
         assert (np.abs(slope - gradient / count) <= 16 * EPS * scale / count + 1e-300).all()
 
 
+@pytest.mark.needs("torch")
 @pytest.mark.parametrize("name", DENSE)
 @law
 @given(z=logits, gamma=gammas, w=weights)

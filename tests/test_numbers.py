@@ -9,8 +9,6 @@ import accuracy
 import accuracy_family
 import numpy as np
 import pytest
-import tensorflow as tf
-import torch
 from cases import DIFFERENTIABLE, FRAMEWORK, FRAMEWORKS, LOSSES, Framework, Loss
 
 GOLDEN = [
@@ -338,6 +336,8 @@ def test_ignored_and_gamma_below_one_give_no_nan(framework: Framework, dense: bo
 
 
 def test_third_derivatives_are_refused() -> None:
+    import torch
+
     z = torch.zeros(2, requires_grad=True)
     slope = FRAMEWORK["torch"].module.binary_focal_loss([1, 0], z, 2, from_logits=True).sum()
     for _ in range(2):
@@ -347,6 +347,8 @@ def test_third_derivatives_are_refused() -> None:
 
 
 def test_xla_agrees_with_eager_tensorflow() -> None:
+    import tensorflow as tf
+
     z = tf.constant(np.linspace(-30, 30, 101), tf.float32)
     loss = FRAMEWORK["tensorflow"].module.binary_focal_loss
     compiled = tf.function(lambda z: loss(z > 0, z, 0.7, from_logits=True), jit_compile=True)

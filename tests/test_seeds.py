@@ -63,6 +63,7 @@ SECOND = """
 RUNNER = "import doctest, sys\ndoctest.run_docstring_examples(sys.argv[1], {})"
 
 
+@pytest.mark.needs("keras", "tensorflow")
 @pytest.mark.parametrize("example", [FIRST, SECOND], ids=["focal_loss.binary_focal_loss", "keras3.metric"])
 def test_the_page_examples_verbatim(example: str) -> None:
     """In a fresh process, where lists go to the backend that Keras is set to."""
@@ -75,6 +76,7 @@ def test_the_runner_can_fail() -> None:
     assert "Failed example" in run.stdout
 
 
+@pytest.mark.needs("matplotlib")
 def test_the_figure_of_the_first_page_verbatim() -> None:
     code = (
         FIRST_FIGURE
@@ -89,11 +91,11 @@ def test_the_figure_of_the_first_page_verbatim() -> None:
     np.testing.assert_allclose([float(x) for x in losses], expected, atol=1e-5)
 
 
-def test_sparse_example_of_the_predecessor() -> None:
+@pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
+def test_sparse_example_of_the_predecessor(framework: Framework) -> None:
     y_pred = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.2, 0.6]]
-    for framework in FRAMEWORKS:
-        loss = framework.module.sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2)
-        np.testing.assert_allclose(framework.numpy(loss).mean(), 0.0409195, atol=5e-8)
+    loss = framework.module.sparse_categorical_focal_loss([0, 1, 2], y_pred, gamma=2)
+    np.testing.assert_allclose(framework.numpy(loss).mean(), 0.0409195, atol=5e-8)
 
 
 PREDECESSOR = json.loads((Path(__file__).parent / "golden" / "predecessor.json").read_text())

@@ -10,6 +10,7 @@ import runpy
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -27,6 +28,12 @@ MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAME
 MODULES += [f"focal_loss.keras.{module}" for module in ("layers", "losses", "metrics")]
 MODULES += ["focal_loss.calibration", "focal_loss.schedules", "focal_loss.weights"]
 MODULES += [f"focal_loss.{booster}" for booster in frameworks.CLASSIFIERS]
+
+# Modules whose names come from libraries that their own name does not tell.
+BEHIND = {"focal_loss": ("keras", "pandas"), "focal_loss.calibration": ("sklearn",)}
+by_module = pytest.mark.parametrize(
+    "module", [pytest.param(name, marks=pytest.mark.needs(*BEHIND.get(name, ()))) for name in MODULES]
+)
 
 # From the bottom up. A room is a folder or a file at the top. It may import its own files and
 # what lies in rooms above it in this list, but nothing beside or below it.
@@ -53,6 +60,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def imports(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -134,6 +142,7 @@ def test_adapters_have_the_same_files_with_the_same_objects(adapters: tuple[str,
             assert [name for name in objects if not hasattr(found, name)] == []
 
 
+@pytest.mark.needs("ruff")
 @pytest.mark.parametrize("tool", ["doors", "pages", "tables"])
 def test_what_tools_write_is_not_stale(tool: str) -> None:
     """`make doors` and `make pages` write what the losses declare, `make tables` the constants that languages share."""
@@ -193,7 +202,7 @@ def test_frameworks_are_imported_only_by_their_module() -> None:
                 assert framework not in roots, f"{name} imports {framework}"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@by_module
 def test_all_is_what_there_is(module: str) -> None:
     found = importlib.import_module(module)
     for name in found.__all__:
@@ -205,8 +214,14 @@ def test_all_is_what_there_is(module: str) -> None:
         found.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize(("module", "name"), public())
-def test_public_docstrings_are_whole(module: str, name: str) -> None:
+@by_module
+def test_public_docstrings_are_whole(module: str, subtests: pytest.Subtests) -> None:
+    for name in importlib.import_module(module).__all__:
+        with subtests.test(name=name):
+            check_docstring(module, name)
+
+
+def check_docstring(module: str, name: str) -> None:
     found = getattr(importlib.import_module(module), name)
     if inspect.ismodule(found) or isinstance(found, str):
         return
@@ -228,6 +243,7 @@ def test_public_docstrings_are_whole(module: str, name: str) -> None:
         assert re.search(r"arXiv:\d{4}\.\d{5}", text)
 
 
+@pytest.mark.needs("torch", "jax", "tensorflow", "keras")
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_one_signature_everywhere(loss: Loss) -> None:
     def options(function, *ignore: str) -> dict:
@@ -303,6 +319,7 @@ def test_every_loss_is_in_every_framework(framework: Framework) -> None:
     assert {loss.name for loss in LOSSES} <= set(framework.module.__all__)
 
 
+@pytest.mark.needs("torch")
 def test_a_star_import_takes_no_name_of_a_framework() -> None:
     code = "import torch, numpy\nfrom focal_loss import *\n"
     code += "print(torch.__name__, numpy.__name__, binary_focal_loss.__name__)"
@@ -318,6 +335,7 @@ class Gone:
 sys.meta_path.insert(0, Gone())"""
 
 
+@pytest.mark.needs("keras", "lightgbm", "sklearn", "dask", "pandas")
 def test_a_missing_framework_is_an_error_that_says_what_to_install() -> None:
     for name, use in (
         ("jax", "focal_loss.jax"),
@@ -359,5 +377,6 @@ def test_a_module_loads_what_its_framework_loads(name: str) -> None:
     assert loaded(f"import focal_loss.{name}", first=f"import {name}") <= own
 
 
+@pytest.mark.needs("torch")
 def test_the_probe_can_fail() -> None:
     assert loaded("import focal_loss.torch", first="import numpy") == {"torch"}

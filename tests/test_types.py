@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from test_surface import MODULES, SOURCE, public
 
+pytestmark = pytest.mark.needs("mypy", "basedpyright", "jedi")  # and every framework
 USE = Path(__file__).with_name("typed_use.py")
 FREE = re.compile(r"# error: (\w+)$")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,7 @@ def identifiers(path: Path) -> set[str]:
     return {name for name in named if isinstance(name, str)}
 
 
+@cache
 def words_of(name: str) -> str:
     """The words of an identifier in lower case, with a space around each."""
     return " {} ".format(" ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", COMMON.sub("", name)))).lower()

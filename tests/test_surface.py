@@ -160,7 +160,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_links_between_pages_resolve() -> None:
     found = 0
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
         for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             name, _, anchor = link.partition("#")
             target = (page.parent / name).resolve() if name else page

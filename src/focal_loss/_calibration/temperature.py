@@ -260,7 +260,6 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
             evidence = evaluate.elementwise("class_evidence", "", evaluate.margin(z, None, 1), gamma, weight)
             return posterior.sigmoid_of(evaluate.OPS, evaluate.margin(evidence, None, 1))
 
-
     def _of_odds(self, z: NDArray[np.float64]) -> Sigmoid:
         """The same, of the second of two classes, or of each label."""
         gamma, weight = self._checked(z.shape[1])

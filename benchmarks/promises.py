@@ -48,9 +48,9 @@ def one(seed: int, trials: int, folder: Path) -> list[dict[str, float]]:
             found.append({"wanted": wanted, "achieved": np.nan})
             continue
         at = Outcomes.at(y, probability, np.array([promise.threshold]))
-        flagged = int(at.tp[0] + at.fp[0])
-        achieved = float(at.tp[0] / flagged) if flagged else np.nan
-        found.append({"wanted": wanted, "achieved": achieved, "recall": float(at.tp[0] / y.sum())})
+        right, flagged = int(at.tp.rows[0]), int((at.tp + at.fp).rows[0])
+        achieved = right / flagged if flagged else np.nan
+        found.append({"wanted": wanted, "achieved": achieved, "recall": float(right / y.sum())})
     return found
 
 

@@ -296,6 +296,15 @@ def test_a_storage_that_cannot_be_opened(data: Path, tmp_path: Path, capsys: pyt
 
 
 COLUMN = dataclasses.asdict(columns.Column("x", "number"))
+
+
+def counted(each: Any, last: Any = None, **more: Any) -> dict[str, Any]:
+    """Outcomes in which each list holds `each`, and that of the true negatives, if given, `last`."""
+    cell = dict.fromkeys(("weight", "squares", "rows"), each)
+    cells = dict.fromkeys(("tp", "fp", "fn", "tn"), cell)
+    return {"thresholds": each} | cells | ({} if last is None else {"tn": cell | {"rows": last}}) | more
+
+
 DAMAGES: dict[str, Any] = {
     "engine": "forest",
     "target": [None, [], "\udfff"],
@@ -306,7 +315,10 @@ DAMAGES: dict[str, Any] = {
         {"tp": []},
         [],
         None,
-        *(dict.fromkeys(("thresholds", "tp", "fp", "fn", "tn"), v) for v in ([], [0], [10**400])),
+        *(counted(values) for values in ([], [0], [-1], [10**400])),
+        *(counted([0.5, 0.5], last) for last in ([0.5], [0.5, -1], [0.5, 0.6], "ab")),
+        *(counted([0.5], tp=cell) for cell in ([0.5], {}, {"weight": [0.5]}, {"power": [0.5]})),
+        *(counted([0.5], thresholds=values) for values in ([2], ["a"], [float("nan")])),
     ],
     "columns": [
         *(None, {}, [{}], [1], [COLUMN | {"name": 1}], [COLUMN | {"name": "\ud800"}], [COLUMN | {"kind": "sum"}]),

@@ -195,7 +195,7 @@ def test_the_search_sees_a_sample_and_the_models_learn_from_all(held_out: bool, 
     assert len(data.searched.X) == len(data.searched.y) == 300
     assert len(data.train.y) == learned
     assert f"a sample of 300 of the {learned:,} rows" in data.notes[-1]
-    for X, y in (data.train, data.searched):
+    for X, y, _ in (data.train, data.searched):
         assert abs(y[X.number.to_numpy() > 1].mean() - 0.5) < 0.2, "labels of their rows"
     settings = search.Settings("lightgbm", None, None, "average_precision", 2, 0)
     found = search.Search(*data.searched, data.folds, settings, 1)

@@ -15,12 +15,13 @@ from focal_loss._command import store, thresholds
 def test_outcomes_count() -> None:
     y, probability = np.array([1, 0, 1, 0, 0], bool), np.array([0.9, 0.9, 0.5, 0.4, 0.1])
     found = thresholds.Outcomes.of(y, probability)
-    np.testing.assert_array_equal(found.tp, [0, 1, 2, 2, 2])
-    np.testing.assert_array_equal(found.fp, [0, 1, 1, 2, 3])
+    for sums in ("weight", "squares", "rows"):
+        np.testing.assert_array_equal(getattr(found.tp, sums), [0, 1, 2, 2, 2])
+        np.testing.assert_array_equal(getattr(found.fp, sums), [0, 1, 1, 2, 3])
     assert found.best_f1() == 0.5
     many = thresholds.Outcomes.of(np.arange(5000) % 7 == 0, np.random.default_rng(0).random(5000))
     assert len(many.thresholds) <= 400
-    assert many.tp[-1] + many.fp[-1] == 5000
+    assert (many.tp + many.fp).rows[-1] == 5000
 
 
 def test_the_default_threshold_leaves_half_of_the_negatives_alone() -> None:

@@ -135,6 +135,20 @@ def test_a_threshold_that_flags_nothing_has_no_precision(browser: Browser, repor
         expect(page.locator('[data-mark="pr"]')).to_be_visible()
 
 
+def test_sums_of_weights_have_three_digits_or_all_before_the_point(
+    browser: Browser, report: Report, tmp_path: Path
+) -> None:
+    path = tmp_path / "report.html"
+    outcomes = Outcomes([0.2, 0.5], [2.3456, 0.01234], [123_456.7, 5.5], [0.3, 2.63326], [0.1, 123_451.3])
+    path.write_text(render(dataclasses.replace(report, outcomes=outcomes, threshold=0.2)), "utf-8")
+    for page in opened(browser, path):
+        assert texts(page) == numbers.at(outcomes, 0, 1.0, 20.0)
+        page.get_by_role("slider", name="Threshold").press("End")
+        found = texts(page)
+        assert found == numbers.at(outcomes, 1, 1.0, 20.0)
+        assert (found["tp"], found["tn"]) == ("0.0123", "123,451")
+
+
 def test_the_script_draws_what_stood_there(browser: Browser, file: Path, page: Page) -> None:
     context = browser.new_context(java_script_enabled=False)
     still = context.new_page()

@@ -126,6 +126,7 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--folds", type=whole(2), default=5, metavar="K", help="(default: %(default)s)")
     fit.add_argument("--group", metavar="COLUMN", help="hold out whole groups, such as patients")
     fit.add_argument("--time", metavar="COLUMN", help="hold out the latest rows, and predict forward in every fold")
+    fit.add_argument("--weight", metavar="COLUMN", help="count each row as often as this column says")
     fit.add_argument("--held-out", type=Path, metavar="FILE", help="rows to measure on, in a file of their own")
     fit.add_argument(
         "--repeats", type=whole(1, 100), metavar="N", help="held-out parts (default: 1, or 5 where one holds few rows)"

@@ -45,7 +45,7 @@ class Booster:
     focal: Callable[..., Any]
     suggest: Callable[[Any], dict[str, Any]]  # parameters of an Optuna trial
     default: dict[str, Any]  # parameters of the first trial: about the library's own defaults
-    fit_until: Callable[..., int]  # (model, X, y, X_held, y_held, end) -> the best number of rounds
+    fit_until: Callable[..., int]  # (model, rows to learn from, rows to stop by, end) -> the best number of rounds
     read: Callable[[Any, bytes], Any]  # (untrained model, content of its file) -> the model
     error: type[Exception]  # the library's own exception
     on_dask: Callable[..., Any] | None  # (client, parameters) -> our classifier for Dask, if there is one
@@ -89,9 +89,10 @@ def _lightgbm() -> Booster:
             "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
         }
 
-    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any, end: float) -> int:
-        stop = library.early_stopping(PATIENCE, verbose=False)
-        model.fit(X, y, eval_X=X_held, eval_y=y_held, callbacks=[stop, lambda env: refuse_late(end)])
+    def fit_until(model: Any, part: Any, held: Any, end: float) -> int:
+        calls = [library.early_stopping(PATIENCE, verbose=False), lambda env: refuse_late(end)]
+        eval_set = {"eval_X": held.X, "eval_y": held.y, "eval_sample_weight": listed(held.weight)}
+        model.fit(part.X, part.y, sample_weight=part.weight, **eval_set, callbacks=calls)
         return int(model.best_iteration_)
 
     default = {"learning_rate": 0.1, "num_leaves": 31, "min_child_samples": 20, "reg_lambda": 1e-3}
@@ -137,9 +138,10 @@ def _xgboost() -> Booster:
             refuse_late(self.end)
             return False
 
-    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any, end: float) -> int:
+    def fit_until(model: Any, part: Any, held: Any, end: float) -> int:
         model.set_params(early_stopping_rounds=PATIENCE, eval_metric="logloss", callbacks=[Late(end)])
-        model.fit(X, y, eval_set=[(X_held, y_held)], verbose=False)
+        eval_set = {"eval_set": [(held.X, held.y)], "sample_weight_eval_set": listed(held.weight)}
+        model.fit(part.X, part.y, sample_weight=part.weight, **eval_set, verbose=False)
         return int(model.best_iteration) + 1
 
     def on_dask(client: Any, **given: Any) -> Any:
@@ -187,9 +189,11 @@ def _catboost() -> Booster:
         def after_iteration(self, info: Any) -> bool:
             return time.monotonic() <= self.end
 
-    def fit_until(model: Any, X: Any, y: Any, X_held: Any, y_held: Any, end: float) -> int:
+    def fit_until(model: Any, part: Any, held: Any, end: float) -> int:
         model.set_params(early_stopping_rounds=PATIENCE, eval_metric="Logloss")
-        model.fit(X, y, eval_set=(X_held, y_held), callbacks=[Late(end)])
+        words = model.get_params().get("cat_features")
+        eval_set = library.Pool(held.X, held.y, cat_features=words, weight=held.weight)
+        model.fit(part.X, part.y, sample_weight=part.weight, eval_set=eval_set, callbacks=[Late(end)])
         refuse_late(end)
         return int(model.get_best_iteration()) + 1
 
@@ -224,6 +228,11 @@ def booster(name: str) -> Booster:
         return BOOSTERS[name]()
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: pip install 'focal-loss[{name}]'") from error
+
+
+def listed(weight: Array | None) -> list[Array] | None:
+    """The weights of the only evaluation set, as LightGBM and XGBoost take them."""
+    return None if weight is None else [weight]
 
 
 def refuse_late(end: float) -> None:

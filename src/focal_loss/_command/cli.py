@@ -74,8 +74,8 @@ def search_of(options: argparse.Namespace, data: Any, seed: int, trains_here: bo
     from focal_loss._command.search import Search, Settings
 
     settings = Settings(options.engine, options.gamma, options.pos_weight, options.metric, options.folds, seed)
-    learned = len(data.train.y) if trains_here else 0
-    return Search(data.searched.X, data.searched.y, data.folds, settings, options.jobs, options.storage, learned)
+    learned, seen = len(data.train.y) if trains_here else 0, data.searched
+    return Search(seen.X, seen.y, seen.weight, data.folds, settings, options.jobs, options.storage, learned)
 
 
 def searched(
@@ -102,9 +102,11 @@ def searched(
 
 
 def say_what_was_read(data: Any) -> None:
+    from focal_loss._command import summary
+
     target = data.target
     positives = f"{target.labels.sum()} of them with {target.name} = {target.positive}"
-    say(f"{len(target.labels)} rows, {positives}", *data.notes)
+    say(f"{len(target.labels)} rows, {positives}{summary.by_weight(data)}", *data.notes)
 
 
 def write_trials(trials: list[Any], path: Path) -> None:
@@ -158,15 +160,15 @@ def chosen_threshold(stored: Any, options: argparse.Namespace) -> tuple[float, l
         return float(stored.threshold), []
     if options.recall is not None:
         found = stored.outcomes.for_recall(options.recall)
-        counted = f"{found.right} of {found.rows} positive rows were flagged out of fold"
-        return found.threshold, [f"{counted}: a recall of at least {found.rate:.3g}, with 90 % confidence"]
+        basis = found.basis("positive rows were flagged out of fold")
+        return found.threshold, [f"{basis}: a recall of at least {found.rate:.3g}, with 90 % confidence"]
     found = stored.outcomes.for_precision(options.precision)
     if found is None:
         most = stored.outcomes.most_precise()
         least = f"the highest is {most:g}" if most else "there are too few, or none can be told apart"
         raise UserError(f"no precision of {options.precision:g} can be promised from the rows out of fold; {least}")
-    counted = f"{found.right} of {found.rows} rows that were flagged out of fold were positive"
-    return found.threshold, [f"{counted}: a precision of at least {found.rate:.3g}, with 90 % confidence"]
+    basis = found.basis("rows that were flagged out of fold were positive")
+    return found.threshold, [f"{basis}: a precision of at least {found.rate:.3g}, with 90 % confidence"]
 
 
 def run_curve(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from focal_loss._command import columns, reading, recognition, splits, tables, targets
+from focal_loss._command import columns, reading, recognition, splits, tables, targets, weights
 from focal_loss._command.columns import written
 from focal_loss._command.errors import UserError, nearest
 from focal_loss._command.sources import Source
@@ -34,6 +34,7 @@ class Question:
     time: str | None = None
     held_out: Path | None = None
     sample: int | None = None  # rows that the search sees of those to learn from; None: `splits.enough` of them
+    weight: str | None = None  # the column that weighs the rows
 
     @classmethod
     def of(cls, options: Any) -> Question:
@@ -44,6 +45,12 @@ class Question:
 class Part(NamedTuple):
     X: pd.DataFrame
     y: Array  # of bool
+    weight: Array | None = None  # of float64, of any scale; None: all rows count alike
+
+    @property
+    def share(self) -> float:
+        """The share of the positives, by weight."""
+        return float(np.average(self.y, weights=self.weight))
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,13 @@ class Data:
     folds: splits.Folds  # of `searched`
     test: Part
     groups: Array | None  # of the test part
+    weight: Array | None = None  # of the rows of `target.labels`
+
+    @property
+    def totals(self) -> tuple[float, float]:
+        """The weight of the positives and of the negatives."""
+        labels, weight = self.target.labels, weights.each(self.weight, len(self.target.labels))
+        return weight[labels].sum().item(), weight[~labels].sum().item()
 
 
 def load(source: Path | Source, question: Question) -> Data:
@@ -89,19 +103,24 @@ def repeats(data: Data, question: Question, wanted: int | None) -> int:
 def divided(table: pa.Table, question: Question, source: Source) -> tuple[Data, tuple[Array, Array]]:
     """A table split into a training and a test part, and the rows of each, of those whose target is known."""
     table = targets.without_missing(table, question.target, question.drop_missing, source)
+    weighing, notes = weighing_of(table, question, source)
+    table, weightless = weighing.counted(table, source)
     found = targets.target(table, question.target, question.positive, source)
-    schema, notes = schema_of(table, question, source)
+    schema, remarks = schema_of(table, question, source)
     refuse_few(found, question.folds, source)
     split = split_of(table, question, found.labels, source)
-    notes = [found.note, *notes] if found.note else notes
+    notes = [*filter(None, [found.note]), *remarks, *notes, *weights.left_out(weightless)]
     train, test = split.held_out()
     frames = schema.frames(table, source, (train, test))
-    learned, held = (Part(X, found.labels[rows]) for X, rows in zip(frames, (train, test), strict=True))
+    weight = weighing.read(table, source)
+    learned, held = (
+        Part(X, found.labels[rows], weights.taken(weight, rows)) for X, rows in zip(frames, (train, test), strict=True)
+    )
     searched, folds, more = in_folds(split, train, test, learned, question, found)
     left = table.num_rows - len(train) - len(test)
     notes += [left_out(left)] if left else []
     group = None if split.group is None else split.group[test]
-    return Data(schema, notes + more, found, learned, searched, folds, held, group), (train, test)
+    return Data(schema, notes + more, found, learned, searched, folds, held, group, weight), (train, test)
 
 
 def in_folds(
@@ -119,7 +138,8 @@ def in_folds(
         f"the search sees a sample of {len(chosen):,} of the {len(train):,} rows to learn from, and the final models "
         "learn from all of them; --sample chooses how many"
     )
-    return Part(learned.X.iloc[chosen].reset_index(drop=True), learned.y[chosen]), folds, [note]
+    X, weight = learned.X.iloc[chosen].reset_index(drop=True), weights.taken(learned.weight, chosen)
+    return Part(X, learned.y[chosen], weight), folds, [note]
 
 
 def beside(table: pa.Table, question: Question, source: Source) -> Data:
@@ -131,24 +151,28 @@ def beside(table: pa.Table, question: Question, source: Source) -> Data:
         targets.without_missing(rows, question.target, question.drop_missing, place)
         for rows, place in ((table, source), (held, other))
     )
-    notes: list[str] = []
+    weighing, notes = weighing_of(table, question, source)
+    (table, weightless), (held, more) = weighing.counted(table, source), weighing.counted(held, other)
+    notes += weights.left_out(weightless + more)
     if question.group is not None:
         theirs = column(held, question.group, "group", other)
-        table, notes = without_groups(table, column(table, question.group, "group", source), theirs)
+        table, left = without_groups(table, column(table, question.group, "group", source), theirs)
+        notes += left
     found = targets.target(table, question.target, question.positive, source)
     refuse_few(found, question.folds, source, share=0)
     labels = labels_of(found, held.column(question.target), other)
     split = split_of(table, question, found.labels, source)
     rows = np.arange(table.num_rows)
     test = len(rows) + np.arange(len(labels))
-    schema, more = schema_of(table, question, source)
+    schema, remarks = schema_of(table, question, source)
     (X,), (X_held,) = schema.frames(table, source), schema.frames(held, other)
-    learned = Part(X, found.labels)
+    learned = Part(X, found.labels, weighing.read(table, source))
+    tested = Part(X_held, labels, weighing.read(held, other))
     everything = replace(split, labels=np.append(found.labels, labels))
     searched, folds, sampled = in_folds(everything, rows, test, learned, question, found)
-    notes += [*filter(None, [found.note]), *more, *schema.unknown(held), *sampled]
+    notes += [*filter(None, [found.note]), *remarks, *schema.unknown(held), *sampled]
     group = None if question.group is None else groups(held.column(question.group))
-    return Data(schema, notes, found, learned, searched, folds, Part(X_held, labels), group)
+    return Data(schema, notes, found, learned, searched, folds, tested, group, learned.weight)
 
 
 def refuse_small(split: splits.Split, sampled: Array, found: targets.Target) -> None:
@@ -208,14 +232,43 @@ def schema_of(table: pa.Table, question: Question, source: Source) -> tuple[tabl
     """The columns to learn from. Those that only split the rows are not among them: what new rows have in their place
     cannot be learned.
     """
-    given = {"group": question.group, "time": question.time}
+    given = {"group": question.group, "time": question.time, "weight": question.weight}
     used = [name for name in given.values() if name is not None]
     for option, name in given.items():
         if name is not None:
             column(table, name, option, source)
     seen = replace(source, ignore=tuple(name for name in source.ignore if name not in used))
     schema, notes = tables.Schema.of(table.drop_columns(used), question.target, seen)
-    return schema, [f"{name!r} splits the rows, and the model does not see it" for name in used] + notes
+    verbs = [("weighs" if option == "weight" else "splits", name) for option, name in given.items() if name is not None]
+    return schema, [f"{name!r} {verb} the rows, and the model does not see it" for verb, name in verbs] + notes
+
+
+def weighing_of(table: pa.Table, question: Question, source: Source) -> tuple[weights.Weighing, list[str]]:
+    """How the rows are weighed, and remarks on numbers that are not as programs write them.
+
+    Raises
+    ------
+    UserError
+        If there is no such column, it has another part to play, or it does not hold numbers.
+    """
+    name = question.weight
+    if name is None:
+        return weights.Weighing(None), []
+    parts = {"the target": question.target, "what --group names": question.group, "what --time names": question.time}
+    for part, other in parts.items():
+        if name == other:
+            raise UserError(f"{name!r} is {part}, which --weight must not name; name a column of numbers")
+    if name in source.categorical:
+        raise UserError(f"{name!r} is named by --weight and by --categorical; choose one")
+    column(table, name, "weight", source)
+    # All columns together show which sign stands before decimals.
+    seen = replace(source, ignore=tuple(other for other in source.ignore if other != name))
+    schema, notes = schema_of(table, replace(question, weight=None), seen)
+    found = next((each for each in schema.columns if each.name == name), None)
+    if found is None or found.kind != "number":
+        held = "words" if found is None else columns.KINDS[found.kind]
+        raise UserError(f"{source}: column {name!r} must hold numbers for --weight, not {held}")
+    return weights.Weighing(found), [note for note in notes if note.startswith(f"{name!r} ")]
 
 
 def split_of(table: pa.Table, question: Question, labels: Array, source: Source) -> splits.Split:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from focal_loss._command import division
+from focal_loss._command import division, weights
 
 Array = Any
 COPIES = 0.01  # share of held-out rows that are in the training part too, above which it is said
@@ -34,7 +34,7 @@ def copies(data: division.Data) -> Iterator[str]:
 
 def giveaways(data: division.Data) -> Iterator[str]:
     for name, column in data.searched.X.items():
-        auc = alone(column, data.searched.y)
+        auc = alone(column, data.searched.y, data.searched.weight)
         if auc > PERFECT:
             yield (
                 f"{name!r} alone ranks the target almost perfectly, with a ROC AUC of {auc:.4f}; if it is not known "
@@ -42,21 +42,24 @@ def giveaways(data: division.Data) -> Iterator[str]:
             )
 
 
-def alone(column: pd.Series, y: Array) -> float:
+def alone(column: pd.Series, y: Array, weight: Array | None = None) -> float:
     """The ROC AUC of one column, whichever way it points; missing values and categories count by their positives."""
     labels = pd.Series(y, index=column.index, dtype=float)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        groups = labels.groupby(column.cat.codes)
+        own = pd.Series(weights.each(weight, len(y)), index=column.index)
+        groups = pd.DataFrame({"right": labels * own, "all": own}).groupby(column.cat.codes)
         if groups.size().min() < 5:  # few rows of a category tell their own label
             return 0.5
-        return float(roc_auc_score(y, groups.transform("mean")))
+        sums = groups.transform("sum")
+        return float(roc_auc_score(y, sums["right"] / sums["all"], sample_weight=weight))
     missing = column.isna()
     if missing.nunique() > 1 and labels[missing].nunique() == 1 == labels[~missing].nunique():
         return 1.0
     there = ~missing.to_numpy()
     if labels[there].nunique() < 2:
         return 0.5
-    auc = float(roc_auc_score(y[there], column[there].rank()))  # ranks, since values may be infinite
+    ranks, own = column[there].rank(), weights.taken(weight, there)  # ranks, since values may be infinite
+    auc = float(roc_auc_score(y[there], ranks, sample_weight=own))
     return max(auc, 1 - auc)
 
 

@@ -12,6 +12,8 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
+from focal_loss._command import effective, weights
+
 Array = Any
 SMALLEST = 1e-7  # least probability in a logarithm, so that one certain mistake does not decide the mean
 REPLICATES, FEW_REPLICATES, MANY_ROWS = 1000, 200, 50_000
@@ -19,17 +21,20 @@ REPLICATES, FEW_REPLICATES, MANY_ROWS = 1000, 200, 50_000
 
 class Measure(NamedTuple):
     name: str
-    of: Callable[[Array, Array], float]
+    function: Callable[..., float]  # of labels, probabilities and `sample_weight`
     higher_is_better: bool
 
+    def of(self, y: Array, probability: Array, weight: Array | None = None) -> float:
+        return float(self.function(y, probability, sample_weight=weight))
 
-def best_f1(y: Array, probability: Array) -> float:
+
+def best_f1(y: Array, probability: Array, sample_weight: Array | None = None) -> float:
     """F1 at the threshold where it is highest."""
-    return Gains.of(y, probability).metrics(np.ones(len(y)))["f1"]
+    return Gains.of(y, probability).metrics(weights.each(sample_weight, len(y)))["f1"]
 
 
-def cut_log_loss(y: Array, probability: Array) -> float:
-    return float(log_loss(y, np.clip(probability, SMALLEST, 1 - SMALLEST)))
+def cut_log_loss(y: Array, probability: Array, sample_weight: Array | None = None) -> float:
+    return float(log_loss(y, np.clip(probability, SMALLEST, 1 - SMALLEST), sample_weight=sample_weight))
 
 
 MEASURES = {
@@ -46,28 +51,32 @@ class Ranked:
     """Rows by descending probability. Equal probabilities form a group; `ends` is the last row of each."""
 
     positive: Array  # whether each row is positive, in that order
+    weight: Array
     ends: Array
     values: Array  # the probability of each group
     order: Array
 
     @classmethod
-    def of(cls, y: Array, probability: Array) -> Ranked:
+    def of(cls, y: Array, probability: Array, weight: Array | None = None) -> Ranked:
         order = np.argsort(-probability, kind="stable")
         ranked = probability[order]
         ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
-        return cls(np.asarray(y, bool)[order], ends, ranked[ends], order)
+        return cls(np.asarray(y, bool)[order], weights.each(weight, len(order))[order], ends, ranked[ends], order)
 
-    def counts(self) -> tuple[Array, Array]:
-        """True and false positives if everything up to each group is called positive."""
-        hits = np.cumsum(self.positive)[self.ends]
-        return hits, self.ends + 1 - hits
+    def counts(self, power: int = 1) -> tuple[Array, Array]:
+        """True and false positives if everything up to each group is called positive: sums of their weights, or of a
+        power of these.
+        """
+        weight = self.weight**power
+        hits, alarms = (np.cumsum(np.where(side, weight, 0))[self.ends] for side in (self.positive, ~self.positive))
+        return hits, alarms
 
     def spread(self, parts: int) -> Array:
         """At most `parts` groups, spread evenly over the ranks of the positives and of all rows, the last group
         included.
         """
         hits, alarms = self.counts()
-        fraction = (hits / hits[-1] + (hits + alarms) / len(self.order)) / 2
+        fraction = (hits / hits[-1] + (hits + alarms) / (hits[-1] + alarms[-1])) / 2
         found = np.searchsorted(fraction, np.linspace(0, 1, parts + 1)[1:])
         return np.unique(np.minimum(found, len(hits) - 1))
 
@@ -133,9 +142,11 @@ def of_weights(y: Array, probability: Array) -> Callable[[Array], list[float]]:
     return metrics
 
 
-def resampled(y: Array, probabilities: Sequence[Array], groups: Array | None, seed: int) -> Array:
+def resampled(
+    y: Array, probabilities: Sequence[Array], groups: Array | None, seed: int, weight: Array | None = None
+) -> Array:
     """The metrics of each model in each bootstrap sample, of shape (models, samples, metrics). All models see the same
-    samples.
+    samples. A row that is drawn twice has twice its weight.
 
     Positives and negatives are resampled separately, or whole groups of rows, where `groups` has a number for each row:
     the rows of a patient are not as many witnesses as rows.
@@ -144,7 +155,7 @@ def resampled(y: Array, probabilities: Sequence[Array], groups: Array | None, se
     """
     rng = np.random.default_rng(seed)
     models = [of_weights(y, np.asarray(probability, np.float64)) for probability in probabilities]
-    positive = np.asarray(y, bool)
+    positive, own = np.asarray(y, bool), weights.each(weight, len(y))
     kinds = [np.flatnonzero(positive), np.flatnonzero(~positive)]
     units = np.arange(len(y))
     if groups is not None:
@@ -155,9 +166,9 @@ def resampled(y: Array, probabilities: Sequence[Array], groups: Array | None, se
         count = np.zeros(units.max() + 1)
         for kind in kinds:
             count[kind] = np.bincount(rng.integers(0, len(kind), len(kind)), minlength=len(kind))
-        weight = count[units]
-        if weight[positive].any() and weight[~positive].any():  # few groups may all be of one class
-            found.append([metrics(weight) for metrics in models])
+        drawn = count[units] * own
+        if drawn[positive].any() and drawn[~positive].any():  # few groups may all be of one class
+            found.append([metrics(drawn) for metrics in models])
     return np.swapaxes(found, 0, 1)
 
 
@@ -186,19 +197,26 @@ def over_parts(values: Array, share: float) -> tuple[float, float]:
     return float(np.mean(values) - reach), float(np.mean(values) + reach)
 
 
-def reliability(y: Array, probability: Array, bins: int = 10) -> tuple[list[float], list[float], list[int]]:
-    """Mean probability, frequency and number of examples in bins, ascending.
+def reliability(
+    y: Array, probability: Array, bins: int = 10, weight: Array | None = None, groups: Array | None = None
+) -> tuple[list[float], list[float], list[float]]:
+    """Mean probability and frequency in bins, ascending, and the number of independent rows of equal weight that tell
+    as much about the frequency: without weights and groups, the number of rows.
 
     The bins divide the mean of the ranks among positives and among all rows evenly. For a rare class, bins of equal
     width would put nearly all examples into one bin, and bins of equal number most of the positives.
     """
-    ranked = Ranked.of(y, probability)
+    ranked = Ranked.of(y, probability, weight)
     ends = ranked.ends[ranked.spread(bins)]
     starts = np.append(0, ends[:-1] + 1)
-    count = ends - starts + 1
-    sums = (np.add.reduceat(values.astype(float), starts) for values in (probability[ranked.order], ranked.positive))
-    mean, frequency = ((total / count)[::-1].tolist() for total in sums)
-    return mean, frequency, count[::-1].tolist()
+    total = np.add.reduceat(ranked.weight, starts)
+    mean = np.add.reduceat(probability[ranked.order].astype(float) * ranked.weight, starts) / total
+    groups = weights.taken(groups, ranked.order)
+    shares = [
+        effective.share(ranked.positive[rows], ranked.weight[rows], weights.taken(groups, rows))
+        for rows in map(slice, starts[::-1], ends[::-1] + 1)
+    ]
+    return mean[::-1].tolist(), [share.value for share in shares], [share.effective for share in shares]
 
 
 def at_top(ranked: Ranked, share: float) -> float:
@@ -206,8 +224,9 @@ def at_top(ranked: Ranked, share: float) -> float:
     boundary count in proportion, as if they were drawn by lot.
     """
     hits, alarms = ranked.counts()
-    rows = max(1, round(share * len(ranked.order)))
-    return float(np.interp(rows, np.append(0, hits + alarms), np.append(0, hits)) / rows)
+    rows = len(ranked.order)
+    top = max(1, round(share * rows)) * ((hits[-1] + alarms[-1]) / rows)
+    return float(np.interp(top, np.append(0, hits + alarms), np.append(0, hits)) / top)
 
 
 def kolmogorov_smirnov(ranked: Ranked) -> float:
@@ -216,7 +235,7 @@ def kolmogorov_smirnov(ranked: Ranked) -> float:
     return float(max(0.0, (hits / hits[-1] - alarms / alarms[-1]).max()))
 
 
-def slope(y: Array, probability: Array) -> float:
+def slope(y: Array, probability: Array, weight: Array | None = None) -> float:
     """The slope of a logistic regression of the labels on the log odds of the probabilities; NaN if there is none,
     because one probability is given to all or separates the classes.
 
@@ -229,4 +248,4 @@ def slope(y: Array, probability: Array) -> float:
     odds = logit(np.clip(probability, SMALLEST, 1 - SMALLEST).astype(np.float64))
     scale = odds.std()
     model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=200)
-    return float(model.fit(odds[:, None] / scale, y).coef_[0, 0] / scale)
+    return float(model.fit(odds[:, None] / scale, y, sample_weight=weight).coef_[0, 0] / scale)

@@ -13,6 +13,7 @@ from focal_loss._command import boosters, store, temper
 from focal_loss._command.division import Data
 from focal_loss._command.search import LOSSES, Best, Loss, Search
 from focal_loss._command.thresholds import Outcomes
+from focal_loss._command.weights import relative, taken
 
 Array = Any
 Train = Callable[[Search, Loss, Best], Any]
@@ -76,11 +77,11 @@ def fit(
     scores = {loss: search.out_of_fold(loss, best[loss]) for loss in LOSSES}
     candidates = {}
     for loss in LOSSES:
-        found = temper.helpful(best[loss].parameters, scores[loss], search.y, search.folds)
+        found = temper.helpful(best[loss].parameters, scores[loss], search.y, search.folds, search.weight)
         candidates[loss] = _candidate(search, loss, best[loss], found, held, train)
     winner, seen = candidates[chosen], ~np.isnan(scores[chosen])
     probability = temper.posterior(winner.best.parameters, scores[chosen][seen], winner.temperature.value)
-    outcomes = Outcomes.of(search.y[seen], probability)
+    outcomes = Outcomes.of(search.y[seen], probability, taken(search.weight, seen))
     return Result(data, search, candidates, winner, outcomes, outcomes.best_f1())
 
 
@@ -100,11 +101,11 @@ def plainest(best: dict[Loss, Best], sign: int) -> Loss:
 
 def on_all(data: Data, search: Search) -> Train:
     """A function that trains the best trial of a loss on the whole training part."""
-    is_sampled = data.searched is not data.train
+    is_sampled, weight = data.searched is not data.train, relative(data.train.weight)
     table = boosters.columns_for(search.booster.name, data.train.X)[0] if is_sampled else search.table
 
     def train(search: Search, loss: Loss, best: Best) -> Any:
-        return search.model(loss, best.parameters, best.rounds).fit(table, data.train.y)
+        return search.model(loss, best.parameters, best.rounds).fit(table, data.train.y, sample_weight=weight)
 
     return train
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from focal_loss._command import division
+from focal_loss._command import division, effective, weights
 from focal_loss._command.columns import Column
 from focal_loss._command.evaluation import Ranked, at_top, kolmogorov_smirnov, slope, wilson
 from focal_loss._command.report import numbers
@@ -36,57 +36,67 @@ def _promised(name: str, outcomes: Outcomes, found: Promise | None, which: str, 
     if found is None:
         return Row(name, "", (numbers.NOTHING, numbers.NOTHING, refused))
     k = int(np.flatnonzero(outcomes.thresholds == found.threshold)[0])
-    flagged, missed = int(outcomes.tp[k] + outcomes.fp[k]), int(outcomes.fn[k] + outcomes.tn[k])
+    tp, fp, fn, tn = (each[k].item() for each in outcomes.weights().values())
+    flagged, missed = tp + fp, fn + tn
     if not missed:
         return Row(name, "", (numbers.short(found.threshold), "1,000", "only flagging every row promises it"))
     least = math.floor(1000 * found.rate) / 10  # a promise is never rounded up
-    said = f"at least {least:.1f} % ({found.right:,} of {found.rows:,} {which} rows were {_RIGHT[which]})"
+    said = f"at least {least:.1f} % ({found.basis(f'{which} rows were {_RIGHT[which]}')})"
     return Row(name, "", (numbers.short(found.threshold), numbers.short(1000 * flagged / (flagged + missed)), said))
 
 
 _RIGHT = {"flagged": "positive", "positive": "flagged"}
 
 
-def rates(y: Array, probability: Array, threshold: float) -> Table:
+def rates(
+    y: Array, probability: Array, threshold: float, weight: Array | None = None, groups: Array | None = None
+) -> Table:
     """Sensitivity and specificity at a threshold, with 95 % Wilson intervals."""
-    found = Outcomes.at(y, probability, np.array([threshold]))
-    tp, fp, fn, tn = (int(getattr(found, name)[0]) for name in ("tp", "fp", "fn", "tn"))
+    flagged, own = probability >= threshold, weights.each(weight, len(y))
+    found, left = (
+        effective.share(right[rows], own[rows], weights.taken(groups, rows))
+        for rows, right in ((y, flagged), (~y, ~flagged))
+    )
     rows = [
-        _rate("Sensitivity", "of the positives, how many are flagged", tp, tp + fn),
-        _rate("Specificity", "of the negatives, how many are not flagged", tn, tn + fp),
+        _rate("Sensitivity", "of the positives, how many are flagged", found),
+        _rate("Specificity", "of the negatives, how many are not flagged", left),
     ]
     return Table(("At the stored threshold", "Held-out rows", "Share", "95 % interval"), rows)
 
 
-def _rate(name: str, note: str, right: int, rows: int) -> Row:
-    low, high = (float(end) for end in wilson(np.array(right / rows), np.array(rows)))
-    share, ends = f"{right / rows:.3f}", f"{max(low, 0):.3f} to {min(high, 1):.3f}"
-    return Row(name, note, (f"{right:,} of {rows:,}", share, ends))
+def _rate(name: str, note: str, found: effective.Share) -> Row:
+    low, high = (float(end) for end in wilson(np.array(found.value), np.array(found.effective)))
+    ends = f"{max(low, 0):.3f} to {min(high, 1):.3f}"
+    alike = found.effective == found.rows
+    told = "" if alike else f", which tell as much as {numbers.short(found.effective)} independent ones"
+    return Row(name, note, (f"{found.right:,} of {found.rows:,}{told}", f"{found.value:.3f}", ends))
 
 
-def ranking(y: Array, models: dict[str, Array]) -> Table:
+def ranking(y: Array, models: dict[str, Array], weight: Array | None = None) -> Table:
     """How many positives stand at the top of each model's ranking, its Gini coefficient and Kolmogorov-Smirnov
     distance.
     """
-    ranked = {name: Ranked.of(y, probability) for name, probability in models.items()}
+    ranked = {name: Ranked.of(y, probability, weight) for name, probability in models.items()}
+    positives = np.average(y, weights=weight)
     rows = []
     for percent in TOPS:
         found = [at_top(each, percent / 100) for each in ranked.values()]
-        lifts = tuple(f"{rate / np.mean(y):.1f}" for rate in found)
+        lifts = tuple(f"{rate / positives:.1f}" for rate in found)
         rows.append(Row(f"Lift of the top {percent} %", "times the share of positives", lifts))
         precisions = tuple(f"{rate:.3f}" for rate in found)
         rows.append(Row(f"Precision of the top {percent} %", "share of positives among these", precisions))
-    ginis = tuple(f"{2 * roc_auc_score(y, probability) - 1:.3f}" for probability in models.values())
+    ginis = tuple(f"{2 * roc_auc_score(y, each, sample_weight=weight) - 1:.3f}" for each in models.values())
     rows.append(Row("Gini", "2 ROC AUC − 1; 0: chance", ginis))
     distances = tuple(f"{kolmogorov_smirnov(each):.3f}" for each in ranked.values())
     rows.append(Row("KS", "widest gap of both rates", distances))
     return Table(("Held-out rows", *(name.capitalize() for name in models)), rows)
 
 
-def calibration(y: Array, probabilities: dict[str, Array]) -> Table:
+def calibration(y: Array, probabilities: dict[str, Array], weight: Array | None = None) -> Table:
     """The expected calibration error and the slope of a recalibration of each model's probabilities."""
-    errors = tuple(numbers.short(expected_calibration_error(y, p)) for p in probabilities.values())
-    slopes = tuple(numbers.fixed(slope(y, p), 2) for p in probabilities.values())
+    given = probabilities.values()
+    errors = tuple(numbers.short(expected_calibration_error(y, p, sample_weight=weight)) for p in given)
+    slopes = tuple(numbers.fixed(slope(y, p, weight), 2) for p in given)
     rows = [
         Row("Expected calibration error", "mean distance, in 15 equal bins", errors),
         Row("Slope", "1: right; below: too extreme", slopes),

@@ -17,7 +17,7 @@ from focal_loss._command import boosters, division, fit, listings
 from focal_loss._command.evaluation import MEASURES, Ranked, reliability
 from focal_loss._command.report import data as report
 from focal_loss._command.search import LOSSES, SEARCHED
-from focal_loss._command.summary import NAMES, answer, caution, choice, needed, worth
+from focal_loss._command.summary import NAMES, answer, by_weight, caution, choice, needed, worth
 from focal_loss._command.thresholds import Outcomes
 
 Array = Any
@@ -29,12 +29,13 @@ FACTS = {"gamma": "Its gamma", "pos_weight": "Its weight of positives"}
 def content(results: Sequence[fit.Result], rows: list[report.Comparison], title: str, command: str) -> report.Report:
     result = results[0]
     data, settings = result.data, result.search.settings
-    y, labels = data.test.y, data.target.labels
+    held, labels = data.test, data.target.labels
+    y, weight = held.y, held.weight
     models = {loss: result.candidates[loss].probability for loss in reversed(LOSSES)}
     bins = {"cross-entropy": models["cross-entropy"], "focal, scores": result.focal.scores}
     bins["focal, calibrated"] = models["focal"]
     given = result.winner.best.parameters
-    positives, negatives = int(labels.sum()), int((~labels).sum())
+    positives, (found, missed) = int(labels.sum()), data.totals
     names = [column.name for column in data.schema.columns]
     return report.Report(
         title=title,
@@ -44,28 +45,31 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
                 None, [needed(results, rows[0]), worth(result, rows[0]), caution(results), choice(result, rows[0])]
             ),
             *(f"{note}." for note in data.notes),
+            *(["Below, a row of weight w counts as w rows."] if weight is not None else []),
         ],
         facts=[
             ("Rows", f"{len(labels):,}"),
-            ("Positives", f"{positives:,} ({positives / len(labels):.2%})"),
+            ("Positives", f"{positives:,} ({positives / len(labels):.2%}{by_weight(data)})"),
             ("Stored model", NAMES.get(result.winner.loss, result.winner.loss)),
             *((FACTS[name], f"{given[name]:.3g}") for name in SEARCHED[result.winner.loss]),
             ("Threshold", f"{result.threshold:.3g}"),
         ],
         comparisons=rows,
-        precision_recall={name: precision_recall(y, p) for name, p in models.items()},
-        roc={name: roc(y, p) for name, p in models.items()},
-        reliability={name: report.Bins(*reliability(y, p)) for name, p in bins.items()},
-        ranking=listings.ranking(y, {loss: models[loss] for loss in LOSSES}),
-        calibration=listings.calibration(y, bins),
+        precision_recall={name: precision_recall(y, p, weight) for name, p in models.items()},
+        roc={name: roc(y, p, weight) for name, p in models.items()},
+        reliability={
+            name: report.Bins(*reliability(y, p, weight=weight, groups=data.groups)) for name, p in bins.items()
+        },
+        ranking=listings.ranking(y, {loss: models[loss] for loss in LOSSES}, weight),
+        calibration=listings.calibration(y, bins, weight),
         trials=trials(result),
         metric=MEASURES[settings.metric].name,
-        outcomes=outcomes(y, result.winner.probability, result.threshold),
-        rates=listings.rates(y, result.winner.probability, result.threshold),
+        outcomes=outcomes(y, result.winner.probability, result.threshold, weight),
+        rates=listings.rates(y, result.winner.probability, result.threshold, weight, data.groups),
         promises=listings.promises(result.outcomes),
         threshold=result.threshold,
         cost_fp=1.0,
-        cost_fn=float(max(1, round(negatives / positives))),
+        cost_fn=float(max(1, round(missed / found))),
         importance=boosters.importances(result.winner.model, names),
         swarms=swarms(result),
         columns=listings.columns(data),
@@ -119,11 +123,12 @@ def settings_of(result: fit.Result) -> list[tuple[str, str]]:
 
 
 def fingerprint(data: division.Data) -> str:
-    """The first 16 digits of a digest of the columns and labels of both parts: other data have another."""
+    """The first 16 digits of a digest of the columns, labels and weights of both parts: other data have another."""
     digest = hashlib.sha256("\0".join(data.train.X.columns).encode())
-    for X, y in (data.train, data.test):
+    for X, y, weight in (data.train, data.test):
         digest.update(pd.util.hash_pandas_object(X, index=False).to_numpy().tobytes())
         digest.update(np.asarray(y, bool).tobytes())
+        digest.update(b"" if weight is None else np.asarray(weight, np.float64).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -149,29 +154,29 @@ def trials(result: fit.Result) -> list[report.Trial]:
     return found
 
 
-def corners(y: Array, probability: Array) -> tuple[Array, Array, int, int]:
-    """True and false positives along a ranking, and the number of examples of each class."""
-    ranked = Ranked.of(y, probability)
+def corners(y: Array, probability: Array, weight: Array | None) -> tuple[Array, Array, float, float]:
+    """True and false positives along a ranking, and the weight of each class."""
+    ranked = Ranked.of(y, probability, weight)
     hits, alarms = ranked.counts()
     kept = np.union1d([0], ranked.spread(CURVE_POINTS))
-    return hits[kept], alarms[kept], int(hits[-1]), int(alarms[-1])
+    return hits[kept], alarms[kept], hits[-1].item(), alarms[-1].item()
 
 
 def curve(x: Array, y: Array) -> report.Curve:
     return report.Curve(x.round(6).tolist(), y.round(6).tolist())
 
 
-def precision_recall(y: Array, probability: Array) -> report.Curve:
-    hits, alarms, positives, _ = corners(y, probability)
+def precision_recall(y: Array, probability: Array, weight: Array | None = None) -> report.Curve:
+    hits, alarms, positives, _ = corners(y, probability, weight)
     return curve(hits / positives, hits / (hits + alarms))
 
 
-def roc(y: Array, probability: Array) -> report.Curve:
-    hits, alarms, positives, negatives = corners(y, probability)
+def roc(y: Array, probability: Array, weight: Array | None = None) -> report.Curve:
+    hits, alarms, positives, negatives = corners(y, probability, weight)
     return curve(np.append(0, alarms) / negatives, np.append(0, hits) / positives)
 
 
-def outcomes(y: Array, probability: Array, chosen: float) -> report.Outcomes:
+def outcomes(y: Array, probability: Array, chosen: float, weight: Array | None = None) -> report.Outcomes:
     """Outcomes at thresholds evenly spaced in log odds over the range of the probabilities, cut to [1e-6, 1 - 1e-6],
     and at the chosen threshold.
     """
@@ -179,5 +184,6 @@ def outcomes(y: Array, probability: Array, chosen: float) -> report.Outcomes:
     low, high = odds.min(), odds.max()
     step = max(high - low, 1.0) / SLIDER_STEPS
     thresholds = np.unique(np.append(expit(np.arange(low - step, high + 2 * step, step)), chosen))
-    found = Outcomes.at(y, probability, thresholds)
-    return report.Outcomes(**{name: np.asarray(values).tolist() for name, values in vars(found).items()})
+    found = Outcomes.at(y, probability, thresholds, weight)
+    sums = {name: values.tolist() for name, values in found.weights().items()}
+    return report.Outcomes(thresholds.tolist(), **sums)

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from focal_loss._command import boosters, delimited, division, fit, reading, splits, targets
+from focal_loss._command import boosters, delimited, division, fit, reading, splits, targets, weights
 from focal_loss._command.columns import written
 from focal_loss._command.errors import UserError, first_line, nearest
 from focal_loss._command.search import Best, Loss, Search
@@ -24,7 +24,7 @@ from focal_loss._command.sources import Source
 
 Array = Any
 ALONE = ("group", "time", "held_out")  # options that split a table in memory
-LABEL = "label"  # the booster's columns are named otherwise
+LABEL, WEIGHT = "label", "weight"  # the booster's columns are named otherwise
 BATCH = 1 << 14  # rows in memory while a file is searched for those of the sample
 
 
@@ -54,39 +54,51 @@ def loaded(options: Any, stack: ExitStack) -> tuple[division.Data, fit.Train | N
 
 @dataclass(frozen=True)
 class Parts:
-    """The files, the rows of each that are held out, and how the rest becomes columns and labels."""
+    """The files, the rows of each that are held out, and how the rest becomes columns, labels and weights."""
 
     files: tuple[Path, ...]
     held: tuple[Array, ...]
     data: division.Data
     engine: str
+    weighing: weights.Weighing
 
     def read(self, k: int) -> pd.DataFrame:
-        """The training rows of one file: the columns as the booster takes them, and the labels."""
+        """The training rows of one file: the columns as the booster takes them, the labels, and weights if there are
+        any.
+        """
         table = reading.read(self.files[k])
         keep = np.ones(table.num_rows, bool)
         keep[self.held[k]] = False
         table = table.filter(pa.array(keep))
         table = table.filter(targets.known(table.column(self.data.target.name)))
+        table, _ = self.weighing.above_0(table, Source.of(self.files[k]))
         (frame,) = self.data.schema.frames(table, self.files[k])
         X, _ = boosters.columns_for(self.engine, frame)
         words = written(table.column(self.data.target.name))
-        return X.assign(**{LABEL: pa.compute.equal(words, self.data.target.positive).to_numpy(zero_copy_only=False)})
+        labels = pa.compute.equal(words, self.data.target.positive).to_numpy(zero_copy_only=False)
+        return self.joined(X, labels, self.weighing.read(table, Source.of(self.files[k])))
+
+    def joined(self, X: pd.DataFrame, labels: Array, weight: Array | None) -> pd.DataFrame:
+        """Columns, labels and weights in one table."""
+        return X.assign(**{LABEL: labels}, **({} if weight is None else {WEIGHT: weight}))
 
     def trainer(self, client: Any) -> Callable[[Search, Loss, Best], Any]:
         """A function that trains the best trial of a loss on all files, for `fit.fit`."""
         frames = importlib.import_module("dask.dataframe")
         X, _ = boosters.columns_for(self.engine, self.data.train.X.iloc[:0])
-        rows = frames.from_map(self.read, range(len(self.files)), meta=X.assign(**{LABEL: np.empty(0, bool)}))
-        rows = client.persist(rows)
-        columns, labels = rows.drop(columns=LABEL), rows[LABEL]
+        weight = weights.taken(self.data.train.weight, slice(0))
+        meta = self.joined(X, np.empty(0, bool), weight)
+        rows = client.persist(frames.from_map(self.read, range(len(self.files)), meta=meta))
+        columns, labels = rows[list(X.columns)], rows[LABEL]
+        if weight is not None:
+            weight = weights.relative(rows[WEIGHT])
 
         def train(search: Search, loss: Loss, best: Best) -> Any:
             given = search.booster.parameters(best.parameters, best.rounds, search.jobs, search.settings.seed)
             given.pop(search.booster.jobs)  # each worker has its own number of threads
             assert search.booster.on_dask is not None
             model = search.booster.on_dask(client, **({} if loss == "focal" else {"gamma": 0.0}), **given)
-            return model.fit(columns, labels).to_local()
+            return model.fit(columns, labels, sample_weight=weight).to_local()
 
         return train
 
@@ -120,17 +132,23 @@ def load(place: Path | Source, asked: division.Question, engine: str, rows: int)
         raise targets.missing_target(asked.target, sum(missing), directory)
     table = pa.concat_tables(drawn)
     origin = np.column_stack([np.repeat(np.arange(len(files)), [len(p) for p in picked]), np.concatenate(picked)])
-    origin = origin[targets.known(table.column(asked.target)).to_numpy(zero_copy_only=False)]
+    there = targets.known(table.column(asked.target)).to_numpy(zero_copy_only=False)
+    table, origin = table if there.all() else table.filter(pa.array(there)), origin[there]
+    weighing, _ = division.weighing_of(table, asked, place)
+    weightless = sum(without_weight(path, weighing, asked.target) for path in files)
+    table, there = weighing.above_0(table, place)
+    origin = origin[there]
     data, (train, test) = division.divided(table, replace(asked, drop_missing=True, sample=table.num_rows), place)
     held = tuple(origin[test][origin[test, 0] == k, 1] for k in range(len(files)))
-    learned = whole - sum(missing) - len(test)
+    learned = whole - sum(missing) - weightless - len(test)
     data.notes.insert(
         0,
         f"{len(files)} files hold {whole} rows. The search saw a random sample of {len(train)}; the metrics, their "
         f"intervals and the test of the threshold are from {len(test)} other rows; then Dask trained the models on "
         f"{learned}, all but those, with the parameters and the number of rounds that the search chose",
     )
-    return Parts(files, held, data, engine)
+    data.notes.extend(weights.left_out(weightless))
+    return Parts(files, held, data, engine, weighing)
 
 
 def rows_of(path: Path, first: Path) -> int:
@@ -170,6 +188,31 @@ def sample(path: Path, rows: Array, target: str) -> tuple[pa.Table, int]:
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}") from error
     return pa.Table.from_arrays(columns, schema=schema), missing
+
+
+def without_weight(path: Path, weighing: weights.Weighing, target: str) -> int:
+    """The number of rows of a file that have a target and the weight 0. All weights are checked before the search.
+
+    Raises
+    ------
+    UserError
+        If a weight is missing, negative or infinite, or the file cannot be read.
+    """
+    if weighing.column is None:
+        return 0
+    nothing, missing, low, high = 0, 0, 0.0, 0.0
+    try:
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+        for batch in file.iter_batches(BATCH, columns=[weighing.name, target], use_threads=False):
+            table = pa.Table.from_batches([batch])
+            weight = weighing.numbers(table.filter(targets.known(table.column(target))), Source.of(path))
+            nothing, missing = nothing + int((weight == 0).sum()), missing + int(np.isnan(weight).sum())
+            low, high = np.fmin.reduce(weight, initial=low), np.fmax.reduce(weight, initial=high)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"cannot read {path}: {first_line(error)}") from error
+    weighing.refuse(missing, low, high, Source.of(path))
+    reading.give_memory_back()
+    return nothing
 
 
 @contextmanager

@@ -24,7 +24,8 @@ import pandas as pd
 from optuna.trial import TrialState
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from focal_loss._command import boosters, urls
+from focal_loss._command import boosters, urls, weights
+from focal_loss._command.division import Part
 from focal_loss._command.errors import UserError
 from focal_loss._command.evaluation import MEASURES
 from focal_loss._command.splits import Folds
@@ -90,6 +91,7 @@ class Search:
 
     X: pd.DataFrame
     y: Array
+    weight: Array | None
     folds: Folds
     settings: Settings
     jobs: int
@@ -102,6 +104,7 @@ class Search:
         self.table, self.extra = boosters.columns_for(self.booster.name, self.X)
         self.measure = MEASURES[self.settings.metric]
         self.sign = 1 if self.measure.higher_is_better else -1
+        self.relative = weights.relative(self.weight)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         fingerprint = self._fingerprint()
         try:
@@ -195,6 +198,10 @@ class Search:
         given = self.booster.parameters(parameters, rounds, self.jobs, self.settings.seed)
         return (self.booster.focal if loss == "focal" else self.booster.plain)(**given, **self.extra)
 
+    def rows(self, rows: Array) -> Part:
+        """These rows, as the booster takes them."""
+        return Part(self.table.iloc[rows], self.y[rows], weights.taken(self.relative, rows))
+
     def out_of_fold(self, loss: Loss, best: Best) -> Array:
         """The scores before the posterior map, each by a model that did not learn from its row; NaN for rows that no
         fold predicts.
@@ -204,9 +211,9 @@ class Search:
         """
         scores = np.full(len(self.y), np.nan)
         for train, held in self.folds:
-            model = self.model(loss, best.parameters, best.rounds)
+            model, part = self.model(loss, best.parameters, best.rounds), self.rows(train)
             with self.booster.errors("cannot learn from this table"):
-                model.fit(self.table.iloc[train], self.y[train])
+                model.fit(part.X, part.y, sample_weight=part.weight)
                 scores[held] = boosters.raw(model, self.table.iloc[held])
         return scores
 
@@ -237,6 +244,8 @@ class Search:
         digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
         digest.update(pd.util.hash_pandas_object(self.X, index=False).to_numpy().tobytes())
         digest.update(np.packbits(self.y).tobytes())
+        if self.weight is not None:
+            digest.update(np.asarray(self.weight, np.float64).tobytes())
         for part in (rows for fold in self.folds for rows in fold):
             digest.update(np.asarray(part, np.int64).tobytes())
         return digest.hexdigest()[:16]
@@ -252,7 +261,8 @@ class Search:
     def _focus(self, trial: Any, loss: Loss) -> dict[str, float]:
         """Gamma and the weight of the positives, as far as the loss has them: fixed by the settings or suggested."""
         fixed = {"gamma": self.settings.gamma, "pos_weight": self.settings.pos_weight}
-        most = max(2.0, float(np.mean(~self.y) / np.mean(self.y)))
+        positive, negative = (np.average(labels, weights=self.weight) for labels in (self.y, ~self.y))
+        most = max(2.0, float(negative / positive))
         suggested = {
             "gamma": lambda: trial.suggest_float("gamma", 0.0, 5.0),
             "pos_weight": lambda: trial.suggest_float("pos_weight", 0.5, most, log=True),
@@ -271,15 +281,14 @@ class Search:
             After the time `end`.
         """
         scores, rounds, paces = [], [], []
-        for k, (train, held) in enumerate(self.folds):
-            model = self.model(loss, parameters, boosters.ROUNDS)
-            X, X_held = self.table.iloc[train], self.table.iloc[held]
+        for k, (train, rest) in enumerate(self.folds):
+            model, part, held = self.model(loss, parameters, boosters.ROUNDS), self.rows(train), self.rows(rest)
             begin = time.monotonic()
             with self.booster.errors("cannot learn from this table"):
-                rounds.append(self.booster.fit_until(model, X, self.y[train], X_held, self.y[held], end))
+                rounds.append(self.booster.fit_until(model, part, held, end))
                 run = min(rounds[-1] + boosters.PATIENCE, boosters.ROUNDS)
                 paces.append((time.monotonic() - begin) / (run * len(train)))
-                scores.append(float(self.measure.of(self.y[held], model.predict_proba(X_held)[:, 1])))
+                scores.append(self.measure.of(held.y, model.predict_proba(held.X)[:, 1], held.weight))
             if trial is not None and k + 1 < len(self.folds):
                 trial.report(float(np.mean(scores)), k)
                 if trial.should_prune():

@@ -94,7 +94,7 @@ class Split:
 
 def enough(labels: Array) -> int:
     """The number of rows that a search sees of so many: 200,000, or more where these hold few rows of a class."""
-    rarer = min(labels.sum(), (~labels).sum())
+    rarer = max(1, min(labels.sum(), (~labels).sum()))
     return max(SEARCHED, int(np.ceil(RARE * len(labels) / rarer)))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from focal_loss._command.thresholds import Outcomes
 
 Array = Any
-FORMAT = 3  # version 1 had no digests, version 2 no forms of numbers and dates
+FORMAT = 4  # version 1 had no digests, version 2 no forms of numbers and dates, version 3 no weights
 NAMES = ("model.json", "metrics.json", "trials.parquet", "report.html", "model.onnx", *boosters.FILES.values())
 
 
@@ -79,7 +79,7 @@ class Stored:
 
     def save(self, directory: Path) -> None:
         """Write the model in its booster's own format, and everything else as JSON."""
-        counts = {name: np.asarray(values).tolist() for name, values in vars(self.outcomes).items()}
+        assert self.outcomes is not None
         known = {
             "format": FORMAT,
             "engine": self.engine,
@@ -87,7 +87,7 @@ class Stored:
             "positive": self.positive,
             "negative": self.negative,
             "threshold": self.threshold,
-            "outcomes": counts,
+            "outcomes": self.outcomes.to_json(),
             "columns": self.schema.to_json(),
         }
         booster = boosters.booster(self.engine)
@@ -177,17 +177,9 @@ class Stored:
     @staticmethod
     def _outcomes(values: dict[str, Any]) -> Outcomes:
         """The outcomes, checked, with the same errors."""
-        from focal_loss._command.thresholds import ABOVE, Outcomes
+        from focal_loss._command.thresholds import Outcomes
 
-        counts = {name: np.asarray(each, float) for name, each in values.items()}
-        outcomes = Outcomes(**counts)
-        if {array.shape for array in counts.values()} != {(len(outcomes.tp),)}:
-            raise ValueError("got outcomes of several lengths")
-        totals = outcomes.tp + outcomes.fn, outcomes.fp + outcomes.tn
-        good = all(np.ptp(total) == 0 and total[0] > 0 for total in totals)
-        if not good or not all((array >= 0).all() for array in counts.values()) or outcomes.thresholds.max() > ABOVE:
-            raise ValueError("got outcomes that count no rows")
-        return outcomes
+        return Outcomes.from_json(values)
 
     def probability(self, table: Any, source: Path | Source) -> tuple[Array, list[str]]:
         """The probability that each row of a PyArrow table is positive, and remarks on its columns.

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from focal_loss._command import division, fit
-from focal_loss._command.evaluation import MEASURES, interval, over_parts, resampled
+from focal_loss._command.evaluation import MEASURES, Measure, interval, over_parts, resampled
 from focal_loss._command.report import data as report
 from focal_loss._command.report import numbers
 from focal_loss._command.search import LOSSES, SEARCHED
@@ -25,9 +25,7 @@ def comparisons(results: Sequence[fit.Result]) -> list[report.Comparison]:
     rival, chosen = LOSSES.index(first.rival.loss), first.search.settings.metric
     # Of shape (losses, parts), and the samples behind the interval of a single part.
     values = {
-        name: np.array(
-            [[measure.of(r.data.test.y, r.candidates[loss].probability) for r in results] for loss in LOSSES]
-        )
+        name: np.array([[_measured(measure, r, r.candidates[loss].probability) for r in results] for loss in LOSSES])
         for name, measure in MEASURES.items()
     }
     range_of = _range_of(results, values)
@@ -38,11 +36,23 @@ def comparisons(results: Sequence[fit.Result]) -> list[report.Comparison]:
             loss: report.Estimate(float(found.mean()), *range_of(name, k))
             for k, (loss, found) in enumerate(zip(LOSSES, values[name], strict=True))
         }
-        none = [measure.of(r.data.test.y, np.full(len(r.data.test.y), r.data.train.y.mean())) for r in results]
+        none = [_measured(measure, r, np.full(len(r.data.test.y), r.data.train.share)) for r in results]
         ends = range_of(name, 0, rival)
         floor = float(np.mean(none))
         rows.append(report.Comparison(measure.name, models, LOSSES[rival], *ends, floor, measure.higher_is_better))
     return rows
+
+
+def by_weight(data: division.Data) -> str:
+    """The share of the positives by weight, after their number, or "" without weights."""
+    positives, negatives = data.totals
+    return "" if data.weight is None else f", {100 * positives / (positives + negatives):.3g}% by weight"
+
+
+def _measured(measure: Measure, result: fit.Result, probability: Array) -> float:
+    """A metric of probabilities for the held-out rows."""
+    held = result.data.test
+    return measure.of(held.y, probability, held.weight)
 
 
 def _range_of(results: Sequence[fit.Result], values: dict[str, Array]) -> Callable[..., tuple[float, float]]:
@@ -52,7 +62,7 @@ def _range_of(results: Sequence[fit.Result], values: dict[str, Array]) -> Callab
         spread, share = values, len(data.test.y) / len(data.train.y)
         return lambda name, one, other=None: over_parts(_less(spread[name], one, other), share)
     probabilities = [results[0].candidates[loss].probability for loss in LOSSES]
-    samples = resampled(data.test.y, probabilities, data.groups, results[0].search.settings.seed)
+    samples = resampled(data.test.y, probabilities, data.groups, results[0].search.settings.seed, data.test.weight)
     spread = {name: samples[:, :, k] for k, name in enumerate(MEASURES)}
     return lambda name, one, other=None: interval(_less(spread[name], one, other))
 
@@ -130,10 +140,10 @@ def caution(results: Sequence[fit.Result]) -> str:
 
 
 def decision(result: fit.Result) -> dict[str, Any]:
-    """The results of the stored model on the held-out part, at its threshold."""
-    y, probability = result.data.test.y, result.winner.probability
-    found = Outcomes.at(y, probability, np.array([result.threshold]))
-    tp, fp, fn, tn = (int(getattr(found, name)[0]) for name in ("tp", "fp", "fn", "tn"))
+    """The results of the stored model on the held-out part, at its threshold: sums of weights."""
+    held, probability = result.data.test, result.winner.probability
+    found = Outcomes.at(held.y, probability, np.array([result.threshold]), held.weight)
+    tp, fp, fn, tn = (each[0].item() for each in found.weights().values())
     return {
         "loss": result.winner.loss,
         "threshold": result.threshold,

@@ -71,13 +71,13 @@ class Bins:
         The mean prediction in each bin that holds an example, ascending.
     frequency : list of float
         The fraction of positives in each.
-    count : list of int
-        The number of examples in each.
+    count : list of float
+        The number of examples in each, or of independent examples of equal weight that tell as much.
     """
 
     mean: list[float]
     frequency: list[float]
-    count: list[int]
+    count: list[float]
 
 
 @dataclass(frozen=True)
@@ -107,22 +107,23 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Counts on the held-out part at each threshold of the calibrated probability.
+    """Counts on the held-out part, or sums of weights, at each threshold of the calibrated probability.
 
     Attributes
     ----------
     thresholds : list of float
         Ascending, at most 400. An example is flagged if its probability is at least the threshold. The page's slider
         steps from one to the next over an axis of log odds, so they are best spaced evenly there.
-    tp, fp, fn, tn : list of int
-        Flagged positives, false alarms, misses, and the negatives that are not flagged; one number per threshold.
+    tp, fp, fn, tn : list of float
+        Flagged positives, false alarms, misses, and the negatives that are not flagged, or the sums of their weights;
+        one number per threshold.
     """
 
     thresholds: list[float]
-    tp: list[int]
-    fp: list[int]
-    fn: list[int]
-    tn: list[int]
+    tp: list[float]
+    fp: list[float]
+    fn: list[float]
+    tn: list[float]
 
 
 @dataclass(frozen=True)

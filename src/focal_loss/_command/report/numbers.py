@@ -87,9 +87,9 @@ def at(outcomes: Outcomes, index: int, cost_fp: float, cost_fn: float) -> dict[s
     found, least = costs(outcomes, cost_fp, cost_fn), best(outcomes, cost_fp, cost_fn)
     return {
         "threshold": short(outcomes.thresholds[index]),
-        **{name: fixed(value, 0) for name, value in (("tp", tp), ("fp", fp), ("fn", fn), ("tn", tn))},
-        "flagged": fixed(tp + fp, 0),
-        "positives": fixed(tp + fn, 0),
+        **{name: short(value) for name, value in (("tp", tp), ("fp", fp), ("fn", fn), ("tn", tn))},
+        "flagged": short(tp + fp),
+        "positives": short(tp + fn),
         "precision": fixed(tp / (tp + fp), 3) if tp + fp else NOTHING,
         "recall": fixed(tp / (tp + fn), 3),
         "cost": short(found[index]),

@@ -34,12 +34,12 @@
     const flagged = data.tp[k] + data.fp[k];
     return {
       threshold: data.thresholds[k],
-      tp: fixed(data.tp[k], 0),
-      fp: fixed(data.fp[k], 0),
-      fn: fixed(data.fn[k], 0),
-      tn: fixed(data.tn[k], 0),
-      flagged: fixed(flagged, 0),
-      positives: fixed(positives, 0),
+      tp: short(data.tp[k]),
+      fp: short(data.fp[k]),
+      fn: short(data.fn[k]),
+      tn: short(data.tn[k]),
+      flagged: short(flagged),
+      positives: short(positives),
       precision: flagged ? fixed(data.tp[k] / flagged, 3) : NOTHING,
       recall: fixed(data.tp[k] / positives, 3),
       cost: short(cost(k)),

@@ -44,6 +44,20 @@ def test_the_interval_of_a_difference() -> None:
     assert evaluation.interval(one - same) == (0, 0)
 
 
+def test_an_interval_knows_the_share_of_positives_as_the_table_does() -> None:
+    """The log loss of one probability for all rows depends on nothing but the share of the positives."""
+    y = np.arange(300) % 10 == 0
+    slope = abs(np.log(0.2 / 0.8))
+    which = list(evaluation.MEASURES).index("log_loss")
+    for known in (300, 1500):
+        samples = evaluation.resampled(y, [np.full(300, 0.2)], None, 0, known=known)[0, :, which]
+        assert np.std(samples) == pytest.approx(slope * np.sqrt(0.1 * 0.9 / known), rel=0.06)
+    plain = evaluation.over_parts(np.array([1.0, 2.0, 3.0]), 0.25, 0.0)
+    wider = evaluation.over_parts(np.array([1.0, 2.0, 3.0]), 0.25, 0.5)
+    reach = [(high - low) / 2 for low, high in (plain, wider)]
+    assert reach[1] == pytest.approx(np.hypot(reach[0], 1.959964 * 0.5))
+
+
 def test_groups_are_drawn_whole() -> None:
     """Ten copies of every row, as a group, tell no more than the rows themselves: the intervals are as wide."""
     rng = np.random.default_rng(2)

@@ -217,3 +217,22 @@ def test_a_sample_through_the_command(tmp_path: Path, capsys: pytest.CaptureFixt
         said = refused(capsys, *given, "--sample", 3, *more, "--out", tmp_path / "n")
         assert said.startswith("focal-loss: --sample 3 draws"), said
         assert told in said or "rows that are '1'" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [({}, 1500), ({"group": "who"}, 1500 / 5), ({"time": "day"}, None), ({"held_out": "other.csv"}, 500)],
+    ids=["random", "group", "time", "held-out"],
+)
+def test_how_well_the_share_of_positives_is_known(options: dict[str, str], rows: float, tmp_path: Path) -> None:
+    """Where a part is drawn at random, its share is that of the table; where rows come in fives, by a fifth of them."""
+    frame = table(1500).drop(columns="rare")
+    if "group" in options:
+        frame = pd.concat([frame[:300]] * 5, ignore_index=True)
+    frame = frame.assign(rare=np.arange(1500) % 300 % 7 == 0, who=np.arange(1500) % 300)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    frame[:500].to_csv(tmp_path / "other.csv", index=False)
+    if "held_out" in options:
+        options = {"held_out": tmp_path / "other.csv"}
+    data = division.load(tmp_path / "data.csv", division.Question("rare", None, False, 2, 0, **options))
+    assert data.share_of == pytest.approx(rows or len(data.test.y), rel=0.01)

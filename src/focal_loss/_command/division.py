@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from focal_loss._command import columns, reading, recognition, splits, tables, targets, weights
+from focal_loss._command import columns, effective, reading, recognition, splits, tables, targets, weights
 from focal_loss._command.columns import written
 from focal_loss._command.errors import UserError, nearest
 from focal_loss._command.sources import Source
@@ -66,6 +66,7 @@ class Data:
     test: Part
     groups: Array | None  # of the test part
     weight: Array | None = None  # of the rows of `target.labels`
+    share_of: float = 0.0  # independent rows from which the share of the positives of the test part is known
 
     @property
     def totals(self) -> tuple[float, float]:
@@ -120,7 +121,14 @@ def divided(table: pa.Table, question: Question, source: Source) -> tuple[Data, 
     left = table.num_rows - len(train) - len(test)
     notes += [left_out(left)] if left else []
     group = None if split.group is None else split.group[test]
-    return Data(schema, notes + more, found, learned, searched, folds, held, group, weight), (train, test)
+    # A part that was drawn at random has the share of the whole table; the latest rows have one of their own.
+    share_of = known(found.labels, weight, split.group) if split.time is None else known(held.y, held.weight, group)
+    return Data(schema, notes + more, found, learned, searched, folds, held, group, weight, share_of), (train, test)
+
+
+def known(labels: Array, weight: Array | None, group: Array | None) -> float:
+    """The number of independent rows that tell the share of the positives as well as these rows do."""
+    return effective.share(labels, weights.each(weight, len(labels)), group).effective
 
 
 def in_folds(
@@ -172,7 +180,8 @@ def beside(table: pa.Table, question: Question, source: Source) -> Data:
     searched, folds, sampled = in_folds(everything, rows, test, learned, question, found)
     notes += [*filter(None, [found.note]), *remarks, *schema.unknown(held), *sampled]
     group = None if question.group is None else groups(held.column(question.group))
-    return Data(schema, notes, found, learned, searched, folds, tested, group, learned.weight)
+    share_of = known(labels, tested.weight, group)
+    return Data(schema, notes, found, learned, searched, folds, tested, group, learned.weight, share_of)
 
 
 def refuse_small(split: splits.Split, sampled: Array, found: targets.Target) -> None:

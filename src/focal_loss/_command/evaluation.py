@@ -143,13 +143,20 @@ def of_weights(y: Array, probability: Array) -> Callable[[Array], list[float]]:
 
 
 def resampled(
-    y: Array, probabilities: Sequence[Array], groups: Array | None, seed: int, weight: Array | None = None
+    y: Array,
+    probabilities: Sequence[Array],
+    groups: Array | None,
+    seed: int,
+    weight: Array | None = None,
+    known: float | None = None,
 ) -> Array:
     """The metrics of each model in each bootstrap sample, of shape (models, samples, metrics). All models see the same
     samples. A row that is drawn twice has twice its weight.
 
     Positives and negatives are resampled separately, or whole groups of rows, where `groups` has a number for each row:
-    the rows of a patient are not as many witnesses as rows.
+    the rows of a patient are not as many witnesses as rows. Without groups, the share of the positives is drawn as from
+    a table of `known` rows, all of these unless given: log loss and average precision depend on it, and a part that was
+    drawn to have the share of its table knows it as well as the table does.
 
     B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
     """
@@ -161,15 +168,23 @@ def resampled(
     if groups is not None:
         units = np.unique(groups, return_inverse=True)[1]
         kinds = [np.arange(units.max() + 1)]
+    share, known = float(np.average(positive, weights=own)), round(known or len(y))
     found: list[list[list[float]]] = []
     while len(found) < (REPLICATES if len(y) <= MANY_ROWS else FEW_REPLICATES):
         count = np.zeros(units.max() + 1)
         for kind in kinds:
             count[kind] = np.bincount(rng.integers(0, len(kind), len(kind)), minlength=len(kind))
         drawn = count[units] * own
+        if groups is None:
+            drawn = drawn * of_share(positive, share, rng.binomial(known, share) / known)
         if drawn[positive].any() and drawn[~positive].any():  # few groups may all be of one class
             found.append([metrics(drawn) for metrics in models])
     return np.swapaxes(found, 0, 1)
+
+
+def of_share(positive: Array, share: float, other: float) -> Array:
+    """Factors of the weights with which positives of one share have another."""
+    return np.where(positive, other / share, (1 - other) / (1 - share))
 
 
 def interval(values: Array) -> tuple[float, float]:
@@ -186,15 +201,17 @@ def wilson(rate: Array, count: Array) -> tuple[Array, Array]:
     return np.maximum(middle - half, 0), middle + half
 
 
-def over_parts(values: Array, share: float) -> tuple[float, float]:
+def over_parts(values: Array, share: float, error: float) -> tuple[float, float]:
     """The 95 % interval of a mean over held-out parts of one table, which are `share` of what is learned from.
 
     The parts overlap, so their variance says too little; it is raised as in C. Nadeau and Y. Bengio, "Inference for
-    the generalization error", Machine Learning 52, 2003, section 3.
+    the generalization error", Machine Learning 52, 2003, section 3. All have the share of the positives of the table,
+    from which a standard error of the mean comes on top.
     """
     count = len(values)
     reach = stats.t.ppf(0.975, count - 1) * np.std(values, ddof=1) * np.sqrt(1 / count + share)
-    return float(np.mean(values) - reach), float(np.mean(values) + reach)
+    reach = float(np.hypot(reach, stats.norm.ppf(0.975) * error))
+    return float(np.mean(values)) - reach, float(np.mean(values)) + reach
 
 
 def reliability(

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from focal_loss._command import division, fit
-from focal_loss._command.evaluation import MEASURES, Measure, interval, over_parts, resampled
+from focal_loss._command import division, fit, weights
+from focal_loss._command.evaluation import MEASURES, Measure, interval, of_share, over_parts, resampled
 from focal_loss._command.report import data as report
 from focal_loss._command.report import numbers
 from focal_loss._command.search import LOSSES, SEARCHED
@@ -24,10 +24,7 @@ def comparisons(results: Sequence[fit.Result]) -> list[report.Comparison]:
     first = results[0]
     rival, chosen = LOSSES.index(first.rival.loss), first.search.settings.metric
     # Of shape (losses, parts), and the samples behind the interval of a single part.
-    values = {
-        name: np.array([[_measured(measure, r, r.candidates[loss].probability) for r in results] for loss in LOSSES])
-        for name, measure in MEASURES.items()
-    }
+    values = _values(results)
     range_of = _range_of(results, values)
     rows = []
     for name in sorted(MEASURES, key=lambda name: name != chosen):
@@ -49,20 +46,41 @@ def by_weight(data: division.Data) -> str:
     return "" if data.weight is None else f", {100 * positives / (positives + negatives):.3g}% by weight"
 
 
-def _measured(measure: Measure, result: fit.Result, probability: Array) -> float:
+def _values(results: Sequence[fit.Result], deviation: float = 0.0) -> dict[str, Array]:
+    """Each metric of each loss on each part, of shape (losses, parts), where the share of the positives is so many
+    standard errors above the one that was found.
+    """
+    return {
+        name: np.array(
+            [[_measured(measure, r, r.candidates[loss].probability, deviation) for r in results] for loss in LOSSES]
+        )
+        for name, measure in MEASURES.items()
+    }
+
+
+def _measured(measure: Measure, result: fit.Result, probability: Array, deviation: float = 0.0) -> float:
     """A metric of probabilities for the held-out rows."""
-    held = result.data.test
-    return measure.of(held.y, probability, held.weight)
+    held, share_of, weight = result.data.test, result.data.share_of, result.data.test.weight
+    if deviation:
+        other = held.share + deviation * np.sqrt(held.share * (1 - held.share) / share_of)
+        weight = weights.each(weight, len(held.y)) * of_share(held.y, held.share, float(np.clip(other, 1e-9, 1 - 1e-9)))
+    return measure.of(held.y, probability, weight)
 
 
 def _range_of(results: Sequence[fit.Result], values: dict[str, Array]) -> Callable[..., tuple[float, float]]:
     """A function of a metric and a loss, or two, that gives the 95 % interval of the value, or of the difference."""
     data = results[0].data
     if len(results) > 1:
-        spread, share = values, len(data.test.y) / len(data.train.y)
-        return lambda name, one, other=None: over_parts(_less(spread[name], one, other), share)
+        share, (up, down) = len(data.test.y) / len(data.train.y), (_values(results, by) for by in (1.0, -1.0))
+
+        def over(name: str, one: int, other: int | None = None) -> tuple[float, float]:
+            change = (_less(up[name], one, other) - _less(down[name], one, other)) / 2
+            return over_parts(_less(values[name], one, other), share, float(change.mean()))
+
+        return over
     probabilities = [results[0].candidates[loss].probability for loss in LOSSES]
-    samples = resampled(data.test.y, probabilities, data.groups, results[0].search.settings.seed, data.test.weight)
+    seed, held = results[0].search.settings.seed, data.test
+    samples = resampled(held.y, probabilities, data.groups, seed, held.weight, data.share_of)
     spread = {name: samples[:, :, k] for k, name in enumerate(MEASURES)}
     return lambda name, one, other=None: interval(_less(spread[name], one, other))
 

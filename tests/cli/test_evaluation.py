@@ -146,11 +146,17 @@ def test_a_certain_mistake_is_cut_in_the_log_loss() -> None:
 
 
 def test_positives_and_negatives_are_drawn_apart() -> None:
-    """With one positive, drawn once in each replicate, the F1 of a perfect ranking is 1 in all of them."""
+    """With one positive, drawn once in each replicate, the F1 of a perfect ranking is 1 in all of them. That of a
+    useless one, 2 s / (1 + s), shows the share s, which is drawn from so many rows.
+    """
     y = np.arange(12) == 0
     perfect, useless = y * 0.5 + 0.25, np.full(12, 0.5)
     one, other = evaluation.resampled(y, [perfect, useless], None, 0)[:, :, list(evaluation.MEASURES).index("f1")]
-    np.testing.assert_allclose(one - other, 1 - 2 / 13)
+    np.testing.assert_allclose(one, 1)
+    rows = 12 * other / (2 - other)
+    np.testing.assert_allclose(rows, rows.round(), atol=1e-9)
+    assert rows.min() >= 1, "some rows are positive"
+    assert rows.mean() == pytest.approx(1 / (1 - (11 / 12) ** 12), rel=0.1)
 
 
 def compared(difference: float, low: float, high: float) -> report.Comparison:

@@ -37,9 +37,6 @@ extensions = [
 ]
 exclude_patterns = ["_*", "conf.py"]
 templates_path = ["_templates"]
-if not (ROOT / "CHANGELOG.md").exists():
-    exclude_patterns.append("changelog.md")
-    suppress_warnings = ["toc.not_readable"]
 
 # Markdown: the anchors of headings are those of a repository browser.
 myst_enable_extensions = ["colon_fence"]

@@ -16,6 +16,8 @@ PAGES = {
     "benchmarks/results/tables.md": "benchmarks/tables.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "RELEASE.md": "release.md",
+    "SECURITY.md": "security.md",
 }
 
 # Below `docs/losses/README.md`, which `make pages` writes as plain Markdown.
@@ -37,6 +39,16 @@ def inside(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += LOSSES
 
 
+def included(_app: Sphinx, _path: Path, _parent: str, content: list[str]) -> None:
+    """Lead links between files beside `docs/` to the pages that include them."""
+
+    def target(found: re.Match[str]) -> str:
+        page = PAGES.get(found[1])
+        return f"](docs/{page}{found[2] or ''})" if page else found[0]
+
+    content[0] = re.sub(r"\]\(([^/)#\s]+)(#[^)\s]*)?\)", target, content[0])
+
+
 def without_last_blank_line(_app: Sphinx, document: nodes.document) -> None:
     """Shorten the examples by the blank line that keeps a fence out of a doctest's output."""
     for block in document.findall(nodes.literal_block):
@@ -48,5 +60,6 @@ def without_last_blank_line(_app: Sphinx, document: nodes.document) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", inside)
+    app.connect("include-read", included)
     app.connect("doctree-read", without_last_blank_line)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -251,11 +251,12 @@ void softmax(const CallFrame& frame) {
 // ---------------------------------------------------------------------------------------------------------------
 
 // The members read here are the same in all minor versions, so the handler answers with the version of its caller.
+// Before JAX 0.8.1 XLA asks without its API; its minor version is 1 there.
 void describe(const CallFrame& frame) {
   const auto* extension = reinterpret_cast<const xla::MetadataExtension*>(frame.header.extensions);
   if (extension->metadata->size < xla::metadata_size) throw std::invalid_argument("unknown layout of the metadata");
-  xla::Version version{{sizeof(xla::Version), nullptr}, 0, 3};
-  if (frame.api->version.major == version.major) version.minor = frame.api->version.minor;
+  xla::Version version{{sizeof(xla::Version), nullptr}, 0, 1};
+  if (frame.api != nullptr && frame.api->version.major == version.major) version.minor = frame.api->version.minor;
   extension->metadata->version = version;
   extension->metadata->traits = 0;
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,17 @@ def torch_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, 
     return {k: torch_numpy(v) for k, v in result.items()}
 
 
+def enable_x64(on: bool) -> AbstractContextManager[None]:
+    """`jax.enable_x64`, which JAX before 0.8 has under another name."""
+    import jax
+
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(on)
+    from jax.experimental import enable_x64
+
+    return enable_x64(on)
+
+
 def jax_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, second: bool = True) -> Arrays:
     import jax
     import jax.numpy as jnp
@@ -76,7 +88,7 @@ def jax_derivatives(function: Callable[..., Any], arrays: Arrays, dtype: str, se
             result["second"] = jax.jvp(slope, (tensors[name],), (jnp.ones_like(tensors[name]),))[1]
         return result
 
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         return {k: numpy_float64(v) for k, v in compute({k: jax_tensor(v, dtype) for k, v in arrays.items()}).items()}
 
 
@@ -121,7 +133,7 @@ def jax_per_row(function: Callable[..., Any], y_pred: np.ndarray, parameters: Ar
     import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         wide = "float64" if dtype == "float64" else "float32"
         tensors = {k: jnp.asarray(v, wide if v.dtype.kind == "f" else None) for k, v in parameters.items()}
         slope = jax.value_and_grad(lambda y_pred, tensors: function(y_pred, **tensors))

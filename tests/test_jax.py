@@ -10,8 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from cases import enable_x64
 from jax.test_util import check_grads
 
 import focal_loss.jax as ours
@@ -50,7 +50,7 @@ def test_parameters_may_be_traced_and_differentiated() -> None:
     def loss(x: jax.Array) -> jax.Array:
         return ours.binary_focal_loss(x[2:], Z, x[0], pos_weight=x[1], **LOGITS).sum()
 
-    with jax.enable_x64(True):
+    with enable_x64(True):
         x, step = jnp.concatenate([jnp.asarray([1.3, 2.0]), jnp.asarray(Y)]), 1e-5
         slope = jax.grad(loss)
         differences = [(slope(x + step * e) - slope(x - step * e)) / (2 * step) for e in jnp.eye(8)]
@@ -61,6 +61,8 @@ def test_parameters_may_be_traced_and_differentiated() -> None:
 @pytest.mark.parametrize("alpha", [None, 0.25, 0.9])
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0])
 def test_sigmoid_focal_loss_of_optax(alpha: float | None, gamma: float) -> None:
+    import optax
+
     for labels in (Y, np.round(Y)):
         logits, labels = jnp.asarray(Z, jnp.float32), jnp.asarray(labels, jnp.float32)
         expected = optax.losses.sigmoid_focal_loss(logits, labels, alpha=alpha, gamma=gamma)
@@ -94,7 +96,7 @@ def test_third_derivatives_are_refused() -> None:
 
 
 def test_float64_stays_float64_where_it_is_enabled() -> None:
-    with jax.enable_x64(True):
+    with enable_x64(True):
         assert ours.binary_focal_loss([1, 0], np.zeros(2), 2).dtype == jnp.float64
     assert ours.binary_focal_loss([1, 0], np.zeros(2), 2).dtype == jnp.float32
 
@@ -181,7 +183,7 @@ def test_vmap_over_some_arguments(axes: tuple[int | None, int | None]) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_odd_shapes(dtype: str, formula: Callable[..., jax.Array]) -> None:
     """Empty, scalar, one logit of each shape, labels per row, parameters per column."""
-    with jax.enable_x64(dtype == "float64"):
+    with enable_x64(dtype == "float64"):
         columns = jnp.asarray([0.0, 1.3, 4.0])
         for shape, labels in (
             ((0,), (0,)),

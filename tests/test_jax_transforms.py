@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import FRAMEWORK, OWN_FORM, Loss
+from cases import FRAMEWORK, OWN_FORM, Loss, enable_x64
 from jax.nn import log_softmax, sigmoid, softplus
 
 import focal_loss.jax as ours
@@ -200,7 +200,7 @@ def rows() -> Iterator[Any]:
 @pytest.mark.parametrize(("name", "mode"), list(rows()))
 def test_every_transformation(name: str, mode: str) -> None:
     """In eager mode each operation is a compilation: those that differ in what is dispatched, and nightly all."""
-    with jax.enable_x64(True):
+    with enable_x64(True):
         function, x, t = LOSSES[name][0], *point(name)
         refused = SECOND if name.endswith(", none") else ()
         transforms = [what for what in transforms_of(name, mode) if what not in refused]

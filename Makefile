@@ -77,6 +77,8 @@ PARTS := pyproject.toml CMakeLists.txt $(wildcard native/* src/focal_loss/*/__in
 	$@/bin/python -m pip install --quiet --group base --editable .
 	touch $@
 
+include tools/versions.mk
+
 # torchvision has no build for the CPU alone; its focal loss is Python and needs nothing of the rest. It has a folder of
 # its own, because libraries of the tests import it if they find it, and fail.
 .venv/bench: .venv/test

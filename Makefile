@@ -120,11 +120,12 @@ INTERPRET ?= 1
 gpu: .venv/gpu
 	TRITON_INTERPRET=$(INTERPRET) PYTHONPATH=.venv/gpu $(BIN)/pytest -n auto --dist worksteal tests/gpu
 
-# The libraries whose calls `focal_loss.torch.compat` takes over, without what their losses do not need.
+# The libraries whose calls `focal_loss.torch.compat` takes over, without what their losses do not need, and polars, which
+# is large.
 .venv/compat: .venv/test
 	$(BIN)/python -m pip install --quiet --no-deps --target $@ fvcore==0.1.5.post20221221 iopath==0.1.10 \
 	  portalocker==4.4.2 yacs==0.1.8 tabulate==0.10.0 termcolor==3.3.0 pyyaml==6.0.4 kornia==0.9.0 kornia_rs==0.2.0 \
-	  monai==1.6.1
+	  monai==1.6.1 polars==2.1.0 polars-runtime-32==2.1.0
 	touch $@
 
 test-compat: .venv/compat

@@ -16,6 +16,7 @@ import tensorflow as tf
 import torch
 import torch.distributed as dist
 from cases import FRAMEWORKS, LOGITS, ONE_HOT
+from scipy.sparse import csr_array
 
 import focal_loss
 
@@ -152,12 +153,11 @@ def foreign(package: str, **methods: Any) -> Any:
 
 
 FOREIGN = {
-    "cupy": foreign("cupy", __cuda_array_interface__={}),
-    "dask": foreign("dask", __dask_graph__=lambda self: {}),
-    "mlx": foreign("mlx"),
-    "array_api_strict": foreign("array_api_strict", __array_namespace__=lambda self: None),
-    "an unknown library of the array API": foreign("newcomer", __array_namespace__=lambda self: None),
+    "a GPU library": foreign("cudf", __cuda_array_interface__={}),
+    "lazy frames": foreign("dask_expr", __dask_graph__=lambda self: {}),
+    "an unknown library": foreign("mxnet"),
     "a lazy data array": foreign("xarray", __dask_graph__=lambda self: {}),
+    "sparse": csr_array([[1.0, 0.0, 1.0]]),
 }
 
 
@@ -166,7 +166,7 @@ FOREIGN = {
 def test_arrays_of_other_libraries(function: Callable[..., Any], library: str) -> None:
     """They are refused, not silently converted to NumPy arrays."""
     value = FOREIGN[library]
-    kind = f"{type(value).__module__}.ndarray"
+    kind = f"{type(value).__module__}.{type(value).__name__}"
     doors = "an array of NumPy, PyTorch, JAX or TensorFlow, for which there are `focal_loss.numpy`"
     for name in set(inspect.signature(function).parameters) & {*DATA, "gamma", "pos_weight", "class_weight", "alpha"}:
         if function.__module__.startswith("focal_loss.torch") and name in TENSORS:

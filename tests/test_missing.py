@@ -20,6 +20,23 @@ from focal_loss import calibration
 
 __all__ = ["alone"]  # a fixture for every test here
 
+
+class Polars:
+    """A column as polars has it; `make test-compat` runs the library itself."""
+
+    __module__ = "polars.series.series"
+    shape, dtype = (2,), "Float64"
+
+    def null_count(self) -> int:
+        return 1
+
+    def to_numpy(self) -> np.ndarray:
+        return np.array([1.0, np.nan])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.to_numpy()
+
+
 MASKED = np.ma.array([0.5, 1.0, 1.0], mask=[False, True, False])
 MISSING: dict[str, Callable[[], Any]] = {
     "masked array": lambda: MASKED,
@@ -37,6 +54,8 @@ MISSING: dict[str, Callable[[], Any]] = {
     "pandas index": lambda: pd.Index([1, None], dtype="Int64"),
     "pyarrow": lambda: pa.array([1.0, None]),
     "pyarrow in chunks": lambda: pa.chunked_array([[1], [None]]),
+    "polars": Polars,
+    "list of polars": lambda: [Polars()],
 }
 WHOLE: dict[str, Callable[[Any], Any]] = {
     "masked array": lambda x: np.ma.array(x, mask=False),

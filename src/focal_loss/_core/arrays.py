@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-TABLES = ("pandas", "pyarrow")  # packages whose arrays may have missing entries without a NumPy mask
+TABLES = ("pandas", "polars", "pyarrow")  # packages whose arrays may have missing entries without a NumPy mask
 
 
 def refuse_missing(name: str, value: Any, nan: bool = False) -> None:
@@ -26,7 +26,7 @@ def refuse_missing(name: str, value: Any, nan: bool = False) -> None:
 
 
 def _missing(value: Any, nan: bool) -> int:
-    """The number of masked or missing entries of NumPy's masked arrays, of pandas, pyarrow or sequences."""
+    """The number of masked or missing entries of NumPy's masked arrays, of pandas, polars, pyarrow or sequences."""
     if isinstance(value, np.ma.MaskedArray):
         return int(np.ma.getmaskarray(value).sum())
     if isinstance(value, (list, tuple)):
@@ -42,6 +42,8 @@ def _missing(value: Any, nan: bool) -> int:
         each = list(dtypes) if getattr(dtypes, "shape", ()) else [getattr(value, "dtype", None)]
         nullable = nan or any(type(getattr(dtype, "na_value", None)).__name__ == "NAType" for dtype in each)
         return int(np.sum(np.asarray(value.isna()))) if nullable else 0
+    if package == "polars" and hasattr(value, "to_numpy"):  # the count is a number, or a frame of one for each column
+        return int(np.sum(np.asarray(value.null_count())))
     return int(getattr(value, "null_count", 0)) if package == "pyarrow" else 0
 
 

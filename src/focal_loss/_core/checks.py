@@ -13,8 +13,11 @@ import numpy as np
 
 from focal_loss._core.arrays import refuse_missing
 
-# Packages whose arrays no module here computes. They are recognized by name, because nothing may be imported for it.
-_FOREIGN = ("cupy", "dask", "mlx", "array_api_strict", "sparse", "ndonnx", "paddle", "mxnet", "tinygrad", "numba")
+# Packages whose arrays have a module here, or become NumPy's by intention. They are recognized by name, because nothing
+# may be imported for it.
+_READ = ("builtins", "numpy", "torch", "jax", "jaxlib", "tensorflow", "keras", "pandas", "polars", "pyarrow", "xarray")
+# What arrays of any library have, though NumPy could read some of them.
+_OF_ARRAYS = ("__array__", "__array_interface__", "__array_namespace__", "__cuda_array_interface__", "__dlpack__")
 _DEEPEST = 64  # NumPy's limit of axes
 
 
@@ -71,20 +74,22 @@ def not_real(name: str, value: object) -> TypeError:
 
 
 def refuse_foreign(name: str, value: object) -> None:
-    """Raise `TypeError` for arrays of libraries that have no module here, which would silently become NumPy arrays."""
+    """Raise `TypeError` for arrays of libraries that have no door here, which would silently become NumPy arrays."""
     if isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
         return
     kind = type(value)
-    package = kind.__module__.partition(".")[0]
-    if package in ("torch", "jax", "jaxlib", "tensorflow", "pandas"):
-        return
-    is_array = hasattr(value, "__array_namespace__") or hasattr(value, "__cuda_array_interface__")
-    if package in _FOREIGN or is_array or _is_lazy(value):
+    packages = {base.__module__.partition(".")[0] for base in kind.__mro__ if base is not object}
+    if _is_lazy(value) or (packages.isdisjoint(_READ) and _is_array(value)):
         raise TypeError(
             f"`{name}` must be an array of NumPy, PyTorch, JAX or TensorFlow, for which there are `focal_loss.numpy`, "
-            f"`focal_loss.torch`, `focal_loss.jax` and `focal_loss.tensorflow`, got {kind.__module__}.{kind.__name__}; "
-            "convert it to one of them"
+            "`focal_loss.torch`, `focal_loss.jax` and `focal_loss.tensorflow`, or, for the functions of `focal_loss` "
+            f"itself, of Dask or the array API standard, got {kind.__module__}.{kind.__name__}; convert it to one of "
+            "them"
         )
+
+
+def _is_array(value: Any) -> bool:
+    return any(hasattr(value, name) for name in _OF_ARRAYS) or (hasattr(value, "shape") and hasattr(value, "dtype"))
 
 
 def _is_lazy(value: Any) -> bool:
@@ -93,6 +98,13 @@ def _is_lazy(value: Any) -> bool:
     """
     graph = getattr(value, "__dask_graph__", None)
     return callable(graph) and graph() is not None
+
+
+def has_dtype(value: Any) -> bool:
+    """Whether a prediction has a dtype that its loss keeps. Numbers and sequences have none; pyarrow's has another
+    name.
+    """
+    return any(hasattr(value, name) for name in ("dtype", "dtypes", "__array__"))
 
 
 def host_array(name: str, value: Any) -> np.ndarray[Any, Any]:

@@ -40,8 +40,8 @@ class Numpy(evaluate.NumpyOps):
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
         array = checks.host_array(name, y_pred)
-        from_list = not hasattr(y_pred, "dtype") and not hasattr(y_pred, "dtypes")
-        return array.astype(np.float32) if from_list or array.dtype.kind in "biu" else array
+        keep = array.dtype.kind not in "biu" and checks.has_dtype(y_pred)
+        return array if keep else array.astype(np.float32)
 
     def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
         return checks.host_array(name, y_true)

@@ -137,7 +137,7 @@ class Formula(JaxOps):
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
         x = _array(name, y_pred)
-        keep = jnp.issubdtype(x.dtype, jnp.floating) and hasattr(y_pred, "dtype")
+        keep = jnp.issubdtype(x.dtype, jnp.floating) and checks.has_dtype(y_pred)
         return x if keep else x.astype(jnp.float32)
 
     def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:

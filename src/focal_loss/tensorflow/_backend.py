@@ -229,7 +229,7 @@ class Formula(_TensorflowOps):
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
         x = _tensor(name, y_pred)
-        keep = x.dtype.is_floating and hasattr(y_pred, "dtype")
+        keep = x.dtype.is_floating and checks.has_dtype(y_pred)
         return x if keep else tf.cast(x, tf.float32)
 
     def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:

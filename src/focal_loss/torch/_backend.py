@@ -203,7 +203,7 @@ class _Torch(_closed_forms.TorchOps):
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Tensor:
         x = _tensor(name, y_pred)
-        keep = x.is_floating_point() and hasattr(y_pred, "dtype")
+        keep = x.is_floating_point() and checks.has_dtype(y_pred)
         return x if keep else x.to(torch.float32)
 
     def labels(self, y_true: Any, like: Tensor, name: str = "y_true") -> Tensor:

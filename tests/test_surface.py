@@ -40,7 +40,7 @@ by_module = pytest.mark.parametrize(
 FLOORS = [
     {"_core"},
     {"_host"},
-    set(frameworks.BACKENDS),
+    {*frameworks.BACKENDS, "_array_api"},
     {"_dispatch"},
     {"_calibration", "_training", "keras"},
     {"calibration", "schedules", "weights"},

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from focal_loss._array_api.libraries import library_of
 from focal_loss._core.private import MISSING
 
 # Module of the framework -> names of its tensor types.
@@ -41,7 +42,9 @@ _backend: str | None = None
 
 
 def framework_of(value: Any) -> str | None:
-    """The framework whose tensor this is; None for numbers, sequences, NumPy, pandas."""
+    """The framework whose tensor this is, or the library of an array without a module here; None for numbers,
+    sequences, NumPy, pandas.
+    """
     if value is None or isinstance(value, (int, float)):
         return None
     for name, kinds in FRAMEWORKS.items():
@@ -56,7 +59,7 @@ def framework_of(value: Any) -> str | None:
         return str(keras.backend.backend())  # type: ignore[union-attr]
     if isinstance(value, getattr(keras, "KerasTensor", ())):
         raise TypeError("a KerasTensor is a symbol and has no loss; compile the model with a class of focal_loss.keras")
-    return None
+    return library_of(value)
 
 
 def set_backend(name: str | None) -> None:
@@ -169,15 +172,22 @@ def framework_among(*arguments: Any) -> str | None:
     return next(iter(found), None)
 
 
-def module_for(*arguments: Any) -> ModuleType:
-    """The module of the one framework among the arguments, or of the default backend."""
-    return load(f"focal_loss.{framework_among(*arguments) or get_backend()}")
+def module_for(*arguments: Any) -> Any:
+    """The module of the one framework among the arguments, or of the default backend, or the functions for arrays of
+    other libraries.
+    """
+    name = framework_among(*arguments) or get_backend()
+    return load(f"focal_loss.{name}") if name in BACKENDS else load("focal_loss._array_api.functions").FUNCTIONS
 
 
 def formula_for(*arguments: Any) -> Any:
     """The `pipeline.Backend` of the one framework among the arguments, or NumPy's; without native kernels."""
     name = framework_among(*arguments)
-    return load("focal_loss._host.backend" if name is None else f"focal_loss.{name}._backend").FORMULA
+    if name is None:
+        return load("focal_loss._host.backend").FORMULA
+    if name in FRAMEWORKS:
+        return load(f"focal_loss.{name}._backend").FORMULA
+    return load("focal_loss._array_api.functions").backend_of(*arguments)
 
 
 def load(module: str) -> ModuleType:

@@ -1,0 +1,239 @@
+"""Arrays of Dask: lazily, block by block, with the numbers of NumPy."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from cases import LOSSES, UNLABELED, Loss
+
+import focal_loss
+import focal_loss.numpy as reference
+from focal_loss import calibration
+from focal_loss.schedules import flsd53
+
+RNG = np.random.default_rng(0)
+N, K = 7, 5
+Z, Y, T = RNG.normal(0, 3, (N, K)), RNG.integers(0, 2, (N, K)), RNG.integers(0, K, N)
+P = np.exp(Z) / np.exp(Z).sum(1, keepdims=True)
+WEIGHTS = np.arange(1.0, K + 1)
+LOGITS = {"from_logits": True}
+
+
+class ComputedError(Exception):
+    """Something was computed that should have stayed lazy."""
+
+
+def refuse(*_: Any, **__: Any) -> Any:
+    raise ComputedError
+
+
+def lazy(x: Any, chunks: tuple[int, ...] = (3, 2)) -> Any:
+    return da.from_array(np.asarray(x), chunks=chunks[: np.ndim(x)])
+
+
+def lazily(function: Callable[[], Any]) -> Any:
+    """The result of a function that must compute nothing."""
+    with dask.config.set(scheduler=refuse):
+        found = function()
+    assert isinstance(found, da.Array)
+    return found
+
+
+def assert_equal(found: Any, exact: Any, rtol: float = 0.0) -> None:
+    exact = np.asarray(exact)
+    assert (found.dtype, found.shape) == (exact.dtype, exact.shape)
+    value = found.compute(scheduler="sync")
+    assert (value.dtype, value.shape) == (exact.dtype, exact.shape)
+    np.testing.assert_allclose(value, exact, rtol=rtol, atol=0)
+
+
+def test_the_scheduler_can_refuse() -> None:
+    with pytest.raises(ComputedError):
+        lazily(lambda: lazy(Z).compute())
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("loss", LOSSES + UNLABELED, ids=str)
+def test_every_loss(loss: Loss, dtype: str, from_logits: bool) -> None:
+    """The numbers are those of NumPy, and the chunks those of the predictions."""
+    x = (Z if from_logits else P).astype(dtype)
+    labels = [] if not loss.declared.labeled else [T if loss.declared.layout == "sparse" else Y]
+    options = {k: v for k, v in loss.options.items() if np.ndim(v) == 0} | {"from_logits": from_logits}
+    exact = getattr(reference, loss.name)(*labels, x, **options)
+    per_row = loss.declared.layout in ("average", "dense", "sparse")
+    for given in ([lazy(a) for a in labels], labels):
+        found = lazily(lambda given=given: getattr(focal_loss, loss.name)(*given, lazy(x), **options))
+        # A mean, and sums over the classes by blocks, add up in another order.
+        assert_equal(found, exact, rtol=0 if from_logits and not per_row else 4 * np.finfo(dtype).eps)
+        assert found.chunks == ((3, 3, 1),) + ((2, 2, 1),) * (not per_row)
+
+
+BINARY: list[tuple[Any, Any, dict[str, Any]]] = [
+    (Y, Z, {"gamma": WEIGHTS, "pos_weight": WEIGHTS}),
+    (Y, Z, {"gamma": np.arange(N)[:, None]}),
+    (Y[:1], Z, {"gamma": 2}),
+    (Y, Z[:, :1], {"gamma": 2}),
+    (0.5 * Y, Z, {"gamma": 2, "label_smoothing": 0.1}),
+    (np.where(Z > 1, 7, Y), Z, {"gamma": 2, "ignore_class": 7}),
+    (Y[0], Z[0], {"gamma": 2}),
+]
+CATEGORICAL: list[tuple[str, Any, dict[str, Any]]] = [
+    ("sparse", T, {"gamma": 2, "class_weight": WEIGHTS}),
+    ("sparse", T, {"gamma": WEIGHTS, "ignore_class": 1}),
+    ("sparse", T, {"gamma": np.arange(N)[:, None], "label_smoothing": 0.1}),
+    ("sparse", T[:, None], {"gamma": 2}),
+    ("sparse", np.arange(K) % N, {"gamma": 2, "axis": 0}),
+    ("dense", 0.5 * Y, {"gamma": 2, "class_weight": WEIGHTS, "label_smoothing": 0.1}),
+    ("dense", Y[:1], {"gamma": WEIGHTS, "class_weight": WEIGHTS}),
+    ("dense", Y, {"gamma": np.arange(N)[:, None]}),
+]
+
+
+def arrays(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: lazy(value) if np.ndim(value) else value for name, value in options.items()}
+
+
+@pytest.mark.parametrize("number", range(len(BINARY)))
+def test_binary_options(number: int) -> None:
+    y, z, options = BINARY[number]
+    exact = reference.binary_focal_loss(y, z, **options, **LOGITS)
+    for chosen in (options, arrays(options)):
+        found = lazily(lambda chosen=chosen: focal_loss.binary_focal_loss(lazy(y), lazy(z), **chosen, **LOGITS))
+        assert_equal(found, exact)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("number", range(len(CATEGORICAL)))
+def test_categorical_options(number: int, from_logits: bool) -> None:
+    layout, y, options = CATEGORICAL[number]
+    name = "sparse_categorical_focal_loss" if layout == "sparse" else "categorical_focal_loss"
+    x = Z if from_logits or options.get("axis") == 0 else P
+    options = options | {"from_logits": from_logits or options.get("axis") == 0}
+    exact = getattr(reference, name)(y, x, **options)
+    for chosen in (options, arrays(options)):
+        found = lazily(lambda chosen=chosen: getattr(focal_loss, name)(lazy(y), lazy(x), **chosen))
+        assert_equal(found, exact, rtol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+def test_a_mean_leaves_out_what_is_ignored(axis: int) -> None:
+    labels, options = np.where(Z > 1, 7, Y), {"ignore_class": 7, "axis": axis, **LOGITS}
+    found = lazily(lambda: focal_loss.binary_focal_crossentropy(lazy(labels), lazy(Z), **options))
+    assert_equal(found, reference.binary_focal_crossentropy(labels, Z, **options), rtol=1e-14)
+
+
+def test_lengths_that_are_not_known() -> None:
+    """A selection has as many rows as it has, which Dask finds out when it computes."""
+    kept = Z[:, 0] > 0
+    y, z, t = (lazy(a)[lazy(kept)] for a in (Y, Z, T))
+    assert np.isnan(z.shape[0])
+    for function, labels, exact in (
+        (focal_loss.binary_focal_loss, y, reference.binary_focal_loss(Y, Z, 2, **LOGITS)),
+        (focal_loss.categorical_focal_loss, y, reference.categorical_focal_loss(Y, Z, 2, **LOGITS)),
+        (focal_loss.sparse_categorical_focal_loss, t, reference.sparse_categorical_focal_loss(T, Z, 2, **LOGITS)),
+    ):
+        found = lazily(lambda function=function, labels=labels: function(labels, z, 2, **LOGITS))
+        np.testing.assert_array_equal(found.compute(), exact[kept])
+    mean = lazily(lambda: focal_loss.binary_focal_crossentropy(y, z, axis=0, **LOGITS))
+    exact = reference.binary_focal_crossentropy(Y[kept], Z[kept], axis=0, **LOGITS)
+    np.testing.assert_allclose(mean.compute(), exact, rtol=1e-14)
+
+
+def test_posteriors() -> None:
+    """Their chunks are kept, but along an axis of classes."""
+    for function, x, chunks in (
+        (lambda x: calibration.posterior_from_logits(x, 2, pos_weight=WEIGHTS), Z, (2, 2, 1)),
+        (lambda x: calibration.posterior_from_score(x, 2), P, (2, 2, 1)),
+        (lambda x: calibration.score_from_posterior(x, 2), P, (2, 2, 1)),
+        (lambda x: calibration.posterior_of_loss("asymmetric_loss", x), Z, (2, 2, 1)),
+        (flsd53, P, (2, 2, 1)),
+        (lambda x: calibration.categorical_posterior_from_logits(x, 2, class_weight=WEIGHTS), Z, (K,)),
+        (lambda x: calibration.categorical_posterior_from_score(x, WEIGHTS, logit_adjustment=WEIGHTS), P, (K,)),
+    ):
+        found = lazily(lambda function=function, x=x: function(lazy(x)))
+        assert_equal(found, function(x), rtol=1e-13)
+        assert found.chunks == ((3, 3, 1), chunks)
+
+
+def test_another_argument_decides() -> None:
+    exact = reference.binary_focal_loss(Y, Z, 2, **LOGITS)
+    for arguments in ((lazy(Y), Z, 2), (Y, Z, da.asarray(2.0)), (Y.tolist(), lazy(Z), 2)):
+        assert_equal(lazily(lambda a=arguments: focal_loss.binary_focal_loss(*a, **LOGITS)), exact)
+    assert focal_loss.binary_focal_loss(lazy(Y), Z.tolist(), 2, **LOGITS).dtype == np.float32
+
+
+def test_a_graph_can_travel_and_has_a_name() -> None:
+    def loss() -> Any:
+        return focal_loss.sparse_categorical_focal_loss(lazy(T), lazy(Z), 2, class_weight=WEIGHTS.tolist(), **LOGITS)
+
+    found = loss()
+    assert loss().name == found.name
+    other = focal_loss.sparse_categorical_focal_loss(lazy(T), lazy(Z), 2, ignore_class=1, **LOGITS)
+    assert other.name != found.name
+    again = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(again.compute(scheduler="sync"), found.compute(scheduler="sync"))
+
+
+BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (
+        lambda: focal_loss.binary_focal_loss(lazy(Y[:, :3]), lazy(Z), 2, **LOGITS),
+        ValueError,
+        "`y_true` of shape (7, 3)",
+    ),
+    (
+        lambda: focal_loss.binary_focal_loss(lazy(Y), lazy(Z + 1j), 2, **LOGITS),
+        TypeError,
+        "`y_pred` must be an array of",
+    ),
+    (
+        lambda: focal_loss.binary_focal_loss(lazy(Y), da.ma.masked_equal(lazy(Z), 0), 2, **LOGITS),
+        ValueError,
+        "`y_pred` must hold a value in every place, got a masked array of Dask; call `dask.array.ma.filled`",
+    ),
+    (
+        lambda: focal_loss.sparse_categorical_focal_loss(lazy(Y), lazy(Z), 2, **LOGITS),
+        ValueError,
+        "`y_true` of shape (7, 5) must have the shape (7, 5) of `y_pred` without its class axis 1",
+    ),
+    (
+        lambda: focal_loss.sparse_categorical_focal_loss(lazy(T), lazy(Z), [1.0, 2.0], **LOGITS),
+        ValueError,
+        "`gamma` must be a number or have one entry per class (5)",
+    ),
+    (
+        lambda: focal_loss.sparse_categorical_focal_loss([0, 1], lazy(P)[:, lazy(P[0]) > 0][:2], 2),
+        ValueError,
+        "`y_pred` must have a known number of classes on axis 1; call its `compute_chunk_sizes`",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), BAD)
+def test_bad_input(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as caught:
+        lazily(call)
+    assert str(caught.value).startswith(message)
+
+
+def test_numbers_are_checked_when_they_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = lazily(lambda: focal_loss.binary_focal_loss(lazy(Y - 3), lazy(Z), 2, **LOGITS))
+    sparse = lazily(lambda: focal_loss.sparse_categorical_focal_loss(lazy(T + 9), lazy(Z), 2, **LOGITS))
+    with pytest.raises(ValueError, match="`y_true` must hold labels in"):
+        binary.compute(scheduler="sync")
+    with pytest.raises(ValueError, match="`y_true` must hold class indices in"):
+        sparse.compute(scheduler="sync")
+    monkeypatch.setattr("focal_loss._core.checks._enabled", False)
+    assert np.isnan(sparse.compute(scheduler="sync")).all()
+
+
+def test_a_table_of_all_pairs_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="every label against every prediction"):
+        found = focal_loss.binary_focal_loss(lazy(Y[:, 0]), lazy(Z[:, :1]), 2, **LOGITS)
+    assert found.shape == (N, N)

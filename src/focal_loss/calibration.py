@@ -4,9 +4,10 @@ Such a score is closer to 1/2 than the class posterior. The functions here undo 
 in the other direction they give the best constant start scores. `FocalTemperature` adds one number fitted to held-out
 data, for an overconfident model.
 
-If a tensor of a framework is among the arguments, posteriors and scores are tensors of that framework. All other
-arguments give NumPy arrays, whatever backend Keras is set to, because calibration comes after training; start scores
-and the calibration error are always NumPy's. Numbers and host arrays are checked, tensors are not read.
+If a tensor of a framework is among the arguments, posteriors and scores are tensors of that framework; arrays of Dask
+and of the array API standard give such arrays, without derivatives. All other arguments give NumPy arrays, whatever
+backend Keras is set to, because calibration comes after training; start scores and the calibration error are always
+NumPy's. Numbers and host arrays are checked, tensors are not read.
 """
 
 from importlib import import_module as _import_module

@@ -43,3 +43,8 @@ def test_ranks_of_values() -> None:
     assert page.ranks(pd.Series([5.0, 1.0, np.nan, 3.0])) == [1.0, 0.0, None, 0.5]
     assert page.ranks(pd.Series([2.0, 2.0, 2.0])) == [0.5, 0.5, 0.5]
     assert page.ranks(X.kind) == [None] * 4
+
+
+def test_rows_of_a_file_of_held_out_rows_are_named() -> None:
+    assert page.rows_of(data(X, Y, target=SimpleNamespace(labels=Y))) == "4"
+    assert page.rows_of(data(X, Y, target=SimpleNamespace(labels=Y[:2]))) == "2, and 2 held out"

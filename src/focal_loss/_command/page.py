@@ -48,7 +48,7 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
             *(["Below, a row of weight w counts as w rows."] if weight is not None else []),
         ],
         facts=[
-            ("Rows", f"{len(labels):,}"),
+            ("Rows", rows_of(data)),
             ("Positives", f"{positives:,} ({positives / len(labels):.2%}{by_weight(data)})"),
             ("Stored model", NAMES.get(result.winner.loss, result.winner.loss)),
             *((FACTS[name], f"{given[name]:.3g}") for name in SEARCHED[result.winner.loss]),
@@ -77,6 +77,12 @@ def content(results: Sequence[fit.Result], rows: list[report.Comparison], title:
         command=command,
         versions=versions(settings.engine),
     )
+
+
+def rows_of(data: division.Data) -> str:
+    """The number of rows, and of those in a file of held-out rows."""
+    rows, apart = len(data.target.labels), len(data.train.y) == len(data.target.labels)
+    return f"{rows:,}, and {len(data.test.y):,} held out" if apart else f"{rows:,}"
 
 
 def swarms(result: fit.Result) -> list[report.Swarm]:

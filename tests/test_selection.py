@@ -14,7 +14,7 @@ from selection import SOURCE, TESTS, lacking, of_file, of_function, of_item
         ("test_words.py", set()),
         ("test_numbers.py", set()),  # imports frameworks in functions only
         ("test_torch.py", {"torch"}),
-        ("test_jax.py", {"jax", "optax"}),
+        ("test_jax.py", {"jax"}),
         ("test_names.py", {"keras"}),  # by a module of this package
         ("keras/test_options.py", {"keras"}),
         ("cli/conftest.py", {"pandas"}),  # by a module of the tests

@@ -49,9 +49,13 @@ def test_an_interval_knows_the_share_of_positives_as_the_table_does() -> None:
     y = np.arange(300) % 10 == 0
     slope = abs(np.log(0.2 / 0.8))
     which = list(evaluation.MEASURES).index("log_loss")
-    for known in (300, 1500):
-        samples = evaluation.resampled(y, [np.full(300, 0.2)], None, 0, known=known)[0, :, which]
+    for known, error in ((300, None), (1500, np.sqrt(1 / (1500 * 0.1 * 0.9)))):
+        samples = evaluation.resampled(y, [np.full(300, 0.2)], None, 0, error=error)[0, :, which]
         assert np.std(samples) == pytest.approx(slope * np.sqrt(0.1 * 0.9 / known), rel=0.06)
+    # A share of 1e-5 by weight, from 30 rows: its relative error is the square root of 1 / 30.
+    weight = np.where(y, 1.0, 1e4)
+    share = evaluation.resampled(y, [np.where(y, 0.5, 1e-7)], None, 0, weight)[0, :, which] - 1e-7
+    assert np.std(share) / np.mean(share) == pytest.approx(np.sqrt(1 / 30), rel=0.1)
     plain = evaluation.over_parts(np.array([1.0, 2.0, 3.0]), 0.25, 0.0)
     wider = evaluation.over_parts(np.array([1.0, 2.0, 3.0]), 0.25, 0.5)
     reach = [(high - low) / 2 for low, high in (plain, wider)]
@@ -147,16 +151,15 @@ def test_a_certain_mistake_is_cut_in_the_log_loss() -> None:
 
 def test_positives_and_negatives_are_drawn_apart() -> None:
     """With one positive, drawn once in each replicate, the F1 of a perfect ranking is 1 in all of them. That of a
-    useless one, 2 s / (1 + s), shows the share s, which is drawn from so many rows.
+    useless one, 2 s / (1 + s), shows the share s: its log odds have the variance 1 + 1 / 11.
     """
     y = np.arange(12) == 0
     perfect, useless = y * 0.5 + 0.25, np.full(12, 0.5)
     one, other = evaluation.resampled(y, [perfect, useless], None, 0)[:, :, list(evaluation.MEASURES).index("f1")]
     np.testing.assert_allclose(one, 1)
-    rows = 12 * other / (2 - other)
-    np.testing.assert_allclose(rows, rows.round(), atol=1e-9)
-    assert rows.min() >= 1, "some rows are positive"
-    assert rows.mean() == pytest.approx(1 / (1 - (11 / 12) ** 12), rel=0.1)
+    odds = np.log(other / (2 - 2 * other))
+    assert np.mean(odds) == pytest.approx(np.log(1 / 11), abs=0.1)
+    assert np.std(odds) == pytest.approx(np.sqrt(12 / 11), rel=0.1)
 
 
 def compared(difference: float, low: float, high: float) -> report.Comparison:

@@ -308,9 +308,12 @@ BAD_COLUMNS: dict[str, tuple[Any, str]] = {
     ),
     "negative": (
         lambda frame: broken(frame, -2.5),
-        "must hold numbers from 0 to 1e+100, and holds -2.5; give each row",
+        "must hold 0, or numbers from 1e-12 to 1e+12, and holds -2.5; give each row",
     ),
-    "infinite": (lambda frame: broken(frame, np.inf), "must hold numbers from 0 to 1e+100, and holds inf; give each"),
+    "infinite": (
+        lambda frame: broken(frame, np.inf),
+        "must hold 0, or numbers from 1e-12 to 1e+12, and holds inf; give each",
+    ),
     "words": (lambda frame: frame.assign(w=frame.kind.fillna("x")), "'w' must hold numbers for --weight, not words"),
     "dates": (lambda frame: frame.assign(w=frame.day), "'w' must hold numbers for --weight, not dates"),
     "truths": (lambda frame: frame.assign(w=frame.yes), "'w' must hold numbers for --weight, not true and false"),

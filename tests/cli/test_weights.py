@@ -104,7 +104,7 @@ def held_out(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None) 
     X = pd.DataFrame({"a": np.zeros(len(y))})
     candidates = {loss: SimpleNamespace(loss=loss, probability=probability**power)
                   for loss, power in zip(search.LOSSES, (1.0, 1.2, 0.9), strict=True)}  # fmt: skip
-    data = SimpleNamespace(test=Part(X, y, weight), train=Part(X, y, weight), groups=None, share_of=float(len(y)))
+    data = SimpleNamespace(test=Part(X, y, weight), train=Part(X, y, weight), groups=None, error=0.2)
     settings = SimpleNamespace(metric="roc_auc", seed=0)
     return SimpleNamespace(
         data=data, candidates=candidates, rival=candidates["cross-entropy"], winner=candidates["focal"], threshold=0.3,
@@ -123,7 +123,7 @@ def test_the_comparison_and_the_decision_count_by_weight() -> None:
             assert estimate.value == pytest.approx(other.models[loss].value, rel=1e-12)
             assert estimate.value != third.models[loss].value
         assert one.floor == pytest.approx(other.floor, rel=1e-12)
-    drawn = evaluation.resampled(y, [probability], None, 0, weight, ROWS)[0, :, 0]
+    drawn = evaluation.resampled(y, [probability], None, 0, weight, 0.2)[0, :, 0]
     row = {row.name: row for row in summary.comparisons([found])}["average precision"]
     assert (row.models["focal"].low, row.models["focal"].high) == evaluation.interval(drawn)
     assert summary.decision(found) == summary.decision(expected) != summary.decision(plain)

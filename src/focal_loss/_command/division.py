@@ -66,7 +66,7 @@ class Data:
     test: Part
     groups: Array | None  # of the test part
     weight: Array | None = None  # of the rows of `target.labels`
-    share_of: float = 0.0  # independent rows from which the share of the positives of the test part is known
+    error: float = 0.0  # standard error of the log odds of the share of the positives of the test part
 
     @property
     def totals(self) -> tuple[float, float]:
@@ -122,13 +122,14 @@ def divided(table: pa.Table, question: Question, source: Source) -> tuple[Data, 
     notes += [left_out(left)] if left else []
     group = None if split.group is None else split.group[test]
     # A part that was drawn at random has the share of the whole table; the latest rows have one of their own.
-    share_of = known(found.labels, weight, split.group) if split.time is None else known(held.y, held.weight, group)
-    return Data(schema, notes + more, found, learned, searched, folds, held, group, weight, share_of), (train, test)
+    seen = (found.labels, weight, split.group) if split.time is None else (held.y, held.weight, group)
+    error = error_of_share(*seen)
+    return Data(schema, notes + more, found, learned, searched, folds, held, group, weight, error), (train, test)
 
 
-def known(labels: Array, weight: Array | None, group: Array | None) -> float:
-    """The number of independent rows that tell the share of the positives as well as these rows do."""
-    return effective.share(labels, weights.each(weight, len(labels)), group).effective
+def error_of_share(labels: Array, weight: Array | None, group: Array | None) -> float:
+    """The standard error of the log odds of the share of the positives."""
+    return effective.error_of_odds(labels, weights.each(weight, len(labels)), group)
 
 
 def in_folds(
@@ -180,8 +181,8 @@ def beside(table: pa.Table, question: Question, source: Source) -> Data:
     searched, folds, sampled = in_folds(everything, rows, test, learned, question, found)
     notes += [*filter(None, [found.note]), *remarks, *schema.unknown(held), *sampled]
     group = None if question.group is None else groups(held.column(question.group))
-    share_of = known(labels, tested.weight, group)
-    return Data(schema, notes, found, learned, searched, folds, tested, group, learned.weight, share_of)
+    error = error_of_share(labels, tested.weight, group)
+    return Data(schema, notes, found, learned, searched, folds, tested, group, learned.weight, error)
 
 
 def refuse_small(split: splits.Split, sampled: Array, found: targets.Target) -> None:

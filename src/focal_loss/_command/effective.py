@@ -91,3 +91,17 @@ def share(right: Array, weight: Array, groups: Array | None = None) -> Share:
     # Never more rows than weights alone would leave, however the labels fell.
     divisor = max(spread(counted, missed) - 2 * (parts[0] * parts[1]).sum(), (weight**2).sum())
     return Share(float(counted.weight / total), int(right.sum()), len(right), float(total * (total / divisor)))
+
+
+def error_of_odds(right: Array, weight: Array, groups: Array | None = None) -> float:
+    """The standard error of the log odds of the share of the right ones by weight.
+
+    They are log A - log B, for the weight A of the right ones and B of the others. The variance of that is the sum over
+    rows, or over groups, of (a / A - b / B)^2, for their parts a and b of both. It stays right for a share near 0, of
+    which a number of rows says nothing: a thousand rows of the other kind may stand for a million.
+    """
+    parts = np.where(right, weight, 0) / weight[right].sum(), np.where(right, 0, weight) / weight[~right].sum()
+    if groups is not None:
+        codes = np.unique(groups, return_inverse=True)[1]
+        parts = np.bincount(codes, parts[0]), np.bincount(codes, parts[1])
+    return float(np.sqrt(np.square(parts[0] - parts[1]).sum()))

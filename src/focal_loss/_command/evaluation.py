@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
@@ -148,15 +148,15 @@ def resampled(
     groups: Array | None,
     seed: int,
     weight: Array | None = None,
-    known: float | None = None,
+    error: float | None = None,
 ) -> Array:
     """The metrics of each model in each bootstrap sample, of shape (models, samples, metrics). All models see the same
     samples. A row that is drawn twice has twice its weight.
 
     Positives and negatives are resampled separately, or whole groups of rows, where `groups` has a number for each row:
-    the rows of a patient are not as many witnesses as rows. Without groups, the share of the positives is drawn as from
-    a table of `known` rows, all of these unless given: log loss and average precision depend on it, and a part that was
-    drawn to have the share of its table knows it as well as the table does.
+    the rows of a patient are not as many witnesses as rows. Without groups, the share of the positives is drawn too,
+    because log loss and average precision depend on it: its log odds have this standard error, or that of these rows. A
+    part that was drawn to have the share of its table knows it as well as the table does.
 
     B. Efron and R. Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
     """
@@ -168,7 +168,8 @@ def resampled(
     if groups is not None:
         units = np.unique(groups, return_inverse=True)[1]
         kinds = [np.arange(units.max() + 1)]
-    share, known = float(np.average(positive, weights=own)), round(known or len(y))
+    share = float(np.average(positive, weights=own))
+    error = effective.error_of_odds(positive, own) if error is None else error
     found: list[list[list[float]]] = []
     while len(found) < (REPLICATES if len(y) <= MANY_ROWS else FEW_REPLICATES):
         count = np.zeros(units.max() + 1)
@@ -176,14 +177,15 @@ def resampled(
             count[kind] = np.bincount(rng.integers(0, len(kind), len(kind)), minlength=len(kind))
         drawn = count[units] * own
         if groups is None:
-            drawn = drawn * of_share(positive, share, rng.binomial(known, share) / known)
+            drawn = drawn * of_share(positive, share, error * rng.standard_normal())
         if drawn[positive].any() and drawn[~positive].any():  # few groups may all be of one class
             found.append([metrics(drawn) for metrics in models])
     return np.swapaxes(found, 0, 1)
 
 
-def of_share(positive: Array, share: float, other: float) -> Array:
-    """Factors of the weights with which positives of one share have another."""
+def of_share(positive: Array, share: float, shift: float) -> Array:
+    """Factors of the weights with which positives of this share have one whose log odds are higher by the shift."""
+    other = expit(logit(share) + shift)
     return np.where(positive, other / share, (1 - other) / (1 - share))
 
 

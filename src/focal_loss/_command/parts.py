@@ -200,14 +200,15 @@ def without_weight(path: Path, weighing: weights.Weighing, target: str) -> int:
     """
     if weighing.column is None:
         return 0
-    nothing, missing, low, high = 0, 0, 0.0, 0.0
+    nothing, missing, low, high = 0, 0, 1.0, 1.0
     try:
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
         for batch in file.iter_batches(BATCH, columns=[weighing.name, target], use_threads=False):
             table = pa.Table.from_batches([batch])
             weight = weighing.numbers(table.filter(targets.known(table.column(target))), Source.of(path))
             nothing, missing = nothing + int((weight == 0).sum()), missing + int(np.isnan(weight).sum())
-            low, high = np.fmin.reduce(weight, initial=low), np.fmax.reduce(weight, initial=high)
+            least, most = weights.ends(weight)
+            low, high = min(low, least), max(high, most)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"cannot read {path}: {first_line(error)}") from error
     weighing.refuse(missing, low, high, Source.of(path))

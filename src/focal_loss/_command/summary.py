@@ -47,8 +47,8 @@ def by_weight(data: division.Data) -> str:
 
 
 def _values(results: Sequence[fit.Result], deviation: float = 0.0) -> dict[str, Array]:
-    """Each metric of each loss on each part, of shape (losses, parts), where the share of the positives is so many
-    standard errors above the one that was found.
+    """Each metric of each loss on each part, of shape (losses, parts), where the log odds of the share of the positives
+    are so many standard errors above those that were found.
     """
     return {
         name: np.array(
@@ -60,10 +60,9 @@ def _values(results: Sequence[fit.Result], deviation: float = 0.0) -> dict[str, 
 
 def _measured(measure: Measure, result: fit.Result, probability: Array, deviation: float = 0.0) -> float:
     """A metric of probabilities for the held-out rows."""
-    held, share_of, weight = result.data.test, result.data.share_of, result.data.test.weight
+    held, weight = result.data.test, result.data.test.weight
     if deviation:
-        other = held.share + deviation * np.sqrt(held.share * (1 - held.share) / share_of)
-        weight = weights.each(weight, len(held.y)) * of_share(held.y, held.share, float(np.clip(other, 1e-9, 1 - 1e-9)))
+        weight = weights.each(weight, len(held.y)) * of_share(held.y, held.share, deviation * result.data.error)
     return measure.of(held.y, probability, weight)
 
 
@@ -80,7 +79,7 @@ def _range_of(results: Sequence[fit.Result], values: dict[str, Array]) -> Callab
         return over
     probabilities = [results[0].candidates[loss].probability for loss in LOSSES]
     seed, held = results[0].search.settings.seed, data.test
-    samples = resampled(held.y, probabilities, data.groups, seed, held.weight, data.share_of)
+    samples = resampled(held.y, probabilities, data.groups, seed, held.weight, data.error)
     spread = {name: samples[:, :, k] for k, name in enumerate(MEASURES)}
     return lambda name, one, other=None: interval(_less(spread[name], one, other))
 

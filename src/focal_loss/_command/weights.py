@@ -13,7 +13,7 @@ from focal_loss._command.errors import UserError, nearest
 from focal_loss._command.sources import Source
 
 Array = Any
-MOST = 1e100  # the squares of weights are added up
+LEAST, MOST = 1e-12, 1e12  # beyond these a row outweighs all others, or none
 REMEDY = "give each row a number, and 0 to rows that do not count"
 
 
@@ -39,6 +39,12 @@ def left_out(rows: int) -> list[str]:
     return [f"{rows} rows of weight 0 are left out"] if rows else []
 
 
+def ends(found: Array) -> tuple[float, float]:
+    """The lowest and the highest weight but 0, or 1 if it is between."""
+    some = found[found != 0]
+    return float(np.fmin.reduce(some, initial=1.0)), float(np.fmax.reduce(some, initial=1.0))
+
+
 @dataclass(frozen=True)
 class Weighing:
     """The column that weighs the rows, as the table to learn from has it; None if all rows count alike."""
@@ -56,8 +62,7 @@ class Weighing:
         if self.column is None:
             return None
         found = self.numbers(table, source)
-        low, high = np.fmin.reduce(found, initial=0.0), np.fmax.reduce(found, initial=0.0)
-        self.refuse(int(np.isnan(found).sum()), float(low), float(high), source)
+        self.refuse(int(np.isnan(found).sum()), *ends(found), source)
         return found
 
     def above_0(self, table: pa.Table, source: Source) -> tuple[pa.Table, Array]:
@@ -84,8 +89,8 @@ class Weighing:
         """Refuse a column with so many missing weights, or whose lowest or highest weight is none."""
         if missing:
             raise UserError(f"{source}: the weight {self.name!r} is missing in {missing} rows; {REMEDY}")
-        if low < 0 or high > MOST:
-            found = f"must hold numbers from 0 to {MOST:g}, and holds {low if low < 0 else high:g}"
+        if low < LEAST or high > MOST:
+            found = f"must hold 0, or numbers from {LEAST:g} to {MOST:g}, and holds {low if low < LEAST else high:g}"
             raise UserError(f"{source}: the weight {self.name!r} {found}; {REMEDY}")
 
     @property

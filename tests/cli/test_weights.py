@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.special import logit
 
-from focal_loss._command import doubts, evaluation, listings, page, search, summary, temper
+from focal_loss._command import doubts, effective, evaluation, listings, page, search, summary, temper
 from focal_loss._command.division import Part
 from focal_loss._command.thresholds import Outcomes
 from focal_loss.calibration import expected_calibration_error
@@ -139,6 +139,15 @@ def test_a_row_that_is_drawn_twice_has_twice_its_weight() -> None:
     errors = np.square(probability - y)
     assert found.mean() == pytest.approx(np.average(errors, weights=weight), rel=0.05)
     assert found.std() / plain.std() == pytest.approx(np.sqrt(600 * (weight**2).sum()) / weight.sum(), rel=0.2)
+
+
+def test_uneven_weights_move_the_share_of_positives_once() -> None:
+    """The log loss of one probability depends on the share alone, whose log odds have a known standard error."""
+    y, weight = np.arange(600) % 5 == 0, np.random.default_rng(0).lognormal(0, 1, 600)
+    error, share = effective.error_of_odds(y, weight), np.average(y, weights=weight)
+    which = list(evaluation.MEASURES).index("log_loss")
+    samples = evaluation.resampled(y, [np.full(600, 0.2)], None, 0, weight, error)[0, :, which]
+    assert np.std(samples) == pytest.approx(np.log(0.8 / 0.2) * share * (1 - share) * error, rel=0.1)
 
 
 def test_a_column_that_gives_the_target_away_by_weight() -> None:

@@ -177,7 +177,9 @@ def resampled(
             count[kind] = np.bincount(rng.integers(0, len(kind), len(kind)), minlength=len(kind))
         drawn = count[units] * own
         if groups is None:
-            drawn = drawn * of_share(positive, share, error * rng.standard_normal())
+            # Rows of uneven weights have another share than they were drawn from.
+            here = float(np.average(positive, weights=drawn))
+            drawn = drawn * of_share(positive, here, logit(share) - logit(here) + error * rng.standard_normal())
         if drawn[positive].any() and drawn[~positive].any():  # few groups may all be of one class
             found.append([metrics(drawn) for metrics in models])
     return np.swapaxes(found, 0, 1)

@@ -236,4 +236,4 @@ def test_how_well_the_share_of_positives_is_known(options: dict[str, str], rows:
         options = {"held_out": tmp_path / "other.csv"}
     data = division.load(tmp_path / "data.csv", division.Question("rare", None, False, 2, 0, **options))
     share = data.test.y.mean()
-    assert data.error == pytest.approx(1 / np.sqrt((rows or len(data.test.y)) * share * (1 - share)), rel=0.03)
+    assert data.share_error == pytest.approx(1 / np.sqrt((rows or len(data.test.y)) * share * (1 - share)), rel=0.03)

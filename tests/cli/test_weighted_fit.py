@@ -336,6 +336,18 @@ def test_columns_that_are_no_weights(name: str, tmp_path: Path, capsys: pytest.C
         assert message.replace("DATA", str(path)) in refused(capsys, "fit", good, *given, "--held-out", path)
 
 
+def test_a_class_without_weight_is_not_called_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame, path, good = table(), tmp_path / "t.csv", tmp_path / "good.csv"
+    frame.assign(w=1 - frame.rare).to_csv(path, index=False)
+    frame.assign(w=1).to_csv(good, index=False)
+    given = ("--target", "rare", "--weight", "w", *QUICK, "--out", tmp_path / "m")
+    left = f"; {frame.rare.sum()} rows of weight 0 are left out"
+    assert refused(capsys, "fit", path, *given).endswith(f"holds one class only, '0'{left}")
+    said = refused(capsys, "fit", good, *given, "--held-out", path)
+    assert "the held-out part holds no row that is '1'" in said
+    assert said.endswith(left)
+
+
 def test_columns_with_another_part_to_play(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     numbered().to_csv(tmp_path / "t.csv", index=False)
     given = ("fit", tmp_path / "t.csv", "--target", "rare", *QUICK, "--out", tmp_path / "m")

@@ -104,7 +104,7 @@ def held_out(y: np.ndarray, probability: np.ndarray, weight: np.ndarray | None) 
     X = pd.DataFrame({"a": np.zeros(len(y))})
     candidates = {loss: SimpleNamespace(loss=loss, probability=probability**power)
                   for loss, power in zip(search.LOSSES, (1.0, 1.2, 0.9), strict=True)}  # fmt: skip
-    data = SimpleNamespace(test=Part(X, y, weight), train=Part(X, y, weight), groups=None, error=0.2)
+    data = SimpleNamespace(test=Part(X, y, weight), train=Part(X, y, weight), groups=None, share_error=0.2)
     settings = SimpleNamespace(metric="roc_auc", seed=0)
     return SimpleNamespace(
         data=data, candidates=candidates, rival=candidates["cross-entropy"], winner=candidates["focal"], threshold=0.3,

@@ -16,13 +16,13 @@ from focal_loss._host.evaluate import OPS
 def elementwise(
     family: str, name: str, value: Any, gamma: Any, pos_weight: Any | None, instead: str | None = None
 ) -> Array:
-    """`posterior_maps.elementwise`."""
+    """`posterior_maps.elementwise` for the framework of the arguments."""
     spec = posterior_maps.Binary(gamma=gamma, pos_weight=pos_weight)
     return posterior_maps.elementwise(formula_for(value, gamma, pos_weight), family, name, value, spec, instead)
 
 
 def softmax(name: str, value: Any, gamma: Any, class_weight: Any | None, adjustment: Any | None, axis: int) -> Array:
-    """`posterior_maps.softmax`."""
+    """`posterior_maps.softmax` for the framework of the arguments."""
     spec = posterior_maps.Categorical(gamma=gamma, class_weight=class_weight, logit_adjustment=adjustment, axis=axis)
     return posterior_maps.softmax(formula_for(value, gamma, class_weight, adjustment), name, value, spec)
 

@@ -66,7 +66,7 @@ class Data:
     test: Part
     groups: Array | None  # of the test part
     weight: Array | None = None  # of the rows of `target.labels`
-    error: float = 0.0  # standard error of the log odds of the share of the positives of the test part
+    share_error: float = 0.0  # standard error of the log odds of the share of the positives of the test part
 
     @property
     def totals(self) -> tuple[float, float]:
@@ -106,9 +106,10 @@ def divided(table: pa.Table, question: Question, source: Source) -> tuple[Data, 
     table = targets.without_missing(table, question.target, question.drop_missing, source)
     weighing, notes = weighing_of(table, question, source)
     table, weightless = weighing.counted(table, source)
-    found = targets.target(table, question.target, question.positive, source)
-    schema, remarks = schema_of(table, question, source)
-    refuse_few(found, question.folds, source)
+    with weights.counting(weightless):
+        found = targets.target(table, question.target, question.positive, source)
+        schema, remarks = schema_of(table, question, source)
+        refuse_few(found, question.folds, source)
     split = split_of(table, question, found.labels, source)
     notes = [*filter(None, [found.note]), *remarks, *notes, *weights.left_out(weightless)]
     train, test = split.held_out()
@@ -167,8 +168,9 @@ def beside(table: pa.Table, question: Question, source: Source) -> Data:
         theirs = column(held, question.group, "group", other)
         table, left = without_groups(table, column(table, question.group, "group", source), theirs)
         notes += left
-    found = targets.target(table, question.target, question.positive, source)
-    refuse_few(found, question.folds, source, share=0)
+    with weights.counting(weightless):
+        found = targets.target(table, question.target, question.positive, source)
+        refuse_few(found, question.folds, source, share=0)
     labels = labels_of(found, held.column(question.target), other)
     split = split_of(table, question, found.labels, source)
     rows = np.arange(table.num_rows)
@@ -178,7 +180,8 @@ def beside(table: pa.Table, question: Question, source: Source) -> Data:
     learned = Part(X, found.labels, weighing.read(table, source))
     tested = Part(X_held, labels, weighing.read(held, other))
     everything = replace(split, labels=np.append(found.labels, labels))
-    searched, folds, sampled = in_folds(everything, rows, test, learned, question, found)
+    with weights.counting(weightless + more):
+        searched, folds, sampled = in_folds(everything, rows, test, learned, question, found)
     notes += [*filter(None, [found.note]), *remarks, *schema.unknown(held), *sampled]
     group = None if question.group is None else groups(held.column(question.group))
     error = error_of_share(labels, tested.weight, group)

@@ -67,6 +67,15 @@ def at_least(right: Sums, wrong: Sums, one: Sums) -> tuple[Array, Array]:
     return right.weight * each, total * each - 1
 
 
+def sides(right: Array, weight: Array, groups: Array | None) -> tuple[Array, Array]:
+    """The weight of the right ones and of the others, in each row, or in each group."""
+    parts = np.where(right, weight, 0), np.where(right, 0, weight)
+    if groups is None:
+        return parts
+    codes = np.unique(groups, return_inverse=True)[1]
+    return np.bincount(codes, parts[0]), np.bincount(codes, parts[1])
+
+
 class Share(NamedTuple):
     """The right ones among some rows."""
 
@@ -82,10 +91,7 @@ def share(right: Array, weight: Array, groups: Array | None = None) -> Share:
     The variance is that of a ratio of sums over the groups: (sum of w (y - r))^2 of each group, added up, over the
     square of the sum of w.
     """
-    parts = np.where(right, weight, 0), np.where(right, 0, weight)
-    if groups is not None:
-        codes = np.unique(groups, return_inverse=True)[1]
-        parts = np.bincount(codes, parts[0]), np.bincount(codes, parts[1])
+    parts = sides(right, weight, groups)
     counted, missed = (Sums(part.sum(), (part**2).sum(), 0) for part in parts)
     total = counted.weight + missed.weight
     # Never more rows than weights alone would leave, however the labels fell.
@@ -100,8 +106,5 @@ def error_of_odds(right: Array, weight: Array, groups: Array | None = None) -> f
     rows, or over groups, of (a / A - b / B)^2, for their parts a and b of both. It stays right for a share near 0, of
     which a number of rows says nothing: a thousand rows of the other kind may stand for a million.
     """
-    parts = np.where(right, weight, 0) / weight[right].sum(), np.where(right, 0, weight) / weight[~right].sum()
-    if groups is not None:
-        codes = np.unique(groups, return_inverse=True)[1]
-        parts = np.bincount(codes, parts[0]), np.bincount(codes, parts[1])
-    return float(np.sqrt(np.square(parts[0] - parts[1]).sum()))
+    counted, missed = (part / part.sum() for part in sides(right, weight, groups))
+    return float(np.sqrt(np.square(counted - missed).sum()))

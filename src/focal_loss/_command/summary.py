@@ -62,7 +62,7 @@ def _measured(measure: Measure, result: fit.Result, probability: Array, deviatio
     """A metric of probabilities for the held-out rows."""
     held, weight = result.data.test, result.data.test.weight
     if deviation:
-        weight = weights.each(weight, len(held.y)) * of_share(held.y, held.share, deviation * result.data.error)
+        weight = weights.each(weight, len(held.y)) * of_share(held.y, held.share, deviation * result.data.share_error)
     return measure.of(held.y, probability, weight)
 
 
@@ -79,7 +79,7 @@ def _range_of(results: Sequence[fit.Result], values: dict[str, Array]) -> Callab
         return over
     probabilities = [results[0].candidates[loss].probability for loss in LOSSES]
     seed, held = results[0].search.settings.seed, data.test
-    samples = resampled(held.y, probabilities, data.groups, seed, held.weight, data.error)
+    samples = resampled(held.y, probabilities, data.groups, seed, held.weight, data.share_error)
     spread = {name: samples[:, :, k] for k, name in enumerate(MEASURES)}
     return lambda name, one, other=None: interval(_less(spread[name], one, other))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,17 @@ def relative(weight: Array | None) -> Array | None:
 def left_out(rows: int) -> list[str]:
     """A remark on rows of weight 0, if there are any."""
     return [f"{rows} rows of weight 0 are left out"] if rows else []
+
+
+@contextmanager
+def counting(rows: int) -> Iterator[None]:
+    """Errors about the rows that count say how many have the weight 0."""
+    try:
+        yield
+    except UserError as error:
+        if not rows:
+            raise
+        raise UserError(f"{error}; {left_out(rows)[0]}") from error
 
 
 def ends(found: Array) -> tuple[float, float]:

@@ -73,7 +73,7 @@ def is_generated(_app: Sphinx, _kind: str, name: str, _what: object, _skip: bool
 
 def link_pages(_app: Sphinx, _kind: str, _name: str, _what: object, _options: object, lines: list[str]) -> None:
     """Link the pages of `docs/` that a docstring names."""
-    lines[:] = [re.sub(r"`*\bdocs/(\w+)\.md`*", r":doc:`/\1`", line) for line in lines]
+    lines[:] = [re.sub(r"`*\bdocs/([\w/]+)\.md`*", r":doc:`/\1`", line) for line in lines]
 
 
 def name_in_full(_app: Sphinx, page: str, _template: str, context: dict[str, object], _document: object) -> None:

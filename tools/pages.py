@@ -200,7 +200,8 @@ map to probabilities has a closed form, which takes the logits and the options o
 
 
 def elsewhere(loss: Loss) -> str:
-    return table(["Library", "Its call", "Here"], [[peer.library, peer.call, peer.here] for peer in loss.peers])
+    peers = table(["Library", "Its call", "Here"], [[peer.library, peer.call, peer.here] for peer in loss.peers])
+    return f"{peers}\n\nArgument by argument: [coming from another library](../coming_from/README.md)."
 
 
 def title(loss: Loss) -> str:

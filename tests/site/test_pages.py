@@ -104,6 +104,22 @@ def test_search_finds_pages(opened: Open, words: str, wanted: str) -> None:
     expect(shown.locator(f'#search-results a[href*="{wanted}"]').first).to_be_visible()
 
 
+def test_a_result_has_an_excerpt(opened: Open) -> None:
+    """The lines around the words, which the page of results fetches."""
+    shown = opened("search.html?q=bokbokbok")
+    result = shown.locator("#search-results li", has=shown.locator('a[href*="coming_from/boosting.html"]')).first
+    expect(result.locator("p.context")).to_contain_text("bokbokbok")
+
+
+def test_search_works_from_files(browser: Browser) -> None:
+    """Pages are found, without excerpts: a browser lets no file fetch another."""
+    shown = browser.new_page()
+    shown.goto(f"{(BUILT / 'search.html').as_uri()}?q=bokbokbok")
+    expect(shown.locator('#search-results a[href*="coming_from/boosting.html"]').first).to_be_visible()
+    expect(shown.locator("#search-results p.context")).to_have_count(0)
+    shown.close()
+
+
 def test_tabs_by_keyboard(opened: Open) -> None:
     """Each framework's tab is reached and chosen by keys, and shows its own code."""
     shown = opened("index.html")

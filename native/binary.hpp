@@ -180,7 +180,7 @@ class BinaryBlocks {
     T* __restrict value = block.value;
     for (int64_t i = 0; i < n; ++i) {
       const T product = weight[i] * value[i];
-      value[i] = (weight[i] == 0) & (value[i] == T(INFINITY)) ? T(0) : product;
+      value[i] = ((weight[i] == 0) & (value[i] == T(INFINITY))) ? T(0) : product;
     }
     if (block.order > 0) multiply_by(weight, n, block.gradient);
     if (block.order > 1) multiply_by(weight, n, block.hessian);

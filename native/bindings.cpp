@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "dispatch.hpp"
 #include "jax_ffi.hpp"
@@ -21,12 +22,13 @@ namespace {
 
 int64_t integer(nb::handle object) { return nb::cast<int64_t>(object); }
 
-const torch_abi::Exchange* exchange = nullptr;
+std::atomic<const torch_abi::Exchange*> exchange{nullptr};  // calls may come from several threads at once
 
 torch_abi::Tensor described(nb::handle tensor) {
-  if (exchange == nullptr) throw std::invalid_argument("an operand must be a number or (address, dtype, strides)");
+  const torch_abi::Exchange* known = exchange;
+  if (known == nullptr) throw std::invalid_argument("an operand must be a number or (address, dtype, strides)");
   torch_abi::Tensor result;
-  if (exchange->describe(tensor.ptr(), &result) != 0) throw nb::python_error();
+  if (known->describe(tensor.ptr(), &result) != 0) throw nb::python_error();
   if (result.device != torch_abi::on_host) throw std::invalid_argument("a tensor must be on the CPU");
   return result;
 }

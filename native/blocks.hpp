@@ -38,9 +38,13 @@ struct Ahead {
 };
 
 FOCAL_INLINE void fetch(const char* data, int64_t begin, int64_t bytes) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  (void)data, (void)begin, (void)bytes;
+#else
   constexpr int64_t line = 64;
   if (data != nullptr)
     for (int64_t at = 0; at < bytes; at += line) __builtin_prefetch(data + begin + at);
+#endif
 }
 
 // What the first loop over a block found.

@@ -70,7 +70,7 @@ RowSums<T> terms_of_row(const RowOf<T>& given, int two_gamma, const T* __restric
     const bool finite = finite_peak & (std::fabs(v[k]) <= largest);
     const T value = finite ? factor * loss : factor * (row.log_sum + below);
     const bool absent = (label == 0) | (weight[k] == 0);
-    sum += absent & (value == T(INFINITY)) ? T(0) : weight[k] * (label * value);
+    sum += (absent & (value == T(INFINITY))) ? T(0) : weight[k] * (label * value);
     slope[k] = weight[k] * (label * (factor * mul_add(-row.gamma, p * loss, -q)));
     ratio[k] = slope[k] / others;
     ratios += ratio[k];

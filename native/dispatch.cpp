@@ -12,6 +12,10 @@
 #include "parallel.hpp"
 #include "torch_abi.hpp"
 
+#if defined(FOCAL_X86_64)
+#include "processor.hpp"
+#endif
+
 namespace focal {
 
 #define FOCAL_DECLARE(isa) \
@@ -37,25 +41,14 @@ struct Candidate {
 // Best first.
 std::vector<Candidate> candidates() {
 #if defined(FOCAL_X86_64)
-  __builtin_cpu_init();
-#if defined(__clang__) || __GNUC__ < 12  // which do not know the names of the levels
-  const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-  const bool v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl");
-#else
-  const bool v2 = __builtin_cpu_supports("x86-64-v2"), v3 = __builtin_cpu_supports("x86-64-v3"),
-             v4 = __builtin_cpu_supports("x86-64-v4");
-#endif
-  return {{&x86_64_v4::kernels, v4}, {&x86_64_v3::kernels, v3}, {&x86_64_v2::kernels, v2}};
+  const int level = x86_64_level();
+  return {{&x86_64_v4::kernels, level >= 4}, {&x86_64_v3::kernels, level >= 3}, {&x86_64_v2::kernels, level >= 2}};
 #else
   return {{&baseline::kernels, true}};
 #endif
 }
 
-const Kernels* chosen = nullptr;
+std::atomic<const Kernels*> chosen{nullptr};
 std::atomic<int> threads_per_call{1};
 std::atomic<Team> known_team{nullptr};
 std::atomic<long> home_of_team{0};
@@ -71,8 +64,9 @@ long process() {
 Team team_of(bool wanted) { return wanted && home_of_team == process() ? known_team.load() : nullptr; }
 
 const Kernels& kernels() {
-  if (chosen == nullptr) throw std::runtime_error("no instruction set has been selected");
-  return *chosen;
+  const Kernels* known = chosen;
+  if (known == nullptr) throw std::runtime_error("no instruction set has been selected");
+  return *known;
 }
 
 // The chunks, not the number of threads, determine the rounding of a sum.

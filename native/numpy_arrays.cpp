@@ -2,9 +2,6 @@
 // A call that is not of usual arrays is answered by None; its caller makes it usual, or computes it by the formula.
 #include "numpy_arrays.hpp"
 
-#include <cstring>
-#include <string_view>
-
 #include "released.hpp"
 
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
@@ -20,9 +17,11 @@ PyArrayObject* array_of(nb::handle object) {
   return PyArray_CheckExact(object.ptr()) ? reinterpret_cast<PyArrayObject*>(object.ptr()) : nullptr;
 }
 
+// The dtype of ml_dtypes, which registers its numbers as of no kind that NumPy knows.
 bool is_bfloat16(const PyArray_Descr* descr) {
-  const std::string_view name = descr->typeobj->tp_name, wanted = "bfloat16";
-  return name.size() >= wanted.size() && name.substr(name.size() - wanted.size()) == wanted;
+  const nb::object name = nb::steal(PyType_GetName(descr->typeobj));
+  if (!name.is_valid()) throw nb::python_error();
+  return PyUnicode_CompareWithASCIIString(name.ptr(), "bfloat16") == 0;
 }
 
 // The code of a dtype, or false if the kernels have none.
@@ -70,7 +69,7 @@ struct Array {
 
 bool number(nb::handle object, Operand& operand) {
   if (!PyFloat_CheckExact(object.ptr())) return false;
-  operand.value = PyFloat_AS_DOUBLE(object.ptr());
+  operand.value = PyFloat_AsDouble(object.ptr());
   return true;
 }
 
@@ -117,7 +116,7 @@ nb::object empty(nb::handle like, const int64_t* sizes, int rank, bool in_float)
   npy_intp dims[max_rank];
   for (int d = 0; d < rank; ++d) dims[d] = sizes[d];
   PyArray_Descr* descr = in_float ? PyArray_DescrFromType(NPY_FLOAT) : PyArray_DESCR(array_of(like));
-  if (!in_float) Py_INCREF(descr);
+  if (!in_float) Py_INCREF(reinterpret_cast<PyObject*>(descr));
   PyObject* made = PyArray_NewFromDescr(&PyArray_Type, descr, rank, dims, nullptr, nullptr, 0, nullptr);
   if (made == nullptr) throw nb::python_error();
   return nb::steal(made);
@@ -157,7 +156,7 @@ struct Results {
     for (int k = 0; k < count; ++k) {
       PyObject* each = arrays[k].release().ptr();
       if (scalars) each = PyArray_Return(reinterpret_cast<PyArrayObject*>(each));
-      PyTuple_SET_ITEM(found.ptr(), k, each);
+      PyTuple_SetItem(found.ptr(), k, each);
     }
     return nb::make_tuple(std::move(found), outcome.sum, outcome.first_bad);
   }
@@ -226,7 +225,7 @@ bool softmax_parameter(nb::handle object, const Array& x, int axis, double& one,
   numbers = &one;
   count = 1;
   if (PyFloat_CheckExact(object.ptr())) {
-    one = PyFloat_AS_DOUBLE(object.ptr());
+    one = PyFloat_AsDouble(object.ptr());
     return true;
   }
   Array array;

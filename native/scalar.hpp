@@ -178,10 +178,10 @@ FOCAL_INLINE Derivatives<T> p_t_loss(Sigmoid<T> at, T y, Weights<T> weights, T g
   m.lo += yq.lo + rest_p.lo;
   const T p_t = mul_add(y, p, rest.hi * q), B = mul_add(y, at.loss, rest.hi * at.other);
   const bool present = m.hi >= Traits<T>::smallest, by_label = (y > 0) & (y < 1);
-  const T ratio = present | by_label ? p * q / m.hi : p_t;
+  const T ratio = (present | by_label) ? p * q / m.hi : p_t;
   T factor;
   if constexpr (two_gamma == any_power) {
-    factor = power(m, present | by_label ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss), gamma);
+    factor = power(m, (present | by_label) ? -log_of(m.hi) : mul_add(y, at.other, rest.hi * at.loss), gamma);
   } else {
     at.q = m;
     factor = power_of_q<two_gamma>(at, gamma);

@@ -11,7 +11,11 @@
 #include <initializer_list>
 #include <type_traits>
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FOCAL_INLINE __forceinline
+#else
 #define FOCAL_INLINE inline __attribute__((always_inline))
+#endif
 
 namespace focal::FOCAL_ISA {
 
@@ -235,7 +239,7 @@ FOCAL_INLINE T log_of(T x) {
   const T mantissa_log = u * (T(1) - u * polynomial(u, C::log1p_tail));
   const T result = mul_add(n, C::ln2_hi, mul_add(n, C::ln2_lo, mantissa_log));
   const T limit = x > 0 ? x : (x == 0 ? -INFINITY : x);  // inf, -inf and NaN
-  return (x > 0) & (x <= C::largest) ? result : limit;
+  return ((x > 0) & (x <= C::largest)) ? result : limit;
 }
 
 }  // namespace focal::FOCAL_ISA

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -215,22 +214,3 @@ def test_without_kernels_the_formula_computes(monkeypatch: pytest.MonkeyPatch) -
     expected = [xp.binary_focal_loss(ONES, ONES, 2, from_logits=True) for _ in range(2)]
     monkeypatch.setattr(kernels, "NATIVE", None)
     np.testing.assert_allclose(xp.binary_focal_loss(ONES, ONES, 2, from_logits=True), expected[1], rtol=1e-6)
-
-
-def test_threads_call_at_once() -> None:
-    x = (3 * RNG.standard_normal((50, CLASSES))).astype(np.float32)
-    y = x > 0
-    expected, wrong = xp.binary_focal_loss(y, x, 2, from_logits=True).tobytes(), []
-
-    def work(k: int) -> None:
-        for step in range(300):
-            xp.binary_focal_loss(y, x, k + step / 7, from_logits=True)
-            if xp.binary_focal_loss(y, x, 2, from_logits=True).tobytes() != expected:
-                wrong.append(k)
-
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong

@@ -22,8 +22,8 @@ from focal_loss._boosting.declared import FUNCTIONS
 from focal_loss._core.declare import REQUIRED
 from focal_loss._dispatch import frameworks
 
-SOURCE = Path(focal_loss.__file__).parent
-ROOT = SOURCE.parents[1]
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "focal_loss"
 MODULES = ["focal_loss", *(f"focal_loss.{framework.name}" for framework in FRAMEWORKS)]
 MODULES += [f"focal_loss.keras.{module}" for module in ("layers", "losses", "metrics")]
 MODULES += ["focal_loss.calibration", "focal_loss.schedules", "focal_loss.weights"]

@@ -196,6 +196,23 @@ sanitize:
 	    -DCMAKE_CXX_FLAGS="-O1 -g1 -fsanitize=$$checks -fno-sanitize-recover=all"; \
 	  cmake --build build/$$checks --parallel --target sanitize; build/$$checks/native/tests/sanitize; done
 
+# The programs of `ulp` and `sanitize` for another machine, by an emulator where this one does not run them. What each
+# needs is in native/toolchains/. `cross` is all three.
+PLATFORMS := aarch64 windows musl
+CROSS := $(addprefix cross-,$(PLATFORMS))
+
+.PHONY: cross $(CROSS)
+cross: $(CROSS)
+cross-musl: .venv/zig
+$(CROSS): export PATH := $(CURDIR)/.venv/zig/bin:$(PATH)
+$(CROSS): cross-%:
+	cmake -S . -B build/$* -DFOCAL_LOSS_TESTS=ON -DCMAKE_TOOLCHAIN_FILE=native/toolchains/$*.cmake
+	cmake --build build/$* --target all_tests
+	WINEDEBUG=-all ctest --test-dir build/$* --output-on-failure
+.venv/zig:
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet ziglang==0.17.1
+
 # An array of more than 2^31 elements; 11 GiB of memory.
 huge: .venv/test
 	$(BIN)/python native/tests/huge.py

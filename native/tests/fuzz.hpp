@@ -17,6 +17,12 @@ namespace fuzz {
 
 using focal::DType;
 
+#if defined(__aarch64__)
+using Half = __fp16;  // GCC 12 has no _Float16 there
+#else
+using Half = _Float16;
+#endif
+
 inline std::mt19937_64 generator(1);
 inline int64_t failures = 0, checks = 0;
 
@@ -51,7 +57,7 @@ inline void put(void* at, DType dtype, double x) {
   switch (dtype) {
     case DType::f32: return put_as<float>(at, x);
     case DType::f64: return put_as<double>(at, x);
-    case DType::f16: return put_as<_Float16>(at, x);
+    case DType::f16: return put_as<Half>(at, x);
     case DType::bf16: {  // truncated: these inputs need no rounding
       uint32_t bits;
       const float value = float(x);
@@ -73,7 +79,7 @@ inline double get(const void* at, DType dtype) {
   switch (dtype) {
     case DType::f32: return get_as<float>(at);
     case DType::f64: return get_as<double>(at);
-    case DType::f16: return double(get_as<_Float16>(at));
+    case DType::f16: return double(get_as<Half>(at));
     case DType::bf16: {
       const uint32_t bits = uint32_t(get_as<uint16_t>(at)) << 16;
       return get_as<float>(&bits);

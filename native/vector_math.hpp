@@ -11,10 +11,17 @@
 #include <initializer_list>
 #include <type_traits>
 
-#if defined(_MSC_VER) && !defined(__clang__)
+// FOCAL_INDEPENDENT before a loop says that no iteration reads what another writes. Clang heeds `__restrict` for
+// parameters only, and without this word leaves loops with several results as they are, at a tenth of the speed.
+#if defined(__clang__)
+#define FOCAL_INLINE inline __attribute__((always_inline))
+#define FOCAL_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(_MSC_VER)
 #define FOCAL_INLINE __forceinline
+#define FOCAL_INDEPENDENT __pragma(loop(ivdep))
 #else
 #define FOCAL_INLINE inline __attribute__((always_inline))
+#define FOCAL_INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
 namespace focal::FOCAL_ISA {

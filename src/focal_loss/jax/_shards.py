@@ -100,9 +100,18 @@ def first_class(names: Names, count: int) -> Array:
 
 
 def gathered(names: Names, *arrays: Array) -> list[Array]:
-    """Arrays from all devices that split the classes, along a new axis 0: in one collective."""
-    manual = jax.sharding.get_abstract_mesh().manual_axes  # whose types say which arrays differ between devices
-    return list(jax.lax.all_gather(jnp.stack(arrays), names, axis=1, to="invarying" if manual else "varying"))
+    """Arrays from all devices that split the classes, along a new axis 0: in one collective.
+
+    Inside a `shard_map` types say which arrays differ between devices, and these do not. Before JAX 0.10 only a sum has
+    that type, here of arrays that are 0 in the places of other devices.
+    """
+    stacked = jnp.stack(arrays)
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return list(jax.lax.all_gather(stacked, names, axis=1))
+    if jax.__version_info__ >= (0, 10):
+        return list(jax.lax.all_gather(stacked, names, axis=1, to="invarying"))
+    places = jnp.zeros((len(arrays), jax.lax.axis_size(names), *stacked.shape[1:]), stacked.dtype)
+    return list(jax.lax.psum(places.at[:, jax.lax.axis_index(names)].set(stacked), names))
 
 
 def added(names: Names, arrays: Sequence[Array]) -> list[Array]:

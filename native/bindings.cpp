@@ -50,7 +50,7 @@ Operand operand(nb::handle object, const Shape& shape) {
   return result;
 }
 
-// As `operand`, except that a single number is read here, because numbers have loops of their own.
+// The same as `operand`, except that a single number is read here, because numbers have loops of their own.
 Operand parameter(nb::handle object, const Shape& shape) {
   Operand result = operand(object, shape);
   read_single(result, shape.rank);

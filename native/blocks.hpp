@@ -47,7 +47,7 @@ FOCAL_INLINE void fetch(const char* data, int64_t begin, int64_t bytes) {
 #endif
 }
 
-// What the first loop over a block found.
+// The findings of the first loop over a block.
 template <class T>
 struct Seen {
   Bits<T> largest;  // the bits of the largest |z|; those of inf and NaN are larger still

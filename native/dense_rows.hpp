@@ -29,7 +29,7 @@ struct PowerOfRow {
   }
 };
 
-// What the classes of a row share.
+// The numbers that all classes of a row have in common.
 template <class T>
 struct RowOf {
   T peak, rest, log_sum, inverse_sum, gamma;  // rest: the sum of e over all classes but the largest

@@ -267,7 +267,8 @@ bool softmax_upstream(nb::handle object, const int64_t* sizes, int rank, int axi
   return true;
 }
 
-// What Python warns of or refuses: one class, and class indices in a dtype that has not all whole numbers.
+// Python warns of or refuses other calls: those of one class, and class indices in a dtype that has not all whole
+// numbers.
 bool is_usual(const Softmax& call) {
   const bool narrow = call.label_dtype == DType::f16 || call.label_dtype == DType::bf16;
   return call.classes > 1 && !(call.sparse && narrow);

@@ -112,7 +112,7 @@ Operand operand(const Tensor& tensor, const Shape& shape) {
   return result;
 }
 
-// As `operand`, except that a single float32 or float64 becomes a number, for which there are faster kernels.
+// The same as `operand`, except that a single float32 or float64 becomes a number, for which there are faster kernels.
 Operand parameter(const Tensor& tensor, const Shape& shape) {
   const bool narrow = tensor.type == tf::float32;
   if (tensor.shape.size() != 1 || !(narrow || tensor.type == tf::float64)) return operand(tensor, shape);

@@ -107,7 +107,7 @@ FOLDS = """'cv' also divides the scores by one temperature. It is the one of lea
 NO_FOLDS = "'cv' is for the classifiers of one machine, and refused."
 ATTRIBUTES = """
 temperature_ : float
-    With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none."""
+    The temperature of a fit with ``calibrated="cv"``: 1, with a warning, if the scores determine none."""
 CALLED = """A function of scores and data, as ``train`` calls it, or of labels, scores and optional weights, as
     the estimators call it, including those for Dask."""
 REST = """**kwargs

@@ -54,7 +54,7 @@ MEAN_VALID = {
 }
 REDUCED = "A mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not."
 KERAS_LOSS = """reduction : str or None
-    As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+    The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
 name : str
     The name of the loss.
 dtype : str, optional
@@ -141,9 +141,9 @@ WEIGHS = {
     None: "",
 }
 GROUP_TYPE = "group : torch.distributed.ProcessGroup or bool, optional"
-GROUP = """The processes that share a batch, True for all of them. What each divides by, be it a number, is added up
-over them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`."""
+GROUP = """The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the
+loss is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that of
+one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`."""
 
 
 def torch_normalizer(loss: Loss) -> str:
@@ -157,8 +157,8 @@ def torch_normalizer(loss: Loss) -> str:
         counts["positives"] = f"'positives': {count} {labels}{_before_smoothing(declared)}, at least 1."
     if loss.options.weight_name:
         counts["weight"] = f"'weight': the sum of the weights of the labels{WEIGHS[loss.label_weight]}."
-    says = f"""What a mean divides the sum of the losses by; a constant in derivatives. {" ".join(counts.values())} A
-positive number, or a tensor of one: itself. The mean is 0 where that is 0."""
+    says = f"""The divisor of the sum of the losses in a mean, a constant in derivatives. {" ".join(counts.values())} A
+positive number, or a tensor of one: itself. The mean is 0 where the divisor is 0."""
     kinds = ", ".join(f"{name!r}" for name in counts)
     return f"normalizer : {{{kinds}}}, float or Tensor, optional\n{filled(says)}\n{GROUP_TYPE}\n{filled(GROUP)}"
 

@@ -25,22 +25,22 @@ from focal_loss._core.declare import Loss, Option
 FIRST = "Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language."
 LOGITS = {"torch": "linear(hidden, weight, bias)", "jax": "hidden @ weight.T + bias"}
 ABOUT = {
-    "torch": """A mean or a sum computes its gradients at once, chunk by chunk; they are all that is kept. Half
-precision adds up the gradients of weight and bias in float32, on a GPU the rounded products of the chunks. In float16 a
-gradient in a logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. Differentiable once, in
-`hidden`, `weight` and `bias`. `torch.compile` breaks its graph here.""",
+    "torch": """A mean or a sum computes its gradients at once, chunk by chunk; they are all that is kept. In half
+precision the gradients of weight and bias are added up in float32, on a GPU the rounded products of the chunks. In
+float16 a gradient in a logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. The loss is
+differentiable once, in `hidden`, `weight` and `bias`. `torch.compile` breaks its graph here.""",
     "jax": """Under `jax.grad` a mean or a sum computes its gradients at once, chunk by chunk in a `jax.lax.scan`; they
-are all that is kept. Half precision adds up the gradients of weight and bias in float32, and a mean or a sum of it is
-float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden`
+are all that is kept. In half precision the gradients of weight and bias are added up in float32, and a mean or a sum is
+float32. The loss is differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden`
 and classes of `weight` that are sharded over devices stay where they are, and so do their gradients.""",
 }
 LAYER = """hidden : floating tensor, shape (..., D)
-    What the last layer is applied to.
+    The inputs of the last layer.
 weight : floating tensor, shape (K, D), the dtype of `hidden`
-    Of the last layer, whose logits are ``hidden @ weight.T + bias``.
+    The weight of the last layer, whose logits are ``hidden @ weight.T + bias``.
 y_true : tensor of int, shape (...)
     Class indices in [0, K)."""
-BIAS = "bias : floating tensor, shape (K,), optional\n    Of the last layer."
+BIAS = "bias : floating tensor, shape (K,), optional\n    The bias of the last layer."
 RESULT = "loss : a number, or an array of the shape of `y_true` if `reduction` is 'none'"
 OUT_OF_RANGE = """If an option or a class index is out of range, or if shapes do not match. Indices are read
 where that costs little: eagerly, on the host, unless `focal_loss.set_checks` turns that off. Elsewhere the loss of such
@@ -103,7 +103,7 @@ def docstring(loss: Loss, door: str) -> str:
     if door == "torch":
         reduction += f"\n{torch_normalizer(loss)}"
     described = [LAYER, *options[: loss.positional], BIAS, *options[loss.positional :], reduction]
-    same = f"The same as ``{loss.name}(y_true, {LOGITS[door]}, gamma, from_logits=True, ...)``."
+    same = f"It equals ``{loss.name}(y_true, {LOGITS[door]}, gamma, from_logits=True, ...)``."
     formula = f"{DOMAIN} The loss{loss.notes.partition('The loss')[2]}"
     sections = [
         FIRST,

@@ -1,7 +1,8 @@
-"""Focal loss for every Python framework: one meaning, exact in every corner.
+"""Focal losses for every Python framework, with one meaning and one bound on the error.
 
-`focal_loss.numpy`, `focal_loss.torch`, `focal_loss.jax`, `focal_loss.tensorflow` and `focal_loss.keras` are modules
-of the same names. The functions here choose among them by their arguments. Nothing is imported before it is used.
+`focal_loss.numpy`, `focal_loss.torch`, `focal_loss.jax`, `focal_loss.tensorflow` and `focal_loss.keras.losses` have the
+same functions. Those of `focal_loss` itself choose the framework by their arguments. Nothing is imported before it is
+used.
 """
 
 from importlib import import_module as _import_module

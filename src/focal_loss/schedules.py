@@ -1,6 +1,6 @@
 """Gammas that depend on the example or on the step of a training.
 
-The losses take what these give as it is. Where a step is compiled, a gamma that changes from step to step goes into it
+The losses take the results as they are. Where a step is compiled, a gamma that changes from step to step goes into it
 as an argument; a number that the compiled code reads from elsewhere would be a constant of it.
 """
 

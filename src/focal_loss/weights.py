@@ -1,6 +1,6 @@
-"""Weights of classes and offsets of logits from how many examples each class has.
+"""Weights of classes and offsets of logits, from the number of examples of each class.
 
-The counts may be of any kind that lies on the host; tensors are read. What comes back is a NumPy array of float64, one
+The counts may be of any kind that lies on the host; tensors are read. The result is a NumPy array of float64, one
 entry per class: a `class_weight` of the softmax losses, or an offset to add to logits.
 """
 

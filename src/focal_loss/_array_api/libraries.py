@@ -11,7 +11,7 @@ import numpy as np
 # Libraries whose arrays have no `__array_namespace__`; `array_api_compat` has namespaces for them.
 WITHOUT_NAMESPACE = ("cupy",)
 DASK = "dask"
-# What most entries of sparse arrays would be is no loss of 0, so their results would be dense.
+# An entry that a sparse array leaves out has a loss other than 0, so the results would be dense.
 SPARSE = ("sparse",)
 
 

@@ -1,1 +1,1 @@
-"""Code that the objectives, metrics and classifiers of the three boosters share."""
+"""Code that the objectives, metrics and classifiers of all boosting libraries share."""

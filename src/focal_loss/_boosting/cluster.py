@@ -59,7 +59,7 @@ def column(name: str, value: Any) -> Any:
     Raises
     ------
     TypeError
-        If it is none.
+        If it is no array or series of Dask.
     """
     if not isinstance(value, dask.array.Array | dask.dataframe.Series | dask.dataframe.DataFrame):
         kind = type(value).__name__
@@ -81,7 +81,7 @@ def kept(client: Client, collection: Collection) -> Collection:
 
 
 def partitions(collection: Collection) -> list[Any]:
-    """Its parts, as delayed objects in the order of the rows."""
+    """The parts of a collection, as delayed objects in the order of the rows."""
     found: list[Any] = np.ravel(collection.to_delayed()).tolist()
     return found
 
@@ -119,7 +119,8 @@ def labels(client: Client, y: Any, sample_weight: Any = None) -> Labels:
     Raises
     ------
     TypeError, ValueError
-        As `classifier.encode`, or if the partitions of `y` and `sample_weight` differ.
+        If a label is wrong as described for `classifier.encode`, or if the partitions of `y` and `sample_weight`
+        differ.
     """
     column("y", y)
     if sample_weight is not None:

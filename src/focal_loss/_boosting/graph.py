@@ -68,7 +68,7 @@ class Column:
 
     name: str
     categories: tuple[Any, ...] | None = None
-    other: str | None = None  # the category of words that are none
+    other: str | None = None  # the category of words that are no category
 
 
 def is_words(column: Column) -> bool:
@@ -156,7 +156,7 @@ class Graph:
         )
 
     def codes(self, column: str, known: Column) -> str:
-        """The index of the category of each entry, NaN for what is none of them."""
+        """The index of the category of each entry, NaN for a value that is no category."""
         return self.encoded(column, keys_of(known), np.arange(len(known.categories or ()), dtype=np.float64), np.nan)
 
     def sides(self, z: str) -> tuple[str, str, str, str, str]:

@@ -51,7 +51,7 @@ def is_cv(calibrated: Any) -> bool:
     Raises
     ------
     TypeError
-        If it is neither that nor a truth value.
+        If it is neither 'cv' nor a truth value.
     """
     if isinstance(calibrated, str) and calibrated == CV:
         return True
@@ -138,7 +138,7 @@ def untrained(estimator: Any, focus: Focus, **changes: Any) -> Any:
 
 
 def taken(values: Any, rows: Array) -> Any:
-    """Rows of an array or table of any kind, or None of None."""
+    """Rows of an array or table of any kind, or None for None."""
     if values is None:
         return None
     if type(values).__module__.partition(".")[0] == "pyarrow":

@@ -46,7 +46,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     temperature_ : float
-        In [0.01, 100].
+        The temperature, in [0.01, 100].
     classes_ : array, shape (K,) or (K, 2)
         The classes, in the order of the columns of `predict_proba`; for a table of labels, 0 and 1 for each of them.
     multilabel_ : bool
@@ -167,7 +167,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         logits : array_like, shape (n,), (n, 1) or (n, K)
-            As many per example as in `fit`.
+            Logits, as many per example as in `fit`.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         logits : array_like, shape (n,), (n, 1) or (n, K)
-            As many per example as in `fit`.
+            Logits, as many per example as in `fit`.
 
         Returns
         -------
@@ -203,7 +203,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         logits : array_like, shape (n,), (n, 1) or (n, K)
-            As many per example as in `fit`.
+            Logits, as many per example as in `fit`.
 
         Returns
         -------

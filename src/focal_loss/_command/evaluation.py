@@ -186,7 +186,7 @@ def resampled(
 
 
 def of_share(positive: Array, share: float, shift: float) -> Array:
-    """Factors of the weights with which positives of this share have one whose log odds are higher by the shift."""
+    """Factors of the rows' weights that raise the log odds of the positives' share by `shift`."""
     other = expit(logit(share) + shift)
     return np.where(positive, other / share, (1 - other) / (1 - share))
 

@@ -160,13 +160,13 @@ class Model(ClassifierMixin, BaseEstimator):
         Returns
         -------
         labels : array, shape (n,)
-            Of the type of `classes_`.
+            They have the type of `classes_`.
         """
         flagged = self._probability(X) >= self.threshold
         return self.classes_[np.where(flagged, *((1, 0) if self.classes_[1] == self.positive else (0, 1)))]
 
     def fit(self, X: Any = None, y: Any = None) -> NoReturn:
-        """Refused: a stored model is fitted. Run `focal-loss fit` for another."""
+        """Raise a `TypeError`: a stored model is fitted. Run `focal-loss fit` for another."""
         raise TypeError("a stored model cannot be fitted again; run `focal-loss fit`, or wrap it in `FrozenEstimator`")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A stored model without scikit-learn, whose import takes more time than a small prediction does otherwise.
 
-The engine's own class computes the scores, and the posterior map makes them probabilities, as in our classifiers.
+The booster's own class computes the scores, and the posterior map makes them probabilities, as in our classifiers.
 LightGBM and XGBoost do without scikit-learn where it is not installed. They cannot have it later, so this is for a
 process of the command's own, in which nothing else needs it.
 """

@@ -117,7 +117,7 @@ def refuse_other_columns(path: Path, names: Sequence[str], first: Path, expected
 
 
 def refuse_csv_options(source: Source) -> None:
-    """Refuse options that say how text is to be read, where there is none."""
+    """Refuse options for reading text where the table is no text."""
     for option, given in (("--no-header", not source.header), ("--encoding", source.encoding)):
         if given:
             raise UserError(f"{option} is for CSV files, and {source} is Parquet; leave it out")

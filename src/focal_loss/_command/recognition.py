@@ -78,7 +78,7 @@ class Text:
         return self.as_words(), self.doubt(is_csv, "read as words")
 
     def as_words(self) -> Column:
-        """The column as categories. Without words there are none, and engines take a column of missing numbers."""
+        """The column as categories. Without words there are none, and boosters take a column of missing numbers."""
         categories = tuple(self.some(self.rows > 0))
         return Column(self.name, "category" if categories else "number", categories)
 

@@ -23,7 +23,7 @@ def comparisons(results: Sequence[fit.Result]) -> list[report.Comparison]:
     """Every metric on the held-out part, or its mean over the parts, the chosen one first."""
     first = results[0]
     rival, chosen = LOSSES.index(first.rival.loss), first.search.settings.metric
-    # Of shape (losses, parts), and the samples behind the interval of a single part.
+    # The values have the shape (losses, parts); `range_of` has the samples behind the interval of a single part.
     values = _values(results)
     range_of = _range_of(results, values)
     rows = []
@@ -127,7 +127,7 @@ def needed(results: Sequence[fit.Result], row: report.Comparison) -> str:
 
 
 def worth(result: fit.Result, row: report.Comparison) -> str:
-    """A sentence about the stored model beside none, or "" if the model is surely better."""
+    """A sentence about the stored model beside a prediction without a model, or "" if the model is surely better."""
     found = row.models[result.winner.loss]
     sign = 1 if row.higher_is_better else -1
     if min(sign * found.low, sign * found.high) > sign * row.floor:

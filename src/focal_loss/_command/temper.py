@@ -33,7 +33,7 @@ def posterior(parameters: dict[str, Any], scores: Array, temperature: float) -> 
 def helpful(
     parameters: dict[str, Any], scores: Array, y: Array, folds: Folds, weight: Array | None = None
 ) -> Temperature:
-    """The temperature of least log loss over scores out of fold, NaN where there are none.
+    """The temperature of least log loss over scores out of fold, which are NaN for rows that no fold predicts.
 
     It helps if the log loss of each fold at the temperature of the others is lower, over all folds, than at 1.
     """

@@ -30,7 +30,7 @@ def taken(values: Array | None, rows: Any) -> Array | None:
 
 
 def relative(weight: Array | None) -> Array | None:
-    """The weights over their mean. Engines compare `reg_lambda`, `min_child_weight` and the like with sums of weights,
+    """The weights over their mean. Boosters compare `reg_lambda`, `min_child_weight` and the like with sums of weights,
     so that weights of another scale would regularize the trees otherwise.
     """
     return None if weight is None else weight / weight.mean()
@@ -99,7 +99,7 @@ class Weighing:
         return columns.numbers(self.column, table.column(self.name), source)
 
     def refuse(self, missing: int, low: float, high: float, source: Source) -> None:
-        """Refuse a column with so many missing weights, or whose lowest or highest weight is none."""
+        """Refuse a column with so many missing weights, or whose lowest or highest weight is invalid."""
         if missing:
             raise UserError(f"{source}: the weight {self.name!r} is missing in {missing} rows; {REMEDY}")
         if low < LEAST or high > MOST:

@@ -16,7 +16,7 @@ from focal_loss._core.arrays import refuse_missing
 # Packages whose arrays have a module here, or become NumPy's by intention. They are recognized by name, because nothing
 # may be imported for it.
 _READ = ("builtins", "numpy", "torch", "jax", "jaxlib", "tensorflow", "keras", "pandas", "polars", "pyarrow", "xarray")
-# What arrays of any library have, though NumPy could read some of them.
+# The attributes of arrays of any library. NumPy could read some of these arrays.
 _OF_ARRAYS = ("__array__", "__array_interface__", "__array_namespace__", "__cuda_array_interface__", "__dlpack__")
 _DEEPEST = 64  # NumPy's limit of axes
 
@@ -74,7 +74,7 @@ def not_real(name: str, value: object) -> TypeError:
 
 
 def refuse_foreign(name: str, value: object) -> None:
-    """Raise `TypeError` for arrays of libraries that have no door here, which would silently become NumPy arrays."""
+    """Raise `TypeError` for arrays of libraries that have no module here, which would silently become NumPy arrays."""
     if isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
         return
     kind = type(value)

@@ -71,7 +71,7 @@ class BinaryCall(NamedTuple):
 
 
 def of_numbers(member: Member) -> bool:
-    """Whether all options are numbers; arrays without axes are none."""
+    """Whether all options are numbers; an array without axes is not a number."""
     return all(isinstance(a, float) for a in member.arguments)
 
 

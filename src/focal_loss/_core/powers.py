@@ -36,7 +36,7 @@ def exponential(ops: Ops, neg_log_base: Array, p_minus_q: Array, gamma: float | 
     """base^gamma as an exponential, which does not underflow where the base does.
 
     The argument of an exponential is rounded to eps/2 of itself, which is harmless where it is small or the bound is
-    wide: near base = 1/2 it is not. There the power is exp(gamma log1p(p_minus_q) - gamma log 2), the second term in
+    loose. Near base = 1/2 it is not. There the power is exp(gamma log1p(p_minus_q) - gamma log 2), the second term in
     two parts, and the rounding of their sum is taken back.
     """
     central = ops.abs(p_minus_q) < CENTRAL

@@ -219,7 +219,9 @@ def class_indices(xp: Backend, index: Array, classes: int | None, ignore: int | 
 
 
 class Rows(NamedTuple):
-    """The examples of a sparse loss: predictions, and the true class as a mask and as an index, 0 where it is none."""
+    """The examples of a sparse loss: predictions, and the true class as a mask and as an index, 0 where a label is no
+    class.
+    """
 
     x: Array
     true_class_mask: Array

@@ -35,9 +35,9 @@ def flsd53(p_t: Any) -> Any:
 
     Notes
     -----
-    A large gamma keeps a model from being too sure of what it has right, but lets go of hard examples; by example it
-    does the first without the second [1]_. The two numbers are what `gamma_for_probability` gives for 0.2 and 0.25,
-    rounded.
+    A large gamma keeps a model from being too sure of what it has right, but shrinks the gradients of hard examples. A
+    gamma chosen by example does the first without the second [1]_. The two numbers are what `gamma_for_probability`
+    gives for 0.2 and 0.25, rounded.
 
     References
     ----------
@@ -59,7 +59,7 @@ def flsd53(p_t: Any) -> Any:
 
 
 def gamma_for_probability(p0: Any) -> Any:
-    """The gamma whose focal loss pulls at examples of probability `p0` as hard as cross-entropy does.
+    """The gamma whose focal loss has the same gradient as cross-entropy at examples of probability `p0`.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def gamma_for_probability(p0: Any) -> Any:
 
     Notes
     -----
-    The root g of ``(1 - p)**g - g * p * (1 - p)**(g - 1) * log(p) = 1`` other than 0, which [1]_ writes by the branch
-    -1 of Lambert's function.
+    It is the root g of ``(1 - p)**g - g * p * (1 - p)**(g - 1) * log(p) = 1`` other than 0, which [1]_ writes by the
+    branch -1 of Lambert's function.
 
     References
     ----------
@@ -159,7 +159,7 @@ def linear_schedule(step: float, steps: float, start: float, end: float) -> floa
     step : float
         The step, or the epoch, that the training is in; before 0 it counts as 0, after `steps` as `steps`.
     steps : float
-        After how many `end` is reached, above 0.
+        The number of steps after which `end` is reached, above 0.
     start, end : float
         The gamma at first and at last, at least 0.
 
@@ -192,7 +192,7 @@ def cosine_schedule(step: float, steps: float, start: float, end: float) -> floa
     step : float
         The step, or the epoch, that the training is in; before 0 it counts as 0, after `steps` as `steps`.
     steps : float
-        After how many `end` is reached, above 0.
+        The number of steps after which `end` is reached, above 0.
     start, end : float
         The gamma at first and at last, at least 0.
 

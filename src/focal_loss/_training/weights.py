@@ -51,12 +51,12 @@ def effective_number_weights(counts: Any, beta: float = 0.9999) -> Floats:
         The number of examples of each class, at least 0. Sums of sample weights are counts too.
     beta : float
         In [0, 1]. 0 weighs all classes alike, 1 each by the inverse of its count. Between them it is 1 - 1 / N, where N
-        is about the number of examples beyond which another one of the same class is no news.
+        is about the number of examples beyond which another one of the same class adds little.
 
     Returns
     -------
     weights : array of float64, shape (K,)
-        Of sum K, so that their mean is 1; 0 for a class without examples.
+        The weights have the sum K, so that their mean is 1. A class without examples has 0.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def logit_adjustment(counts: Any, tau: float = 1.0) -> Floats:
     counts : array_like, shape (K,)
         The number of examples of each class, above 0, or their shares: only ratios matter.
     tau : float
-        At least 0: how much of the adjustment. 1 trains for the mean accuracy of the classes.
+        The size of the adjustment, at least 0. 1 trains for the mean accuracy of the classes.
 
     Returns
     -------
@@ -183,10 +183,10 @@ def logit_adjustment(counts: Any, tau: float = 1.0) -> Floats:
         )
     if not options.is_number(tau):
         raise TypeError(f"`tau` must be a non-negative number, got {checks.shown(tau)}")
-    return options.parameter("tau", tau) * _log_shares(n) + 0.0  # 0, not -0
+    return options.parameter("tau", tau) * _log_priors(n) + 0.0  # 0, not -0
 
 
-def _log_shares(n: Floats) -> Floats:
+def _log_priors(n: Floats) -> Floats:
     """log(n / sum(n)) as -log(1 + others / n), of relative accuracy where a class has nearly all examples.
 
     The sum of the others would cancel for the largest class only.

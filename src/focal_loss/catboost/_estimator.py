@@ -90,7 +90,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
     start_score_ : float or array, shape () or (K,)
         The best constant score, at which training starts. It is part of the model and of every prediction.
     temperature_ : float
-        With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none.
+        The temperature of a fit with ``calibrated="cv"``: 1, with a warning, if the scores determine none.
 
     Raises
     ------
@@ -397,7 +397,7 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
         raise NotImplementedError("CatBoost's search knows its own losses only; use that of scikit-learn")
 
     def select_features(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: CatBoost's feature selection knows only its own losses."""
+        """Raise an error: CatBoost's feature selection knows only its own losses."""
         raise NotImplementedError("CatBoost's selection knows its own losses only; use that of scikit-learn")
 
     @property

@@ -37,18 +37,18 @@ def linear_sparse_categorical_focal_loss(
 ) -> Array:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
 
-    The same as ``sparse_categorical_focal_loss(y_true, hidden @ weight.T + bias, gamma, from_logits=True, ...)``.
+    It equals ``sparse_categorical_focal_loss(y_true, hidden @ weight.T + bias, gamma, from_logits=True, ...)``.
     Under `jax.grad` a mean or a sum computes its gradients at once, chunk by chunk in a `jax.lax.scan`; they are all
-    that is kept. Half precision adds up the gradients of weight and bias in float32, and a mean or a sum of it is
-    float32. Differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of `hidden` and
-    classes of `weight` that are sharded over devices stay where they are, and so do their gradients.
+    that is kept. In half precision the gradients of weight and bias are added up in float32, and a mean or a sum is
+    float32. The loss is differentiable in `hidden`, `weight` and `bias`, twice if it is a mean or a sum. Rows of
+    `hidden` and classes of `weight` that are sharded over devices stay where they are, and so do their gradients.
 
     Parameters
     ----------
     hidden : floating tensor, shape (..., D)
-        What the last layer is applied to.
+        The inputs of the last layer.
     weight : floating tensor, shape (K, D), the dtype of `hidden`
-        Of the last layer, whose logits are ``hidden @ weight.T + bias``.
+        The weight of the last layer, whose logits are ``hidden @ weight.T + bias``.
     y_true : tensor of int, shape (...)
         Class indices in [0, K).
     gamma : float or array_like, shape (), (K,) or (..., 1)
@@ -56,7 +56,7 @@ def linear_sparse_categorical_focal_loss(
         vector is one for each class; an array with the axes of `hidden`, of length 1 in place of D, is one for each
         example.
     bias : floating tensor, shape (K,), optional
-        Of the last layer.
+        The bias of the last layer.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     ignore_class : int, optional

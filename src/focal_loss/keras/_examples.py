@@ -71,7 +71,7 @@ def unmasked(**given: Any) -> list[Any]:
 
 def counted(y_true: Any, loss: Any, ignore_class: int | None, axis: int | None = None) -> Any:
     """The weights of the losses by their labels: whether each label is not `ignore_class`, or, for a mean over an axis,
-    the share of those that are not. None if all losses count alike.
+    the fraction of those that are not. None if all losses count alike.
     """
     if ignore_class is None:
         return None
@@ -81,13 +81,13 @@ def counted(y_true: Any, loss: Any, ignore_class: int | None, axis: int | None =
     return ops.reshape(kept, ops.shape(loss)) if axis is None else ops.mean(ops.cast(kept, "float32"), axis)
 
 
-def mask_of_examples(loss: Any, mask: Any, share: Any) -> Any:
-    """The weights of the losses by a mask that a layer attached, times `share`; None if there are neither."""
+def mask_of_examples(loss: Any, mask: Any, fraction: Any) -> Any:
+    """The weights of the losses by a mask that a layer attached, times `fraction`; None if there are neither."""
     if mask is not None:
         mask = ops.cast(of_examples(ops.convert_to_tensor(mask), loss, "mask"), "bool")
-    if mask is None or share is None:
-        return share if mask is None else mask
-    return ops.where(mask, ops.cast(share, "float32"), 0.0)
+    if mask is None or fraction is None:
+        return fraction if mask is None else mask
+    return ops.where(mask, ops.cast(fraction, "float32"), 0.0)
 
 
 def product(weight: Any, mask: Any, loss: Any, dtype: str) -> Any:

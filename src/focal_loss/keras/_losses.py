@@ -20,7 +20,7 @@ from focal_loss.keras._examples import (
 )
 from focal_loss.keras._options import Option, WithOptions
 
-# Of losses that all count alike. Keras returns the losses of no examples unreduced.
+# The reductions of losses that all count alike. Keras returns the losses of no examples unreduced.
 REDUCTIONS: dict[str | None, Reduction] = {
     "sum_over_batch_size": "mean",
     "mean": "mean",
@@ -137,7 +137,7 @@ class AsymmetricLoss(_FocalLoss):
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -233,7 +233,7 @@ class BinaryFocalCrossentropy(_FocalLoss):
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
         The mean over the axis is over the others, and 0 where there are none.
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -330,7 +330,7 @@ class BinaryFocalLoss(_FocalLoss):
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -424,7 +424,7 @@ class CategoricalFocalCrossentropy(_FocalLoss):
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -513,7 +513,7 @@ class CategoricalFocalLoss(_FocalLoss):
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -601,7 +601,7 @@ class MatchabilityAwareLoss(_FocalLoss):
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -689,7 +689,7 @@ class PenaltyReducedFocalLoss(_FocalLoss):
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -772,7 +772,7 @@ class Poly1FocalLoss(_FocalLoss):
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -860,7 +860,7 @@ class QualityFocalLoss(_FocalLoss):
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -946,7 +946,7 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
         In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
         the loss is that of all K classes.
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -1045,7 +1045,7 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
         In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
         the loss is that of all K classes.
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional
@@ -1139,7 +1139,7 @@ class VarifocalLoss(_FocalLoss):
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
-        As in every Keras loss: 'sum_over_batch_size' is the mean over all examples.
+        The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
         The name of the loss.
     dtype : str, optional

@@ -56,7 +56,7 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier, temper
     start_score_ : float or array, shape () or (K,)
         The best constant score, at which training starts. It is part of the model and of every prediction.
     temperature_ : float
-        With ``calibrated="cv"``, the temperature. 1, with a warning, if the scores determine none.
+        The temperature of a fit with ``calibrated="cv"``: 1, with a warning, if the scores determine none.
 
     Raises
     ------

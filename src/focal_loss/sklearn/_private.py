@@ -38,7 +38,7 @@ BaseLoss = needed("sklearn._loss.loss", "BaseLoss", "closs", "link", "n_classes"
 LogitLink = needed("sklearn._loss.link", "LogitLink")
 MultinomialLogit = needed("sklearn._loss.link", "MultinomialLogit")
 
-# What `fit` calls of the loss, and what it calls of the estimator that is overridden or used here.
+# The methods of the loss that `fit` calls, and those of the estimator that are overridden or used here.
 needed("sklearn._loss.loss", "BaseLoss.__call__", *LOSS, "n_threads")
 needed("sklearn._loss.loss", "BaseLoss.loss", *LOSS, "loss_out", "n_threads")
 needed("sklearn._loss.loss", "BaseLoss.gradient_hessian", *LOSS, "gradient_out", "hessian_out", "n_threads")

@@ -6,7 +6,7 @@ in `tf.function` with and without XLA, and in exported models.
 On the host the losses from logits are ops of our own, which run the native kernels, in eager mode and in graphs. XLA
 and accelerators compute the formula; a graph chooses where it runs. A `tf.function` that is traced while it is being
 exported holds the formula and can be loaded anywhere. One that has been called before holds the ops: to load it, import
-`focal_loss.tensorflow` first, or export from a process with FOCAL_LOSS_ISA=formula. So must remote workers.
+`focal_loss.tensorflow` first, or export from a process with FOCAL_LOSS_ISA=formula. Remote workers must import it too.
 """
 
 # <doors: imports> Written by tools/doors.py; `make doors` writes it anew.

@@ -46,7 +46,7 @@ _PLACES_OF_TENSORS = {
 }
 
 
-def keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
+def save_call(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = None) -> None:
     """Save a call for the backward pass: tensors where autograd notices changes in place, the rest on the context."""
     places = [k for k in _PLACES_OF_TENSORS[type(call)] if isinstance(call[k], Tensor)]
     ctx.save_for_backward(upstream, *[call[k] for k in places])
@@ -56,8 +56,8 @@ def keep(ctx: Any, call: BinaryCall | SoftmaxCall, upstream: Tensor | None = Non
     ctx.rest = type(call), places, rest
 
 
-def kept(ctx: Any) -> tuple[Any, Tensor | None]:
-    """The call, and the upstream."""
+def saved_call(ctx: Any) -> tuple[Any, Tensor | None]:
+    """The call that `save_call` saved, and the upstream."""
     upstream, *tensors = ctx.saved_tensors
     kind, places, rest = ctx.rest
     values = list(rest)
@@ -71,11 +71,11 @@ def _of_reduced(ctx: Any, grad: Tensor, anew: Callable[[Tensor, Any], Tensor], s
     ready, ctx.gradient = ctx.gradient, None
     # A derivative with a derivative of its own depends on the upstream gradient and the inputs.
     if ready is None or torch.is_grad_enabled() or has_no_numbers(grad):
-        return anew(grad, kept(ctx)[0])
+        return anew(grad, saved_call(ctx)[0])
     if grad.is_cpu and grad.item() == 1:  # a number on a device would have to be waited for
         _ = ctx.saved_tensors  # an error if one of them has been changed in place
         return ready
-    return scaled(ready, grad, kept(ctx)[0])
+    return scaled(ready, grad, saved_call(ctx)[0])
 
 
 def _apply(function: type[torch.autograd.Function]) -> Callable[..., Tensor]:
@@ -97,14 +97,14 @@ class _Binary(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, upstream: Parameter, order: int, call: BinaryCall, chosen: ModuleType) -> Tensor:
         ctx.order = order
-        keep(ctx, call, upstream if isinstance(upstream, Tensor) else None)
+        save_call(ctx, call, upstream if isinstance(upstream, Tensor) else None)
         return chosen.binary(order, upstream, call)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         if ctx.order > 1:
             raise NotImplementedError("the focal loss gives first and second derivatives, not third ones")
-        call, upstream = kept(ctx)
+        call, upstream = saved_call(ctx)
         in_upstream = None
         if ctx.order == 1:
             wide = at_least_float32(grad)
@@ -129,7 +129,7 @@ class _ReducedBinary(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: BinaryCall, chosen: ModuleType) -> Tensor:
         ctx.chosen = chosen
-        keep(ctx, call)
+        save_call(ctx, call)
         value, ctx.gradient = chosen.binary_with_gradient(call)
         return value
 
@@ -189,12 +189,12 @@ class _Softmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, chosen: ModuleType) -> Tensor:
-        keep(ctx, call)
+        save_call(ctx, call)
         return chosen.softmax(0, 1.0, call)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, _ = kept(ctx)
+        call, _ = saved_call(ctx)
         return _first_softmax(grad, call), None, None
 
 
@@ -204,7 +204,7 @@ class _ReducedSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, chosen: ModuleType) -> Tensor:
         ctx.chosen = chosen
-        keep(ctx, call)
+        save_call(ctx, call)
         value, ctx.gradient = chosen.softmax_with_gradient(call)
         return value
 

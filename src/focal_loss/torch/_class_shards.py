@@ -21,7 +21,7 @@ from torch import Tensor
 from focal_loss._core import formula, softmax, softmax_losses
 from focal_loss._host import kernels
 from focal_loss.torch import _closed_forms, _cpu
-from focal_loss.torch._autograd import keep, kept
+from focal_loss.torch._autograd import save_call, saved_call
 from focal_loss.torch._calls import (
     Parameter,
     SoftmaxCall,
@@ -104,12 +104,12 @@ class _OfShards(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, call: SoftmaxCall, exchange: Exchange) -> Tensor:
         xp = ctx.xp = exchange.xp
         whole = together(parts_of(xp, call), exchange)
-        keep(ctx, call, whole)
+        save_call(ctx, call, whole)
         return value_of(xp, call, whole)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, whole = kept(ctx)
+        call, whole = saved_call(ctx)
         assert whole is not None
         if torch.is_grad_enabled():
             return by_formula(grad, call), None, None
@@ -150,7 +150,9 @@ def loss_of_shards(call: SoftmaxCall, exchange: Exchange) -> Tensor:
 
 
 class _Labels(NamedTuple):
-    """The true class of each example among all classes, 0 where it is none, and which examples have none."""
+    """The true class of each example among all classes, 0 where a label is no class, and masks of examples
+    whose label is ignored or invalid.
+    """
 
     index: Tensor
     ignored: Tensor | None

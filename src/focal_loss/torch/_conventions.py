@@ -25,7 +25,7 @@ from focal_loss.torch._modules import _is_hard, _Loss
 from focal_loss.torch._normalizer import Group, Normalizer
 
 ORDER = "the order of the arguments is (input, target), as of PyTorch's own losses"
-# What errors of the losses beneath say, and what it is here.
+# Words in the errors of the losses beneath, and the words for the same things here.
 WORDS = {
     "`y_true`": "`target`",
     "`y_pred`": "`input`",
@@ -45,7 +45,7 @@ class FocalOptions(declare.Options):
     label_smoothing: float = common.label_smoothing("C", 0.0)
 
 
-def _share(name: str, value: Parameter) -> Parameter:
+def _fraction(name: str, value: Parameter) -> Parameter:
     """Check a weight of the positives in [0, 1], or None."""
     if check.is_number(value) and value == -1:
         raise ValueError(f"`{name}` must be a number in [0, 1], got {value}; pass None for no weights")
@@ -55,7 +55,7 @@ def _share(name: str, value: Parameter) -> Parameter:
 @declare.options
 class SigmoidOptions(declare.Options):
     weight_name = "alpha"
-    alpha: Parameter = option(Option(Kind(_share, "ParameterLike", ()), "", ""), default=0.25)
+    alpha: Parameter = option(Option(Kind(_fraction, "ParameterLike", ()), "", ""), default=0.25)
     gamma: Parameter = common.gamma("", 2.0)
     pos_weight: Parameter = option(Option(common.WEIGHT, "", ""), default=None)
 
@@ -111,11 +111,11 @@ class FocalLoss(_Convention):
     ignore_index : int
         Class indices of this value cost 0 and have no gradient, and the mean does not count them.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses. The mean divides by the number of examples that are not ignored.
+        How to reduce the losses. The mean divides by the number of examples that are not ignored.
     label_smoothing : float
-        In [0, 1]: how much of a label is spread evenly over the classes.
+        The part of a label that is spread evenly over the classes, in [0, 1].
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What the mean divides the sum of the losses by, as in `sparse_categorical_focal_loss`, or
+        The divisor of the mean, as in `sparse_categorical_focal_loss`, or
         `categorical_focal_loss` for probabilities. With 'weight', the sum of the `alpha` of the class indices, it is
         the mean of `CrossEntropyLoss`.
     group : torch.distributed.ProcessGroup or bool, optional
@@ -240,17 +240,17 @@ class SigmoidFocalLoss(_Convention):
     Parameters
     ----------
     alpha : float or array_like, optional
-        In [0, 1]: the weight of the positives, 1 - `alpha` that of the negatives, in a shape that broadcasts with the
-        target. None weighs nothing; torchvision writes -1.
+        The weight of the positives, in [0, 1], in a shape that broadcasts with the target; 1 - `alpha` is that of the
+        negatives. None weighs nothing; torchvision writes -1.
     gamma : float or array_like
         The focusing parameter, at least 0, in a shape that broadcasts with the target. 0 is cross-entropy.
     pos_weight : float or array_like, optional
         Another weight of the positives, at least 0, as in `BCEWithLogitsLoss`: one for each class, or any shape that
         broadcasts with the target. In a state dict it is a buffer.
     reduction : {'none', 'mean', 'sum'}
-        What to do with the losses.
+        How to reduce the losses.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What the mean divides the sum of the losses by, as in `sigmoid_focal_loss`. A positive has the weight
+        The divisor of the mean, as in `sigmoid_focal_loss`. A positive has the weight
         ``alpha * pos_weight``.
     group : torch.distributed.ProcessGroup or bool, optional
         The processes that share a batch, True for all of them, as in `sigmoid_focal_loss`.

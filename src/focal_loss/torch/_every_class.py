@@ -15,7 +15,7 @@ from torch import Tensor
 
 from focal_loss._core import formula, pipeline, softmax, softmax_losses
 from focal_loss.torch import _closed_forms
-from focal_loss.torch._autograd import keep, kept
+from focal_loss.torch._autograd import save_call, saved_call
 from focal_loss.torch._calls import (
     SoftmaxCall,
     at_least_float32,
@@ -138,7 +138,7 @@ class _OfEveryClass(torch.autograd.Function):
         xp = ctx.xp = exchange.xp
         part, here = parts_together(part_of(xp, call), exchange)
         value, numbers = sums_together(sums_of(xp, call, part, here), part, here, exchange)
-        keep(ctx, call, numbers)
+        save_call(ctx, call, numbers)
         value = value.squeeze(call.axis)
         if call.reduction != "none":
             value = value.sum() * reduction_weight_of_example(call)
@@ -146,7 +146,7 @@ class _OfEveryClass(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        call, numbers = kept(ctx)
+        call, numbers = saved_call(ctx)
         assert numbers is not None
         if torch.is_grad_enabled():
             return by_formula(grad, call), None, None

@@ -116,13 +116,13 @@ def asymmetric_loss(
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
-        of one: itself. The mean is 0 where that is 0.
+        of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -219,14 +219,14 @@ def binary_focal_crossentropy(
         How to reduce the losses. The mean is over all predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the
         sum of the weights of the labels, `alpha` for a positive and 1 - `alpha` for a negative, or 1 each. A positive
-        number, or a tensor of one: itself. The mean is 0 where that is 0.
+        number, or a tensor of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -318,14 +318,14 @@ def binary_focal_loss(
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the
         sum of the weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of
-        one: itself. The mean is 0 where that is 0.
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -421,13 +421,13 @@ def categorical_focal_crossentropy(
         How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
         float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         examples. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the sum of the weights of
-        the labels. A positive number, or a tensor of one: itself. The mean is 0 where that is 0.
+        the labels. A positive number, or a tensor of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -517,13 +517,13 @@ def categorical_focal_loss(
         How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
         float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         examples. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the sum of the weights of
-        the labels. A positive number, or a tensor of one: itself. The mean is 0 where that is 0.
+        the labels. A positive number, or a tensor of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -672,14 +672,14 @@ def matchability_aware_loss(
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
         weights of the labels, 1 for a positive and `alpha` for a negative. A positive number, or a tensor of one:
-        itself. The mean is 0 where that is 0.
+        itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -765,13 +765,13 @@ def penalty_reduced_focal_loss(
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the number of labels of 1, at least 1. A positive number, or a
-        tensor of one: itself. The mean is 0 where that is 0.
+        tensor of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -860,14 +860,14 @@ def poly1_focal_loss(
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
         weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of one: itself.
-        The mean is 0 where that is 0.
+        The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -952,13 +952,13 @@ def quality_focal_loss(
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
-        of one: itself. The mean is 0 where that is 0.
+        of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -1052,13 +1052,13 @@ def sparse_categorical_focal_crossentropy(
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
-        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
-        itself. The mean is 0 where that is 0.
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
+        examples that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -1156,13 +1156,13 @@ def sparse_categorical_focal_loss(
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
-        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
-        itself. The mean is 0 where that is 0.
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
+        examples that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -1258,14 +1258,14 @@ def varifocal_loss(
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
         weights of the labels, its score for a positive and `alpha` for a negative. A positive number, or a tensor of
-        one: itself. The mean is 0 where that is 0.
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------

@@ -53,18 +53,18 @@ def linear_sparse_categorical_focal_loss(
 ) -> Tensor:
     """Softmax focal loss of a linear layer, without its logits in memory: for many classes, or tokens of a language.
 
-    The same as ``sparse_categorical_focal_loss(y_true, linear(hidden, weight, bias), gamma, from_logits=True, ...)``.
-    A mean or a sum computes its gradients at once, chunk by chunk; they are all that is kept. Half precision adds up
-    the gradients of weight and bias in float32, on a GPU the rounded products of the chunks. In float16 a gradient in a
-    logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. Differentiable once, in `hidden`,
-    `weight` and `bias`. `torch.compile` breaks its graph here.
+    It equals ``sparse_categorical_focal_loss(y_true, linear(hidden, weight, bias), gamma, from_logits=True, ...)``.
+    A mean or a sum computes its gradients at once, chunk by chunk; they are all that is kept. In half precision the
+    gradients of weight and bias are added up in float32, on a GPU the rounded products of the chunks. In float16 a
+    gradient in a logit is lost below 6e-8, before a loss scaler can lift it: prefer bfloat16. The loss is
+    differentiable once, in `hidden`, `weight` and `bias`. `torch.compile` breaks its graph here.
 
     Parameters
     ----------
     hidden : floating tensor, shape (..., D)
-        What the last layer is applied to.
+        The inputs of the last layer.
     weight : floating tensor, shape (K, D), the dtype of `hidden`
-        Of the last layer, whose logits are ``hidden @ weight.T + bias``.
+        The weight of the last layer, whose logits are ``hidden @ weight.T + bias``.
     y_true : tensor of int, shape (...)
         Class indices in [0, K).
     gamma : float or array_like, shape (), (K,) or (..., 1)
@@ -72,7 +72,7 @@ def linear_sparse_categorical_focal_loss(
         vector is one for each class; an array with the axes of `hidden`, of length 1 in place of D, is one for each
         example.
     bias : floating tensor, shape (K,), optional
-        Of the last layer.
+        The bias of the last layer.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each class. 1 if None.
     ignore_class : int, optional
@@ -84,13 +84,13 @@ def linear_sparse_categorical_focal_loss(
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
-        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
-        itself. The mean is 0 where that is 0.
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
+        examples that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------

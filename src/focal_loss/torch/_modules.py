@@ -130,13 +130,13 @@ class AsymmetricLoss(_OfElements):
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
-        of one: itself. The mean is 0 where that is 0.
+        of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -248,14 +248,14 @@ class BinaryFocalLoss(_OfElements):
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the
         sum of the weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of
-        one: itself. The mean is 0 where that is 0.
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -369,13 +369,13 @@ class CategoricalFocalLoss(_Dense):
         How to reduce the losses. A mean or a sum of half precision is float32. Under `torch.autocast` every loss is
         float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         examples. 'positives': the sum of the labels before smoothing, at least 1. 'weight': the sum of the weights of
-        the labels. A positive number, or a tensor of one: itself. The mean is 0 where that is 0.
+        the labels. A positive number, or a tensor of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -484,14 +484,14 @@ class MatchabilityAwareLoss(_OfElements):
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
         weights of the labels, 1 for a positive and `alpha` for a negative. A positive number, or a tensor of one:
-        itself. The mean is 0 where that is 0.
+        itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -600,13 +600,13 @@ class PenaltyReducedFocalLoss(_OfElements):
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the number of labels of 1, at least 1. A positive number, or a
-        tensor of one: itself. The mean is 0 where that is 0.
+        tensor of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -714,14 +714,14 @@ class Poly1FocalLoss(_OfElements):
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
         weights of the labels, that of a positive and 1 for a negative. A positive number, or a tensor of one: itself.
-        The mean is 0 where that is 0.
+        The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -830,13 +830,13 @@ class QualityFocalLoss(_OfElements):
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. A positive number, or a tensor
-        of one: itself. The mean is 0 where that is 0.
+        of one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -944,13 +944,13 @@ class SparseCategoricalFocalLoss(_Loss):
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of examples
-        that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of one:
-        itself. The mean is 0 where that is 0.
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
+        examples that are not ignored. 'weight': the sum of the weights of the labels. A positive number, or a tensor of
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------
@@ -1065,14 +1065,14 @@ class VarifocalLoss(_OfElements):
         How to reduce the losses. The mean is over the predictions that are not ignored, and 0 where there are none. A
         mean or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.
     normalizer : {'valid', 'positives', 'weight'}, float or Tensor, optional
-        What a mean divides the sum of the losses by; a constant in derivatives. None or 'valid': the number of
+        The divisor of the sum of the losses in a mean, a constant in derivatives. None or 'valid': the number of
         predictions that are not ignored. 'positives': the sum of the labels, at least 1. 'weight': the sum of the
         weights of the labels, its score for a positive and `alpha` for a negative. A positive number, or a tensor of
-        one: itself. The mean is 0 where that is 0.
+        one: itself. The mean is 0 where the divisor is 0.
     group : torch.distributed.ProcessGroup or bool, optional
-        The processes that share a batch, True for all of them. What each divides by, be it a number, is added up over
-        them, and the loss multiplied by how many they are: the average of their gradients, which DDP and FSDP take, is
-        then that of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
+        The processes that share a batch, True for all of them. Their divisors, numbers too, are added up, and the loss
+        is multiplied by the number of processes: the average of their gradients, which DDP and FSDP take, is then that
+        of one process with the whole batch. Each of them must call the loss. See `docs/many_machines.md`.
 
     Returns
     -------

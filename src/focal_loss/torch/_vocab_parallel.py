@@ -36,12 +36,12 @@ def vocab_parallel_sparse_categorical_focal_loss(
 ) -> Tensor:
     """Softmax focal loss of logits of which each rank has some classes, as tensor-parallel language models do.
 
-    The same as ``sparse_categorical_focal_loss(y_true, y_pred, gamma, from_logits=True, ...)`` of the logits of all
-    ranks side by side, on every rank. Each rank sends three numbers per example in one `all_gather`, in float64 for
+    It is the same as ``sparse_categorical_focal_loss(y_true, y_pred, gamma, from_logits=True, ...)`` of the logits of
+    all ranks side by side, on every rank. Each rank sends three numbers per example in one `all_gather`, in float64 for
     float64 logits and else in float32: the true logit or -inf, the largest of its other logits, the sum of their
     exponentials. Backward, no rank sends anything: the gradient of a rank is that in its own logits. `label_smoothing`
-    needs two exchanges, because each class has a term that depends on the softmax over all of them. Differentiable
-    once, in `y_pred_local`. `torch.compile` breaks its graph here.
+    needs two exchanges, because each class has a term that depends on the softmax over all of them. The loss is
+    differentiable once, in `y_pred_local`. `torch.compile` breaks its graph here.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def vocab_parallel_sparse_categorical_focal_loss(
     group : torch.distributed.ProcessGroup, or True
         The ranks that have the classes. True is the default group.
     partition : sequence of int, optional
-        How many classes each rank of the group has. As many each if None.
+        How many classes each rank of the group has. All have as many if None.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each of all K classes. 1 if None.
     ignore_class : int, optional

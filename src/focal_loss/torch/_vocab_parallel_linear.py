@@ -45,18 +45,18 @@ def vocab_parallel_linear_sparse_categorical_focal_loss(
 ) -> Tensor:
     """Softmax focal loss of a linear layer of which each rank has some classes, without its logits in memory.
 
-    The same as ``vocab_parallel_sparse_categorical_focal_loss(linear(hidden, weight_local, bias_local), ...)``, with
-    its one exchange for all rows forward and none backward; two forward with `label_smoothing`. The logits of a few
-    rows exist at a time, once forward and once more backward. `hidden` and `y_true` are the same on each rank. The
+    It is the same as ``vocab_parallel_sparse_categorical_focal_loss(linear(hidden, weight_local, bias_local), ...)``,
+    with its one exchange for all rows forward and none backward; two forward with `label_smoothing`. The logits of a
+    few rows exist at a time, once forward and once more backward. `hidden` and `y_true` are the same on each rank. The
     gradient in `hidden` is the part of this rank: the gradient is the sum of these over the group, as for the input of
     Megatron's `ColumnParallelLinear`. Pass `hidden` through `copy_to_tensor_model_parallel_region`, or add up its
-    gradient yourself. Half precision adds up the gradients of weight and bias in float32. Differentiable once, in
-    `hidden`, `weight_local` and `bias_local`. `torch.compile` breaks its graph here.
+    gradient yourself. In half precision the gradients of weight and bias are added up in float32. The loss is
+    differentiable once, in `hidden`, `weight_local` and `bias_local`. `torch.compile` breaks its graph here.
 
     Parameters
     ----------
     hidden : floating tensor, shape (..., D)
-        What the last layer is applied to.
+        The inputs of the last layer.
     weight_local : floating tensor, shape (K_local, D), the dtype of `hidden`
         The rows of the weight of this rank. Those of all ranks, in the order of the ranks, are the K classes.
     y_true : tensor of int, shape (...)
@@ -70,7 +70,7 @@ def vocab_parallel_linear_sparse_categorical_focal_loss(
     bias_local : floating tensor, shape (K_local,), optional
         The bias of the classes of this rank.
     partition : sequence of int, optional
-        How many classes each rank of the group has. As many each if None.
+        How many classes each rank of the group has. All have as many if None.
     class_weight : float or array_like, shape () or (K,), optional
         The weight of each of all K classes. 1 if None.
     ignore_class : int, optional
@@ -85,8 +85,8 @@ def vocab_parallel_linear_sparse_categorical_focal_loss(
     Returns
     -------
     loss : a scalar, or a tensor of the shape of `y_true` if `reduction` is 'none'
-        The same on each rank: do not sum it over the group. The dtype is that of `hidden`. float16 and bfloat16 are
-        computed in float32 and rounded once.
+        The loss is the same on each rank: do not sum it over the group. The dtype is that of `hidden`. float16 and
+        bfloat16 are computed in float32 and rounded once.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def vocab_parallel_linear_sparse_categorical_focal_loss(
         If an option has the wrong type, or if `hidden`, `weight_local` or `bias_local` is no floating tensor, is of
         another dtype than the others, or is a DTensor, which `linear_sparse_categorical_focal_loss` takes.
     ValueError
-        As `vocab_parallel_sparse_categorical_focal_loss`.
+        If an argument is wrong as described for `vocab_parallel_sparse_categorical_focal_loss`.
     NotImplementedError
         In a second backward pass through the gradient.
 

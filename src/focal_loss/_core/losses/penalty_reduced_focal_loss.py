@@ -70,15 +70,15 @@ def reduced(ops: Ops, at_object: Array, y: Array, beta: Array) -> Coefficient:
     """
     rest = ops.where(at_object, 1.0, 1 - y)
     neg_log = ops.where(y < 0.5, ops.log1p(y / rest), -ops.log(rest))
-    share = power(ops, rest, neg_log, rest - y, beta)
-    slope = -(share * beta) / rest  # the power before beta: it is 0 where beta squared could be infinite
+    factor = power(ops, rest, neg_log, rest - y, beta)
+    slope = -(factor * beta) / rest  # the power before beta: it is 0 where beta squared could be infinite
     return {
-        "": (share, 1.0),
+        "": (factor, 1.0),
         "1": (slope, 1.0),
-        "3": (-share * neg_log, 1.0),
+        "3": (-factor * neg_log, 1.0),
         "11": (slope * (1 - beta) / rest, 1.0),
-        "13": (-(share / rest) - slope * neg_log, 1.0),
-        "33": (share * neg_log * neg_log, 1.0),
+        "13": (-(factor / rest) - slope * neg_log, 1.0),
+        "33": (factor * neg_log * neg_log, 1.0),
     }
 
 

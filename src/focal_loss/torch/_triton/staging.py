@@ -37,7 +37,7 @@ def larger(a, b):
     return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)
 
 
-# What the elements have together that a thread loads at once, those of 16 bytes: no thread waits for another.
+# Reductions over the elements that a thread loads at once, those of 16 bytes: no thread waits for another.
 
 
 @triton.jit

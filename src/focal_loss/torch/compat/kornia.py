@@ -39,9 +39,9 @@ def focal_loss(
     classes = pred.shape[1]
     factors = pred.new_ones(classes, dtype=torch.promote_types(pred.dtype, torch.float32))
     if alpha is not None:
-        share = options.fraction("alpha", alpha)
-        factors = factors * share
-        factors[:1] = 1 - share
+        weight_of_others = options.fraction("alpha", alpha)
+        factors = factors * weight_of_others
+        factors[:1] = 1 - weight_of_others
     loss = sparse_categorical_focal_loss(
         target,
         pred,

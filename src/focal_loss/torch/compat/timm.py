@@ -122,11 +122,11 @@ class AsymmetricLossSingleLabel(Grouped):
         x = exact(inputs)
         loss = sparse_categorical_focal_loss(target, x, self.gamma_pos, from_logits=True)
         if self.eps:
-            share = self.eps / x.shape[-1]
+            smoothed = self.eps / x.shape[-1]
             # The least number in place of -inf, which 0 or the loss itself would make NaN.
             log_p = x.log_softmax(-1).clamp(min=torch.finfo(x.dtype).min)
             index = target.long().reshape(loss.shape).unsqueeze(-1)
             log_p = log_p.scatter(-1, index, 0.0)  # the true class has its loss already
-            others = ((self.gamma_neg * log_p).exp() * (-share * log_p)).sum(-1)
-            loss = (1 - self.eps + share) * loss + others
+            others = ((self.gamma_neg * log_p).exp() * (-smoothed * log_p)).sum(-1)
+            loss = (1 - self.eps + smoothed) * loss + others
         return loss if self.reduction == "none" else mean(loss.sum(), loss.numel(), self.group)

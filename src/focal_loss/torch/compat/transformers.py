@@ -93,8 +93,8 @@ def compute_loss_func(
     gamma : float or array_like, shape () or (K,)
         The focusing parameter, at least 0: a number, or one for each class. 0 is cross-entropy.
     alpha : float or array_like, shape () or (K,), optional
-        The weight of each class, at least 0, which the divisor does not count. Of a multi-label head it is in [0, 1],
-        the weight of the positives, and 1 - `alpha` that of the negatives. 1 if None.
+        The weight of each class, at least 0, which the divisor does not count. For a multi-label head it is the weight
+        of the positives, in [0, 1], and 1 - `alpha` that of the negatives. 1 if None.
     ignore_index : int
         Labels of this value cost 0. The trainer counts the labels that are not -100, so that any other value is an
         error where there is a count.
@@ -102,15 +102,15 @@ def compute_loss_func(
         For causal language models: the logits of each token predict the label of the next, and the last none. The
         labels are shifted, not the logits. Needs labels that the trainer has not sharded along their axis.
     label_smoothing : float
-        In [0, 1]: how much of a label is spread evenly over the classes. The trainer does not hand over its own
+        The part of a label that is spread evenly over the classes, in [0, 1]. The trainer does not hand over its own
         `label_smoothing_factor`.
 
     Returns
     -------
     compute_loss : callable ``(outputs, labels, num_items_in_batch=None)``
-        With a float32 number, or float64 of such logits; it pickles. `outputs` has `logits`, or has them first.
-        Class indices have their shape without the last axis, (..., K). Labels of their own shape are those of a
-        multi-label head: the loss is `sigmoid_focal_loss`, and each of them counts.
+        A function that gives a float32 number, or a float64 one for such logits. It can be pickled. `outputs` has
+        `logits`, or has them first. Class indices have their shape without the last axis, (..., K). Labels of their own
+        shape are those of a multi-label head: the loss is `sigmoid_focal_loss`, and each of them counts.
 
     Raises
     ------
@@ -274,14 +274,15 @@ def causal_focal_loss(
 ) -> Tensor:
     """Compute the focal loss of a causal language model from its last hidden states, without its logits in memory.
 
-    The same as the head and then ``compute_loss_func(gamma, shift=True)``: the hidden state of each token predicts the
-    label of the next. The labels are shifted, not the hidden states. It is `linear_sparse_categorical_focal_loss`, and
-    what is said there holds. For use inside the `forward` of a model: there FSDP has made the weights whole.
+    It is the same as the head and then ``compute_loss_func(gamma, shift=True)``: the hidden state of each token
+    predicts the label of the next. The labels are shifted, not the hidden states. It is
+    `linear_sparse_categorical_focal_loss`, and what is said there holds. For use inside the `forward` of a model: there
+    FSDP has made the weights whole.
 
     Parameters
     ----------
     hidden_states : floating tensor, shape (..., T, D)
-        What the head is applied to.
+        The inputs of the head.
     lm_head_weight : floating tensor, shape (V, D), the dtype of `hidden_states`
         The weight of the head, which may be that of the embedding.
     labels : tensor of int, shape (..., T)
@@ -289,7 +290,7 @@ def causal_focal_loss(
     gamma : float or array_like, shape () or (V,)
         The focusing parameter, at least 0: a number, or one for each token of the vocabulary. 0 is cross-entropy.
     num_items_in_batch : int or tensor, optional
-        What to divide the sum of the losses by: the trainer's count, which it hands to each `forward` that takes
+        The divisor of the sum of the losses: the trainer's count, which it hands to each `forward` that takes
         ``**kwargs``. The mean over the labels that are not ignored if None.
     bias : floating tensor, shape (V,), optional
         The bias of the head.
@@ -300,7 +301,7 @@ def causal_focal_loss(
     shift_labels : tensor of int, shape (..., T), optional
         Labels that are shifted already, as context parallelism and collators without padding make them.
     label_smoothing : float
-        In [0, 1]: how much of a label is spread evenly over the vocabulary.
+        The part of a label that is spread evenly over the vocabulary, in [0, 1].
 
     Returns
     -------
@@ -310,7 +311,8 @@ def causal_focal_loss(
     Raises
     ------
     TypeError, ValueError
-        As `linear_sparse_categorical_focal_loss`; and if there are neither `labels` nor `shift_labels`.
+        If an argument is wrong as described for `linear_sparse_categorical_focal_loss`, or if there are neither
+        `labels` nor `shift_labels`.
 
     Examples
     --------

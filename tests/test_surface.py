@@ -122,6 +122,22 @@ def test_the_plan_of_the_house_names_every_file() -> None:
     assert [floor[name.removesuffix("/").removesuffix(".py")] for name in rooms] == sorted(floor.values())
 
 
+def test_the_plan_of_the_kernels_names_every_file() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.partition("`native/` is C++17")[2].partition("Beside `src/`")[0]
+    named = set(re.findall(r"`([\w./]+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))))
+    there = {path.name + "/" * path.is_dir() for path in (ROOT / "native").iterdir() if path.name != "__pycache__"}
+    assert named == there
+
+
+def test_the_readme_begins_with_what_a_newcomer_needs() -> None:
+    """Two screens say how to install the library, and which module is for each framework."""
+    screens = "\n".join((ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:90])
+    modules = (*frameworks.FRAMEWORKS, *frameworks.CLASSIFIERS)
+    wanted = ["pip install", "focal-loss fit", "focal_loss.keras", *(f".{name}" for name in modules)]
+    assert not [words for words in wanted if words not in screens]
+
+
 SAME = {
     tuple(frameworks.FRAMEWORKS): {"_backend": ("FORMULA",), "_functions": ()},
     frameworks.BOOSTERS: {

@@ -39,7 +39,7 @@ def expected_calibration_error(
     Returns
     -------
     error : float
-        In [0, 1]: the distance between the mean label and the mean probability of a bin, averaged over the bins by
+        The distance, in [0, 1], between the mean label and the mean probability of a bin, averaged over the bins by
         their numbers of examples. A bin includes its upper end.
 
     Raises

@@ -50,8 +50,8 @@ def effective_number_weights(counts: Any, beta: float = 0.9999) -> Floats:
     counts : array_like, shape (K,)
         The number of examples of each class, at least 0. Sums of sample weights are counts too.
     beta : float
-        In [0, 1]. 0 weighs all classes alike, 1 each by the inverse of its count. Between them it is 1 - 1 / N, where N
-        is about the number of examples beyond which another one of the same class adds little.
+        A number in [0, 1]. 0 weighs all classes alike, 1 each by the inverse of its count. Between them it is
+        1 - 1 / N, where N is about the number of examples beyond which another one of the same class adds little.
 
     Returns
     -------

@@ -129,8 +129,8 @@ class AsymmetricLoss(_FocalLoss):
     gamma_neg : float or array_like, shape broadcasts with the labels
         The focusing parameter of the negatives, at least 0. The higher it is, the less an easy negative counts.
     clip : float
-        In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are taken as
-        that much less probable.
+        The shift of negatives, in [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those
+        above it are taken as that much less probable.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -219,14 +219,14 @@ class BinaryFocalCrossentropy(_FocalLoss):
     apply_class_balancing : bool
         Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.
     alpha : float or array_like
-        In [0, 1], a shape that broadcasts with the labels.
+        The weight of the positives, in [0, 1], a shape that broadcasts with the labels.
     gamma : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
     ignore_class : int, optional
@@ -326,7 +326,7 @@ class BinaryFocalLoss(_FocalLoss):
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : str or None
@@ -420,7 +420,7 @@ class CategoricalFocalCrossentropy(_FocalLoss):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
         is that of its edge.
     label_smoothing : float
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : str or None
@@ -509,7 +509,7 @@ class CategoricalFocalLoss(_FocalLoss):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
         is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : str or None
@@ -588,8 +588,8 @@ class MatchabilityAwareLoss(_FocalLoss):
     Parameters
     ----------
     gamma : float or array_like, shape broadcasts with the labels
-        At least 0. The target of a positive is its score to this power; the higher it is, the less an easy negative
-        counts.
+        The exponent of the scores, at least 0. The target of a positive is its score to this power; the higher it is,
+        the less an easy negative counts.
     alpha : float or array_like, shape broadcasts with the labels
         The weight of the negatives, which have labels of 0, at least 0.
     detach_weight : bool
@@ -682,7 +682,7 @@ class PenaltyReducedFocalLoss(_FocalLoss):
     alpha : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy place counts.
     beta : float or array_like, shape broadcasts with the labels
-        At least 0. The higher it is, the less a place near an object counts.
+        The exponent of the penalty, at least 0. The higher it is, the less a place near an object counts.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -763,7 +763,7 @@ class Poly1FocalLoss(_FocalLoss):
     gamma : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     epsilon : float
-        What is added to the coefficient of the first term, at least -1; 0 is the focal loss.
+        The number added to the coefficient of the first term, at least -1; 0 is the focal loss.
     pos_weight : float or array_like, optional
         The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
     from_logits : bool
@@ -943,8 +943,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalLoss):
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
     reduction : str or None
         The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str
@@ -1042,8 +1042,8 @@ class SparseCategoricalFocalLoss(_SparseFocalLoss):
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float, optional
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
     reduction : str or None
         The reduction of every Keras loss: 'sum_over_batch_size' is the mean over all examples.
     name : str

@@ -69,8 +69,8 @@ class AsymmetricLoss(_FocalMetric):
     gamma_neg : float or array_like, shape broadcasts with the labels
         The focusing parameter of the negatives, at least 0. The higher it is, the less an easy negative counts.
     clip : float
-        In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are taken as
-        that much less probable.
+        The shift of negatives, in [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those
+        above it are taken as that much less probable.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -157,14 +157,14 @@ class BinaryFocalCrossentropy(_FocalMetric):
     apply_class_balancing : bool
         Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.
     alpha : float or array_like
-        In [0, 1], a shape that broadcasts with the labels.
+        The weight of the positives, in [0, 1], a shape that broadcasts with the labels.
     gamma : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
     ignore_class : int, optional
@@ -262,7 +262,7 @@ class BinaryFocalLoss(_FocalMetric):
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     name : str
@@ -354,7 +354,7 @@ class CategoricalFocalCrossentropy(_FocalMetric):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
         is that of its edge.
     label_smoothing : float
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
     name : str
@@ -441,7 +441,7 @@ class CategoricalFocalLoss(_FocalMetric):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
         is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
     name : str
@@ -518,8 +518,8 @@ class MatchabilityAwareLoss(_FocalMetric):
     Parameters
     ----------
     gamma : float or array_like, shape broadcasts with the labels
-        At least 0. The target of a positive is its score to this power; the higher it is, the less an easy negative
-        counts.
+        The exponent of the scores, at least 0. The target of a positive is its score to this power; the higher it is,
+        the less an easy negative counts.
     alpha : float or array_like, shape broadcasts with the labels
         The weight of the negatives, which have labels of 0, at least 0.
     detach_weight : bool
@@ -610,7 +610,7 @@ class PenaltyReducedFocalLoss(_FocalMetric):
     alpha : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy place counts.
     beta : float or array_like, shape broadcasts with the labels
-        At least 0. The higher it is, the less a place near an object counts.
+        The exponent of the penalty, at least 0. The higher it is, the less a place near an object counts.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -689,7 +689,7 @@ class Poly1FocalLoss(_FocalMetric):
     gamma : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     epsilon : float
-        What is added to the coefficient of the first term, at least -1; 0 is the focal loss.
+        The number added to the coefficient of the first term, at least -1; 0 is the focal loss.
     pos_weight : float or array_like, optional
         The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
     from_logits : bool
@@ -865,8 +865,8 @@ class SparseCategoricalFocalCrossentropy(_SparseFocalMetric):
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
     name : str
         The name of the metric.
     dtype : str, optional
@@ -962,8 +962,8 @@ class SparseCategoricalFocalLoss(_SparseFocalMetric):
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float, optional
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
     name : str
         The name of the metric.
     dtype : str, optional

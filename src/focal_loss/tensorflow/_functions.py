@@ -59,8 +59,8 @@ def asymmetric_loss(
     gamma_neg : float or array_like, shape broadcasts with the labels
         The focusing parameter of the negatives, at least 0. The higher it is, the less an easy negative counts.
     clip : float
-        In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are taken as
-        that much less probable.
+        The shift of negatives, in [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those
+        above it are taken as that much less probable.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -139,14 +139,14 @@ def binary_focal_crossentropy(
     apply_class_balancing : bool
         Whether positives weigh `alpha` and negatives 1 - `alpha`. If not, `alpha` has no effect.
     alpha : float or array_like
-        In [0, 1], a shape that broadcasts with the labels.
+        The weight of the positives, in [0, 1], a shape that broadcasts with the labels.
     gamma : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     axis : int
         The axis over which the mean is taken.
     ignore_class : int, optional
@@ -230,7 +230,7 @@ def binary_focal_loss(
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
 
@@ -311,7 +311,7 @@ def categorical_focal_crossentropy(
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
         is that of its edge.
     label_smoothing : float
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
 
@@ -390,7 +390,7 @@ def categorical_focal_loss(
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
         is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
 
@@ -518,8 +518,8 @@ def matchability_aware_loss(
     y_pred : array_like, a shape that broadcasts with `y_true`
         Logits or probabilities of the positive class, of a floating dtype; integers and lists become float32.
     gamma : float or array_like, shape broadcasts with the labels
-        At least 0. The target of a positive is its score to this power; the higher it is, the less an easy negative
-        counts.
+        The exponent of the scores, at least 0. The target of a positive is its score to this power; the higher it is,
+        the less an easy negative counts.
     alpha : float or array_like, shape broadcasts with the labels
         The weight of the negatives, which have labels of 0, at least 0.
     detach_weight : bool
@@ -599,7 +599,7 @@ def penalty_reduced_focal_loss(
     alpha : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy place counts.
     beta : float or array_like, shape broadcasts with the labels
-        At least 0. The higher it is, the less a place near an object counts.
+        The exponent of the penalty, at least 0. The higher it is, the less a place near an object counts.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -675,7 +675,7 @@ def poly1_focal_loss(
     gamma : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     epsilon : float
-        What is added to the coefficient of the first term, at least -1; 0 is the focal loss.
+        The number added to the coefficient of the first term, at least -1; 0 is the focal loss.
     pos_weight : float or array_like, optional
         The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
     from_logits : bool
@@ -833,8 +833,8 @@ def sparse_categorical_focal_crossentropy(
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
 
     Returns
     -------
@@ -919,8 +919,8 @@ def sparse_categorical_focal_loss(
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float, optional
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
 
     Returns
     -------

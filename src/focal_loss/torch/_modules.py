@@ -119,8 +119,8 @@ class AsymmetricLoss(_OfElements):
     gamma_neg : float or array_like, shape broadcasts with the labels
         The focusing parameter of the negatives, at least 0. The higher it is, the less an easy negative counts.
     clip : float
-        In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are taken as
-        that much less probable.
+        The shift of negatives, in [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those
+        above it are taken as that much less probable.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -241,7 +241,7 @@ class BinaryFocalLoss(_OfElements):
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / 2``, in the focal factor as in the logarithm.
     ignore_class : int, optional
         Predictions with this label cost 0 and have a gradient of zeros, whatever they are. It need not be in [0, 1].
     reduction : {'none', 'mean', 'sum'}
@@ -362,7 +362,7 @@ class CategoricalFocalLoss(_Dense):
         number. Probabilities are clamped to [1e-7, 1 - 1e-7] after division by their sum; beyond the clamp the gradient
         is that of its edge.
     label_smoothing : float, optional
-        In [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
+        The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / K``, in the focal factor as in the logarithm.
     axis : int
         The axis of `y_pred` that holds the classes.
     reduction : {'none', 'mean', 'sum'}
@@ -468,8 +468,8 @@ class MatchabilityAwareLoss(_OfElements):
     Parameters
     ----------
     gamma : float or array_like, shape broadcasts with the labels
-        At least 0. The target of a positive is its score to this power; the higher it is, the less an easy negative
-        counts.
+        The exponent of the scores, at least 0. The target of a positive is its score to this power; the higher it is,
+        the less an easy negative counts.
     alpha : float or array_like, shape broadcasts with the labels
         The weight of the negatives, which have labels of 0, at least 0.
     detach_weight : bool
@@ -590,7 +590,7 @@ class PenaltyReducedFocalLoss(_OfElements):
     alpha : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy place counts.
     beta : float or array_like, shape broadcasts with the labels
-        At least 0. The higher it is, the less a place near an object counts.
+        The exponent of the penalty, at least 0. The higher it is, the less a place near an object counts.
     from_logits : bool
         Whether `y_pred` holds logits, any real number, or probabilities. Prefer logits: they are exact for every finite
         number. Probabilities are clamped to [1e-7, 1 - 1e-7]; beyond the clamp the gradient is that of its edge.
@@ -702,7 +702,7 @@ class Poly1FocalLoss(_OfElements):
     gamma : float or array_like, shape broadcasts with the labels
         The focusing parameter, at least 0. The higher it is, the less an easy example counts; 0 is cross-entropy.
     epsilon : float
-        What is added to the coefficient of the first term, at least -1; 0 is the focal loss.
+        The number added to the coefficient of the first term, at least -1; 0 is the focal loss.
     pos_weight : float or array_like, optional
         The weight of the positives, at least 0, a shape that broadcasts with the labels. 1 if None.
     from_logits : bool
@@ -938,8 +938,8 @@ class SparseCategoricalFocalLoss(_Loss):
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float, optional
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.

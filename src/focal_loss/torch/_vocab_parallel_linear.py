@@ -76,8 +76,8 @@ def vocab_parallel_linear_sparse_categorical_focal_loss(
     ignore_class : int, optional
         Examples with this label cost 0 and have a gradient of zeros, whatever their prediction. It need not be a class.
     label_smoothing : float, optional
-        In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the logarithm:
-        the loss is that of all K classes.
+        The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in
+        the logarithm: the loss is that of all K classes.
     reduction : {'none', 'mean', 'sum'}
         How to reduce the losses. The mean is over the examples that are not ignored, and 0 where there are none. A mean
         or a sum of half precision is float32. Under `torch.autocast` every loss is float32, reduced or not.

@@ -40,8 +40,8 @@ class Options(Declared):
         Option(
             common.CLIP,
             "float",
-            "In [0, 1). A negative of at most this probability costs 0 and has a gradient of 0; those above it are "
-            "taken as that much less probable.",
+            "The shift of negatives, in [0, 1). A negative of at most this probability costs 0 and has a gradient of "
+            "0; those above it are taken as that much less probable.",
         ),
         default=0.05,
     )

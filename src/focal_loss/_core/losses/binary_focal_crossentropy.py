@@ -33,7 +33,11 @@ class Options(Declared):
         default=False,
     )
     alpha: Parameter = option(
-        Option(common.FRACTION, "float or array_like", "In [0, 1], a shape that broadcasts with the labels."),
+        Option(
+            common.FRACTION,
+            "float or array_like",
+            "The weight of the positives, in [0, 1], a shape that broadcasts with the labels.",
+        ),
         default=0.25,
     )
     gamma: Parameter = common.gamma(common.LIKE_LABELS, 2.0)

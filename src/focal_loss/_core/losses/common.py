@@ -179,9 +179,8 @@ NORMALISED = " after division by their sum"
 
 
 def label_smoothing(classes: str, default: float | None) -> Any:
-    says = (
-        f"""In [0, 1]. Labels become ``(1 - a) * y_true + a / {classes}``, in the focal factor as in the logarithm."""
-    )
+    says = f"""The amount a, in [0, 1]. Labels become ``(1 - a) * y_true + a / {classes}``, in the focal factor as in
+the logarithm."""
     return option(Option(SMOOTHING, "float, optional" if default is None else "float", says), default=default)
 
 
@@ -190,8 +189,8 @@ def class_axis() -> Any:
 
 
 def index_smoothing(default: float | None) -> Any:
-    says = """In [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor as in the
-logarithm: the loss is that of all K classes."""
+    says = """The amount a, in [0, 1]. An index counts as the labels ``(1 - a) * one_hot + a / K``, in the focal factor
+as in the logarithm: the loss is that of all K classes."""
     return option(Option(SMOOTHING, "float, optional" if default is None else "float", says), default=default)
 
 

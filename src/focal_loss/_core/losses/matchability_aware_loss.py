@@ -27,8 +27,8 @@ class Options(Declared):
         Option(
             common.PARAMETER,
             f"float or array_like, shape {common.LIKE_LABELS}",
-            "At least 0. The target of a positive is its score to this power; the higher it is, the less an easy "
-            "negative counts.",
+            "The exponent of the scores, at least 0. The target of a positive is its score to this power; the higher "
+            "it is, the less an easy negative counts.",
         ),
         default=1.5,
     )

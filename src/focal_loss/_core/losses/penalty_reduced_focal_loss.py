@@ -36,7 +36,7 @@ class Options(Declared):
         Option(
             common.PARAMETER,
             f"float or array_like, shape {common.LIKE_LABELS}",
-            "At least 0. The higher it is, the less a place near an object counts.",
+            "The exponent of the penalty, at least 0. The higher it is, the less a place near an object counts.",
         ),
         default=4.0,
     )

@@ -37,7 +37,7 @@ class Options(Declared):
         Option(
             common.AT_LEAST_MINUS_1,
             "float",
-            "What is added to the coefficient of the first term, at least -1; 0 is the focal loss.",
+            "The number added to the coefficient of the first term, at least -1; 0 is the focal loss.",
         ),
         default=1.0,
     )

@@ -111,5 +111,5 @@ def _hard(y: Tensor) -> Tensor:
     if not y.is_floating_point():
         return y
     if not torch.compiler.is_compiling() and bool(((y != 0) & (y != 1)).any()):
-        raise ValueError("`y_true` must hold 0 and 1, for soft labels have another focal factor in this library")
+        raise ValueError("`y_true` must hold 0 and 1, since segmentation_models_pytorch mixes soft labels otherwise")
     return y > 0

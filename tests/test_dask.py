@@ -10,7 +10,9 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 from cases import LOSSES, UNLABELED, Loss
+from scipy.sparse import csr_matrix
 
 import focal_loss
 import focal_loss.numpy as reference
@@ -129,6 +131,50 @@ def test_a_mean_leaves_out_what_is_ignored(axis: int) -> None:
     assert_equal(found, reference.binary_focal_crossentropy(labels, Z, **options), rtol=1e-14)
 
 
+UNKNOWN: list[tuple[str, Any, dict[str, Any]]] = [
+    ("binary_focal_loss", Y, {"gamma": 2, "ignore_class": 1}),
+    ("binary_focal_crossentropy", Y, {"ignore_class": 1}),
+    ("binary_focal_crossentropy", Y, {"ignore_class": 1, "axis": 0}),
+    ("categorical_focal_loss", Y, {"gamma": WEIGHTS, "label_smoothing": 0.1}),
+    ("sparse_categorical_focal_loss", T, {"gamma": 2, "ignore_class": 1}),
+    ("sparse_categorical_focal_loss", T, {"gamma": 2, "class_weight": WEIGHTS, "label_smoothing": 0.1}),
+    ("sparse_categorical_focal_loss", T[:, None], {"gamma": 2}),
+]
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize(("name", "labels", "options"), UNKNOWN)
+def test_options_where_lengths_are_not_known(
+    name: str, labels: Any, options: dict[str, Any], from_logits: bool
+) -> None:
+    """Chunks may turn out to be empty."""
+    x, kept = Z if from_logits else P, np.arange(N) // 3 == 1
+    y, z = (lazy(a)[lazy(kept)] for a in (labels, x))
+    found = lazily(lambda: getattr(focal_loss, name)(y, z, **options, from_logits=from_logits))
+    exact = getattr(reference, name)(labels[kept], x[kept], **options, from_logits=from_logits)
+    np.testing.assert_allclose(found.compute(), exact, rtol=1e-14)
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_posteriors_of_chunks_without_rows(rows: int) -> None:
+    kept = np.arange(N) < rows
+    for scores in (lazy(P)[lazy(kept)], lazy(P[:rows])):
+        found = lazily(lambda scores=scores: calibration.categorical_posterior_from_score(scores, 2))
+        exact = calibration.categorical_posterior_from_score(P[:rows], 2)
+        np.testing.assert_allclose(found.compute(), exact, rtol=1e-13)
+
+
+def test_a_class_derived_from_dask_arrays() -> None:
+    class Derived(da.Array):  # type: ignore[misc]
+        pass
+
+    x = lazy(Z)
+    assert_equal(
+        lazily(lambda: focal_loss.binary_focal_loss(Y, Derived(x.dask, x.name, x.chunks, meta=x._meta), 2, **LOGITS)),
+        reference.binary_focal_loss(Y, Z, 2, **LOGITS),
+    )
+
+
 def test_lengths_that_are_not_known() -> None:
     """A selection has as many rows as it has, which Dask finds out when it computes."""
     kept = Z[:, 0] > 0
@@ -210,7 +256,27 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: focal_loss.sparse_categorical_focal_loss([0, 1], lazy(P)[:, lazy(P[0]) > 0][:2], 2),
         ValueError,
-        "`y_pred` must have a known number of classes on axis 1; call its `compute_chunk_sizes`",
+        "the predictions must have a known number of classes on axis 1; call their `compute_chunk_sizes`",
+    ),
+    (
+        lambda: calibration.categorical_posterior_from_logits(lazy(Z)[:, lazy(Z[0]) > 0], 2),
+        ValueError,
+        "the predictions must have a known number of classes on axis 1; call their `compute_chunk_sizes`",
+    ),
+    (
+        lambda: focal_loss.binary_focal_loss(Y[:3], lazy(Z)[lazy(Z[:, 0]) > 0], 2, **LOGITS),
+        ValueError,
+        "arrays of shapes (nan, 5) and (3, 5) must have known lengths, because their chunks differ; call the `compute_",
+    ),
+    (
+        lambda: focal_loss.binary_focal_loss(lazy(Y), lazy(Z).map_blocks(torch.from_numpy), 2, **LOGITS),
+        TypeError,
+        "`y_pred` must be an array of Dask with blocks of NumPy or the array API standard, got blocks of torch.Tensor",
+    ),
+    (
+        lambda: focal_loss.binary_focal_loss(lazy(Y).map_blocks(csr_matrix), lazy(Z), 2, **LOGITS),
+        TypeError,
+        "`y_true` must be an array of Dask with blocks of NumPy or the array API standard, got blocks of scipy.sparse",
     ),
 ]
 

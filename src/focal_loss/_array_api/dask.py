@@ -73,6 +73,14 @@ def _cast(x: Array, *, to: Any) -> Array:
         return x.astype(to)
 
 
+def _max(x: Array, *, axis: int) -> Array:
+    return backend_of_array(x).max(x, axis)
+
+
+def _broadcast(*arrays: Array, number: int) -> Array:
+    return backend_of_array(arrays[0]).broadcast(*arrays)[number]
+
+
 # ---------------------------------------------------------------------------------------------------------------
 # The backend
 # ---------------------------------------------------------------------------------------------------------------
@@ -84,9 +92,26 @@ def blocks(
     """The function of blocks, which are aligned by the labels of their axes. An axis that the result lacks arrives
     whole.
     """
+    check_aligned(*given)
     meta = da.utils.meta_from_array(like, len(place or ()), dtype or like.dtype)
     pairs = [part for value in given for part in value]
     return da.blockwise(function, place, *pairs, concatenate=True, meta=meta, **fixed)
+
+
+def check_aligned(*given: tuple[Any, Place]) -> None:
+    """Raise where chunks of unknown lengths meet different ones: which of them belong together is not known either."""
+    first: dict[int, tuple[Any, list[str]]] = {}
+    for x, place in given:
+        for label, n, chunks in zip(place, x.shape, x.chunks, strict=True) if place else ():
+            if n == 1:
+                continue
+            lengths = [str(length) for length in chunks]  # because nan is not equal to itself
+            other, others = first.setdefault(label, (x, lengths))
+            if lengths != others and "nan" in (*lengths, *others):
+                raise ValueError(
+                    f"arrays of shapes {other.shape} and {x.shape} must have known lengths, because their chunks "
+                    "differ; call the `compute_chunk_sizes` of each that has a length of nan"
+                )
 
 
 def from_the_right(x: Array, rank: int) -> Place:
@@ -111,7 +136,9 @@ class Dask:
         return da.sum(x, axis, keepdims=True)
 
     def max(self, x: Array, axis: int) -> Array:
-        return da.max(x, axis, keepdims=True)
+        every, whole = tuple(range(x.ndim)), self.whole(x, axis)
+        result = (*every[:axis], OTHER, *every[axis + 1 :])
+        return blocks(_max, result, (whole, every), like=x, axis=axis, new_axes={OTHER: 1})
 
     def largest(self, x: Array) -> float:
         return float(np.finfo(x.dtype).max)
@@ -130,6 +157,7 @@ class Dask:
         return blocks(_binary, tuple(range(rank)), *aligned, like=call.x, call=without)
 
     def fused_softmax(self, call: pipeline.SoftmaxCall) -> Array:
+        self.check_classes(call.x, call.axis)
         every = tuple(range(call.x.ndim))
         result = every[: call.axis] + every[call.axis + 1 :]
 
@@ -154,6 +182,12 @@ class Dask:
             raise ValueError(
                 f"`{name}` must hold a value in every place, got a masked array of Dask; call `dask.array.ma.filled` "
                 "and give the filled examples a weight of 0"
+            )
+        if not isinstance(value._meta, np.ndarray) and library_of(value._meta) is None:
+            kind = type(value._meta)
+            raise TypeError(
+                f"`{name}` must be an array of Dask with blocks of NumPy or the array API standard, got blocks of "
+                f"{kind.__module__}.{kind.__name__}; convert them by `map_blocks`"
             )
         if value.dtype.kind not in "biuf":
             raise checks.not_real(name, value)
@@ -204,18 +238,21 @@ class Dask:
         return da.sum(da.ones_like(x), axis) if n is None else n
 
     def classes(self, like: Array, axis: int) -> Array:
-        if self.shape(like)[axis] is None:
-            raise ValueError(
-                f"`y_pred` must have a known number of classes on axis {axis}; call its `compute_chunk_sizes`"
-            )
+        self.check_classes(like, axis)
         return np.arange(like.shape[axis]).reshape((-1,) + (1,) * (like.ndim - axis - 1))
+
+    def check_classes(self, x: Array, axis: int) -> None:
+        if self.shape(x)[axis] is None:
+            raise ValueError(
+                f"the predictions must have a known number of classes on axis {axis}; call their `compute_chunk_sizes`"
+            )
 
     def take(self, x: Array, index: Array) -> Array:
         place = tuple(range(index.ndim))
         return blocks(_take, place, (index, place), (x, (OTHER,)), like=x)
 
     def expand(self, x: Array, axis: int) -> Array:
-        return da.expand_dims(x, axis)
+        return x[(slice(None),) * axis + (None,)]  # `da.expand_dims` needs known lengths
 
     def squeeze(self, x: Array, axis: int) -> Array:
         return da.squeeze(x, axis)
@@ -224,7 +261,9 @@ class Dask:
         return da.reshape(x, shape)
 
     def broadcast(self, *given: Array) -> Sequence[Array]:
-        return da.broadcast_arrays(*given)
+        rank = max(x.ndim for x in given)
+        every, aligned = tuple(range(rank)), [(x, from_the_right(x, rank)) for x in given]
+        return [blocks(_broadcast, every, *aligned, like=x, number=number) for number, x in enumerate(given)]
 
     def mean(self, x: Array, axis: int) -> Array:
         return da.mean(x, axis)
@@ -249,12 +288,17 @@ class Dask:
     def by_row(self, function: Any, v: Array, true_class_mask: Array | None, axis: int, **fixed: Any) -> Array:
         """A function of blocks with all classes, for each class or for the true one."""
         every = tuple(range(v.ndim))
-        v = v.rechunk({axis: -1})
+        v = self.whole(v, axis)
         if true_class_mask is None:
             return blocks(function, every, (v, every), (None, None), like=v, axis=axis, **fixed)
         result = (*every[:axis], OTHER, *every[axis + 1 :])
-        given = (v, every), (true_class_mask.rechunk({axis: -1}), every)
+        given = (v, every), (self.whole(true_class_mask, axis), every)
         return blocks(function, result, *given, like=v, axis=axis, new_axes={OTHER: 1}, **fixed)
+
+    def whole(self, x: Array, axis: int) -> Array:
+        """The array with all classes in one chunk."""
+        self.check_classes(x, axis)
+        return x.rechunk({axis: -1})
 
 
 FORMULA: Any = Dask()  # closed forms see blocks, so it needs no primitives of theirs

@@ -22,9 +22,9 @@ def library_of(value: Any) -> str | None:
     """
     if isinstance(value, (np.ndarray, np.generic, list, tuple, str)):
         return None
+    if isinstance(value, _dask_array()):
+        return DASK
     package = _package(type(value))
-    if package == DASK:
-        return DASK if isinstance(value, _dask_array()) else None
     if package in WITHOUT_NAMESPACE and hasattr(value, "shape"):
         return package
     return package if hasattr(type(value), "__array_namespace__") and package not in SPARSE else None

@@ -73,6 +73,25 @@ def magnitude(rows: list[dict[str, Any]], name: str) -> np.ndarray:
     return np.abs(Exact.of([row[name] for row in rows]).high)
 
 
+@pytest.mark.parametrize("framework", DIFFERENTIABLE, ids=str)
+def test_a_gamma_below_0_counts_as_0(framework: Framework) -> None:
+    """In a tensor, whose numbers are not looked at; as in the losses."""
+    x = np.array([0.25, 0.75])
+    for function in (
+        posterior_from_logits,
+        posterior_from_score,
+        score_from_posterior,
+        categorical_posterior_from_logits,
+        categorical_posterior_from_score,
+        lambda x, gamma: calibration.posterior_of_loss("poly1_focal_loss", x, gamma=gamma),
+        lambda x, gamma: calibration.posterior_of_loss("penalty_reduced_focal_loss", x, alpha=gamma),
+        lambda x, gamma: calibration.posterior_of_loss("varifocal_loss", x, gamma=gamma, detach_weight=True),
+    ):
+        found = function(framework.tensor(x, "float32"), framework.tensor([-1.0, 2.0], "float32"))
+        exact = function(framework.tensor(x, "float32"), [0.0, 2.0])
+        np.testing.assert_array_equal(framework.numpy(found), framework.numpy(exact))
+
+
 @pytest.mark.parametrize("dtype", WIDE)
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=str)
 def test_posterior_from_logits(framework: Framework, dtype: str) -> None:

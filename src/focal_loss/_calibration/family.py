@@ -8,6 +8,7 @@ from typing import Any
 from focal_loss._core import checks, losses, options
 from focal_loss._core import log_odds as log_odds  # importing it registers the closed forms
 from focal_loss._core.declare import REQUIRED, Options
+from focal_loss._core.pipeline import at_least_zero
 from focal_loss._core.shapes import broadcast_shape
 from focal_loss._dispatch.frameworks import formula_for
 
@@ -116,12 +117,13 @@ def posterior_of_loss(loss: str, logits: Any, **kwargs: Any) -> Any:
     def get(name: str) -> Any:
         nonlocal shape
         value = chosen.values[name]
-        if name in WEIGHTS and loss != "penalty_reduced_focal_loss":
+        is_weight = name in WEIGHTS and loss != "penalty_reduced_focal_loss"
+        if is_weight:
             value = options.positive(name, kwargs.get(name, value))
         converted = xp.parameter(name, value, x)
         if not isinstance(converted, float):
             shape = broadcast_shape((name, xp.shape(converted)), ("logits", shape))
-        return converted
+        return converted if is_weight else at_least_zero(xp, converted)
 
     family, arguments = form(chosen, get)
     return xp.cast(xp.elementwise(family, x, *arguments), given)

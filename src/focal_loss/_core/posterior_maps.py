@@ -10,7 +10,7 @@ from focal_loss._core.declare import Kind, Option, Options, option, options
 from focal_loss._core.formula import Array
 from focal_loss._core.losses import common
 from focal_loss._core.options import Parameter
-from focal_loss._core.pipeline import Backend
+from focal_loss._core.pipeline import Backend, at_least_zero
 from focal_loss._core.shapes import broadcast_shape, normalize_axis
 from focal_loss._core.softmax_losses import along_axis, per_class
 
@@ -75,6 +75,7 @@ def elementwise(xp: Backend, family: str, name: str, value: Any, spec: Binary, i
     if spec.temperature != 1:
         x = x / spec.temperature
     gamma, weight = xp.parameter("gamma", spec.gamma, x), xp.parameter("pos_weight", spec.pos_weight, x)
+    gamma = at_least_zero(xp, gamma)
     shape = xp.shape(x)
     for other, tensor in (("gamma", gamma), ("pos_weight", weight)):
         if not isinstance(tensor, float):
@@ -96,6 +97,7 @@ def softmax(xp: Backend, name: str, value: Any, spec: Categorical) -> Array:
         along_axis(xp, per_class(xp, other, xp.parameter(other, getattr(spec, other), x), classes), axis, rank)
         for other in ("gamma", "class_weight", "logit_adjustment")
     )
+    gamma = at_least_zero(xp, gamma)
     margin = xp.margin(tempered(xp, x + offset, axis, spec.temperature), None, axis)
     evidence = xp.elementwise("class_evidence", margin, gamma, weight) - offset
     # With gamma 0 and weight 1 the posterior of a margin is its sigmoid, and the posteriors are a softmax.

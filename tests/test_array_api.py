@@ -23,7 +23,8 @@ import focal_loss
 import focal_loss.numpy as reference
 from focal_loss import calibration
 from focal_loss._array_api.standard import Standard
-from focal_loss.schedules import flsd53
+from focal_loss.schedules import flsd53, gamma_for_probability
+from focal_loss.weights import balanced_weights
 
 RNG = np.random.default_rng(0)
 DTYPES = ("float32", "float64")
@@ -213,6 +214,16 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "`gamma` must be a number or have one entry per class (3)",
     ),
     (
+        lambda f: f.binary_focal_loss(array([1.0, 0.0], device=DEVICES[1]), array([0.5, 0.5]), 2),
+        ValueError,
+        "`y_true` must be on the device of the other arrays, array_api_strict.Device('CPU_DEVICE'), got",
+    ),
+    (
+        lambda f: f.binary_focal_loss([1, 0], array([0.5, 0.5]), array(2.0, device=DEVICES[1])),
+        ValueError,
+        "`gamma` must be on the device of the other arrays",
+    ),
+    (
         lambda f: calibration.posterior_from_score(array([1.5]), 2),
         ValueError,
         "`score` must hold numbers in [0, 1], got 1.5",
@@ -273,6 +284,39 @@ def test_what_has_no_door_is_refused(backend: str) -> None:
             TypeError, match=r"`y_pred` must be an array of NumPy, .* of Dask or the array API standard"
         ):
             focal_loss.binary_focal_loss([1, 0], value, 2)
+    focal_loss.set_backend(None)
+
+
+ON_THE_HOST: list[tuple[str, Callable[[Any], Any]]] = [
+    ("prior", lambda x: calibration.prior_logit(x, 2)),
+    ("gamma", lambda x: calibration.prior_logit(0.5, x)),
+    ("pos_weight", lambda x: calibration.prior_logit(0.5, 2, pos_weight=x)),
+    ("prior", lambda x: calibration.categorical_prior_logits(x, 2)),
+    ("y_true", lambda x: calibration.expected_calibration_error(x, [0.5, 0.5])),
+    ("y_prob", lambda x: calibration.expected_calibration_error([1, 0], x)),
+    ("sample_weight", lambda x: calibration.expected_calibration_error([1, 0], [0.5, 0.5], sample_weight=x)),
+    ("logits", lambda x: calibration.FocalTemperature(2).fit(x, [1, 0])),
+    ("y", lambda x: calibration.FocalTemperature(2).fit([1.0, 0.0], x)),
+    ("gamma", lambda x: calibration.FocalTemperature(x).fit([1.0, 0.0], [1, 0])),
+    ("p0", gamma_for_probability),
+    ("counts", balanced_weights),
+]
+
+
+@pytest.mark.parametrize(("name", "function"), ON_THE_HOST)
+@pytest.mark.parametrize("value", [array([0.25, 0.5]), da.from_array([0.25, 0.5])], ids=["strict", "dask"])
+def test_functions_of_the_host_refuse_them(name: str, function: Callable[[Any], Any], value: Any) -> None:
+    """They would compute what is lazy, and turn what they are given into NumPy's."""
+    with pytest.raises(TypeError, match=f"`{name}` must be an array of NumPy, .*; convert it to one of them"):
+        function(value)
+
+
+def test_sequences_of_them_are_refused() -> None:
+    focal_loss.set_backend("numpy")
+    for entry in (array(0.5), da.ones(())):
+        for value in ([entry, entry], [0.5, entry], ([entry], [entry])):
+            with pytest.raises(TypeError, match=r"`y_pred` must be an array of NumPy, .*got (array_api_strict|dask)"):
+                focal_loss.binary_focal_loss([1, 0], value, 2)
     focal_loss.set_backend(None)
 
 

@@ -83,6 +83,12 @@ class Standard:
             return self.from_host(name, value)
         if not self.xp.isdtype(value.dtype, REAL):
             raise checks.not_real(name, value)
+        device = getattr(value, "device", None)
+        if device != self.device:
+            raise ValueError(
+                f"`{name}` must be on the device of the other arrays, {self.device}, got {device}; copy it by its "
+                "`to_device`"
+            )
         return value
 
     def from_host(self, name: str, value: Any) -> Array:

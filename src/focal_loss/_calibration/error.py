@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from focal_loss._core import arrays, options
+from focal_loss._core import checks, options
 
 STRATEGIES = ("uniform", "quantile")
 
@@ -66,9 +66,8 @@ def expected_calibration_error(
         raise ValueError(f"`bins` must be at least 1, got {bins}")
     if strategy not in STRATEGIES:
         raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}")
-    for name, value in (("y_true", y_true), ("y_prob", y_prob)):
-        arrays.refuse_missing(name, value)
-    hits, confidence = _hits(np.asarray(arrays.on_host(y_true)), np.asarray(arrays.on_host(y_prob)))
+    labels, probability = checks.read("y_true", y_true), checks.read("y_prob", y_prob)
+    hits, confidence = _hits(np.asarray(labels), np.asarray(probability))
     weight = options.sample_weights(sample_weight, len(hits))
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     if strategy == "quantile" and len(inner):

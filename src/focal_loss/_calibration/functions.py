@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss._core import arrays, options, posterior, posterior_maps
+from focal_loss._core import checks, options, posterior, posterior_maps
 from focal_loss._core.formula import Array
 from focal_loss._core.shapes import broadcast_shape
 from focal_loss._dispatch.frameworks import formula_for
@@ -47,14 +47,12 @@ def categorical_prior_logits(prior: Any, gamma: Any, class_weight: Any | None) -
 
 def _host(check: Any, name: str, value: Any) -> Array:
     """A checked parameter as float64, read from wherever it is."""
-    arrays.refuse_missing(name, value)
-    value = arrays.on_host(value)
+    value = checks.read(name, value)
     return np.asarray(check(name, np.asarray(value) if hasattr(value, "shape") else value), np.float64)
 
 
 def _checked_prior(prior: Any, high: float) -> Array:
-    arrays.refuse_missing("prior", prior)
-    checked = np.asarray(arrays.on_host(prior))
+    checked = np.asarray(checks.read("prior", prior))
     if checked.dtype.kind not in "iuf":
         raise TypeError(f"`prior` must be a number or an array of numbers, got {prior!r}")
     checked = checked.astype(np.float64)

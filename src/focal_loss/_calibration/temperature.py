@@ -14,7 +14,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, column_or_1d
 
-from focal_loss._core import arrays, options, posterior
+from focal_loss._core import checks, options, posterior
 from focal_loss._core.options import ParameterLike
 from focal_loss._core.sigmoid import Sigmoid
 from focal_loss._core.warnings import warn
@@ -239,9 +239,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
             rest = "; for a softmax, with class indices" if self.multilabel_ else ""
             raise ValueError(f"`{other}` has no part with {why}; pass `{name}`{rest}")
         given = self.gamma, getattr(self, name)
-        for option, value in zip(("gamma", name), given, strict=True):
-            arrays.refuse_missing(option, value)
-        gamma, weight = map(arrays.on_host, given)
+        gamma, weight = (checks.read(option, value) for option, value in zip(("gamma", name), given, strict=True))
         checked = options.parameter("gamma", gamma), options.positive(name, weight)
         gamma, weight = (np.asarray(value, np.float64) for value in checked)
         for option, value in (("gamma", gamma), (name, weight)):
@@ -269,8 +267,8 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
 
 
 def _columns(logits: Any) -> NDArray[np.float64]:
-    arrays.refuse_missing("logits", logits)
-    array = check_array(arrays.on_host(logits), ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="logits")
+    array = checks.read("logits", logits)
+    array = check_array(array, ensure_2d=False, allow_nd=True, dtype=np.float64, input_name="logits")
     if array.ndim not in (1, 2):
         raise ValueError(f"`logits` must have the shape (n,), (n, 1) or (n, K), got {array.shape}")
     return array[:, None] if array.ndim == 1 else array
@@ -278,8 +276,7 @@ def _columns(logits: Any) -> NDArray[np.float64]:
 
 def _labels(y: Any) -> NDArray[Any]:
     """Classes of shape (n,), or a table of labels of shape (n, K)."""
-    arrays.refuse_missing("y", y)
-    labels = np.asarray(arrays.on_host(y))
+    labels = np.asarray(checks.read("y", y))
     labels = labels if labels.ndim == 2 and labels.shape[1] > 1 else column_or_1d(labels)
     assert_all_finite(labels, input_name="y")
     if labels.ndim == 1:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from focal_loss._core.arrays import refuse_missing
+from focal_loss._core.arrays import on_host, refuse_missing
 
 # Packages whose arrays have a module here, or become NumPy's by intention. They are recognized by name, because nothing
 # may be imported for it.
 _READ = ("builtins", "numpy", "torch", "jax", "jaxlib", "tensorflow", "keras", "pandas", "polars", "pyarrow", "xarray")
 # The attributes of arrays of any library. NumPy could read some of these arrays.
 _OF_ARRAYS = ("__array__", "__array_interface__", "__array_namespace__", "__cuda_array_interface__", "__dlpack__")
+_NUMBERS = {int, float, bool}
 _DEEPEST = 64  # NumPy's limit of axes
 
 
@@ -74,8 +75,15 @@ def not_real(name: str, value: object) -> TypeError:
 
 
 def refuse_foreign(name: str, value: object) -> None:
-    """Raise `TypeError` for arrays of libraries that have no module here, which would silently become NumPy arrays."""
-    if isinstance(value, (np.ndarray, np.generic, list, tuple, int, float)):
+    """Raise `TypeError` for arrays of libraries that have no module here, which would silently become NumPy arrays, and
+    for sequences of them.
+    """
+    if isinstance(value, (np.ndarray, np.generic, int, float)):
+        return
+    if isinstance(value, (list, tuple)):
+        kinds = {type(entry) for entry in value} - _NUMBERS  # none for numbers
+        for entry in value if kinds else ():
+            refuse_foreign(name, entry)
         return
     kind = type(value)
     packages = {base.__module__.partition(".")[0] for base in kind.__mro__ if base is not object}
@@ -126,6 +134,13 @@ def refuse_unreal(name: str, value: Any) -> None:
         raise not_real(name, value)
     refuse_foreign(name, value)
     refuse_missing(name, value)
+
+
+def read(name: str, value: Any) -> Any:
+    """An argument of a function that works on the host, whose tensors are copied from their device."""
+    refuse_foreign(name, value)
+    refuse_missing(name, value)
+    return on_host(value)
 
 
 # ---------------------------------------------------------------------------------------------------------------

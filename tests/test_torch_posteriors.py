@@ -238,13 +238,29 @@ def test_an_onnx_model_of_infinite_logits() -> None:
         torch.testing.assert_close(torch.from_numpy(found), module(z), rtol=0, atol=1e-6, equal_nan=True)
 
 
-def test_compiled_and_vectorized() -> None:
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiled_and_vectorized(dynamic: bool | None) -> None:
     model = exact_layer(Model().eval())
     right = model(inputs())
-    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True, dynamic=dynamic)
     assert_close([value.detach() for value in compiled(inputs())], [value.detach() for value in right])
     module = CategoricalPosteriorFromLogits(2, temperature=1.5)
     torch.testing.assert_close(torch.vmap(module)(inputs()), module(inputs()))
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_compiled_functions(dynamic: bool | None) -> None:
+    def posteriors(z: Tensor) -> list[Tensor]:
+        return [
+            calibration.posterior_from_logits(z, 2.0),
+            calibration.categorical_posterior_from_logits(z, 2.0, class_weight=2.0),
+            calibration.posterior_of_loss("asymmetric_loss", z),
+            calibration.posterior_of_loss("poly1_focal_loss", z, gamma=2.0, pos_weight=3.0),
+        ]
+
+    compiled = torch.compile(posteriors, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    for found, right in zip(compiled(inputs()), posteriors(inputs()), strict=True):
+        torch.testing.assert_close(found, right, rtol=0, atol=1e-6)
 
 
 @each_kind

@@ -7,7 +7,7 @@ from typing import Any
 
 from focal_loss._core import checks, losses, options
 from focal_loss._core import log_odds as log_odds  # importing it registers the closed forms
-from focal_loss._core.declare import REQUIRED, Options
+from focal_loss._core.declare import Options
 from focal_loss._core.pipeline import at_least_zero
 from focal_loss._core.shapes import broadcast_shape
 from focal_loss._dispatch.frameworks import formula_for
@@ -139,7 +139,7 @@ def _checked(loss: Any, given: dict[str, Any]) -> tuple[Callable[[Options, Param
     for name in given:
         if name not in allowed:
             raise TypeError(f"`{loss}` has no `{name}`; its options are {', '.join(allowed)}")
-    for name, (_, default) in declared[loss].options.declared().items():
-        if default is REQUIRED and name not in given:
+    for name in declared[loss].options.required:
+        if name not in given:
             raise TypeError(f"`{loss}` needs a `{name}`; pass that of the training")
     return FORMS[loss], declared[loss].options(**given)

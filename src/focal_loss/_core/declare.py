@@ -47,6 +47,7 @@ def options(kind: type[Declared]) -> type[Declared]:
     declared = made.declared()
     made.checks = {name: option.kind.check for name, (option, _) in declared.items()}
     made.arrays = tuple(name for name, (option, _) in declared.items() if option.kind.annotation == "ParameterLike")
+    made.required = tuple(name for name, (_, default) in declared.items() if default is REQUIRED)
     return made
 
 
@@ -56,6 +57,7 @@ class Options:
 
     checks: ClassVar[dict[str, Callable[[str, Any], Any]]]
     arrays: ClassVar[tuple[str, ...]]  # the options that may be arrays
+    required: ClassVar[tuple[str, ...]]  # the options without a default
     weight_name: ClassVar[str] = ""  # what the loss calls its weights
 
     def __post_init__(self) -> None:

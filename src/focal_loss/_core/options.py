@@ -86,10 +86,12 @@ def positive(name: str, value: Parameter) -> Parameter:
 
 
 MOST_TEMPERATURE = 1e6  # in either direction, far beyond what a fit finds
+# Written once, because `torch.compile` with dynamic shapes cannot format a number.
+_OF_TEMPERATURES = f"must be a number in [{1 / MOST_TEMPERATURE:g}, {MOST_TEMPERATURE:g}]"
 
 
 def temperature(name: str, value: object) -> float:
-    allowed = f"`{name}` must be a number in [{1 / MOST_TEMPERATURE:g}, {MOST_TEMPERATURE:g}]"
+    allowed = f"`{name}` {_OF_TEMPERATURES}"
     if not is_number(value):
         raise TypeError(f"{allowed}, got {shown(value)}")
     if not 1 / MOST_TEMPERATURE <= value <= MOST_TEMPERATURE:  # type: ignore[operator]

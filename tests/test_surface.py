@@ -174,6 +174,24 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def test_the_site_opens_the_newest_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release is newer than what came before it under the same number."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import website
+
+    for version in ("1.9.0", "1.10.0rc1", "1.10.0", "1.2.0"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "index.html").touch()
+    website.list_versions(tmp_path)
+    assert '["1.10.0", "1.10.0rc1", "1.9.0", "1.2.0"]' in (tmp_path / "versions.js").read_text()
+    assert "url=1.10.0/index.html" in (tmp_path / "index.html").read_text()
+
+
+def test_distributions_leave_compiled_libraries_out() -> None:
+    """Those that lie in `src` are for the machine that built them. scikit-build-core leaves out what git ignores."""
+    assert {"*.so", "*.pyd"} <= set((ROOT / ".gitignore").read_text().split())
+
+
 def test_links_between_pages_resolve() -> None:
     found = 0
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):

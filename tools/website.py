@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
 
 from marks import ROOT
-from sphinx.cmd.build import main as sphinx
+from packaging.version import Version
 
 import focal_loss
 
@@ -28,19 +27,16 @@ START = """<!DOCTYPE html>
 """
 
 
-def order(version: str) -> tuple[int, ...]:
-    """The numbers of a version, of which the newest has the largest."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
-
-
 def list_versions(site: Path) -> None:
     """Write the list that the pages read, and a page that opens the newest version."""
-    versions = sorted((path.parent.name for path in site.glob("*/index.html")), key=order, reverse=True)
+    versions = sorted((path.parent.name for path in site.glob("*/index.html")), key=Version, reverse=True)
     (site / "versions.js").write_text(f"window.focalLossVersions = {json.dumps(versions)};\n")
     (site / "index.html").write_text(START.format(newest=versions[0]))
 
 
 def main() -> int:
+    from sphinx.cmd.build import main as sphinx  # the list of versions needs no Sphinx
+
     built = SITE / focal_loss.__version__
     shutil.rmtree(built, ignore_errors=True)  # with the pages of names that are gone
     options = ["--fail-on-warning", "--keep-going", "--quiet", "--write-all", "-d", str(CACHE)]

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <stdexcept>
 
 #include "dispatch.hpp"
 #include "jax_ffi.hpp"

@@ -1,7 +1,9 @@
 // The choice of the instruction set and of the number of threads.
 #include "dispatch.hpp"
 
+#include <algorithm>
 #include <atomic>
+#include <cfloat>
 #include <stdexcept>
 
 #if !defined(_WIN32)

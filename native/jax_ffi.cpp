@@ -5,6 +5,8 @@
 #include <exception>
 #include <stdexcept>
 #include <string_view>
+#include <type_traits>
+#include <vector>
 
 #include "dispatch.hpp"
 #include "xla_abi.hpp"

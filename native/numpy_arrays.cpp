@@ -2,6 +2,11 @@
 // A call that is not of usual arrays is answered by None; its caller makes it usual, or computes it by the formula.
 #include "numpy_arrays.hpp"
 
+#include <algorithm>
+#include <initializer_list>
+#include <stdexcept>
+#include <utility>
+
 #include "released.hpp"
 
 #define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
@@ -132,14 +137,15 @@ struct Results {
   template <class Call>
   void of_caller(Call& call, nb::handle into, int64_t size) {
     const auto given = nb::cast<nb::tuple>(into);
+    bool fit = nb::len(given) == 2;
     arrays[count++] = nb::none();
-    for (const nb::handle array : given) {
-      PyArrayObject* each = array_of(array);
-      const bool fits = each != nullptr && PyArray_TYPE(each) == NPY_FLOAT && PyArray_ISCARRAY(each);
-      if (!fits || PyArray_SIZE(each) != size || count == 3)
-        throw std::invalid_argument("derivatives go into two arrays in float, in C order, of the shape of the logits");
-      arrays[count++] = nb::borrow(array);
+    for (size_t k = 0; fit && k < 2; ++k) {
+      arrays[count] = nb::borrow(given[k]);
+      PyArrayObject* each = array_of(arrays[count++]);
+      fit = each != nullptr && PyArray_TYPE(each) == NPY_FLOAT && PyArray_ISCARRAY(each) && PyArray_SIZE(each) == size;
     }
+    if (!fit)
+      throw std::invalid_argument("derivatives go into two arrays in float, in C order, of the shape of the logits");
     call.derivatives_in_float32 = true;
     call.gradient = data_of(arrays[1]);
     call.hessian = data_of(arrays[2]);
@@ -153,11 +159,12 @@ struct Results {
   // (arrays, sum, first invalid label or -1). An array without axes becomes a scalar.
   nb::object with(const Outcome& outcome, bool scalars) {
     nb::object found = nb::steal(PyTuple_New(count));
-    for (int k = 0; k < count; ++k) {
+    for (int k = 0; found.is_valid() && k < count; ++k) {
       PyObject* each = arrays[k].release().ptr();
       if (scalars) each = PyArray_Return(reinterpret_cast<PyArrayObject*>(each));
-      PyTuple_SetItem(found.ptr(), k, each);
+      if (each == nullptr || PyTuple_SetItem(found.ptr(), k, each) != 0) throw nb::python_error();
     }
+    if (!found.is_valid()) throw nb::python_error();
     return nb::make_tuple(std::move(found), outcome.sum, outcome.first_bad);
   }
 };

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstdint>
 #include <exception>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -41,7 +40,7 @@ void run_pieces(int64_t pieces, Team team, const Work& work) {
     std::vector<std::thread> helpers(pieces - 1);
     try {
       for (std::thread& helper : helpers) helper = std::thread([&queue] { queue.run(); });
-    } catch (const std::system_error&) {  // no more threads: the existing ones do the work
+    } catch (const std::exception&) {  // no more threads, or no memory for one: the existing ones do the work
     }
     queue.run();
     for (std::thread& helper : helpers)

@@ -156,6 +156,26 @@ assert kernels.NATIVE.binary(False, (4,), *operands, 2.0, 1.0, 1.0, 1.0, 0.0, 0,
 """
 
 
+SINGLE = np.zeros(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    "into",
+    [(), (SINGLE,), (SINGLE,) * 3, (SINGLE, np.zeros(3)), (SINGLE, np.zeros(2, np.float32)), (SINGLE, None)],
+    ids=["none", "one", "three", "float64", "short", "no array"],
+)
+def test_derivatives_go_into_two_arrays(into: tuple[Any, ...]) -> None:
+    x, t = np.zeros(3), np.ones(3, bool)
+    for call in (
+        lambda: kernels.NATIVE.binary_of_numpy(x, t, 1, 2.0, 1.0, 1.0, 1.0, 0.0, 2, False, into, False, 0),
+        lambda: kernels.NATIVE.softmax_of_numpy(
+            x, np.array(1), 1, -1, True, None, 2.0, 1.0, 1.0, 0.0, 2, False, into, False
+        ),
+    ):
+        with pytest.raises(ValueError, match="derivatives go into two arrays in float, in C order"):
+            call()
+
+
 def test_a_signal_interrupts_the_kernels() -> None:
     """There are so many elements that the test would take minutes if the handler ran only after the last."""
     run(INTERRUPT, timeout=60)

@@ -192,6 +192,13 @@ def test_distributions_leave_compiled_libraries_out() -> None:
     assert {"*.so", "*.pyd"} <= set((ROOT / ".gitignore").read_text().split())
 
 
+def test_without_a_compiler_one_wheel_serves_every_python() -> None:
+    """A wheel without kernels has no ABI, and scikit-build-core refuses to write one into its name."""
+    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]["overrides"]
+    without = [override["wheel"] for override in overrides if not override["wheel"]["cmake"]]
+    assert without == [{"cmake": False, "py-api": "py3"}]
+
+
 def test_links_between_pages_resolve() -> None:
     found = 0
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):

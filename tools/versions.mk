@@ -25,9 +25,8 @@ ONE_tensorflow := --libraries tensorflow tests -k tensorflow $(OTHERS)
 ONE_keras := --libraries keras,tensorflow tests/keras
 ONE_boosters := tests/boosting tests/cli --libraries \
   lightgbm,xgboost,catboost,sklearn,scipy,pandas,pyarrow,optuna,rich,jinja2,matplotlib,onnx
-# Old versions use what others have deprecated since, and LightGBM 4.6 warns of arrays whose columns have no names.
-WARNINGS_lowest := -W ignore::DeprecationWarning -W ignore::FutureWarning \
-  -W "ignore:X does not have valid feature names:UserWarning"
+# Old versions use what others have deprecated since.
+WARNINGS_lowest := -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 define at_versions
 .PHONY: test-$1 $(addprefix test-$1-,$(FRAMEWORKS))

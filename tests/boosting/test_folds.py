@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 from pathlib import Path
@@ -24,9 +25,9 @@ from test_classifier import CLASSIFIERS, few_rounds
 
 from focal_loss.calibration import FocalTemperature
 from focal_loss.catboost import FocalCatBoostClassifier
-from focal_loss.lightgbm import FocalDaskLGBMClassifier, FocalLGBMClassifier
+from focal_loss.lightgbm import FocalLGBMClassifier
 from focal_loss.sklearn import FocalHistGradientBoostingClassifier
-from focal_loss.xgboost import FocalDaskXGBClassifier, FocalXGBClassifier
+from focal_loss.xgboost import FocalXGBClassifier
 
 ROUNDS = {
     FocalLGBMClassifier: "n_estimators",
@@ -258,9 +259,13 @@ def test_another_start_is_refused(make: Any, options: dict[str, Any], given: dic
         few_rounds(make, calibrated="cv", **options).fit(X, y, **given)
 
 
-@pytest.mark.parametrize("make", [FocalDaskLGBMClassifier, FocalDaskXGBClassifier])
-def test_dask_is_refused(make: Any) -> None:
+@pytest.mark.needs("dask")
+@pytest.mark.parametrize(
+    ("booster", "name"), [("lightgbm", "FocalDaskLGBMClassifier"), ("xgboost", "FocalDaskXGBClassifier")]
+)
+def test_dask_is_refused(booster: str, name: str) -> None:
     X, y = table(100)
+    make = getattr(importlib.import_module(f"focal_loss.{booster}"), name)
     with pytest.raises(ValueError, match="`calibrated` must be True or False with Dask, got 'cv'"):
         make(calibrated="cv").fit(X, y)
 

@@ -363,7 +363,7 @@ def test_checks_of_scikit_learn() -> None:
 
 
 def test_a_version_without_a_private_name_is_an_error_that_says_which_has_it() -> None:
-    says = r"`focal_loss.sklearn` needs scikit-learn 1.6 to 1.9, got \S+: {}; pip install 'scikit-learn>=1.6,<1.10'"
+    says = r"`focal_loss.sklearn` needs scikit-learn 1.7 to 1.9, got \S+: {}; pip install 'scikit-learn>=1.7,<1.10'"
     try:
         with pytest.raises(ImportError, match=says.format("there is no `sklearn.ensemble.No.name`")):
             _private.needed("sklearn.ensemble", "No.name")

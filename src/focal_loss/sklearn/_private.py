@@ -11,8 +11,8 @@ import sklearn
 
 from focal_loss._core.private import private
 
-SUPPORTED = "scikit-learn 1.6 to 1.9"
-REMEDY = "pip install 'scikit-learn>=1.6,<1.10'"
+SUPPORTED = "scikit-learn 1.7 to 1.9"
+REMEDY = "pip install 'scikit-learn>=1.7,<1.10'"
 PARENT = "HistGradientBoostingClassifier"
 
 

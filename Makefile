@@ -31,7 +31,7 @@ nightly: .venv/test .venv/browser
 	FOCAL_LOSS_ISA=formula TORCHINDUCTOR_CACHE_DIR=$(CURDIR)/build/inductor-formula \
 	  $(BIN)/pytest -n auto --dist worksteal -m "" tests \
 	  --ignore=tests/keras --ignore=tests/gpu --ignore=tests/golden --ignore=tests/compat --ignore=tests/site \
-	  --ignore=tests/test_native.py --ignore=tests/test_torch_native.py
+	  --ignore=tests/test_native.py --ignore=tests/test_torch_native.py --ignore=tests/test_threads.py
 	FOCAL_LOSS_ISA=formula $(MAKE) --no-print-directory -j 2 --output-sync=target keras MARKED='-m ""'
 
 demo: .venv/demo

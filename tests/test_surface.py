@@ -235,6 +235,15 @@ def test_every_framework_and_booster_is_an_extra() -> None:
     assert [framework.name for framework in FRAMEWORKS] == list(frameworks.BACKENDS)
 
 
+def test_pages_name_the_lowest_versions() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lowest = {name: extras[name][0].partition(">=")[2] for name in ("torch", "jax", "tensorflow", "keras")}
+    page = (ROOT / "docs" / "quick_start.md").read_text()
+    assert "PyTorch {torch}, JAX {jax}, TensorFlow {tensorflow}, Keras {keras}".format(**lowest) in page
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert "TensorFlow {tensorflow} and Keras {keras}".format(**lowest) in changes
+
+
 def test_frameworks_are_imported_only_by_their_module() -> None:
     for path in SOURCE.rglob("*.py"):
         name = module_name(path)

@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
-from focal_loss._core.arrays import refuse_missing
-from focal_loss._core.checks import host_array, read, refuse_foreign, shown
+from focal_loss._core.arrays import on_host, refuse_missing
+from focal_loss._core.checks import host_array, refuse_foreign, shown
 
 
 class HasShape(Protocol):
@@ -100,10 +100,13 @@ def temperature(name: str, value: object) -> float:
 
 
 def sample_weights(value: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A weight for each of `count` examples, on the host; 1 for None."""
+    """A weight for each of `count` examples, on the host; 1 for None. As in scikit-learn, any object will do of which
+    NumPy makes an array.
+    """
     if value is None:
         return np.ones(count)
-    weights = np.asarray(read("sample_weight", value), np.float64)
+    refuse_missing("sample_weight", value)
+    weights = np.asarray(on_host(value), np.float64)
     if weights.shape != (count,):
         raise ValueError(f"`sample_weight` must have the shape ({count},), got {weights.shape}")
     if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:

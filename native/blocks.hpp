@@ -80,7 +80,7 @@ Seen<T> exponentials(const Block<T>& b, int64_t n, const Ahead& ahead, const Exp
     fetch(ahead.logits, begin * ahead.logit_size, strip * ahead.logit_size);
     fetch(ahead.labels, begin * ahead.label_size, strip * ahead.label_size);
     const int64_t end = begin + strip < n ? begin + strip : n;
-FOCAL_INDEPENDENT
+    FOCAL_INDEPENDENT
     for (int64_t i = begin; i < end; ++i) {
       const T a = std::fabs(z[i]);
       const Bits<T> size = to_bits(a);
@@ -135,7 +135,7 @@ void hard_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
   const T keep_negative_term = b.keep_negative_term;
-FOCAL_INDEPENDENT
+  FOCAL_INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     const bool negative = is_negative(y[i]);
     // The sign is flipped as bits, because the compiler would turn a conditional negation into a second comparison.
@@ -157,7 +157,7 @@ void expected_loss_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) 
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient, *__restrict hessian = b.hessian;
   const T keep_negative_term = b.keep_negative_term;
-FOCAL_INDEPENDENT
+  FOCAL_INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     const Derivatives<T> f = expected_loss<two_gamma, order>(
         sigmoid(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
@@ -174,7 +174,7 @@ void p_t_loss_loop(const Block<T>& b, const Exponentials<T>& x, int64_t n) {
   const T *__restrict positive = b.positive, *__restrict negative = b.negative;
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient;
-FOCAL_INDEPENDENT
+  FOCAL_INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     const Derivatives<T> f = p_t_loss<two_gamma>(sigmoid(z[i], u[i], error[i]), y[i], {positive[i], negative[i]},
                                           two_gamma == any_power ? gamma[i] : T(0));

@@ -224,7 +224,7 @@ void side_loop(const Block<T>& b, const Sides<T>& given, const Exponentials<T>& 
   const T *__restrict u = x.u, *__restrict error = x.error;
   T *__restrict value = b.value, *__restrict gradient = b.gradient;
   constexpr bool weighted = kind == Kind::poly1;
-FOCAL_INDEPENDENT
+  FOCAL_INDEPENDENT
   for (int64_t i = 0; i < n; ++i) {
     ValueAndSlope<T> f;
     if constexpr (kind == Kind::scores || kind == Kind::raised) {

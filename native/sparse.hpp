@@ -172,7 +172,7 @@ T max_of(const T* __restrict v, int64_t n, T peak) {
 // `e` may be `v`: a gradient may overwrite its logits.
 template <class T>
 T exps_of(const T* v, int64_t n, T peak, T* e) {
-FOCAL_INDEPENDENT
+  FOCAL_INDEPENDENT
   for (int64_t k = 0; k < n; ++k) e[k] = shifted_exp(v[k], peak);
   T sum = 0;
 #pragma omp simd reduction(+ : sum)

@@ -297,6 +297,7 @@ ON_THE_HOST: list[tuple[str, Callable[[Any], Any]]] = [
     ("sample_weight", lambda x: calibration.expected_calibration_error([1, 0], [0.5, 0.5], sample_weight=x)),
     ("logits", lambda x: calibration.FocalTemperature(2).fit(x, [1, 0])),
     ("y", lambda x: calibration.FocalTemperature(2).fit([1.0, 0.0], x)),
+    ("sample_weight", lambda x: calibration.FocalTemperature(2).fit([1.0, 0.0], [1, 0], x)),
     ("gamma", lambda x: calibration.FocalTemperature(x).fit([1.0, 0.0], [1, 0])),
     ("p0", gamma_for_probability),
     ("counts", balanced_weights),

@@ -68,8 +68,7 @@ def expected_calibration_error(
         raise ValueError(f"`strategy` must be 'uniform' or 'quantile', got {strategy!r}")
     labels, probability = checks.read("y_true", y_true), checks.read("y_prob", y_prob)
     hits, confidence = _hits(np.asarray(labels), np.asarray(probability))
-    if sample_weight is not None:
-        checks.refuse_foreign("sample_weight", sample_weight)
+    checks.refuse_foreign("sample_weight", sample_weight)
     weight = options.sample_weights(sample_weight, len(hits))
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     if strategy == "quantile" and len(inner):

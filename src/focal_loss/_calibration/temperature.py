@@ -132,6 +132,7 @@ class FocalTemperature(ClassifierMixin, BaseEstimator):
         check_consistent_length(z, labels)
         self.multilabel_ = labels.ndim == 2
         self._checked(z.shape[1])
+        checks.refuse_foreign("sample_weight", sample_weight)
         weight = options.sample_weights(sample_weight, len(z))
         if self.multilabel_:
             _check_indicator(labels, z.shape)

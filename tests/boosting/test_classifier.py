@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -103,15 +104,16 @@ def test_decision_agrees_with_predict(classifier: type, calibrated: bool, classe
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_one_against_the_rest_and_temperatures_take_the_decision(classifier: type) -> None:
+def test_one_against_the_rest_and_calibration_take_the_decision(classifier: type) -> None:
     X, y = table(600, 3)
     several = OneVsRestClassifier(few_rounds(classifier, class_weight="balanced")).fit(X, y)
     posteriors = np.column_stack([model.predict_proba(X)[:, 1] for model in several.estimators_])
     np.testing.assert_array_equal(several.predict(X), posteriors.argmax(axis=1))
     binary = (y == 1).astype(int)
-    for weight in (None, 30.0):
+    methods = CalibratedClassifierCV._parameter_constraints["method"][0].options  # a temperature since 1.8
+    for weight, method in itertools.product((None, 30.0), methods):
         model = few_rounds(classifier, pos_weight=weight)
-        calibrated = CalibratedClassifierCV(model, method="temperature", cv=3).fit(X, binary)
+        calibrated = CalibratedClassifierCV(model, method=method, cv=3).fit(X, binary)
         assert abs(calibrated.predict_proba(X)[:, 1].mean() - binary.mean()) < 0.05
 
 

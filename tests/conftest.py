@@ -5,7 +5,12 @@ from __future__ import annotations
 import sys
 
 import pytest
-from selection import pytest_addoption, pytest_collection_modifyitems, pytest_ignore_collect  # noqa: F401
+from selection import (  # noqa: F401
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_ignore_collect,
+)
 
 # The type checkers read this file of a user's mistakes; it is not a module of doctests.
 collect_ignore = ["typed_use.py"]

@@ -12,8 +12,9 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,12 @@ LIBRARIES = {"torch", "jax", "tensorflow", "keras", "lightgbm", "xgboost", "catb
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--libraries", help="run only the tests that need none but these, such as numpy,torch")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a name that nothing has, with which fewer tests would run and nobody would know."""
+    if missing := [name for name in sorted(chosen(config) or ()) if find_spec(name) is None]:
+        raise pytest.UsageError(f"--libraries names {', '.join(missing)}, which cannot be imported here")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -46,8 +53,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def lacking(config: pytest.Config, needed: set[str]) -> set[str]:
     """The libraries that are needed and not chosen."""
-    chosen = config.getoption("--libraries")
-    return set() if chosen is None else needed - ALWAYS - set(chosen.split(","))
+    present = chosen(config)
+    return set() if present is None else needed - ALWAYS - present
+
+
+def chosen(config: pytest.Config) -> set[str] | None:
+    """The libraries of the option, None without it."""
+    libraries = config.getoption("--libraries")
+    return None if libraries is None else set(libraries.split(","))
 
 
 def of_item(item: pytest.Item) -> set[str]:
@@ -69,7 +82,7 @@ def of_file(file: Path) -> set[str]:
     return behind(at_the_top(file), file)
 
 
-def behind(names: Iterator[str], *seen: Path) -> set[str]:
+def behind(names: Iterable[str], *seen: Path) -> set[str]:
     """The libraries that importing these names imports."""
     found, visited, waiting = set(), set(seen), list(names)
     while waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from selection import SOURCE, TESTS, lacking, of_file, of_function, of_item
+from selection import SOURCE, TESTS, lacking, of_file, of_function, of_item, pytest_configure
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,13 @@ def test_nothing_is_left_out_without_the_option() -> None:
     assert lacking(config(None), {"torch"}) == set()
     assert lacking(config("torch,jax"), {"torch", "numpy"}) == set()
     assert lacking(config("jax"), {"torch", "numpy"}) == {"torch"}
+
+
+def test_a_name_that_nothing_has_is_refused() -> None:
+    pytest_configure(config(None))
+    pytest_configure(config("numpy,hypothesis"))
+    with pytest.raises(pytest.UsageError, match="--libraries names numpi, which cannot"):
+        pytest_configure(config("numpy,numpi"))
 
 
 def config(libraries: str | None) -> pytest.Config:

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_consistent_length
 
-from focal_loss._boosting import classifier, temperature
+from focal_loss._boosting import classifier, saved, temperature
 from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
 from focal_loss.catboost import _parameters, _snapshots
@@ -173,10 +173,10 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
         TypeError
             If the classes are neither strings nor numbers.
         """
-        self.get_metadata()[KEY] = classifier.remember(self, *self._known())
+        self.get_metadata()[KEY] = saved.remember(self, *self._known())
         super().save_model(fname, format=format, **kwargs)
         path = Path(fname)
-        path.write_bytes(classifier.seal(path.read_bytes()))
+        path.write_bytes(saved.seal(path.read_bytes()))
         return self
 
     def load_model(
@@ -190,14 +190,14 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
             If `save_model` did not write the model, or a newer version did.
         """
         if fname is not None:
-            classifier.unbroken(Path(fname).read_bytes(), fname)
+            saved.unbroken(Path(fname).read_bytes(), fname)
         if blob is not None:
-            classifier.unbroken(bytes(blob), "the model")
+            saved.unbroken(bytes(blob), "the model")
         super().load_model(fname, format=format, stream=stream, blob=blob)
         for name in (*REFUSED, "eval_metric"):
             self._init_params.pop(name, None)  # CatBoost's description, not the given object
         source = "the model" if fname is None else fname
-        self._fitted = classifier.recall(self, dict(self.get_metadata()).get(KEY), source)
+        self._fitted = saved.recall(self, dict(self.get_metadata()).get(KEY), source)
         return self
 
     def to_onnx(self, X: Any = None) -> Any:

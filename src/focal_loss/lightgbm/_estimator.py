@@ -14,7 +14,7 @@ import lightgbm
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
-from focal_loss._boosting import classifier, temperature
+from focal_loss._boosting import classifier, saved, temperature
 from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
 from focal_loss.lightgbm._metrics import watched
@@ -253,8 +253,8 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier, temperature.Tempered):
         """
         text = self.booster_.model_to_string(num_iteration=num_iteration)
         end = text.rindex("\npandas_categorical:")
-        known = classifier.remember(self, self._focus, self.classes_, start=self.start_score_.tolist())
-        Path(path).write_bytes(classifier.seal(f"{text[:end]}{TAG}{known}\n{text[end:]}".encode()))
+        known = saved.remember(self, self._focus, self.classes_, start=self.start_score_.tolist())
+        Path(path).write_bytes(saved.seal(f"{text[:end]}{TAG}{known}\n{text[end:]}".encode()))
         return self
 
     def load_model(self, path: str | Path | None = None, *, model_str: str | None = None) -> FocalLGBMClassifier:
@@ -279,12 +279,12 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier, temperature.Tempered):
         source = "the model" if path is None else path
         content = Path(path).read_bytes() if path is not None else str(model_str).encode()
         try:
-            text = classifier.unbroken(content, source).decode("utf-8")
+            text = saved.unbroken(content, source).decode("utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(f"{source} is damaged: it is no text") from error
         tag = text.rfind(TAG)
         known = None if tag < 0 else text[tag + len(TAG) :].split("\n", 1)[0]
-        self._focus, self._classes = classifier.recall(self, known, source)
+        self._focus, self._classes = saved.recall(self, known, source)
         self.start_score_ = np.array(json.loads(str(known))["start"])
         self._Booster = lightgbm.Booster(model_str=text)
         self._le = LabelEncoder().fit(self._classes)

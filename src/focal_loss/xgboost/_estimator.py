@@ -12,7 +12,7 @@ import xgboost
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from focal_loss._boosting import classifier, temperature
+from focal_loss._boosting import classifier, saved, temperature
 from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
 from focal_loss.xgboost._metrics import watched
@@ -227,10 +227,10 @@ class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
             If the classes are neither strings nor numbers.
         """
         booster = self.get_booster()  # raises if not fitted
-        booster.set_attr(focal_loss=classifier.remember(self, self._focus, self.classes_))
+        booster.set_attr(focal_loss=saved.remember(self, self._focus, self.classes_))
         super().save_model(fname)
         path = Path(fname)
-        path.write_bytes(classifier.seal(path.read_bytes()))
+        path.write_bytes(saved.seal(path.read_bytes()))
         return self
 
     def load_model(self, fname: Any) -> FocalXGBClassifier:
@@ -244,9 +244,9 @@ class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
         plain = self._plain()
         held = isinstance(fname, bytes | bytearray)
         source = "the model" if held else fname
-        content = classifier.unbroken(bytes(fname) if held else Path(fname).read_bytes(), source)
+        content = saved.unbroken(bytes(fname) if held else Path(fname).read_bytes(), source)
         plain.load_model(bytearray(content))
-        known = classifier.recall(self, plain.get_booster().attr("focal_loss"), source)
+        known = saved.recall(self, plain.get_booster().attr("focal_loss"), source)
         self.booster, self.feature_types = plain.booster, plain.feature_types
         self.enable_categorical = plain.enable_categorical
         return self._become(plain, *known)

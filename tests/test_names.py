@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,13 +17,23 @@ from focal_loss.keras import losses, metrics
 MODULES = [focal_loss, *(framework.module for framework in FRAMEWORKS)]
 
 
-def replacements(loss: Loss) -> dict[str, str]:
-    """Pairs of another library's name and the name here."""
+OF_POSITIVES = {
+    "weight": "pass `pos_weight` for the positives, or multiply unreduced losses by it",
+    "alpha": "pass `pos_weight=alpha / (1 - alpha)`",
+    "class_weights": "pass `pos_weight=class_weights[1] / class_weights[0]`",
+}
+
+
+def answers(loss: Loss) -> dict[str, str]:
+    """Names of other libraries, each with what is said about it."""
     weight = loss.declared.options.weight_name
-    names = dict.fromkeys(("weight", "alpha", "class_weights"), weight) if weight else {}
+    names = dict.fromkeys(("weight", "alpha", "class_weights"), f"pass `{weight}`") if weight else {}
+    names = OF_POSITIVES if weight == "pos_weight" else names
     own = {"dim": "axis", "ignore_index": "ignore_class", "smoothing": "label_smoothing"}
-    names |= {theirs: ours for theirs, ours in own.items() if ours in loss.declared.options.declared()}
-    return {theirs: ours for theirs, ours in names.items() if theirs != ours}
+    names = names | {
+        theirs: f"pass `{ours}`" for theirs, ours in own.items() if ours in loss.declared.options.declared()
+    }
+    return {theirs: answer for theirs, answer in names.items() if theirs != weight}
 
 
 def callables(loss: Loss) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]]:
@@ -37,8 +48,9 @@ def callables(loss: Loss) -> Iterator[tuple[Callable[..., Any], tuple[Any, ...]]
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_a_name_of_another_library_is_answered(loss: Loss) -> None:
     for function, arguments in callables(loss):
-        for theirs, ours in replacements(loss).items():
-            with pytest.raises(TypeError, match=f"`{function.__name__}` has no `{theirs}`; pass `{ours}`"):
+        for theirs, answer in answers(loss).items():
+            message = f"`{function.__name__}` has no `{theirs}`; {answer}"
+            with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
                 function(*arguments, **{**loss.options, theirs: 1})
 
 
@@ -47,6 +59,12 @@ def test_other_names_are_errors_of_python(loss: Loss) -> None:
     for function, arguments in callables(loss):
         with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
             function(*arguments, **{**loss.options, "colour": 1})
+
+
+def test_pos_weight_is_another_number_than_alpha() -> None:
+    for function in (focal_loss.binary_focal_crossentropy, losses.BinaryFocalCrossentropy):
+        with pytest.raises(TypeError, match="has no `pos_weight`; pass `alpha`, which is another number"):
+            function(pos_weight=3)
 
 
 def test_the_fused_linear_loss_answers_too() -> None:

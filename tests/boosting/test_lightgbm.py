@@ -371,6 +371,7 @@ BAD = [
     ({"calibrated": "yes"}, {}, TypeError, "`calibrated` must be True, False or 'cv'"),
     ({"objective": "binary"}, {}, ValueError, "`objective` must be left alone"),
     ({"scale_pos_weight": 3}, {}, ValueError, "give `pos_weight`"),
+    ({"alpha": 0.25}, {}, ValueError, r"for that of focal loss give `pos_weight=alpha / \(1 - alpha\)`"),
     ({"is_unbalance": True}, {}, ValueError, "give `class_weight='balanced'`"),
     ({"linear_tree": True}, {}, ValueError, "`linear_tree` must be left alone"),
     ({"linear_trees": True}, {}, ValueError, "`linear_trees` must be left alone"),

@@ -195,7 +195,7 @@ def known(booster: str) -> set[str]:
         assert of_lightgbm.NAMES, "LightGBM keeps its list of parameters elsewhere"
         return {of_lightgbm.NAMES.get(name, name) for name in (*of_lightgbm.NAMES, *constructor)}
     if booster == "xgboost":
-        return set(xgboost.XGBClassifier().get_params()) - {"gamma"} | {"min_split_loss"}
+        return set(xgboost.XGBClassifier().get_params()) - {"gamma"} | {"min_split_loss", "alpha"}  # among its aliases
     if booster == "sklearn":
         return set(HistGradientBoostingClassifier().get_params()) - {"class_weight", "loss"}
     return set(inspect.signature(catboost.CatBoostClassifier.__init__).parameters) - {"self"}

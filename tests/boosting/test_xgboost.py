@@ -460,6 +460,7 @@ BAD = [
     ({"calibrated": "yes"}, {}, TypeError, "`calibrated` must be True, False or 'cv'"),
     ({"objective": "binary:logistic"}, {}, ValueError, "`objective` must be left alone"),
     ({"scale_pos_weight": 3}, {}, ValueError, "give `pos_weight`"),
+    ({"alpha": 0.25}, {}, ValueError, r"for that of focal loss give `pos_weight=alpha / \(1 - alpha\)`"),
     ({}, {"y": np.zeros(100)}, ValueError, r"at least two classes, got one class: \[0.0\]"),
     ({}, {"y": np.where(Y, np.nan, 0.0)}, ValueError, "Input y contains NaN"),
     ({}, {"y": Y[:50]}, ValueError, "inconsistent numbers of samples"),

@@ -49,6 +49,7 @@ def dask_for(name: str) -> Iterator[None]:
 # Parameters that all boosters call by the same names.
 OBJECTIVE = "it is the focal loss; search over `gamma`, where 0 is cross-entropy"
 POSITIVES = "give `pos_weight` instead, in a grid as well"
+ALPHA = "for that of focal loss give `pos_weight=alpha / (1 - alpha)`"
 LABELS = "the classes are found in the labels"
 
 

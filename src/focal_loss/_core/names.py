@@ -13,7 +13,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 _WEIGHTS = ("class_weight", "pos_weight", "alpha")
 
-# A name in other libraries -> the names here, of which a function has at most one.
+# A name in other libraries -> the names here, of which the first that a function has is meant.
 REPLACEMENTS = {
     "ignore_index": ("ignore_class",),
     "ignore_label": ("ignore_class", "ignore_index"),
@@ -21,6 +21,16 @@ REPLACEMENTS = {
     **dict.fromkeys(("weight", "weights", "class_weights", *_WEIGHTS), _WEIGHTS),
     "dim": ("axis",),
     "smoothing": ("label_smoothing",),
+}
+# What to do where the name here stands for another number.
+CONVERSIONS = {
+    ("weight", "pos_weight"): "pass `pos_weight` for the positives, or multiply unreduced losses by it",
+    ("alpha", "pos_weight"): "pass `pos_weight=alpha / (1 - alpha)`",
+    ("pos_weight", "alpha"): "pass `alpha`, which is another number",
+    **{
+        (theirs, "pos_weight"): f"pass `pos_weight={theirs}[1] / {theirs}[0]`"
+        for theirs in ("weights", "class_weight", "class_weights")
+    },
 }
 
 
@@ -47,19 +57,21 @@ def answering(target: T) -> T:
 
 
 def answers_of(own: Container[str]) -> dict[str, str]:
-    """The names in other libraries of these options, each with the name here."""
-    return {
-        theirs: here
+    """The names in other libraries of these options, each with what to pass here."""
+    meant = {
+        theirs: next((here for here in candidates if here in own), None)
         for theirs, candidates in REPLACEMENTS.items()
-        for here in candidates
-        if here in own and theirs not in own
+        if theirs not in own
+    }
+    return {
+        theirs: CONVERSIONS.get((theirs, here), f"pass `{here}`") for theirs, here in meant.items() if here is not None
     }
 
 
 def refuse_others(name: str, options: Iterable[str], answers: Mapping[str, str]) -> None:
     for option in options:
         if option in answers:
-            raise TypeError(f"`{name}` has no `{option}`; pass `{answers[option]}`")
+            raise TypeError(f"`{name}` has no `{option}`; {answers[option]}")
 
 
 def _answering(function: T, name: str) -> T:

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightgbm
 
-from focal_loss._boosting.classifier import LABELS, OBJECTIVE, POSITIVES
+from focal_loss._boosting.classifier import ALPHA, LABELS, OBJECTIVE, POSITIVES
 
 
 def _names() -> dict[str, str]:
@@ -37,7 +37,8 @@ REFUSED = {
     **dict.fromkeys(("pos_bagging_fraction", "neg_bagging_fraction"), OWN),
     **dict.fromkeys(("linear_tree", "linear_lambda"), "the start score is part of the leaves, which must be constant"),
     "sigmoid": "the focal loss takes scores as they are",
-    **dict.fromkeys(("alpha", "fair_c", "poisson_max_delta_step", "tweedie_variance_power", "reg_sqrt"), ANOTHER),
+    "alpha": ALPHA,
+    **dict.fromkeys(("fair_c", "poisson_max_delta_step", "tweedie_variance_power", "reg_sqrt"), ANOTHER),
     **dict.fromkeys(("lambdarank_norm", "lambdarank_truncation_level", "label_gain", "objective_seed"), ANOTHER),
     **dict.fromkeys(("lambdarank_position_bias_regularization", "bagging_by_query", "eval_at"), ANOTHER),
     "multi_error_top_k": "give a function of labels and probabilities as `eval_metric`",

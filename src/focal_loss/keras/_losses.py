@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import keras
 
@@ -104,6 +104,13 @@ class _FocalLoss(WithOptions, keras.losses.Loss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dtype": self._chosen_dtype, **plain(self._options)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A loss of this configuration, also of one from Keras 2, where the default reduction was called 'auto'."""
+        if config.get("reduction") == "auto":
+            config = {**config, "reduction": "sum_over_batch_size"}
+        return cls(**config)
 
 
 class _SparseFocalLoss(_FocalLoss):

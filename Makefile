@@ -35,7 +35,7 @@ nightly: .venv/test .venv/browser
 	FOCAL_LOSS_ISA=formula $(MAKE) --no-print-directory -j 2 --output-sync=target keras MARKED='-m ""'
 
 demo: .venv/demo
-	$(BIN)/focal-loss demo --force
+	$(BIN)/focal-loss demo --force --out build/demo/fit
 	$(BIN)/python examples/table.py
 	$(BIN)/python examples/digits.py
 	$(BIN)/python examples/detector.py

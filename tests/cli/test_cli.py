@@ -16,6 +16,7 @@ import pytest
 from commands import QUICK, edited, refused, run, table, typed
 from sklearn.metrics import average_precision_score
 
+from focal_loss import __version__
 from focal_loss._command import columns, division
 from focal_loss._dispatch.frameworks import BOOSTERS
 
@@ -167,6 +168,8 @@ def test_curve_and_help(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "must end in .png or .svg" in capsys.readouterr().err
     done = subprocess.run(typed("--help"), capture_output=True, text=True, check=True)
     assert "{fit,predict,export,curve,demo}" in done.stdout
+    done = subprocess.run(typed("--version"), capture_output=True, text=True, check=True)
+    assert done.stdout == f"focal-loss {__version__}\n"
 
 
 # ---------------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ class LateError(Exception):
 
 @dataclass(frozen=True)
 class Booster:
-    """`focal` is our classifier; `plain`, the same at gamma = 0, is the library's own cross-entropy. Both are saved
+    """`focal` is our classifier; `plain`, the same at gamma = 0, is cross-entropy. Both are saved
     alike.
     """
 

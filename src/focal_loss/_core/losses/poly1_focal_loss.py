@@ -115,7 +115,7 @@ LOSS = Loss(
     label_weight=common.weight_of_positives,
     torch_module=True,
     trial={"pos_weight": 1.5},
-    labels=(("0 or 1, and the first coefficient of the series is to be tuned", "binary, multilabel"),),
+    labels=(("0 or 1, and one more number, `epsilon`, is to be tuned", "binary, multilabel"),),
     formula=FORMULA,
     notes=f"""{common.BINARY_DOMAIN}
 

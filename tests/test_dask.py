@@ -192,6 +192,43 @@ def test_lengths_that_are_not_known() -> None:
     np.testing.assert_allclose(mean.compute(), exact, rtol=1e-14)
 
 
+def test_unknown_lengths_that_differ_are_errors() -> None:
+    """Those of chunks of 1 and of 3 rows would broadcast."""
+    few, many = np.arange(N) % 3 == 1, np.arange(N) >= 0
+    y, z, t = lazy(Y)[lazy(few)], lazy(Z)[lazy(many)], lazy(T)[lazy(few)]
+    for found in (
+        focal_loss.binary_focal_loss(y, z, 2, **LOGITS),
+        focal_loss.binary_focal_loss(y, lazy(P)[lazy(many)], 2),
+        focal_loss.categorical_focal_loss(y, z, 2, **LOGITS),
+        focal_loss.sparse_categorical_focal_loss(t, z, 2, **LOGITS),
+        focal_loss.asymmetric_loss(y, z, **LOGITS),
+        calibration.posterior_from_logits(z, y + 1.0),
+    ):
+        with pytest.raises(ValueError, match="arrays of unknown lengths must have blocks of one length, got "):
+            found.compute(scheduler="sync")
+
+
+def test_masked_blocks_under_a_plain_array() -> None:
+    masked = lazy(Z).map_blocks(lambda block: np.ma.masked_greater(block, 1), meta=np.empty((0, 0)))
+    with pytest.raises(ValueError, match="the blocks must hold a value in every place, got a masked array"):
+        focal_loss.binary_focal_loss(lazy(Y), masked, 2, **LOGITS).compute(scheduler="sync")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_the_dtype_is_that_of_the_blocks(dtype: str) -> None:
+    z, p = Z.astype(dtype), P.astype(dtype)
+    for function, given in (
+        (lambda x: focal_loss.binary_focal_loss(Y, x, 2, **LOGITS), z),
+        (lambda x: focal_loss.categorical_focal_loss(Y / 1.0, x, 2), p),
+        (lambda x: focal_loss.sparse_categorical_focal_loss(T, x, 2, **LOGITS), z),
+        (lambda x: calibration.posterior_from_logits(x, 2), z),
+        (lambda x: calibration.categorical_posterior_from_logits(x, 2), z),
+        (lambda x: calibration.categorical_posterior_from_score(x, 2), p),
+    ):
+        assert_equal(lazily(lambda f=function, x=given: f(lazy(x))), function(given), rtol=1e-6)
+        assert function(given).dtype == dtype
+
+
 def test_posteriors() -> None:
     """Their chunks are kept, but along an axis of classes."""
     for function, x, chunks in (
@@ -271,12 +308,12 @@ BAD: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: focal_loss.binary_focal_loss(lazy(Y), lazy(Z).map_blocks(torch.from_numpy), 2, **LOGITS),
         TypeError,
-        "`y_pred` must be an array of Dask with blocks of NumPy or the array API standard, got blocks of torch.Tensor",
+        "`y_pred` must be an array of Dask with blocks of NumPy or CuPy, got blocks of torch.Tensor",
     ),
     (
         lambda: focal_loss.binary_focal_loss(lazy(Y).map_blocks(csr_matrix), lazy(Z), 2, **LOGITS),
         TypeError,
-        "`y_true` must be an array of Dask with blocks of NumPy or the array API standard, got blocks of scipy.sparse",
+        "`y_true` must be an array of Dask with blocks of NumPy or CuPy, got blocks of scipy.sparse",
     ),
 ]
 

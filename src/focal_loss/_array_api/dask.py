@@ -29,6 +29,21 @@ OTHER = -1  # the label of an axis that no other array has
 # ---------------------------------------------------------------------------------------------------------------
 
 
+def _checked(*values: Any, function: Any, unknown: tuple[dict[int, int], ...], **fixed: Any) -> Array:
+    """The function of blocks, once they are seen to be whole and as long as each other where no length was known."""
+    lengths: dict[int, int] = {}
+    for value, axes in zip(values, unknown, strict=True):
+        if isinstance(value, np.ma.MaskedArray):
+            raise ValueError("the blocks must hold a value in every place, got a masked array; fill them first")
+        for axis, label in axes.items():
+            n = lengths.setdefault(label, value.shape[axis])
+            if n != value.shape[axis]:
+                raise ValueError(
+                    f"arrays of unknown lengths must have blocks of one length, got {n} and {value.shape[axis]}"
+                )
+    return function(*values, **fixed)
+
+
 def _elementwise(*arguments: Any, family: str) -> Array:
     return backend_of_array(arguments[0]).elementwise(family, *arguments)
 
@@ -95,7 +110,14 @@ def blocks(
     check_aligned(*given)
     meta = da.utils.meta_from_array(like, len(place or ()), dtype or like.dtype)
     pairs = [part for value in given for part in value]
-    return da.blockwise(function, place, *pairs, concatenate=True, meta=meta, **fixed)
+    fixed |= {"function": function, "unknown": tuple(unknown_axes(*value) for value in given)}
+    token = function.__name__.strip("_")
+    return da.blockwise(_checked, place, *pairs, concatenate=True, meta=meta, token=token, **fixed)
+
+
+def unknown_axes(x: Any, place: Place) -> dict[int, int]:
+    """The axes of unknown length, with their labels."""
+    return {axis: place[axis] for axis, n in enumerate(x.shape) if math.isnan(n)} if place else {}
 
 
 def check_aligned(*given: tuple[Any, Place]) -> None:
@@ -112,6 +134,10 @@ def check_aligned(*given: tuple[Any, Place]) -> None:
                     f"arrays of shapes {other.shape} and {x.shape} must have known lengths, because their chunks "
                     "differ; call the `compute_chunk_sizes` of each that has a length of nan"
                 )
+
+
+def is_floating(dtype: Any) -> bool:
+    return dtype.kind == "f" or dtype.name == "bfloat16"
 
 
 def from_the_right(x: Array, rank: int) -> Place:
@@ -183,19 +209,20 @@ class Dask:
                 f"`{name}` must hold a value in every place, got a masked array of Dask; call `dask.array.ma.filled` "
                 "and give the filled examples a weight of 0"
             )
-        if not isinstance(value._meta, np.ndarray) and library_of(value._meta) is None:
+        other = not isinstance(value._meta, np.ndarray) and library_of(value._meta) is None
+        if other or not isinstance(value.dtype, np.dtype):
             kind = type(value._meta)
             raise TypeError(
-                f"`{name}` must be an array of Dask with blocks of NumPy or the array API standard, got blocks of "
+                f"`{name}` must be an array of Dask with blocks of NumPy or CuPy, got blocks of "
                 f"{kind.__module__}.{kind.__name__}; convert them by `map_blocks`"
             )
-        if value.dtype.kind not in "biuf":
+        if self.kind(value) == "floating" and not is_floating(value.dtype):
             raise checks.not_real(name, value)
         return value
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
         x = self.given(name, y_pred)
-        return x if x.dtype.kind == "f" and checks.has_dtype(y_pred) else x.astype(np.float32)
+        return x if is_floating(x.dtype) and checks.has_dtype(y_pred) else x.astype(np.float32)
 
     def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
         return self.given(name, y_true)
@@ -279,7 +306,8 @@ class Dask:
         return blocks(_elementwise, tuple(range(rank)), *aligned, like=arguments[0], family=family)
 
     def margin(self, v: Array, true_class_mask: Array | None, axis: int) -> Array:
-        return self.by_row(_margin, v, true_class_mask, axis)
+        of_numpy = isinstance(v._meta, np.ndarray)  # whose margins are float64
+        return self.by_row(_margin, v, true_class_mask, axis, dtype=np.float64 if of_numpy else v.dtype)
 
     def probabilities(self, x: Array, true_class_mask: Array | None, axis: int) -> tuple[Array, Array]:
         p, q = (self.by_row(_probability, x, true_class_mask, axis, part=part) for part in (0, 1))

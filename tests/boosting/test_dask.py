@@ -333,6 +333,34 @@ def test_wrong_arguments_are_errors(client: distributed.Client, booster: str) ->
 
 
 @pytest.mark.parametrize("booster", CLASSIFIERS)
+def test_categories_that_differ_between_parts_are_errors(client: distributed.Client, booster: str) -> None:
+    frame = pd.DataFrame({"a": np.arange(40.0), "town": ["Bonn", "Ulm"] * 20})
+    words, y = dask.dataframe.from_pandas(frame, npartitions=2), split(np.arange(40) % 2, 20)
+    unknown = words.astype({"town": "category"})
+    known = unknown.categorize()
+    message = "has a column 'town' whose categories are not known; take its `categorize\\(\\)`"
+    options = {"enable_categorical": True} if booster == "xgboost" else {}
+    for given in ({"X": unknown}, {"X": known, "eval_set": [(unknown, y)]}):
+        with pytest.raises(ValueError, match=message):
+            of_dask(booster, client, **options).fit(**given, y=y)
+
+
+def test_words_that_xgboost_mixes_up_are_errors(client: distributed.Client) -> None:
+    frame = pd.DataFrame({"a": np.arange(40.0), "town": pd.Categorical(["Köln", "Ulm"] * 20)})
+    table, y = dask.dataframe.from_pandas(frame, npartitions=2), split(np.arange(40) % 2, 20)
+    renamed = dask.dataframe.from_pandas(frame.assign(town=frame.town.cat.rename_categories(ascii)), npartitions=2)
+    model = of_dask("xgboost", client, enable_categorical=True).fit(renamed, y)
+    for call in (
+        lambda: of_dask("xgboost", client, enable_categorical=True).fit(table, y),
+        lambda: of_dask("xgboost", client, enable_categorical=True).fit(renamed, y, eval_set=[(table, y)]),
+        lambda: model.predict_proba(table),
+    ):
+        with pytest.raises(ValueError, match="the categories of column 'town' must be ASCII"):
+            call()
+    assert model.predict_proba(renamed).compute().shape == (40, 2)
+
+
+@pytest.mark.parametrize("booster", CLASSIFIERS)
 def test_models_can_be_copied_and_saved(client: distributed.Client, booster: str, tmp_path: Path) -> None:
     X, y = on_a_grid(ROWS, 2)
     model = CLASSIFIERS[booster][1](**SMALL[booster], gamma=2.0, pos_weight=3.0).fit(split(X, 500), split(y, 500))

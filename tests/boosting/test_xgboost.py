@@ -285,6 +285,29 @@ def test_categories_missing_values_pandas_and_arrow() -> None:
     np.testing.assert_array_equal(from_arrow.predict_proba(arrow), from_pandas.predict_proba(numbers))
 
 
+def test_words_that_xgboost_mixes_up_are_errors() -> None:
+    X, y = table(400)
+    towns = np.where(y == 1, "Köln", np.where(X[:, 3] > 0, "Bonn", "Ulm"))
+    frame = pd.DataFrame({"a": X[:, 0], "town": pd.Categorical(towns)})
+    renamed = frame.assign(town=frame.town.cat.rename_categories(ascii))
+    words = r"of column 'town' must be ASCII, .* got 'Köln'; take `X\['town'\].cat.rename_categories\(ascii\)`"
+    model = focal(enable_categorical=True).fit(renamed, y)
+    for call in (
+        lambda: focal(enable_categorical=True).fit(frame, y),
+        lambda: focal(enable_categorical=True).fit(renamed, y, eval_set=[(frame, y)], verbose=False),
+        lambda: model.predict_proba(frame),
+        lambda: model.predict(frame),
+        lambda: model.decision_function(frame),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+    arrow = pyarrow.table({"a": X[:, 0], "town": pyarrow.array(towns).dictionary_encode()})  # not mixed up
+    of_arrow = focal(enable_categorical=True).fit(arrow, y)
+    np.testing.assert_allclose(of_arrow.predict_proba(arrow), model.predict_proba(renamed), rtol=1e-6)
+    backwards = of_arrow.predict_proba(arrow.take(np.arange(len(y))[::-1]).unify_dictionaries())
+    np.testing.assert_array_equal(backwards[::-1], of_arrow.predict_proba(arrow))
+
+
 @pytest.mark.parametrize("kinds", [("no", "yes"), (False, True), (-1, 1), (3.0, 7.0), (2**53, 2**53 + 1)], ids=repr)
 def test_labels_of_any_kind(kinds: tuple[Any, Any]) -> None:
     X, y = table(800)

@@ -53,6 +53,21 @@ def table(name: str, value: Any) -> Any:
     return value
 
 
+def alike_coded(name: str, value: Any) -> Any:
+    """A `table` whose partitions have the same categories.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for a table, and if they may differ: the boosters would count the same category of two workers as two.
+    """
+    found = table(name, value)
+    for label, dtype in found.dtypes.items() if hasattr(found, "columns") else ():
+        if dtype == "category" and not found[label].cat.known:
+            raise ValueError(f"`{name}` has a column {label!r} whose categories are not known; take its `categorize()`")
+    return found
+
+
 def column(name: str, value: Any) -> Any:
     """A column of Dask.
 
@@ -186,7 +201,7 @@ def evaluation_sets(client: Client, eval_set: Any, X: Any, y: Any, found: Labels
         if held is X and labels is y:
             sets.append((X, found.codes))
             continue
-        alike(**{"eval_set, X": table("eval_set", held), "eval_set, y": column("eval_set", labels)})
+        alike(**{"eval_set, X": alike_coded("eval_set", held), "eval_set, y": column("eval_set", labels)})
         sets.append((held, kept(client, encoded(labels, found.classes))))
     return sets
 

@@ -249,12 +249,15 @@ def columns_for(name: str, X: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any
     """The table as a booster takes it, and parameters that describe its columns.
 
     Columns are named by number, because every booster refuses some characters in names. CatBoost's categories are
-    words.
+    words, and XGBoost's are codes, because it mixes up words that are not ASCII.
     """
     X = X.set_axis([f"column_{k}" for k in range(X.shape[1])], axis=1)
+    words = categories(X)
+    if name == "xgboost":
+        codes = {word: X[word].cat.rename_categories(range(len(X[word].cat.categories))) for word in words}
+        return X.assign(**codes), {}
     if name != "catboost":
         return X, {}
-    words = categories(X)
     plain = {column: X[column].astype(object).where(X[column].notna(), "") for column in words}
     return X.assign(**plain), {"cat_features": words} if words else {}
 

@@ -143,7 +143,7 @@ class FocalDaskLGBMClassifier(FocalLGBMClassifier, lightgbm.DaskLGBMClassifier):
         self._refuse()
         temperature.refuse_cluster(self.calibrated)
         client = cluster.synchronous(self.client or distributed.default_client())
-        cluster.alike(X=known_categories(cluster.table("X", X)), y=cluster.column("y", y), init_score=init_score)
+        cluster.alike(X=cluster.alike_coded("X", X), y=cluster.column("y", y), init_score=init_score)
         if eval_class_weight is not None:
             raise ValueError(f"`eval_class_weight` must be None, got {eval_class_weight!r}; give `eval_sample_weight`")
         pairs = pairs_of(eval_set, eval_X, eval_y)
@@ -280,20 +280,6 @@ class FocalDaskLGBMClassifier(FocalLGBMClassifier, lightgbm.DaskLGBMClassifier):
         """The attributes of a model that are not its parameters."""
         known = {*model.get_params(), "client", "_other_params"}
         return {name: value for name, value in vars(model).items() if name not in known}
-
-
-def known_categories(X: Any) -> Any:
-    """The table, if all its partitions have the same categories.
-
-    Raises
-    ------
-    ValueError
-        If they may differ: LightGBM would count the same category of two workers as two.
-    """
-    for name, dtype in getattr(X, "dtypes", {}).items() if hasattr(X, "columns") else ():
-        if dtype == "category" and not X[name].cat.known:
-            raise ValueError(f"`X` has a column {name!r} whose categories are not known; take `X.categorize()`")
-    return X
 
 
 def pieces(client: Any, *collections: Any) -> list[Any]:

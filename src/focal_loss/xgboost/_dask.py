@@ -10,6 +10,7 @@ from xgboost.dask import DaskXGBClassifier
 
 from focal_loss._boosting import classifier, cluster, temperature
 from focal_loss._host.derivatives import Hessian
+from focal_loss.xgboost._categories import refuse_words
 from focal_loss.xgboost._estimator import FocalXGBClassifier
 
 Array = Any
@@ -134,9 +135,12 @@ class FocalDaskXGBClassifier(FocalXGBClassifier, DaskXGBClassifier):
         self._refuse()
         temperature.refuse_cluster(self.calibrated)
         client = cluster.synchronous(self.client)
-        cluster.alike(X=cluster.table("X", X), y=cluster.column("y", y), base_margin=base_margin)
+        cluster.alike(X=cluster.alike_coded("X", X), y=cluster.column("y", y), base_margin=base_margin)
+        refuse_words(X)
         found = cluster.labels(client, y, sample_weight)
         each = np.arange(len(found.classes))
+        sets = cluster.evaluation_sets(client, eval_set, X, y, found)
+        refuse_words(*(table for table, _ in sets or ()))
         plain, focus = self._untrained(found.classes, each, found.totals, base_margin, xgb_model)
         plain.client = client
         plain.fit(
@@ -144,7 +148,7 @@ class FocalDaskXGBClassifier(FocalXGBClassifier, DaskXGBClassifier):
             found.codes,
             sample_weight=found.weight,
             base_margin=base_margin,
-            eval_set=cluster.evaluation_sets(client, eval_set, X, y, found),
+            eval_set=sets,
             verbose=verbose,
             xgb_model=xgb_model,
             sample_weight_eval_set=sample_weight_eval_set,
@@ -195,10 +199,11 @@ class FocalDaskXGBClassifier(FocalXGBClassifier, DaskXGBClassifier):
         return FocalXGBClassifier(**given)._become(self, self._focus, self._classes)
 
     def _scores(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Any:
+        refuse_words(cluster.alike_coded("X", X))
         return cluster.array(
             DaskXGBClassifier.predict(
                 self,
-                cluster.table("X", X),
+                X,
                 output_margin=True,
                 validate_features=validate_features,
                 base_margin=base_margin,

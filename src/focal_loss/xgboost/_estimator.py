@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from focal_loss._boosting import classifier, saved, temperature
 from focal_loss._dispatch import frameworks
 from focal_loss._host.derivatives import Hessian
+from focal_loss.xgboost._categories import refuse_words
 from focal_loss.xgboost._metrics import watched
 from focal_loss.xgboost._objectives import objective_of
 from focal_loss.xgboost._parameters import DEFAULTS, NAMES, REFUSED, UNKNOWN
@@ -144,13 +145,15 @@ class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
         classifier.refuse_missing(X, eval_set, sample_weight_eval_set=sample_weight_eval_set, **margins)
         classes, codes = classifier.encode(y)
         check_consistent_length(X, codes)
+        sets = _encoded(eval_set, classes, y, codes)
+        refuse_words(X, *(table for table, _ in sets or ()))
         plain, focus = self._untrained(classes, codes, sample_weight, base_margin, xgb_model)
         plain.fit(
             X,
             codes,
             sample_weight=sample_weight,
             base_margin=base_margin,
-            eval_set=_encoded(eval_set, classes, y, codes),
+            eval_set=sets,
             verbose=verbose,
             xgb_model=xgb_model,
             sample_weight_eval_set=sample_weight_eval_set,
@@ -199,6 +202,7 @@ class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
 
     def _scores(self, X: Any, validate_features: bool, base_margin: Any, iteration_range: Any) -> Array:
         classifier.refuse_missing(X, base_margin=base_margin)
+        refuse_words(X)
         return super().predict(
             X,
             output_margin=True,
@@ -266,8 +270,11 @@ class FocalXGBClassifier(xgboost.XGBClassifier, temperature.Tempered):
         ------
         ModuleNotFoundError
             If onnx is not installed.
+        TypeError
+            If categories are neither words nor numbers.
         ValueError
-            If the model holds what trees in ONNX cannot: linear models, or leaves for all classes at once.
+            If the model holds what trees in ONNX cannot, linear models or leaves for all classes at once, or ONNX
+            cannot tell categories apart: '' from a missing word, or numbers that float64 rounds to one.
         """
         return frameworks.load("focal_loss.xgboost._onnx").exported(self)
 

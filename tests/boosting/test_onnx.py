@@ -14,6 +14,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper
+from sklearn.exceptions import NotFittedError
 
 from focal_loss._boosting import graph
 from focal_loss.calibration import categorical_posterior_from_logits, posterior_from_logits
@@ -52,8 +53,10 @@ def table(classes: int, categories: bool, missing: bool, rows: int = 600) -> tup
 
 
 def seen_by(engine: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """The table as the booster takes it: categories of CatBoost are words."""
+    """The table as the booster takes it: categories of CatBoost are words, and those of XGBoost are ASCII."""
     words = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    if engine == "xgboost":
+        return frame.assign(**{name: frame[name].cat.rename_categories(ascii) for name in words})
     if engine != "catboost":
         return frame
     return frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), "") for name in words})
@@ -84,8 +87,8 @@ def computed(model: onnx.ModelProto, frame: Any) -> list[np.ndarray]:
 
 def check(engine: str, model: Any, exported: onnx.ModelProto, frame: Any) -> None:
     """Compare with the classifier on a table."""
-    labels, probabilities = computed(exported, frame)
     seen = seen_by(engine, frame) if isinstance(frame, pd.DataFrame) else frame
+    labels, probabilities = computed(exported, seen)
     np.testing.assert_allclose(probabilities, model.predict_proba(seen), rtol=0, atol=TOLERANCE[engine])
     assert probabilities.std(axis=0).min() > 0.001
     np.testing.assert_array_equal(labels, np.ravel(model.predict(seen)))
@@ -179,14 +182,15 @@ def test_a_model_read_from_its_file_and_the_best_round(engine: str, tmp_path: Pa
     model = made(
         engine, frame, **{"catboost": {"iterations": 300}}.get(engine, {"n_estimators": 300}), learning_rate=0.5
     )
-    held = (frame[400:], y[400:])
+    seen = seen_by(engine, frame)
+    held = (seen[400:], y[400:])
     if engine == "lightgbm":
         stop = importlib.import_module("lightgbm").early_stopping(5, verbose=False)
-        model.fit(frame[:400], y[:400], eval_X=held[0], eval_y=held[1], callbacks=[stop])
+        model.fit(seen[:400], y[:400], eval_X=held[0], eval_y=held[1], callbacks=[stop])
     elif engine == "xgboost":
-        model.set_params(early_stopping_rounds=5).fit(frame[:400], y[:400], eval_set=[held], verbose=False)
+        model.set_params(early_stopping_rounds=5).fit(seen[:400], y[:400], eval_set=[held], verbose=False)
     else:
-        model.fit(frame[:400], y[:400], eval_set=held, early_stopping_rounds=5)
+        model.fit(seen[:400], y[:400], eval_set=held, early_stopping_rounds=5)
     check(engine, model, model.to_onnx(), frame)
     model.save_model(tmp_path / "model.ubj")
     read = made(engine, frame).load_model(tmp_path / "model.ubj")
@@ -214,6 +218,29 @@ def test_categories_that_are_numbers() -> None:
     frame["code"] = pd.Categorical(np.random.default_rng(1).choice([3, 10, 700], len(frame)))
     model = made("lightgbm", frame).fit(frame, y)
     check("lightgbm", model, model.to_onnx(), frame)
+
+
+@pytest.mark.parametrize("engine", ["lightgbm", "xgboost", "sklearn"])
+def test_categories_that_onnx_cannot_tell_apart(engine: str) -> None:
+    frame, y = table(2, categories=False, missing=False)
+    kinds = np.random.default_rng(1).integers(0, 2, len(frame))
+    for words, message in (
+        (["", "a"], "column 'kind' must have no category ''"),
+        ([2**60, 2**60 + 1], "of column 'kind' must differ in float64"),
+    ):
+        model = made(engine, frame).fit(frame.assign(kind=pd.Categorical(np.array(words)[kinds])), y)
+        with pytest.raises(ValueError, match=message):
+            model.to_onnx()
+    days = pd.Categorical(pd.to_datetime(["2026-01-01", "2026-01-02"])[kinds])
+    if engine == "sklearn":
+        with pytest.raises(TypeError, match="must be strings or numbers"):
+            made(engine, frame).fit(frame.assign(kind=days), y).to_onnx()
+
+
+@pytest.mark.parametrize("engine", NAMES)
+def test_nothing_to_export_before_a_fit(engine: str) -> None:
+    with pytest.raises(NotFittedError):
+        made(engine, pd.DataFrame()).to_onnx()
 
 
 @pytest.mark.parametrize(

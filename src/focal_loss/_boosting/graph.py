@@ -88,8 +88,19 @@ def is_words(column: Column) -> bool:
 
 
 def keys_of(column: Column) -> Array:
-    """The categories as keys of an encoder."""
-    return np.array(list(column.categories or ()), dtype=object if is_words(column) else np.float64)
+    """The categories as keys of an encoder.
+
+    Raises
+    ------
+    ValueError
+        If two of them are the same number in float64.
+    """
+    keys = np.array(list(column.categories or ()), dtype=object if is_words(column) else np.float64)
+    if len(set(keys.tolist())) < len(keys):
+        raise ValueError(
+            f"the categories of column {column.name!r} must differ in float64 to be exported; make them words"
+        )
+    return keys
 
 
 def tensor(name: str, values: Array) -> Any:
@@ -164,7 +175,7 @@ class Graph:
         size = self.op("Abs", z)
         u = self.op("Exp", self.op("Neg", size))
         whole = self.op("Add", u, 1.0)
-        # log1p(u) / u by the u that 1 + u has kept; it is 1 where that is none of it.
+        # log1p(u) / u, with the part of u that is left in the rounded 1 + u as both u; 1 where nothing is left.
         kept = self.op("Sub", whole, 1.0)
         lost = self.op("Equal", kept, 0.0)
         ratio = self.op("Div", self.op("Log", whole), self.op("Where", lost, 1.0, kept))
@@ -216,6 +227,7 @@ class Features:
     named: bool = False  # whether each column is an input of its own even if all are numbers
     single: bool = False  # whether the booster rounds them to float32
     whole: tuple[int, ...] = ()  # categories that are given as codes
+    has_empty_words: bool = False  # whether '' is a word as others are, and none is missing
     zeros: tuple[float, ...] | None = None  # for each column, 0 or NaN in place of numbers that LightGBM takes for 0
 
     @property
@@ -228,13 +240,18 @@ class Features:
         Raises
         ------
         ValueError
-            If the name of a column cannot be that of an input.
+            If the name of a column cannot be that of an input, or a missing word cannot be told from a category.
         """
         if self.is_matrix:
             return [helper.make_tensor_value_info("X", TensorProto.DOUBLE, [None, len(self.columns)])]
         for column in self.columns:
             if column.name in ("", *OUTPUTS):
                 raise ValueError(f"a column must not be named {column.name!r} to be exported; rename it, and fit again")
+            if "" in (column.categories or ()) and not self.has_empty_words:
+                raise ValueError(
+                    f"column {column.name!r} must have no category '' to be exported, which is a missing word in ONNX; "
+                    "rename it, and fit again"
+                )
         kinds = [TensorProto.STRING if is_words(column) else TensorProto.DOUBLE for column in self.columns]
         return [
             helper.make_tensor_value_info(column.name, kind, [None, 1])

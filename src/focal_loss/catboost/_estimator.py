@@ -221,8 +221,11 @@ class FocalCatBoostClassifier(catboost.CatBoostClassifier, temperature.Tempered)
         ------
         ModuleNotFoundError
             If onnx is not installed.
+        TypeError
+            If categories are neither words nor numbers.
         ValueError
-            If the model holds what trees in ONNX cannot: texts or embeddings.
+            If the model holds what trees in ONNX cannot, texts or embeddings, or categories that are numbers which
+            float64 rounds to one.
         """
         return frameworks.load("focal_loss.catboost._onnx").exported(self, X=X)
 

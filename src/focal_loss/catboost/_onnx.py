@@ -37,7 +37,8 @@ def exported(
     listed = known["features_info"].get("categorical_features", [])
     places = [feature["flat_feature_index"] for feature in listed]
     found = tuple(columns or columns_of(model, places, X))
-    own = Comparisons(found, named=columns is not None, single=True, known=known["features_info"], data=known)
+    told = {"known": known["features_info"], "data": known}
+    own = Comparisons(found, named=columns is not None, single=True, has_empty_words=True, **told)
     trees = graph.Trees(len(bias), np.array(bias))
     for tree in known.get("oblivious_trees") or known["trees"]:
         for output in range(len(bias)):

@@ -312,8 +312,11 @@ class FocalLGBMClassifier(lightgbm.LGBMClassifier, temperature.Tempered):
         ------
         ModuleNotFoundError
             If onnx is not installed.
+        TypeError
+            If categories are neither words nor numbers.
         ValueError
-            If pandas' categorical columns are not those that LightGBM took for categorical.
+            If pandas' categorical columns are not those that LightGBM took for categorical, or ONNX cannot tell
+            categories apart: '' from a missing word, or numbers that float64 rounds to one.
         """
         return frameworks.load("focal_loss.lightgbm._onnx").exported(self)
 

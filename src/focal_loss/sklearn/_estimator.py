@@ -213,9 +213,12 @@ class FocalHistGradientBoostingClassifier(HistGradientBoostingClassifier, temper
         ------
         ModuleNotFoundError
             If onnx is not installed.
+        TypeError
+            If categories are neither words nor numbers.
         ValueError
-            If the model holds what trees in ONNX cannot: categories that are neither words nor numbers.
+            If ONNX cannot tell categories apart: '' from a missing word, or numbers that float64 rounds to one.
         """
+        check_is_fitted(self)
         return frameworks.load("focal_loss.sklearn._onnx").exported(self)
 
     @property

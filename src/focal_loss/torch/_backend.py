@@ -63,10 +63,8 @@ def _is_open(number: float) -> bool:
     """Whether the compiler treats this number as dynamic, because it has changed between calls."""
     if not torch.compiler.is_compiling():
         return False
-    try:
-        from torch.fx.experimental.symbolic_shapes import has_static_value
-    except ImportError:  # then each new number is compiled again
-        return False
+    from torch.fx.experimental.symbolic_shapes import has_static_value
+
     return not has_static_value(number)
 
 

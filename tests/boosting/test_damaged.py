@@ -47,7 +47,13 @@ def test_bytes_that_are_cut_changed_or_added_are_found(
 
 
 @pytest.mark.parametrize(
-    "change", [(b'"gamma": 2.0', b'"gamma": -1'), (b'"format": 1', b'"format": {'), (b'"weights"', b'"w"')]
+    "change",
+    [
+        (b'"gamma": 2.0', b'"gamma": -1'),
+        (b'"format": 1', b'"format": {'),
+        (b'"weights"', b'"w"'),
+        (b"[0, 1]", b"[0, %d]" % 10**30),
+    ],
 )
 def test_a_tampered_tag_is_an_error_of_one_line(change: tuple[bytes, bytes], tmp_path: Path) -> None:
     path = tmp_path / "m.txt"
@@ -55,4 +61,13 @@ def test_a_tampered_tag_is_an_error_of_one_line(change: tuple[bytes, bytes], tmp
     content = path.read_bytes().replace(b"sha256:", b"sha:")  # as an older file, without a digest
     path.write_bytes(content.replace(*change))
     with pytest.raises(ValueError, match=r"m.txt is damaged: what it holds of focal loss cannot be read"):
+        FocalLGBMClassifier().load_model(path)
+
+
+def test_a_newer_format_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "m.txt"
+    FocalLGBMClassifier(n_estimators=3, n_jobs=1, verbosity=-1).fit(X, Y).save_model(path)
+    content = path.read_bytes().replace(b"sha256:", b"sha:").replace(b'"format": 1', b'"format": 3')
+    path.write_bytes(content.replace(b'"gamma": 2.0', b'"gamma": {"first": 2.0}'))
+    with pytest.raises(ValueError, match=r"m.txt was saved by a newer version of focal_loss; upgrade it"):
         FocalLGBMClassifier().load_model(path)

@@ -17,6 +17,7 @@ from focal_loss._host import derivatives
 FORMAT = 2  # the version of the settings; 1 has no temperature
 # For whoever opens the file without this library.
 NOTE = "the trees give scores; neither they nor their sigmoid or softmax are probabilities: docs/deployment.md"
+UNREADABLE = (ValueError, TypeError, KeyError, RecursionError, OverflowError)  # by settings that are damaged
 DIGEST = re.compile(rb"sha256:([0-9a-f]{64})")
 BLANK = "sha256:" + 64 * "0"
 
@@ -66,6 +67,10 @@ def remember(estimator: Any, fitted: Focus, classes: Array, **more: Any) -> str:
     )
 
 
+def damaged(source: Any, error: Exception) -> ValueError:
+    return ValueError(f"{source} is damaged: what it holds of focal loss cannot be read ({error})")
+
+
 def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]:
     """Set the parameters of an estimator to those of a saved model, and return the classes.
 
@@ -79,6 +84,11 @@ def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]
     try:
         known = json.loads(text)
         newer = known["format"] > FORMAT
+    except UNREADABLE as error:
+        raise damaged(source, error) from error
+    if newer:
+        raise ValueError(f"{source} was saved by a newer version of focal_loss; upgrade it")
+    try:
         classes = np.array(known["classes"], dtype=known["dtype"])
         weights = tuple(options.sample_weights(known["weights"], len(classes)).tolist())
         gamma, hessian = objective.one_number("gamma", known["gamma"]), derivatives.hessian_of(known["hessian"])
@@ -87,10 +97,8 @@ def recall(estimator: Any, text: str | None, source: Any) -> tuple[Focus, Array]
             divisor = objective.one_number("temperature", options.positive("temperature", divisor))
         fitted = Focus(gamma, weights, hessian, divisor)
         fitted.tempered(0.0, known["calibrated"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"{source} is damaged: what it holds of focal loss cannot be read ({error})") from error
-    if newer:
-        raise ValueError(f"{source} was saved by a newer version of focal_loss; upgrade it")
+    except UNREADABLE as error:
+        raise damaged(source, error) from error
     by_class = dict(zip(known["classes"], fitted.weights, strict=True))
     estimator.set_params(gamma=fitted.gamma, pos_weight=None, class_weight=by_class, hessian=fitted.hessian)
     estimator.set_params(calibrated=known["calibrated"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -20,6 +21,8 @@ from scipy.sparse import csr_array
 
 import focal_loss
 
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
 HUGE = 10**400  # beyond any float
 RIGHT = {"y_pred": LOGITS, "gamma": 2, "from_logits": True, "hidden": LOGITS, "weight": np.eye(3, dtype=np.float32)}
 RIGHT |= {"y_pred_local": LOGITS, "weight_local": RIGHT["weight"]}
@@ -45,6 +48,8 @@ NO_NUMBERS = {
     "list of large integers": ([HUGE], "a list that holds an integer of more than 64 bits"),
     "ragged list": ([[0], [0, 1]], "a list whose entries have different lengths"),
     "list beside a number": ([0, [1]], "a list whose entries have different lengths"),
+    "deep list": (functools.reduce(lambda entry, _: [entry], range(2000), 0.0), "a list of more than 64 axes"),
+    "list that holds itself": (ENDLESS, "a list of more than 64 axes"),
     "array of dates": (np.array(["2020-01-01"], "datetime64[D]"), r"dtype datetime64\[D\]"),
     "array of objects": (np.array([None]), "dtype object"),
     "array of str": (np.array(["a"]), "dtype str32"),

@@ -64,6 +64,13 @@ def test_symbols_and_variables() -> None:
     np.testing.assert_allclose(traced, [0.1732868], rtol=1e-6)
 
 
+def test_variables_of_a_backend_without_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = keras.Variable([0.0])
+    monkeypatch.setattr(keras.backend, "backend", lambda: "openvino")
+    with pytest.raises(ValueError, match=r"the backend of Keras must be one of 'numpy', .* got 'openvino'"):
+        focal_loss.binary_focal_loss([1], variable, 2, from_logits=True)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("numpy", np.ndarray), ("torch", torch.Tensor), ("jax", jax.Array), ("tensorflow", tf.Tensor)]
 )

@@ -18,7 +18,7 @@ from focal_loss._core.arrays import on_host, refuse_missing
 _READ = ("builtins", "numpy", "torch", "jax", "jaxlib", "tensorflow", "keras", "pandas", "polars", "pyarrow", "xarray")
 # The attributes of arrays of any library. NumPy could read some of these arrays.
 _OF_ARRAYS = ("__array__", "__array_interface__", "__array_namespace__", "__cuda_array_interface__", "__dlpack__")
-_NUMBERS = {int, float, bool}
+_NUMBERS = (np.ndarray, np.generic, int, float)
 _DEEPEST = 64  # NumPy's limit of axes
 
 
@@ -78,12 +78,12 @@ def refuse_foreign(name: str, value: object) -> None:
     """Raise `TypeError` for arrays of libraries that have no module here, which would silently become NumPy arrays, and
     for sequences of them.
     """
-    if isinstance(value, (np.ndarray, np.generic, int, float)):
+    if isinstance(value, _NUMBERS):
         return
     if isinstance(value, (list, tuple)):
-        kinds = {type(entry) for entry in value} - _NUMBERS  # none for numbers
-        for entry in value if kinds else ():
-            refuse_foreign(name, entry)
+        if not all(issubclass(kind, _NUMBERS) for kind in {type(entry) for entry in value}):
+            for entry in value:
+                refuse_foreign(name, entry)
         return
     kind = type(value)
     packages = {base.__module__.partition(".")[0] for base in kind.__mro__ if base is not object}
@@ -132,8 +132,11 @@ def refuse_unreal(name: str, value: Any) -> None:
     """Raise for foreign arrays, for masks, and for values that hold no numbers but that a framework might accept."""
     if value is None or isinstance(value, (str, bytes, bytearray, dict, set, frozenset)):
         raise not_real(name, value)
-    refuse_foreign(name, value)
-    refuse_missing(name, value)
+    try:
+        refuse_foreign(name, value)
+        refuse_missing(name, value)
+    except RecursionError as error:  # of a list that is too deep, or holds itself
+        raise not_real(name, value) from error
 
 
 def read(name: str, value: Any) -> Any:

@@ -56,7 +56,7 @@ def framework_of(value: Any) -> str | None:
                 return name
     keras = sys.modules.get("keras")
     if isinstance(value, getattr(keras, "Variable", ())):
-        return str(keras.backend.backend())  # type: ignore[union-attr]
+        return known(keras.backend.backend(), "the backend of Keras")  # type: ignore[union-attr]
     if isinstance(value, getattr(keras, "KerasTensor", ())):
         raise TypeError("a KerasTensor is a symbol and has no loss; compile the model with a class of focal_loss.keras")
     return library_of(value)

@@ -33,8 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse a name that nothing has, with which fewer tests would run and nobody would know."""
-    if missing := [name for name in sorted(chosen(config) or ()) if find_spec(name) is None]:
-        raise pytest.UsageError(f"--libraries names {', '.join(missing)}, which cannot be imported here")
+    named = sorted(chosen(config) or ())
+    if missing := [name for name in named if not name.isidentifier() or find_spec(name) is None]:
+        raise pytest.UsageError(f"--libraries names {missing}, which cannot be imported here")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

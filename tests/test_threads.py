@@ -5,6 +5,7 @@ On a free-threaded Python nothing but the library itself keeps them apart.
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import threading
@@ -32,7 +33,8 @@ def settings() -> Iterator[None]:
     kernels._threads = threads
     focal_loss.set_checks(True)
     if kernels.NATIVE is not None:
-        kernels.NATIVE.select(kernels.NATIVE.instruction_sets()[0])
+        kernels.NATIVE.set_num_threads(kernels.num_threads())
+        kernels.NATIVE.select(os.environ.get("FOCAL_LOSS_ISA") or kernels.NATIVE.instruction_sets()[0])
 
 
 def at_once(works: list[Callable[[], None]]) -> None:

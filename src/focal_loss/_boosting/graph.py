@@ -175,7 +175,7 @@ class Graph:
         size = self.op("Abs", z)
         u = self.op("Exp", self.op("Neg", size))
         whole = self.op("Add", u, 1.0)
-        # log1p(u) / u, with the part of u that is left in the rounded 1 + u as both u; 1 where nothing is left.
+        # log(1 + u) divided by what is left of u in the rounded 1 + u; the quotient is 1 where nothing is left.
         kept = self.op("Sub", whole, 1.0)
         lost = self.op("Equal", kept, 0.0)
         ratio = self.op("Div", self.op("Log", whole), self.op("Where", lost, 1.0, kept))

@@ -33,9 +33,7 @@ class LateError(Exception):
 
 @dataclass(frozen=True)
 class Booster:
-    """`focal` is our classifier; `plain`, the same at gamma = 0, is cross-entropy. Both are saved
-    alike.
-    """
+    """`focal` is our classifier; `plain`, the same at gamma = 0, is cross-entropy. Both are saved alike."""
 
     name: str
     rounds: str  # the library's name for the number of trees

@@ -240,8 +240,8 @@ def test_a_compiled_mean_is_over_what_is_not_ignored(ignored: int) -> None:
 # ---------------------------------------------------------------------------------------------------------------
 
 VALUES = [0.03 + 0.12 * k for k in range(8)]
-# Torch 2.12 does not keep a number dynamic, and compiles each anew.
-COMPILATIONS = 2 if torch.__version__ >= "2.13" else len(VALUES) + 1
+# Torch 2.12 does not keep every number dynamic, and may compile each anew.
+MOST_COMPILATIONS = 2 if torch.__version__ >= "2.13" else len(VALUES) + 1
 LABELS = {"elements": HARD, "average": HARD, "dense": SOFT, "sparse": INDEX}
 
 
@@ -298,7 +298,7 @@ def compilations(loss: Callable[..., Tensor], change: Callable[[float], tuple[An
 @pytest.mark.parametrize("name", CHANGING)
 def test_a_number_that_changes_compiles_once_more(name: str) -> None:
     """The compiler treats the first value as a constant, and the number as dynamic from the second on."""
-    assert compilations(CHANGING[name], lambda value: (value,)) == COMPILATIONS
+    assert 2 <= compilations(CHANGING[name], lambda value: (value,)) <= MOST_COMPILATIONS
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -310,7 +310,7 @@ def test_an_attribute_that_changes_compiles_once_more(name: str) -> None:
         setattr(module, option, value)
         return ()
 
-    assert compilations(lambda x: module(labels, x), change) == COMPILATIONS
+    assert 2 <= compilations(lambda x: module(labels, x), change) <= MOST_COMPILATIONS
 
 
 # ---------------------------------------------------------------------------------------------------------------

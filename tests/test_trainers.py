@@ -101,8 +101,8 @@ def test_lightning(results: Results) -> None:
 
 
 def test_the_recipes_are_those_of_the_page() -> None:
-    blocks = re.findall(r"```python\n((?:from|class) .*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    classes = [block[block.index("class ") :] for block in blocks]
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    classes = [block[found.start() :] for block in blocks if (found := re.search("^class ", block, re.MULTILINE))]
     assert len(classes) == 2
     assert all(text in SCRIPT.read_text(encoding="utf-8") for text in classes)
 

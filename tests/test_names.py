@@ -27,12 +27,10 @@ OF_POSITIVES = {
 def answers(loss: Loss) -> dict[str, str]:
     """Names of other libraries, each with what is said about it."""
     weight = loss.declared.options.weight_name
-    names = dict.fromkeys(("weight", "alpha", "class_weights"), f"pass `{weight}`") if weight else {}
-    names = OF_POSITIVES if weight == "pos_weight" else names
+    names = dict.fromkeys(OF_POSITIVES, f"pass `{weight}`") if weight else {}
+    names |= OF_POSITIVES if weight == "pos_weight" else {}
     own = {"dim": "axis", "ignore_index": "ignore_class", "smoothing": "label_smoothing"}
-    names = names | {
-        theirs: f"pass `{ours}`" for theirs, ours in own.items() if ours in loss.declared.options.declared()
-    }
+    names |= {theirs: f"pass `{ours}`" for theirs, ours in own.items() if ours in loss.declared.options.declared()}
     return {theirs: answer for theirs, answer in names.items() if theirs != weight}
 
 

@@ -136,10 +136,6 @@ def check_aligned(*given: tuple[Any, Place]) -> None:
                 )
 
 
-def is_floating(dtype: Any) -> bool:
-    return dtype.kind == "f" or dtype.name == "bfloat16"
-
-
 def from_the_right(x: Array, rank: int) -> Place:
     """The labels of axes that broadcast to `rank` axes."""
     return tuple(range(rank - x.ndim, rank)) if hasattr(x, "ndim") else None
@@ -216,13 +212,13 @@ class Dask:
                 f"`{name}` must be an array of Dask with blocks of NumPy or CuPy, got blocks of "
                 f"{kind.__module__}.{kind.__name__}; convert them by `map_blocks`"
             )
-        if self.kind(value) == "floating" and not is_floating(value.dtype):
+        if not checks.is_real(value.dtype):
             raise checks.not_real(name, value)
         return value
 
     def prediction(self, y_pred: Any, name: str = "y_pred") -> Array:
         x = self.given(name, y_pred)
-        return x if is_floating(x.dtype) and checks.has_dtype(y_pred) else x.astype(np.float32)
+        return x if self.kind(x) == "floating" and checks.has_dtype(y_pred) else x.astype(np.float32)
 
     def labels(self, y_true: Any, like: Array, name: str = "y_true") -> Array:
         return self.given(name, y_true)

@@ -1,5 +1,5 @@
-"""Code that the classifiers of all boosting libraries share: labels and weights before training, probabilities
-and metrics after it.
+"""Code that the classifiers of all boosting libraries share: labels and weights before training, probabilities and
+metrics after it.
 """
 
 from __future__ import annotations

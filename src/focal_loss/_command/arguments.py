@@ -15,7 +15,6 @@ from focal_loss._command.errors import UserError
 from focal_loss._command.sources import text_encoding
 from focal_loss._dispatch.frameworks import BOOSTERS
 
-Group = argparse._ArgumentGroup
 METRICS = ("average_precision", "roc_auc", "log_loss", "brier", "f1")
 ABOUT = "The `focal-loss` command: does focal loss help on this table, and with which gamma?"
 
@@ -115,7 +114,7 @@ def add_fit(fit: argparse.ArgumentParser) -> None:
     add_search(fit.add_argument_group("the search"))
     add_dask(fit.add_argument_group("tables larger than memory"))
     fit.add_argument(
-        "--out", type=Path, default=Path("focal-loss"), metavar="DIR", help="output (default: %(default)s)"
+        "--out", type=Path, default=Path("focal-loss"), metavar="DIR", help="the output (default: %(default)s)"
     )
     fit.add_argument("--force", action="store_true", help="replace an earlier DIR")
 
@@ -133,7 +132,7 @@ def add_table(fit: argparse.ArgumentParser) -> None:
     fit.add_argument("--decimal", choices=[".", ","], metavar=".|,", help=decimals)
 
 
-def add_division(rows: Group) -> None:
+def add_division(rows: argparse._ArgumentGroup) -> None:
     rows.add_argument("--group", metavar="COLUMN", help="hold out whole groups, such as patients")
     rows.add_argument("--time", metavar="COLUMN", help="hold out the latest rows, and predict forward in every fold")
     rows.add_argument("--held-out", type=Path, metavar="FILE", help="rows to measure on, in a file of their own")
@@ -141,7 +140,7 @@ def add_division(rows: Group) -> None:
     rows.add_argument("--repeats", type=whole(1, 100), metavar="N", help=parts)
 
 
-def add_search(search: Group) -> None:
+def add_search(search: argparse._ArgumentGroup) -> None:
     def add(name: str, what: str, **options: Any) -> None:
         search.add_argument(name, help=f"{what} (default: {options.pop('shown', '%(default)s')})", **options)
 
@@ -160,7 +159,7 @@ def add_search(search: Group) -> None:
     search.add_argument("--storage", metavar="URL", help=trials)
 
 
-def add_dask(tables: Group) -> None:
+def add_dask(tables: argparse._ArgumentGroup) -> None:
     where = "train on a directory of Parquet files, here or by a scheduler of Dask"
     tables.add_argument("--dask", metavar="local|ADDRESS", help=where)
     rows = "rows of the search, and with --dask of the metrics (default: 200,000, or more where few are of a class)"

@@ -18,7 +18,8 @@ from focal_loss._core.arrays import on_host, refuse_missing
 _READ = ("builtins", "numpy", "torch", "jax", "jaxlib", "tensorflow", "keras", "pandas", "polars", "pyarrow", "xarray")
 # The attributes of arrays of any library. NumPy could read some of these arrays.
 _OF_ARRAYS = ("__array__", "__array_interface__", "__array_namespace__", "__cuda_array_interface__", "__dlpack__")
-_NUMBERS = (np.ndarray, np.generic, int, float)
+# What is no array of another library, nor holds one.
+_PLAIN = (np.ndarray, np.generic, int, float)
 _DEEPEST = 64  # NumPy's limit of axes
 
 
@@ -78,10 +79,10 @@ def refuse_foreign(name: str, value: object) -> None:
     """Raise `TypeError` for arrays of libraries that have no module here, which would silently become NumPy arrays, and
     for sequences of them.
     """
-    if isinstance(value, _NUMBERS):
+    if isinstance(value, _PLAIN):
         return
     if isinstance(value, (list, tuple)):
-        if not all(issubclass(kind, _NUMBERS) for kind in {type(entry) for entry in value}):
+        if not all(issubclass(kind, _PLAIN) for kind in {type(entry) for entry in value}):
             for entry in value:
                 refuse_foreign(name, entry)
         return
@@ -123,9 +124,14 @@ def host_array(name: str, value: Any) -> np.ndarray[Any, Any]:
         array = np.asarray(value)
     except (TypeError, ValueError, OverflowError, RuntimeError, RecursionError) as error:
         raise not_real(name, value) from error
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+    if not is_real(array.dtype):
         raise not_real(name, value)
     return array
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether a dtype of NumPy is one of real numbers, which bfloat16 is, of another kind than NumPy's own."""
+    return dtype.kind in "biuf" or dtype.name == "bfloat16"
 
 
 def refuse_unreal(name: str, value: Any) -> None:

@@ -37,8 +37,7 @@ def exported(
     listed = known["features_info"].get("categorical_features", [])
     places = [feature["flat_feature_index"] for feature in listed]
     found = tuple(columns or columns_of(model, places, X))
-    told = {"known": known["features_info"], "data": known}
-    own = Comparisons(found, named=columns is not None, single=True, has_empty_words=True, **told)
+    own = Comparisons(found, named=columns is not None, single=True, known=known["features_info"], data=known)
     trees = graph.Trees(len(bias), np.array(bias))
     for tree in known.get("oblivious_trees") or known["trees"]:
         for output in range(len(bias)):
@@ -108,6 +107,7 @@ def hashes_of(words: Sequence[str]) -> list[int]:
 class Comparisons(graph.Features):
     """The columns, and after them one for each word and statistic that a tree asks for."""
 
+    has_empty_words: bool = True
     known: dict[str, Any] = field(default_factory=dict)  # CatBoost's description of its features
     data: dict[str, Any] = field(default_factory=dict)  # and of the rest
     places: dict[str, int] = field(default_factory=dict)  # of words and statistics, among the columns
